@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for shadow_rmap: the host's private layouts, our ABI, our helpers.
+ */
+#include <linux/mm.h>
+#include <linux/rmap.h>
+
+#include "helpers.h"
+#include "shadow_rmap.h"
+
+/* bindgen cannot evaluate these macros. */
+const size_t SR_FOLIO_MAPPING_FLAGS = FOLIO_MAPPING_FLAGS;
+const size_t SR_FOLIO_MAPPING_ANON = FOLIO_MAPPING_ANON;

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one door to C: the kernel's bindings together with our own.
+//!
+//! Only the rooms that may hold `unsafe` code import this module.
+
+pub(crate) use crate::bindings::*;
+pub(crate) use kernel::bindings::*;

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+/* include/linux/mm.h, mmap_lock.h, sched/mm.h: what the device and the host reader need. */
+
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+
+#include "helpers.h"
+
+/* mmap_write_lock() for several address spaces at once, all under @nest. */
+void shadow_rmap_mmap_write_lock(struct mm_struct *mm, struct rw_semaphore *nest)
+{
+	down_write_nest_lock(&mm->mmap_lock, nest);
+	mm_lock_seqcount_begin(mm);
+}
+
+void shadow_rmap_mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
+void shadow_rmap_mmgrab(struct mm_struct *mm)
+{
+	mmgrab(mm);
+}
+
+void shadow_rmap_mmdrop(struct mm_struct *mm)
+{
+	mmdrop(mm);
+}
+
+void shadow_rmap_vma_start_write(struct vm_area_struct *vma)
+{
+	vma_start_write(vma);
+}
+
+void shadow_rmap_might_sleep(void)
+{
+	might_sleep();
+}
+
+/* The page that is mapped at @address, with a reference, or NULL: never faults one in. */
+struct page *shadow_rmap_page_at(struct vm_area_struct *vma, unsigned long address)
+{
+	struct page *page;
+
+	return get_user_pages_remote(vma->vm_mm, address, 1, FOLL_NOFAULT | FOLL_FORCE,
+				     &page, NULL) == 1 ? page : NULL;
+}
+
+void shadow_rmap_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+unsigned long shadow_rmap_page_mapping(struct page *page)
+{
+	return (unsigned long)READ_ONCE(page_folio(page)->mapping);
+}
+
+unsigned long shadow_rmap_page_index(struct page *page)
+{
+	return folio_pgoff(page_folio(page)) + folio_page_idx(page_folio(page), page);
+}
+
+int shadow_rmap_page_mapcount(struct page *page)
+{
+	return folio_mapcount(page_folio(page));
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+/* include/linux/rwsem.h */
+
+#include <linux/rwsem.h>
+
+#include "helpers.h"
+
+void shadow_rmap_init_rwsem(struct rw_semaphore *sem, const char *name,
+			    struct lock_class_key *key)
+{
+	__init_rwsem(sem, name, key);
+}
+
+int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem)
+{
+	return rwsem_is_locked(sem);
+}
+
+void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass)
+{
+	down_write_nested(sem, subclass);
+}
+
+void shadow_rmap_assert_held(const struct rw_semaphore *sem)
+{
+	rwsem_assert_held(sem);
+}
+
+void shadow_rmap_assert_held_write(const struct rw_semaphore *sem)
+{
+	rwsem_assert_held_write(sem);
+}

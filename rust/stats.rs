@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The names of the per-CPU counters, and the text of debugfs `stats`.
+
+use crate::prim::percpu::Counter;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+
+/// Counters `0..FIRST` belong to the rules, see `rmap/rules.rs`.
+const FIRST: u32 = 80;
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $index:literal $name:ident $text:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) static $name: Counter = Counter::new(FIRST + $index);
+        )*
+        const ALL: &[(&str, &Counter)] = &[$(($text, &$name)),*];
+    };
+}
+
+stats! {
+    /// anon_vmas handed out by the cache.
+    0 ANON_VMA_ALLOCS "anon_vma_allocs";
+    /// anon_vmas given back to the cache.
+    1 ANON_VMA_FREES "anon_vma_frees";
+    /// Allocations of a slot that had been an anon_vma before.
+    2 ANON_VMA_RECYCLES "anon_vma_recycles";
+    /// Chain links handed out by their cache.
+    3 CHAIN_ALLOCS "chain_allocs";
+    /// Chain links given back.
+    4 CHAIN_FREES "chain_frees";
+    /// Lookups from a page to its anon_vma.
+    5 LOOKUPS "lookups";
+    /// Lookups that found the page unmapped, before or after locking.
+    6 STALE_LOOKUPS "stale_lookups";
+    /// Lookups that could not have the lock at once and slept for it.
+    7 SLOW_LOOKUPS "slow_lookups";
+    /// Lookups that were left with the last reference.
+    8 LAST_REFERENCES "last_references";
+    /// Frees that found the root locked, and waited for that reader.
+    9 LOCKED_FREES "locked_frees";
+    /// Prepares that lost the race for a VMA.
+    10 PREPARE_RACES "prepare_races";
+    /// Forks that reused an anon_vma.
+    11 REUSES "reuses";
+    /// VMAs that were given up, for want of memory or above a limit.
+    12 UNTRACKED "untracked";
+    /// Callbacks from the host: mmap, open, close, fault.
+    13 EVENT_MAP "events_map";
+    /// Forks of a VMA.
+    14 EVENT_FORK "events_fork";
+    /// Splits of a VMA.
+    15 EVENT_SPLIT "events_split";
+    /// Moves of a VMA.
+    16 EVENT_MOVE "events_move";
+    /// VMAs closed.
+    17 EVENT_CLOSE "events_close";
+    /// Faults.
+    18 EVENT_FAULT "events_fault";
+    /// Checks of an open file or of all.
+    19 CHECKS "checks";
+    /// Faults that prepared nothing because another already had.
+    20 PAGES_ALLOCATED "pages_allocated";
+    /// Shadow pages given back.
+    21 PAGES_FREED "pages_freed";
+}
+
+/// Writes `key: value` lines.
+pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (name, counter) in ALL {
+        writeln!(f, "{name}: {}", counter.sum())?;
+    }
+    for (name, born, dead) in [
+        ("live_anon_vmas", &ANON_VMA_ALLOCS, &ANON_VMA_FREES),
+        ("live_chains", &CHAIN_ALLOCS, &CHAIN_FREES),
+        ("live_pages", &PAGES_ALLOCATED, &PAGES_FREED),
+    ] {
+        // The sums are taken one after the other: freed may be ahead.
+        writeln!(f, "{name}: {}", born.sum().saturating_sub(dead.sum()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Installs what is missing: packages, a Rust toolchain that can build the kernel, bindgen.
+# Writes the choice to $CACHE/toolchain.env, which scripts/kernel.sh and others source.
+#
+# Usage: scripts/setup.sh [--help]
+
+source "$(dirname "$0")/lab.sh"
+
+if [ "${1:-}" = --help ]; then
+	sed -n '3,8s/^# \{0,1\}//p' "$0"
+	exit 0
+fi
+
+# What the lab needs besides Rust; the names are the same in bookworm, trixie and later.
+PACKAGES=(
+	bc bison binutils busybox-static ca-certificates cpio flex gcc git graphviz kmod libc6-dev
+	libelf-dev libssl-dev make perl python3 qemu-system-x86 xz-utils zlib1g-dev
+)
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \(([^)]*)\|[0-9]*:\)\{0,1\}//p'; }
+
+apt_update_once() {
+	[ -z "${apt_updated:-}" ] || return 0
+	quietly "reading package lists" "$CACHE/log/apt-update.log" as_root apt-get update
+	apt_updated=1
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+install_packages() {
+	local missing=() p
+	for p in "$@"; do installed "$p" || missing+=("$p"); done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null || die "please install: ${missing[*]}"
+	apt_update_once
+	quietly "installing ${#missing[@]} packages" "$CACHE/log/apt-install.log" \
+		as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# usable_rustc PATH: new enough, and with the library source that the kernel compiles itself.
+usable_rustc() {
+	local version sysroot
+	[ -x "$1" ] || return 1
+	version=$("$1" --version 2>/dev/null | cut -d' ' -f2) || return 1
+	version_ge "${version:-0}" "$RUSTC_MIN" || return 1
+	sysroot=$("$1" --print sysroot)
+	[ -f "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ] || return 1
+	[ -x "$(dirname "$1")/rustfmt" ] && [ -x "$(dirname "$1")/clippy-driver" ] &&
+		[ -x "$(dirname "$1")/cargo" ]
+}
+
+choose_rustc() {
+	local c
+	for c in "${RUSTC:-}" /usr/bin/rustc "$(command -v rustc || true)"; do
+		if [ -n "$c" ] && usable_rustc "$c"; then
+			echo "$c"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# Debian names its toolchain twice: the plain packages, and in older releases the newer ones
+# that it keeps for its browsers.
+install_rust() {
+	apt_update_once
+	if version_ge "$(candidate rustc)" "$RUSTC_MIN"; then
+		install_packages rustc cargo rust-src rustfmt rust-clippy
+	elif version_ge "$(candidate rustc-web)" "$RUSTC_MIN"; then
+		install_packages rustc-web cargo-web rust-web-src rustfmt-web rust-web-clippy
+	else
+		die "no rustc >= $RUSTC_MIN with its library source; set RUSTC=/path/to/rustc"
+	fi
+}
+
+choose_libclang() {
+	local d
+	for d in $(printf '%s\n' /usr/lib/llvm-*/lib | sort -rV); do
+		version_ge "${d//[!0-9]/}" "${LIBCLANG_MIN%%.*}" || continue
+		if compgen -G "$d/libclang*.so*" >/dev/null; then
+			echo "$d"
+			return 0
+		fi
+	done
+	return 1
+}
+
+install_libclang() {
+	apt_update_once
+	if version_ge "$(candidate libclang-dev)" "$LIBCLANG_MIN"; then
+		install_packages libclang-dev
+	else
+		install_packages libclang-19-dev
+	fi
+}
+
+usable_bindgen() {
+	[ -x "$1" ] && version_ge "$("$1" --version 2>/dev/null | cut -d' ' -f2)" "$BINDGEN_MIN"
+}
+
+choose_bindgen() {
+	local c
+	for c in "${BINDGEN:-}" /usr/bin/bindgen "$CACHE/bindgen-$BINDGEN_BUILD/bin/bindgen"; do
+		if [ -n "$c" ] && usable_bindgen "$c"; then
+			echo "$c"
+			return 0
+		fi
+	done
+	return 1
+}
+
+install_bindgen() {
+	apt_update_once
+	if version_ge "$(candidate bindgen)" "$BINDGEN_MIN"; then
+		install_packages bindgen
+		return
+	fi
+	quietly "building bindgen $BINDGEN_BUILD" "$CACHE/log/bindgen.log" \
+		env PATH="$(dirname "$rustc"):$PATH" RUSTC="$rustc" CARGO_TARGET_DIR="$CACHE/bindgen-target" \
+		cargo install bindgen-cli --version "$BINDGEN_BUILD" --locked \
+		--root "$CACHE/bindgen-$BINDGEN_BUILD"
+	rm -rf "$CACHE/bindgen-target"
+}
+
+install_packages "${PACKAGES[@]}"
+rustc=$(choose_rustc) || { install_rust && rustc=$(choose_rustc); } ||
+	die "the installed rustc has no library source"
+libclang=$(choose_libclang) || { install_libclang && libclang=$(choose_libclang); } ||
+	die "no libclang >= $LIBCLANG_MIN found"
+bindgen=$(choose_bindgen) || { install_bindgen && bindgen=$(choose_bindgen); } ||
+	die "no bindgen >= $BINDGEN_MIN"
+
+cat >"$CACHE/toolchain.env.new" <<END
+export PATH="$(dirname "$rustc"):\$PATH"
+export RUSTC="$rustc" BINDGEN="$bindgen" LIBCLANG_PATH="$libclang"
+END
+if ! cmp -s "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"; then
+	mv "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"
+	say "toolchain: $("$rustc" --version), $("$bindgen" --version), $(gcc --version | head -n1)"
+fi
+rm -f "$CACHE/toolchain.env.new"
