@@ -5,4 +5,9 @@
 //! Only the rooms that may hold `unsafe` code import this module.
 
 pub(crate) use crate::bindings::*;
+// The kernel's bindings know of these only that they exist.
+pub(crate) use crate::bindings::{
+    anon_vma,
+    anon_vma_chain, //
+};
 pub(crate) use kernel::bindings::*;

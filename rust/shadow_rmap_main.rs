@@ -1,32 +1,95 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A shadow of the kernel's anonymous reverse map.
+//! A shadow of the kernel's anonymous reverse map, compared with the host's own.
+//!
+//! Read `Documentation/` for what it is for, [`rmap`] for the rules, [`prim::typesafe`] for the
+//! type-safe slab that they rest on, and [`device`] for how real processes drive it.
 
 #![deny(unsafe_code)]
-#![allow(dead_code, unused_imports)]
+#![deny(unsafe_op_in_unsafe_fn)]
 
-use kernel::prelude::*;
+use kernel::{
+    miscdevice::{
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    prelude::*,
+};
 
 mod bindings;
+mod debugfs;
+mod device;
 mod ffi;
+mod host;
 mod prim;
 mod rmap;
 mod snapshot;
 mod stats;
+mod torture;
 
 module! {
     type: ShadowRmap,
     name: "shadow_rmap",
     authors: ["The shadow_rmap developers"],
-    description: "A shadow of the anonymous reverse map, checked against the host's own",
+    description: "A shadow of the anonymous reverse map, compared with the host's own",
     license: "GPL",
+    params: {
+        shadow: bool {
+            default: true,
+            description: "Shadow live mappings; if not, the device is a plain driver",
+        },
+        max_vmas: u64 {
+            default: 65536,
+            description: "VMAs that an open file may have in all processes together",
+        },
+        max_pages: u64 {
+            default: 1048576,
+            description: "Pages that an open file may have in all processes together",
+        },
+    },
 }
 
-struct ShadowRmap;
+/// What the module was loaded with.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Whether live mappings are shadowed.
+    pub(crate) shadow: bool,
+    /// VMAs for each open file.
+    pub(crate) max_vmas: usize,
+    /// Pages for each open file.
+    pub(crate) max_pages: usize,
+}
 
-impl kernel::Module for ShadowRmap {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("loaded\n");
-        Ok(Self)
+/// The module.
+///
+/// Fields are dropped from top to bottom: first nobody comes in any more, then nobody is left, then
+/// the cache goes.
+#[pin_data]
+struct ShadowRmap {
+    #[pin]
+    _device: MiscDeviceRegistration<device::file::OpenFile>,
+    #[pin]
+    _debugfs: debugfs::DebugFs,
+    _published: device::vm_ops::Published,
+    _anon_vmas: prim::typesafe::TypesafeCache<rmap::anon_vma::AnonVma>,
+}
+
+impl kernel::InPlaceModule for ShadowRmap {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let limits = Limits {
+            shadow: *module_parameters::shadow.value_ref(),
+            max_vmas: usize::try_from(*module_parameters::max_vmas.value_ref())
+                .unwrap_or(usize::MAX),
+            max_pages: usize::try_from(*module_parameters::max_pages.value_ref())
+                .unwrap_or(usize::MAX),
+        };
+        try_pin_init!(Self {
+            _anon_vmas: prim::typesafe::TypesafeCache::new()?,
+            _published: device::vm_ops::publish(device::file::Registry::new(limits)?),
+            _debugfs <- debugfs::DebugFs::new(device::vm_ops::registry().ok_or(ENODEV)?),
+            _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
+                name: c"shadow_rmap",
+            }),
+        })
     }
 }

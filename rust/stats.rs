@@ -2,11 +2,11 @@
 
 //! The names of the per-CPU counters, and the text of debugfs `stats`.
 
-use crate::prim::percpu::Counter;
-use kernel::{
-    fmt,
-    prelude::*, //
+use crate::{
+    prim::percpu::Counter,
+    rmap::chain::SIZES, //
 };
+use kernel::fmt;
 
 /// Counters `0..FIRST` belong to the rules, see `rmap/rules.rs`.
 const FIRST: u32 = 80;
@@ -80,6 +80,10 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     ] {
         // The sums are taken one after the other: freed may be ahead.
         writeln!(f, "{name}: {}", born.sum().saturating_sub(dead.sum()))?;
+    }
+    for (name, ours, host) in SIZES {
+        writeln!(f, "bytes_{name}: {ours}")?;
+        writeln!(f, "bytes_host_{name}: {host}")?;
     }
     Ok(())
 }

@@ -11,3 +11,5 @@
 /* bindgen cannot evaluate these macros. */
 const size_t SR_FOLIO_MAPPING_FLAGS = FOLIO_MAPPING_FLAGS;
 const size_t SR_FOLIO_MAPPING_ANON = FOLIO_MAPPING_ANON;
+const slab_flags_t SR_SLAB_TYPESAFE_BY_RCU = SLAB_TYPESAFE_BY_RCU;
+const slab_flags_t SR_SLAB_ACCOUNT = SLAB_ACCOUNT;

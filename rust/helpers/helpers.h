@@ -11,7 +11,7 @@
 #include <linux/rwsem.h>
 #include <linux/types.h>
 
-struct vm_fault;
+struct task_struct;
 
 /* A closed range of page offsets, owned by whatever a tree node stands for. */
 struct shadow_rmap_range {
@@ -47,11 +47,13 @@ unsigned long shadow_rmap_counter_sum(unsigned int index);
 
 void shadow_rmap_mmap_write_lock(struct mm_struct *mm, struct rw_semaphore *nest);
 void shadow_rmap_mmap_write_unlock(struct mm_struct *mm);
-void shadow_rmap_mmgrab(struct mm_struct *mm);
-void shadow_rmap_mmdrop(struct mm_struct *mm);
 void shadow_rmap_vma_start_write(struct vm_area_struct *vma);
-void shadow_rmap_might_sleep(void);
+unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma);
+bool shadow_rmap_vma_same_policy(struct vm_area_struct *a, struct vm_area_struct *b);
+bool shadow_rmap_vma_same_flags(struct vm_area_struct *a, struct vm_area_struct *b);
+struct task_struct *shadow_rmap_next_process(struct task_struct *task);
 struct page *shadow_rmap_page_at(struct vm_area_struct *vma, unsigned long address);
+void shadow_rmap_get_page(struct page *page);
 void shadow_rmap_put_page(struct page *page);
 unsigned long shadow_rmap_page_mapping(struct page *page);
 unsigned long shadow_rmap_page_index(struct page *page);

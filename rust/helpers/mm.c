@@ -2,10 +2,12 @@
 /* include/linux/mm.h, mmap_lock.h, sched/mm.h: what the device and the host reader need. */
 
 #include <linux/kernel.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 
 #include "helpers.h"
 
@@ -21,24 +23,35 @@ void shadow_rmap_mmap_write_unlock(struct mm_struct *mm)
 	mmap_write_unlock(mm);
 }
 
-void shadow_rmap_mmgrab(struct mm_struct *mm)
-{
-	mmgrab(mm);
-}
-
-void shadow_rmap_mmdrop(struct mm_struct *mm)
-{
-	mmdrop(mm);
-}
-
 void shadow_rmap_vma_start_write(struct vm_area_struct *vma)
 {
 	vma_start_write(vma);
 }
 
-void shadow_rmap_might_sleep(void)
+unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma)
 {
-	might_sleep();
+	return vma_start_anon_pgoff(vma);
+}
+
+bool shadow_rmap_vma_same_policy(struct vm_area_struct *a, struct vm_area_struct *b)
+{
+	return mpol_equal(vma_policy(a), vma_policy(b));
+}
+
+/* Equal but for what mprotect() may change, and for what does not hinder merging. */
+bool shadow_rmap_vma_same_flags(struct vm_area_struct *a, struct vm_area_struct *b)
+{
+	vma_flags_t diff = vma_flags_diff_pair(&a->flags, &b->flags);
+
+	vma_flags_clear_mask(&diff, VMA_ACCESS_FLAGS);
+	vma_flags_clear_mask(&diff, VMA_IGNORE_MERGE_FLAGS);
+	return vma_flags_empty(&diff);
+}
+
+/* The next of all processes after @task, round and round; under RCU. */
+struct task_struct *shadow_rmap_next_process(struct task_struct *task)
+{
+	return next_task(task);
 }
 
 /* The page that is mapped at @address, with a reference, or NULL: never faults one in. */
@@ -48,6 +61,11 @@ struct page *shadow_rmap_page_at(struct vm_area_struct *vma, unsigned long addre
 
 	return get_user_pages_remote(vma->vm_mm, address, 1, FOLL_NOFAULT | FOLL_FORCE,
 				     &page, NULL) == 1 ? page : NULL;
+}
+
+void shadow_rmap_get_page(struct page *page)
+{
+	get_page(page);
 }
 
 void shadow_rmap_put_page(struct page *page)

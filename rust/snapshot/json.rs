@@ -1,3 +1,218 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! To come.
+//! A [`Graph`] as JSON, version 1, for programs: the debugfs files `chains.json` and
+//! `host/chains.json`.
+//!
+//! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end",
+//! "pgoff","anon_vma","chain":[ids]}]}],"anon_vmas":[{"id","root","parent","refcount",
+//! "num_children","num_active_vmas","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount"}]}`
+//!
+//! Addresses are bytes, `pgoff` and `index` are pages, `anon_vma` is `null` where there is none; a
+//! root is its own root and parent.
+
+use super::{
+    text,
+    Graph, //
+};
+use core::fmt::Write;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+
+/// A JSON string of bytes that a user process chose: never more than one string, and always UTF-8.
+struct Quoted<'a>(&'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for chunk in self.0.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                match char {
+                    '"' => f.write_str("\\\"")?,
+                    '\\' => f.write_str("\\\\")?,
+                    char if char.is_control() => {
+                        f.write_fmt(fmt!("\\u{:04x}", u32::from(char)))?;
+                    }
+                    char => f.write_char(char)?,
+                }
+            }
+            if !chunk.invalid().is_empty() {
+                f.write_str("\\ufffd")?;
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// `null`, or the number of an anon_vma.
+struct Maybe(Option<usize>);
+
+impl fmt::Display for Maybe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(index) => f.write_fmt(fmt!("{}", index + 1)),
+            None => f.write_str("null"),
+        }
+    }
+}
+
+/// Writes `,` before each but the first.
+fn comma(f: &mut fmt::Formatter<'_>, first: &mut bool) -> fmt::Result {
+    if core::mem::take(first) {
+        return Ok(());
+    }
+    f.write_char(',')
+}
+
+/// Writes `[1,2]`.
+fn numbers(f: &mut fmt::Formatter<'_>, list: impl Iterator<Item = u64>) -> fmt::Result {
+    f.write_char('[')?;
+    let mut first = true;
+    for number in list {
+        comma(f, &mut first)?;
+        f.write_fmt(fmt!("{number}"))?;
+    }
+    f.write_char(']')
+}
+
+/// Writes `graph` as one line of JSON.
+pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_fmt(fmt!(
+        "{{\"version\":1,\"source\":\"{}\",\"mms\":[",
+        text::owner(graph.source)
+    ))?;
+    let mut first = true;
+    for (index, mm) in graph.mms.iter().enumerate() {
+        comma(f, &mut first)?;
+        f.write_fmt(fmt!(
+            "{{\"id\":{},\"pid\":{},\"comm\":{},\"vmas\":[",
+            mm.id,
+            mm.pid,
+            Quoted(text::name(&mm.comm))
+        ))?;
+        let mut first = true;
+        for vma in graph.vmas.iter().filter(|vma| vma.mm == index) {
+            comma(f, &mut first)?;
+            f.write_fmt(fmt!(
+                "{{\"id\":{},\"start\":{},\"end\":{},\"pgoff\":{},\"anon_vma\":{},\"chain\":",
+                vma.id,
+                vma.start,
+                vma.end,
+                vma.pgoff,
+                Maybe(vma.anon_vma)
+            ))?;
+            numbers(f, vma.chain.iter().map(|&anon_vma| anon_vma as u64 + 1))?;
+            f.write_char('}')?;
+        }
+        f.write_str("]}")?;
+    }
+    f.write_str("],\"anon_vmas\":[")?;
+    let mut first = true;
+    for (index, node) in graph.anon_vmas.iter().enumerate() {
+        comma(f, &mut first)?;
+        f.write_fmt(fmt!(
+            "{{\"id\":{},\"root\":{},\"parent\":{},\"refcount\":{},\"num_children\":{},\"num_active_vmas\":{},\"vmas\":",
+            index + 1,
+            node.root + 1,
+            node.parent + 1,
+            node.refcount,
+            node.num_children,
+            node.num_active_vmas
+        ))?;
+        let vmas = node.vmas.iter().filter_map(|&vma| graph.vmas.get(vma));
+        numbers(f, vmas.map(|vma| vma.id))?;
+        f.write_char('}')?;
+    }
+    f.write_str("],\"pages\":[")?;
+    let mut first = true;
+    for (index, page) in graph.pages.iter().enumerate() {
+        comma(f, &mut first)?;
+        f.write_fmt(fmt!(
+            "{{\"id\":{},\"anon_vma\":{},\"index\":{},\"mapcount\":{}}}",
+            index + 1,
+            Maybe(page.anon_vma),
+            page.index,
+            page.mapcount
+        ))?;
+    }
+    f.write_str("]}\n")
+}
+
+#[kunit_tests(shadow_rmap_json)]
+mod tests {
+    use super::super::{
+        verify::sample,
+        Source, //
+    };
+    use super::*;
+    use kernel::str::CString;
+
+    #[test]
+    fn nothing() -> Result {
+        assert!(shows(
+            &Graph::new(Source::Host),
+            "{\"version\":1,\"source\":\"host\",\"mms\":[],\"anon_vmas\":[],\"pages\":[]}\n"
+        )?);
+        Ok(())
+    }
+
+    #[test]
+    fn three_generations() -> Result {
+        // The lines are joined: the file is a single one.
+        let expected = concat!(
+            r#"{"version":1,"source":"shadow","mms":["#,
+            r#"{"id":1,"pid":41,"comm":"main","vmas":["#,
+            r#"{"id":11,"start":65536,"end":81920,"pgoff":0,"anon_vma":1,"chain":[1]}]},"#,
+            r#"{"id":2,"pid":42,"comm":"child","vmas":["#,
+            r#"{"id":12,"start":65536,"end":81920,"pgoff":0,"anon_vma":2,"chain":[2,1]},"#,
+            r#"{"id":13,"start":131072,"end":135168,"pgoff":4,"anon_vma":null,"chain":[]}]},"#,
+            r#"{"id":3,"pid":43,"comm":"grand child","vmas":["#,
+            r#"{"id":14,"start":65536,"end":81920,"pgoff":0,"anon_vma":3,"chain":[3,1,2]}]}],"#,
+            r#""anon_vmas":["#,
+            r#"{"id":1,"root":1,"parent":1,"refcount":3,"num_children":2,"num_active_vmas":1,"vmas":[11,12,14]},"#,
+            r#"{"id":2,"root":1,"parent":1,"refcount":1,"num_children":1,"num_active_vmas":1,"vmas":[12,14]},"#,
+            r#"{"id":3,"root":1,"parent":2,"refcount":1,"num_children":0,"num_active_vmas":1,"vmas":[14]}],"#,
+            r#""pages":["#,
+            r#"{"id":1,"anon_vma":1,"index":0,"mapcount":3},"#,
+            r#"{"id":2,"anon_vma":2,"index":1,"mapcount":2},"#,
+            r#"{"id":3,"anon_vma":3,"index":2,"mapcount":1},"#,
+            r#"{"id":4,"anon_vma":null,"index":1,"mapcount":-1}]}"#,
+            "\n"
+        );
+        let mut graph = sample::generations(Source::Shadow)?;
+        let page = graph.pages.get_mut(3).ok_or(EINVAL)?;
+        (page.anon_vma, page.mapcount) = (None, -1);
+        assert!(shows(&graph, expected)?);
+        Ok(())
+    }
+
+    #[test]
+    fn names_of_processes() -> Result {
+        for (comm, expected) in [
+            (&b"a b"[..], r#""a b""#),
+            (b"", r#""""#),
+            (b"zero\0dead", r#""zero""#),
+            (b"\"},{\"pid\":1", r#""\"},{\"pid\":1""#),
+            (b"back\\slash", r#""back\\slash""#),
+            (b"\n\t\x01\x7f", r#""\u000a\u0009\u0001\u007f""#),
+            ("h\u{e9}\u{1f980}".as_bytes(), "\"h\u{e9}\u{1f980}\""),
+            (b"\xff-\xfe", r#""\ufffd-\ufffd""#),
+            // A letter of two bytes cut in half, at the end.
+            (b"0123456789abcd\xc3", r#""0123456789abcd\ufffd""#),
+            // No zero byte at all.
+            (b"0123456789abcdef", r#""0123456789abcdef""#),
+            // C1 controls are control characters, too.
+            (b"\xc2\x9b2J", r#""\u009b2J""#),
+        ] {
+            let comm = sample::comm(comm);
+            let text = CString::try_from_fmt(fmt!("{}", Quoted(text::name(&comm))))?;
+            assert!(sample::is(text.to_bytes(), expected));
+        }
+        Ok(())
+    }
+
+    fn shows(graph: &Graph, expected: &str) -> Result<bool> {
+        Ok(sample::is(sample::shown(graph, show)?.to_bytes(), expected))
+    }
+}

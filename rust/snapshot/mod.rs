@@ -11,6 +11,7 @@
 
 use kernel::prelude::*;
 
+pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod dot;
 pub(crate) mod json;
@@ -62,8 +63,6 @@ pub(crate) struct VmaNode {
 
 /// An anon_vma.
 pub(crate) struct AnonVmaNode {
-    /// What makes it this one and no other while the graph is built.
-    pub(crate) key: usize,
     /// Its root, as an index; its own index where it is one.
     pub(crate) root: usize,
     /// Its parent, as an index; its own index where it is a root.

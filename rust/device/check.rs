@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Both graphs, the shadow's and the host's, taken of processes that are held still.
+
+use super::{
+    file::{
+        OpenFile,
+        Registry, //
+    },
+    live::{
+        LiveMm,
+        LivePage,
+        LiveVma, //
+    },
+    sync::{
+        self,
+        Pass,
+        Seen, //
+    },
+};
+use crate::{
+    host::{
+        self,
+        mm::AllMmaps, //
+    },
+    rmap::{
+        anon_vma::AnonVma,
+        lookup::page_lock_anon_vma,
+        rules::{
+            self,
+            Rule, //
+        },
+    },
+    snapshot::{
+        build::{
+            AnonVmaFacts,
+            Builder, //
+        },
+        compare::compare,
+        verify::verify,
+        Comm,
+        Graph,
+        MmNode,
+        Source,
+        VmaNode, //
+    },
+    stats,
+};
+use core::ops::ControlFlow;
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+};
+
+/// What a check has seen: `struct shadow_rmap_check`.
+pub(crate) struct Counts {
+    pub(crate) vmas: usize,
+    pub(crate) anon_vmas: usize,
+    pub(crate) chains: usize,
+    pub(crate) pages: usize,
+    pub(crate) untracked: usize,
+    pub(crate) violations: usize,
+    pub(crate) differences: usize,
+}
+
+impl Counts {
+    /// In the order of `struct shadow_rmap_check`.
+    pub(crate) fn as_array(&self) -> [u64; 7] {
+        [
+            self.vmas,
+            self.anon_vmas,
+            self.chains,
+            self.pages,
+            self.untracked,
+            self.violations,
+            self.differences,
+        ]
+        .map(|count| count as u64)
+    }
+}
+
+impl core::fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "compare: vmas={} anon_vmas={} chains={} pages={} untracked={} differences={}",
+            self.vmas, self.anon_vmas, self.chains, self.pages, self.untracked, self.differences
+        )
+    }
+}
+
+/// The two graphs, of the same VMAs in the same order.
+pub(crate) struct Pair {
+    /// Ours.
+    pub(crate) shadow: Graph,
+    /// The host's.
+    pub(crate) host: Graph,
+}
+
+/// Verifies the shadow of all mappings of `files`, and compares it with the host.  Sleeps.
+///
+/// `line` is called for each line of the report but the last, which is the result.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn check(
+    registry: &Registry,
+    files: &[Arc<OpenFile>],
+    line: &mut dyn FnMut(fmt::Arguments<'_>),
+) -> Result<Counts> {
+    stats::CHECKS.inc();
+    let pair = take(registry, files)?;
+    verify(&pair.shadow, &mut |rule, what| {
+        line(fmt!("violation of {}: {what}", rule.name()));
+    })?;
+    let outcome = compare(&pair.shadow, &pair.host, line)?;
+    Ok(Counts {
+        vmas: outcome.vmas,
+        anon_vmas: outcome.anon_vmas,
+        chains: outcome.chains,
+        pages: outcome.pages,
+        untracked: files
+            .iter()
+            .map(|file| file.untracked.load(Relaxed))
+            .sum::<usize>()
+            .max(outcome.untracked),
+        violations: rules::violations(),
+        differences: outcome.differences,
+    })
+}
+
+/// Takes both graphs of all mappings of `files`.  Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
+    let mut mmaps = AllMmaps::begin(&registry.turn);
+    let mms = hold_still(&mut mmaps, files)?;
+
+    let mut passes = KVec::with_capacity(mms.len(), GFP_KERNEL)?;
+    for mm in &mms {
+        let pass = sync::begin(mm, &mut mm.core.mmap_write())?;
+        passes.push(pass, GFP_KERNEL)?;
+    }
+    for (mm, pass) in mms.iter().zip(passes.iter_mut()) {
+        sync::finish(pass, &mm.core.mmap_write())?;
+    }
+    let shadow = shadow_graph(&mms, &passes)?;
+    let host = host_graph(&mms, &passes, &mmaps)?;
+    drop(mmaps);
+    Ok(Pair { shadow, host })
+}
+
+/// Locks all address spaces of `files`, until there is none that is not locked; in order of their
+/// numbers.
+fn hold_still(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVec<Arc<LiveMm>>> {
+    loop {
+        let mut mms: KVec<Arc<LiveMm>> = KVec::new();
+        let mut all_held = true;
+        for file in files {
+            for mm in file.mms()? {
+                if !mmaps.holds(&mm.host) {
+                    // A fork that is under way ends first; what it has made is seen in the next
+                    // round.
+                    mmaps.lock(mm.host.clone())?;
+                    all_held = false;
+                }
+                mms.push(mm, GFP_KERNEL)?;
+            }
+        }
+        if all_held {
+            mms.sort_unstable_by_key(|mm| mm.id);
+            for mm in &mms {
+                for vma in mm.vmas()? {
+                    vma.host.read(|vma| mmaps.freeze(vma));
+                }
+            }
+            return Ok(mms);
+        }
+    }
+}
+
+/// The nodes of address spaces and VMAs, which are the same in both graphs but for the keys.
+fn skeleton(
+    source: Source,
+    mms: &[Arc<LiveMm>],
+    passes: &[Pass],
+    key: impl Fn(&Seen) -> Option<usize>,
+) -> Result<Builder> {
+    let mut builder = Builder::new(source);
+    let mut owners: KVec<(usize, i32, Comm)> = KVec::with_capacity(mms.len(), GFP_KERNEL)?;
+    for mm in mms {
+        owners.push((mm.key(), 0, [0; 16]), GFP_KERNEL)?;
+    }
+    owners.sort_unstable_by_key(|owner| owner.0);
+    host::mm::for_each_process(|key, pid, comm| {
+        if let Ok(i) = owners.binary_search_by_key(&key, |owner| owner.0) {
+            if let Some(owner) = owners.get_mut(i) {
+                *owner = (key, pid, comm);
+            }
+        }
+    });
+    for (mm, pass) in mms.iter().zip(passes) {
+        let owner = owners
+            .binary_search_by_key(&mm.key(), |owner| owner.0)
+            .ok()
+            .and_then(|i| owners.get(i));
+        let mm = builder.mm(MmNode {
+            id: mm.id,
+            pid: owner.map_or(0, |owner| owner.1),
+            comm: owner.map_or([0; 16], |owner| owner.2),
+        })?;
+        for seen in &pass.vmas {
+            let (start, end) = seen
+                .vma
+                .host
+                .read(|host| (host.start(), host.end()))
+                .ok_or(EAGAIN)?;
+            let pgoff = match source {
+                Source::Shadow => seen.vma.core.range(&seen.vma.mm.core.mmap_read()),
+                Source::Host => seen.vma.host.read(|host| host.range()),
+            };
+            builder.vma(
+                key(seen).ok_or(EAGAIN)?,
+                VmaNode {
+                    id: seen.vma.id(),
+                    mm,
+                    start,
+                    end,
+                    pgoff: pgoff.map_or(0, |range| range.start),
+                    anon_vma: None,
+                    chain: KVec::new(),
+                    tainted: seen.vma.core.is_marked(),
+                },
+            )?;
+        }
+    }
+    Ok(builder)
+}
+
+fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
+    let mut builder = skeleton(Source::Shadow, mms, passes, |seen| Some(seen.vma.key()))?;
+    let mut all: KVec<&Arc<LiveVma>> = KVec::new();
+    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
+        all.push(&seen.vma, GFP_KERNEL)?;
+    }
+    for (i, vma) in all.iter().enumerate() {
+        let mmap = vma.mm.core.mmap_read();
+        vma.core.for_each_link(&mmap, |anon_vma| {
+            add_anon_vma(&mut builder, anon_vma.root())?;
+            add_anon_vma(&mut builder, anon_vma)?;
+            builder.chain_entry(i, anon_vma.key())
+        })?;
+        if let Some(anon_vma) = vma.core.anon_vma(&mmap) {
+            builder.active(i, anon_vma.key());
+        }
+    }
+    for vma in &all {
+        let mmap = vma.mm.core.mmap_read();
+        vma.core
+            .for_each_link(&mmap, |anon_vma| add_tree(&mut builder, anon_vma))?;
+    }
+    let mut pages: KVec<Arc<LivePage>> = KVec::new();
+    for (i, vma) in all.iter().enumerate() {
+        for (_, page) in vma.pages_in(0, usize::MAX)? {
+            builder.mapped(
+                i,
+                page.key,
+                page.rmap.anon_vma_key().unwrap_or(0),
+                page.rmap.index(),
+                page.rmap.mapcount().into(),
+            )?;
+            if builder.graph().pages.len() > pages.len() {
+                pages.push(page, GFP_KERNEL)?;
+            }
+        }
+    }
+    for page in &pages {
+        walk(&mut builder, page, &all)?;
+    }
+    Ok(builder.finish())
+}
+
+/// Whether the VMA's page table has the page where it belongs: what a walker has to verify (R35).
+fn maps(vma: &LiveVma, page: &LivePage) -> bool {
+    Rule::R35.checked(1);
+    vma.page_at(page.rmap.index())
+        .is_some_and(|there| there.key == page.key)
+}
+
+/// Adds an anon_vma, without its tree, unless it is known.
+fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
+    if builder.knows(anon_vma.key()) {
+        return Ok(());
+    }
+    let locked = anon_vma.lock_read();
+    builder.anon_vma(
+        locked.key(),
+        AnonVmaFacts {
+            root: locked.root().key(),
+            parent: locked.parent_key(),
+            refcount: locked.refcount().into(),
+            num_children: locked.num_children(),
+            num_active_vmas: locked.num_active_vmas(),
+        },
+    )
+}
+
+fn add_tree(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
+    if !builder.begin_tree(anon_vma.key()) {
+        return Ok(());
+    }
+    let locked = anon_vma.lock_read();
+    let result = locked.for_each_vma(0, usize::MAX, |vma| {
+        let key = core::ptr::from_ref(vma).addr();
+        match builder.tree_entry(locked.key(), key) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    });
+    match result {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// Walks from the page to all VMAs that may map it, as reclaim does, and notes those that do.
+fn walk(
+    builder: &mut Builder,
+    page: &LivePage,
+    all: &[&Arc<LiveVma>],
+) -> Result {
+    let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
+        return Ok(());
+    };
+    let index = page.rmap.index();
+    let result = anon_vma.for_each_vma(index, index, |vma| {
+        let key = core::ptr::from_ref(vma).addr();
+        let found = match builder.vma_index(key) {
+            Some(i) if all.get(i).is_some_and(|vma| maps(vma, page)) => {
+                builder.found(page.key, key)
+            }
+            _ => Ok(()),
+        };
+        match found {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    });
+    match result {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn host_graph(mms: &[Arc<LiveMm>], passes: &[Pass], mmaps: &AllMmaps<'_>) -> Result<Graph> {
+    let mut builder = skeleton(Source::Host, mms, passes, |seen| {
+        seen.vma.host.read(|host| host.key())
+    })?;
+    let mut all = KVec::new();
+    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
+        all.push(seen, GFP_KERNEL)?;
+    }
+    for (i, seen) in all.iter().enumerate() {
+        seen.vma
+            .host
+            .read(|host| host::graph::add_links(&mut builder, mmaps, host, i))
+            .ok_or(EAGAIN)??;
+    }
+    for seen in &all {
+        seen.vma
+            .host
+            .read(|host| host::graph::add_trees(&mut builder, mmaps, host))
+            .ok_or(EAGAIN)??;
+    }
+    for (i, seen) in all.iter().enumerate() {
+        for page in &seen.pages {
+            builder.mapped(i, page.key, page.mapping, page.index, page.mapcount)?;
+        }
+    }
+    builder.walk_all(|vma, index, key| {
+        all.get(vma)
+            .and_then(|seen| sync::find(&seen.pages, index))
+            .is_some_and(|page| page.key == key)
+    })?;
+    Ok(builder.finish())
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the shadow does at each callback of the host: by its own rules what the host has done by
+//! `mm/rmap.c`.
+//!
+//! `open` cannot fail.  Where memory runs out, or a limit is reached, the VMA is left untracked and
+//! counted, and its family is marked: nothing is half built.
+
+use super::{
+    file::OpenFile,
+    live::{
+        LiveMm,
+        LiveVma, //
+    },
+    sync,
+    vm_ops::Opening, //
+};
+use crate::{
+    host::vma::HostVma,
+    rmap::{
+        link::{
+            anon_vma_clone,
+            anon_vma_fork,
+            unlink_anon_vmas,
+            Operation, //
+        },
+        mm::{
+            MmapLocked,
+            MmapWrite, //
+        },
+    },
+    stats,
+    torture::busted::Live,
+};
+use core::ops::ControlFlow;
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*,
+    rbtree::RBTreeNodeReservation,
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        ArcBorrow, //
+    },
+};
+
+/// `mmap()`: a new VMA without pages.  Sleeps.
+///
+/// `None` where nothing is to be shadowed.
+///
+/// # Errors
+///
+/// `EINVAL` for `MAP_SHARED`; `ENOMEM` for want of memory or beyond `max_vmas`, `ENOSPC` beyond
+/// `max_pages`.
+pub(crate) fn mapped(
+    file: ArcBorrow<'_, OpenFile>,
+    opening: &Opening<'_>,
+) -> Result<Option<Arc<LiveVma>>> {
+    let host = opening.host();
+    if host.is_shared() {
+        return Err(EINVAL);
+    }
+    if !file.is_shadowed() {
+        return Ok(None);
+    }
+    stats::EVENT_MAP.inc();
+    let known = file.mm(host.mm_key());
+    let mm = match &known {
+        Some(mm) => mm.clone(),
+        None => LiveMm::new(file, host)?,
+    };
+    let vma = track(&mm, opening)?;
+    if known.is_none() {
+        if let Err(error) = file.insert_mm(&mm) {
+            forget(&vma);
+            return Err(error);
+        }
+    }
+    Ok(Some(vma))
+}
+
+/// Makes a [`LiveVma`], counted and in its address space's list, without links.
+fn track(mm: &Arc<LiveMm>, opening: &Opening<'_>) -> Result<Arc<LiveVma>> {
+    let pages = opening.host().pages();
+    let vma = LiveVma::new(mm, opening.host(), opening.cell())?;
+    mm.file.charge(pages)?;
+    vma.charged.store(pages, Relaxed);
+    if let Err(error) = mm.insert(&vma) {
+        mm.file.uncharge(pages);
+        return Err(error);
+    }
+    Ok(vma)
+}
+
+/// The opposite of [`track`]: the VMA has no links any more.
+fn forget(vma: &LiveVma) {
+    vma.host.clear();
+    vma.mm.file.uncharge(vma.charged.load(Relaxed));
+    if vma.mm.remove(vma) {
+        vma.mm.file.remove_mm(&vma.mm);
+    }
+}
+
+/// `open`: the host has made a VMA of `source`, by fork, split or move.  Sleeps.
+pub(crate) fn opened(
+    opening: &Opening<'_>,
+    source: ArcBorrow<'_, LiveVma>,
+) -> Option<Arc<LiveVma>> {
+    let forked = opening.host().mm_key() != source.mm.key();
+    let result = if forked {
+        fork(opening, source)
+    } else {
+        copy(opening, source)
+    };
+    if result.is_err() {
+        give_up(&source, &source.mm.core.mmap_read());
+    }
+    result.ok()
+}
+
+/// A VMA of `source`'s family is not shadowed: counts it, and marks the family.
+fn give_up(source: &LiveVma, mmap: &impl MmapLocked) {
+    stats::UNTRACKED.inc();
+    source.mm.file.untracked.fetch_add(1, Relaxed);
+    source.core.mark();
+    let Some(anon_vma) = source.core.anon_vma(mmap) else {
+        return;
+    };
+    let root = anon_vma.root().lock_read();
+    let _: ControlFlow<()> = root.for_each_vma(0, usize::MAX, |vma| {
+        vma.mark();
+        ControlFlow::Continue(())
+    });
+}
+
+fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
+    let host = opening.host();
+    let mm = &source.mm;
+    let mut mmap = mm.core.mmap_write();
+    let source: Arc<LiveVma> = source.into();
+    sync::links(&source, &mut mmap)?;
+
+    let (start, end) = source
+        .host
+        .read(|source| (source.start(), source.end()))
+        .ok_or(EINVAL)?;
+    let is_split = start <= host.start() && host.end() <= end;
+    if is_split {
+        stats::EVENT_SPLIT.inc();
+    } else {
+        stats::EVENT_MOVE.inc();
+    }
+
+    let vma = track(mm, opening)?;
+    let cloned =
+        anon_vma_clone::<Live>(&vma.core, &mmap, &source.core, &mmap, Operation::Copy)
+            .and_then(|()| share_pages(&vma, &source));
+    if let Err(error) = cloned {
+        close(&vma, &mut mmap);
+        return Err(error);
+    }
+    if source.core.is_marked() {
+        vma.core.mark();
+    }
+    if is_split {
+        shrink(&source, host.start(), host.end(), &mut mmap);
+    }
+    Ok(vma)
+}
+
+/// The part `start..end` (addresses) of `source` is a VMA of its own now; the host is about to give
+/// `source` the rest.
+fn shrink(source: &Arc<LiveVma>, start: usize, end: usize, mmap: &mut MmapWrite<'_>) {
+    let Some((old_start, mut range)) = source.host.read(|host| (host.start(), host.range())) else {
+        return;
+    };
+    let pages = (end - start) >> PAGE_SHIFT;
+    let gone = if start == old_start {
+        range.start += pages;
+        source.mm.moved(source, end);
+        (range.start - pages, range.start - 1)
+    } else {
+        range.last -= pages;
+        (range.last + 1, range.last + pages)
+    };
+    source.core.set_range(range, mmap);
+    let charged = source.charged.load(Relaxed);
+    let left = charged.saturating_sub(pages);
+    source.charged.store(left, Relaxed);
+    source.mm.file.recharge(charged, left);
+    // They are the new VMA's now; where no memory is left to list them, a check finds them out.
+    for (at, page) in source.pages_in(gone.0, gone.1).unwrap_or_default() {
+        source.unmap_page(at);
+        drop(page);
+    }
+}
+
+/// Maps the pages of `source` that lie in the range of `vma` there as well.
+///
+/// # Errors
+///
+/// `ENOMEM`; what was mapped until then is for the caller to unmap.
+fn share_pages(vma: &LiveVma, source: &LiveVma) -> Result {
+    let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
+    for (at, page) in source.pages_in(range.start, range.last)? {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        page.rmap.add_anon_rmap();
+        vma.map_page(node, at, page);
+    }
+    Ok(())
+}
+
+fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
+    let file = &source.mm.file;
+    let host = opening.host();
+    let mut parent_mmap = source.mm.core.mmap_write();
+    let known = file.mm(host.mm_key());
+    if known.is_none() {
+        // The fork's first VMA: from here on the pages that the parent has count as shared.
+        sync::mm(&source.mm, &mut parent_mmap)?;
+    }
+    stats::EVENT_FORK.inc();
+    let mm = match &known {
+        Some(mm) => mm.clone(),
+        None => LiveMm::new(file.as_arc_borrow(), host)?,
+    };
+    let mut mmap = mm.core.mmap_write_nested();
+    let vma = track(&mm, opening)?;
+    let forked = anon_vma_fork::<Live>(&vma.core, &mmap, &source.core, &parent_mmap)
+        .and_then(|()| share_pages(&vma, &source))
+        .and_then(|()| match known {
+            Some(_) => Ok(()),
+            None => file.insert_mm(&mm),
+        });
+    if let Err(error) = forked {
+        close(&vma, &mut mmap);
+        return Err(error);
+    }
+    if source.core.is_marked() {
+        vma.core.mark();
+    }
+    Ok(vma)
+}
+
+/// Takes everything away that belongs to a VMA.
+fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
+    // Hidden from walkers before its page table goes (R33).
+    unlink_anon_vmas(&vma.core, mmap);
+    vma.clear_pages();
+    forget(vma);
+}
+
+/// `close`: the VMA is gone.  Sleeps.
+pub(crate) fn closed(vma: Arc<LiveVma>) {
+    stats::EVENT_CLOSE.inc();
+    // Dropped after the lock that is part of it.
+    let mm = vma.mm.core.clone();
+    close(&vma, &mut mm.mmap_write());
+}
+
+/// `fault`: a page is about to be mapped; `write` where it will be an anonymous one.  Sleeps.
+pub(crate) fn fault(vma: ArcBorrow<'_, LiveVma>, host: HostVma<'_>, write: bool) {
+    stats::EVENT_FAULT.inc();
+    if !write || !vma.core.is_unfaulted() {
+        return;
+    }
+    let mmap = vma.mm.core.mmap_read();
+    if sync::prepare_as_faulted(&vma, host, &mmap).is_err() {
+        give_up(&vma, &mmap);
+    }
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The misc device: open, mmap, ioctl.
+//!
+//! The interface is that of [`include/uapi/shadow_rmap.h`].
+
+use super::{
+    check,
+    events,
+    live::{
+        gather,
+        LiveMm, //
+    },
+    vm_ops, //
+};
+use crate::{
+    bindings,
+    prim::rwsem::{
+        new_rwsem,
+        RwSem, //
+    },
+    Limits,
+};
+use kernel::{
+    fs::File,
+    ioctl::{
+        _IOC_NR,
+        _IOC_TYPE,
+        _IOR,
+        _IOW, //
+    },
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceRegistration, //
+    },
+    mm::virt::VmaNew,
+    new_mutex,
+    page::Page,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
+
+const MAGIC: u32 = bindings::SHADOW_RMAP_IOC_MAGIC;
+const IOC_CHECK: u32 = _IOR::<[u64; 7]>(MAGIC, 1);
+const IOC_MODE: u32 = _IOW::<u32>(MAGIC, 2);
+
+/// What all open files share.
+#[pin_data]
+pub(crate) struct Registry {
+    /// The open files.
+    #[pin]
+    files: Mutex<RBTree<usize, Arc<OpenFile>>>,
+    /// The turn to hold several address spaces still.
+    #[pin]
+    pub(crate) turn: RwSem,
+    zero_page: Page,
+    limits: Limits,
+}
+
+impl Registry {
+    /// No file is open.  Sleeps.
+    pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
+        let zero_page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
+                turn <- new_rwsem!(c"shadow_rmap::turn"),
+                zero_page,
+                limits,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The page that a mapping shows where nothing was written: one for all, since a private
+    /// mapping is copied before it is written to.
+    pub(crate) fn zero_page(&self) -> &Page {
+        &self.zero_page
+    }
+
+    /// The open files.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn files(&self) -> Result<KVec<Arc<OpenFile>>> {
+        gather(
+            || self.files.lock(),
+            |files| files.values().count(),
+            |files, all| {
+                files
+                    .values()
+                    .try_for_each(|file| all.push(file.clone(), GFP_KERNEL))
+            },
+        )
+    }
+}
+
+/// An open `/dev/shadow_rmap`, in however many processes.
+#[pin_data]
+pub(crate) struct OpenFile {
+    /// What it shares with the others.
+    pub(crate) registry: Arc<Registry>,
+    /// The address spaces that map it, by key.
+    #[pin]
+    mms: Mutex<RBTree<usize, Arc<LiveMm>>>,
+    /// 1 once it has been mapped.
+    mapped: Atomic<i32>,
+    /// VMAs that the shadow had to give up, since the file was opened.
+    pub(crate) untracked: Atomic<usize>,
+    vmas: Atomic<usize>,
+    pages: Atomic<usize>,
+}
+
+impl OpenFile {
+    fn key(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Whether its mappings are shadowed at all.
+    pub(crate) fn is_shadowed(&self) -> bool {
+        self.registry.limits.shadow
+    }
+
+    /// Counts a VMA of `pages` pages against the limits.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` for too many VMAs, `ENOSPC` for too many pages; then nothing is counted.
+    pub(crate) fn charge(&self, pages: usize) -> Result {
+        if self.vmas.fetch_add(1, Full) >= self.registry.limits.max_vmas {
+            self.vmas.fetch_sub(1, Relaxed);
+            return Err(ENOMEM);
+        }
+        let limit = self.registry.limits.max_pages;
+        if pages > limit || self.pages.fetch_add(pages, Full) > limit - pages {
+            if pages <= limit {
+                self.pages.fetch_sub(pages, Relaxed);
+            }
+            self.vmas.fetch_sub(1, Relaxed);
+            return Err(ENOSPC);
+        }
+        Ok(())
+    }
+
+    /// Counts a VMA no more.
+    pub(crate) fn uncharge(&self, pages: usize) {
+        self.vmas.fetch_sub(1, Relaxed);
+        self.pages.fetch_sub(pages, Relaxed);
+    }
+
+    /// A VMA has grown or shrunk: no limit is asked any more.
+    pub(crate) fn recharge(&self, from: usize, to: usize) {
+        self.pages.fetch_add(to, Relaxed);
+        self.pages.fetch_sub(from, Relaxed);
+    }
+
+    /// The address space with this key.  Sleeps.
+    pub(crate) fn mm(&self, key: usize) -> Option<Arc<LiveMm>> {
+        self.mms.lock().get(&key).cloned()
+    }
+
+    /// Adds an address space.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn insert_mm(&self, mm: &Arc<LiveMm>) -> Result {
+        let node = RBTreeNode::new(mm.key(), mm.clone(), GFP_KERNEL)?;
+        let replaced = self.mms.lock().insert(node);
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Forgets an address space: its last VMA is gone.  Sleeps.
+    pub(crate) fn remove_mm(&self, mm: &LiveMm) {
+        let removed = self.mms.lock().remove(&mm.key());
+        drop(removed);
+    }
+
+    /// The address spaces.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn mms(&self) -> Result<KVec<Arc<LiveMm>>> {
+        gather(
+            || self.mms.lock(),
+            |mms| mms.values().count(),
+            |mms, all| mms.values().try_for_each(|mm| all.push(mm.clone(), GFP_KERNEL)),
+        )
+    }
+
+    /// `SHADOW_RMAP_IOC_CHECK`.
+    fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
+        let mut files = KVec::new();
+        files.push(this.into(), GFP_KERNEL)?;
+        let counts = check::check(&this.registry, &files, &mut |_| {})?;
+        let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();
+        for count in counts.as_array() {
+            writer.write(&count)?;
+        }
+        Ok(0)
+    }
+
+    /// `SHADOW_RMAP_IOC_MODE`.
+    fn mode(&self, arg: usize) -> Result<isize> {
+        let mut reader = UserSlice::new(UserPtr::from_addr(arg), size_of::<u32>()).reader();
+        match reader.read::<u32>()? {
+            _ if self.mapped.load(Relaxed) != 0 => Err(EBUSY),
+            bindings::SHADOW_RMAP_MODE_PINNED => Ok(0),
+            bindings::SHADOW_RMAP_MODE_MERGEABLE => Err(EOPNOTSUPP),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+#[vtable]
+impl MiscDevice for OpenFile {
+    type Ptr = Arc<Self>;
+    type OwnerModule = crate::ShadowRmap;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Arc<Self>> {
+        let registry = vm_ops::registry().ok_or(ENODEV)?;
+        let shared = registry.clone();
+        let file = Arc::pin_init(
+            pin_init!(Self {
+                registry: shared,
+                mms <- new_mutex!(RBTree::new(), "shadow_rmap::mms"),
+                mapped: Atomic::new(0),
+                untracked: Atomic::new(0),
+                vmas: Atomic::new(0),
+                pages: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )?;
+        let node = RBTreeNode::new(file.key(), file.clone(), GFP_KERNEL)?;
+        registry.files.lock().insert(node);
+        Ok(file)
+    }
+
+    fn release(device: Arc<Self>, _file: &File) {
+        let removed = device.registry.files.lock().remove(&device.key());
+        drop(removed);
+    }
+
+    fn mmap(device: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
+        vm_ops::mmap(vma, |opening| events::mapped(device, opening))?;
+        device.mapped.store(1, Relaxed);
+        Ok(())
+    }
+
+    fn ioctl(device: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            IOC_CHECK => Self::check(device, arg),
+            IOC_MODE => device.mode(arg),
+            // Ours, but of another size or direction.
+            _ if _IOC_TYPE(cmd) == MAGIC
+                && [_IOC_NR(IOC_CHECK), _IOC_NR(IOC_MODE)].contains(&_IOC_NR(cmd)) =>
+            {
+                Err(EINVAL)
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The shadow's objects for a live mapping: address spaces, VMAs, pages.
+
+use super::file::OpenFile;
+use crate::{
+    host::vma::{
+        HostPage,
+        HostVma,
+        HostVmaCell, //
+    },
+    rmap::{
+        self,
+        anon_vma::{
+            AnonVma,
+            PageRmap, //
+        },
+    },
+    stats,
+};
+use kernel::{
+    alloc::AllocError,
+    new_mutex,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+};
+
+/// The numbers that people know address spaces and VMAs by; never used twice.
+static NEXT_ID: Atomic<u64> = Atomic::new(1);
+
+fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Relaxed)
+}
+
+/// The VMAs of an address space in order of address; the number keeps two apart that seem to start
+/// at the same place because the host has moved one of them without telling.
+type VmaTree = RBTree<(usize, u64), Arc<LiveVma>>;
+
+/// The pages of a VMA, by page offset.
+type PageTree = RBTree<usize, Arc<LivePage>>;
+
+/// Copies what a lock protects into a list, for which room is made without the lock.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn gather<G, T>(
+    lock: impl Fn() -> G,
+    len: impl Fn(&mut G) -> usize,
+    copy: impl Fn(&mut G, &mut KVec<T>) -> Result<(), AllocError>,
+) -> Result<KVec<T>> {
+    let mut all = KVec::new();
+    loop {
+        let mut guard = lock();
+        let n = len(&mut guard);
+        if n <= all.capacity() {
+            // There is room: nothing is allocated here.
+            copy(&mut guard, &mut all)?;
+            return Ok(all);
+        }
+        drop(guard);
+        all.reserve(n, GFP_KERNEL)?;
+    }
+}
+
+/// An address space with live mappings of one open file.
+#[pin_data]
+pub(crate) struct LiveMm {
+    /// Its number, for people.
+    pub(crate) id: u64,
+    /// Its locks.
+    pub(crate) core: Arc<rmap::mm::Mm>,
+    /// The host's.
+    pub(crate) host: ARef<kernel::mm::Mm>,
+    /// The file that is mapped.
+    pub(crate) file: Arc<OpenFile>,
+    #[pin]
+    vmas: Mutex<VmaTree>,
+}
+
+impl LiveMm {
+    /// The shadow of the address space of `vma`, without VMAs.  Sleeps.
+    pub(crate) fn new(file: ArcBorrow<'_, OpenFile>, vma: HostVma<'_>) -> Result<Arc<Self>> {
+        let core = Arc::pin_init(rmap::mm::Mm::new(), GFP_KERNEL)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                id: next_id(),
+                core,
+                host: vma.mm(),
+                file: file.into(),
+                vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// What makes it this address space and no other.
+    pub(crate) fn key(&self) -> usize {
+        self.host.as_raw().addr()
+    }
+
+    /// Adds a VMA.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; then nothing has changed.
+    pub(crate) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let key = (vma.start.load(Relaxed), vma.id());
+        self.vmas.lock().insert(node.into_node(key, vma.clone()));
+        Ok(())
+    }
+
+    /// Takes a VMA out; whether it was the last.  Sleeps.
+    pub(crate) fn remove(&self, vma: &LiveVma) -> bool {
+        let mut vmas = self.vmas.lock();
+        let removed = vmas.remove(&(vma.start.load(Relaxed), vma.id()));
+        let last = vmas.is_empty();
+        drop(vmas);
+        // Its memory may be freed now, without the lock.
+        drop(removed);
+        last
+    }
+
+    /// The VMA starts elsewhere now.  Sleeps; allocates nothing.
+    pub(crate) fn moved(&self, vma: &Arc<LiveVma>, start: usize) {
+        let mut vmas = self.vmas.lock();
+        if let Some(node) = vmas.remove_node(&(vma.start.load(Relaxed), vma.id())) {
+            vma.start.store(start, Relaxed);
+            let node = node
+                .into_reservation()
+                .into_node((start, vma.id()), vma.clone());
+            vmas.insert(node);
+        }
+    }
+
+    /// All VMAs, in order of address.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn vmas(&self) -> Result<KVec<Arc<LiveVma>>> {
+        gather(
+            || self.vmas.lock(),
+            |vmas| vmas.values().count(),
+            |vmas, all| vmas.values().try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL)),
+        )
+    }
+
+    /// The VMAs just after and just before `vma`.  Sleeps.  `O(log n)`.
+    pub(crate) fn neighbours(&self, vma: &LiveVma) -> [Option<Arc<LiveVma>>; 2] {
+        let vmas = self.vmas.lock();
+        let here = vmas.cursor_lower_bound(&(vma.start.load(Relaxed), vma.id()));
+        here.map_or([None, None], |here| {
+            [
+                here.peek_next().map(|(_, vma)| vma.clone()),
+                here.peek_prev().map(|(_, vma)| vma.clone()),
+            ]
+        })
+    }
+}
+
+/// A live VMA.
+#[pin_data]
+pub(crate) struct LiveVma {
+    /// What the reverse map knows of it.
+    #[pin]
+    pub(crate) core: rmap::chain::Vma,
+    /// The host's VMA.
+    #[pin]
+    pub(crate) host: HostVmaCell,
+    /// Its address space.
+    pub(crate) mm: Arc<LiveMm>,
+    /// Its first address in bytes, as the tree of its address space knows it.
+    pub(crate) start: Atomic<usize>,
+    /// Pages that count against the file's limit for it.
+    pub(crate) charged: Atomic<usize>,
+    /// The anonymous pages that it maps, by page offset: its page table.
+    #[pin]
+    pages: Mutex<PageTree>,
+}
+
+impl LiveVma {
+    /// A VMA that is in no tree and has no links.  Sleeps.
+    pub(crate) fn new(
+        mm: &Arc<LiveMm>,
+        host: HostVma<'_>,
+        cell: impl PinInit<HostVmaCell>,
+    ) -> Result<Arc<Self>> {
+        let id = next_id();
+        let first = host.start();
+        let core = rmap::chain::Vma::new(mm.core.clone(), host.range(), id);
+        Arc::pin_init(
+            pin_init!(Self {
+                core <- core,
+                host <- cell,
+                mm: mm.clone(),
+                start: Atomic::new(first),
+                charged: Atomic::new(0),
+                pages <- new_mutex!(RBTree::new(), "shadow_rmap::pages"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Its number, for people.
+    pub(crate) fn id(&self) -> u64 {
+        self.core.id()
+    }
+
+    /// What makes it this VMA and no other, as the walkers see it.
+    pub(crate) fn key(&self) -> usize {
+        core::ptr::from_ref(&self.core).addr()
+    }
+
+    /// The page that it maps at offset `at`.  Sleeps.
+    pub(crate) fn page_at(&self, at: usize) -> Option<Arc<LivePage>> {
+        self.pages.lock().get(&at).cloned()
+    }
+
+    /// The pages that it maps at offsets `first..=last`, in order.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn pages_in(
+        &self,
+        first: usize,
+        last: usize,
+    ) -> Result<KVec<(usize, Arc<LivePage>)>> {
+        let each = |pages: &mut PageTree, f: &mut dyn FnMut(usize, &Arc<LivePage>) -> Result| {
+            let mut cursor = pages.cursor_lower_bound_mut(&first);
+            while let Some(here) = cursor {
+                let (&at, page) = here.current();
+                if at > last {
+                    break;
+                }
+                f(at, page)?;
+                cursor = here.move_next();
+            }
+            Ok(())
+        };
+        gather(
+            || self.pages.lock(),
+            |pages| {
+                let mut n = 0;
+                // Counting cannot fail.
+                let _ = each(pages, &mut |_, _| {
+                    n += 1;
+                    Ok(())
+                });
+                n
+            },
+            |pages, all| {
+                each(pages, &mut |at, page| {
+                    Ok(all.push((at, page.clone()), GFP_KERNEL)?)
+                })
+                .map_err(|_: Error| AllocError)
+            },
+        )
+    }
+
+    /// Maps `page` at offset `at`, in `node`.  Sleeps.
+    pub(crate) fn map_page(
+        &self,
+        node: RBTreeNodeReservation<usize, Arc<LivePage>>,
+        at: usize,
+        page: Arc<LivePage>,
+    ) {
+        let replaced = self.pages.lock().insert(node.into_node(at, page));
+        if let Some(replaced) = replaced {
+            let (_, page) = replaced.to_key_value();
+            page.rmap.remove_rmap();
+        }
+    }
+
+    /// Unmaps the page at offset `at`.  Sleeps.
+    pub(crate) fn unmap_page(&self, at: usize) {
+        let removed = self.pages.lock().remove(&at);
+        if let Some(page) = removed {
+            page.rmap.remove_rmap();
+        }
+    }
+
+    /// Unmaps all pages.  Sleeps.
+    pub(crate) fn clear_pages(&self) {
+        let pages = core::mem::replace(&mut *self.pages.lock(), RBTree::new());
+        for page in pages.values() {
+            page.rmap.remove_rmap();
+        }
+    }
+}
+
+/// An anonymous page of a live mapping.
+pub(crate) struct LivePage {
+    /// What the reverse map keeps in it.
+    pub(crate) rmap: PageRmap,
+    /// The host's page, for comparing only.
+    pub(crate) key: usize,
+    /// Where the host's page led when it was last looked at.
+    pub(crate) host_mapping: Atomic<usize>,
+}
+
+impl LivePage {
+    /// A page seen for the first time: a fault in a VMA whose anon_vma is `anon_vma` made it.
+    pub(crate) fn new(seen: &HostPage, anon_vma: &AnonVma) -> Result<Arc<Self>> {
+        let page = Arc::new(
+            Self {
+                rmap: PageRmap::new(seen.at),
+                key: seen.key,
+                host_mapping: Atomic::new(seen.mapping),
+            },
+            GFP_KERNEL,
+        )?;
+        page.rmap.add_new_anon_rmap(anon_vma);
+        stats::PAGES_ALLOCATED.inc();
+        Ok(page)
+    }
+}
+
+impl Drop for LivePage {
+    fn drop(&mut self) {
+        stats::PAGES_FREED.inc();
+    }
+}

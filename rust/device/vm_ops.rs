@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The host's callbacks, as safe calls; and the list of open files that everybody finds.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h), `struct vm_operations_struct`.
+//!
+//! # Invariants of this module
+//!
+//! 1. `vm_private_data` of a VMA with our operations is null, or owns one reference on its
+//!    [`LiveVma`].  (Between the host's copying of a VMA and `open` it is the source's, and owns
+//!    nothing.)
+//! 2. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held, `fault` also
+//!    with the VMA's own lock; after `close` the VMA is not used.
+
+#![allow(unsafe_code, reason = "a room of the design: the host's callbacks")]
+
+use super::{
+    events,
+    file::Registry,
+    live::LiveVma, //
+};
+use crate::{
+    ffi,
+    host::vma::{
+        HostVma,
+        HostVmaCell, //
+    },
+};
+use core::ptr::NonNull;
+use kernel::{
+    mm::virt::VmaNew,
+    page::Page,
+    prelude::*,
+    sync::{
+        global_lock,
+        Arc,
+        ArcBorrow, //
+    },
+    types::ForeignOwnable,
+};
+
+global_lock! {
+    // SAFETY: Initialised in `publish`, before the device and debugfs exist.
+    unsafe(uninit) static REGISTRY: Mutex<Option<Arc<Registry>>> = None;
+}
+
+/// Where the device finds the [`Registry`]: as long as this lives.
+pub(crate) struct Published(());
+
+/// Makes `registry` known to the device.
+///
+/// To be called once, by the module's initialisation.
+pub(crate) fn publish(registry: Arc<Registry>) -> Published {
+    // SAFETY: The module is initialised once, and this is called nowhere else.
+    unsafe { REGISTRY.init() };
+    *REGISTRY.lock() = Some(registry);
+    Published(())
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        let registry = REGISTRY.lock().take();
+        drop(registry);
+    }
+}
+
+/// The registry, while the module is loaded.
+pub(crate) fn registry() -> Option<Arc<Registry>> {
+    REGISTRY.lock().clone()
+}
+
+/// A VMA for which a [`LiveVma`] may be made: it will be told of the VMA's end.
+pub(crate) struct Opening<'a>(HostVma<'a>);
+
+impl<'a> Opening<'a> {
+    /// The host's VMA.
+    pub(crate) fn host(&self) -> HostVma<'a> {
+        self.0
+    }
+
+    /// What the [`LiveVma`] keeps of it.
+    pub(crate) fn cell(&self) -> impl PinInit<HostVmaCell> {
+        // SAFETY: What is made of this goes to `vm_private_data`, or is dropped; in the first case
+        // `close` clears it.
+        unsafe { HostVmaCell::new(self.0) }
+    }
+}
+
+/// Lets `make` shadow a VMA that is being mapped, and takes the VMA over.
+///
+/// # Errors
+///
+/// Those of `make`; then the VMA is left as it was.
+pub(crate) fn mmap(
+    vma: &VmaNew,
+    make: impl FnOnce(&Opening<'_>) -> Result<Option<Arc<LiveVma>>>,
+) -> Result {
+    let vma = NonNull::new(vma.as_ptr()).ok_or(EINVAL)?;
+    // SAFETY: A VMA that is being mapped is not closed meanwhile (2).
+    let live = make(&Opening(unsafe { HostVma::from_raw(vma) }))?;
+    // SAFETY: The VMA is ours to set up.
+    unsafe { set_private(vma, live) };
+    // SAFETY: As above.
+    unsafe { (*vma.as_ptr()).vm_ops = &raw const OPERATIONS.0 };
+    Ok(())
+}
+
+/// # Safety
+///
+/// The VMA is being set up, and its `vm_private_data` owns nothing.
+unsafe fn set_private(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma>>) {
+    // INVARIANT: (1).
+    let private = live.map_or(core::ptr::null_mut(), |live| live.into_foreign());
+    // SAFETY: The caller's promise.
+    unsafe { (*vma.as_ptr()).vm_private_data = private };
+}
+
+/// # Safety
+///
+/// `vma` has our operations, and is not closed for `'a`; or it is about to be opened, and its
+/// source is not closed for `'a`.
+unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a, LiveVma>> {
+    // SAFETY: The caller's promise.
+    let private = NonNull::new(unsafe { (*vma.as_ptr()).vm_private_data })?;
+    // SAFETY: By invariant (1), from `into_foreign()`.
+    Some(unsafe { <Arc<LiveVma> as ForeignOwnable>::borrow(private.as_ptr()) })
+}
+
+unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
+    let Some(vma) = NonNull::new(vma) else {
+        return;
+    };
+    // SAFETY: The VMA is a copy: what `vm_private_data` says is the source's, which is not closed,
+    // since its `mmap_lock` is held (2).
+    let source = unsafe { private(vma) };
+    let live = source.and_then(|source| {
+        // SAFETY: (2).
+        events::opened(&Opening(unsafe { HostVma::from_raw(vma) }), source)
+    });
+    // SAFETY: The pointer is the source's, so nothing is owned.
+    unsafe { set_private(vma, live) };
+}
+
+unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
+    let Some(vma) = NonNull::new(vma) else {
+        return;
+    };
+    // SAFETY: (2).
+    let private = unsafe { (*vma.as_ptr()).vm_private_data };
+    if private.is_null() {
+        return;
+    }
+    // SAFETY: (2).
+    unsafe { (*vma.as_ptr()).vm_private_data = core::ptr::null_mut() };
+    // SAFETY: By invariant (1) the reference is ours now.
+    events::closed(unsafe { <Arc<LiveVma> as ForeignOwnable>::from_foreign(private) });
+}
+
+unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
+    // SAFETY: The host hands us a fault of one of our VMAs.
+    let (vma, write) = unsafe {
+        (
+            NonNull::new((*vmf).__bindgen_anon_1.vma),
+            !(*vmf).cow_page.is_null(),
+        )
+    };
+    let (Some(vma), Some(registry)) = (vma, registry()) else {
+        return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
+    };
+    // SAFETY: (2).
+    if let Some(live) = unsafe { private(vma) } {
+        // SAFETY: (2).
+        events::fault(live, unsafe { HostVma::from_raw(vma) }, write);
+    }
+    let page: &Page = registry.zero_page();
+    // SAFETY: The page is there as long as the registry; each mapping of it holds it besides.  For a
+    // private mapping the host copies it before it is written to.
+    unsafe {
+        ffi::shadow_rmap_get_page(page.as_ptr());
+        (*vmf).page = page.as_ptr();
+    }
+    0
+}
+
+/// The operations of all our VMAs.  With `close`, the host never merges one away.
+struct Operations(ffi::vm_operations_struct);
+
+// SAFETY: Never written.
+unsafe impl Sync for Operations {}
+
+static OPERATIONS: Operations = Operations(ffi::vm_operations_struct {
+    open: Some(open),
+    close: Some(close),
+    fault: Some(fault),
+    ..pin_init::zeroed()
+});

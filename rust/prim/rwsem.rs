@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A read-write semaphore.
+//!
+//! C header: [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
+//!
+//! Unlike [`kernel::sync::Mutex`] it does not own the data it protects: the reverse map's lock
+//! protects the trees of a whole family of objects.  Whoever needs proof that it is held asks for
+//! a guard.
+
+#![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
+
+use crate::ffi;
+use core::ptr::NonNull;
+use kernel::{
+    prelude::*,
+    sync::LockClassKey,
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// A `struct rw_semaphore`: one writer, or many readers, who may sleep for it.
+///
+/// # Invariants
+///
+/// 1. The semaphore is initialised.
+#[pin_data]
+#[repr(transparent)]
+pub(crate) struct RwSem {
+    #[pin]
+    sem: Opaque<ffi::rw_semaphore>,
+}
+
+// SAFETY: A semaphore may be released by another thread than took it as far as memory safety goes;
+// that it is not is what `NotThreadSafe` in the guards is for.
+unsafe impl Send for RwSem {}
+// SAFETY: Serialising threads is its purpose.
+unsafe impl Sync for RwSem {}
+
+/// Creates an initialiser for an [`RwSem`] with a lock class of its own, for lockdep.
+macro_rules! new_rwsem {
+    ($name:literal) => {
+        $crate::prim::rwsem::RwSem::new($name, kernel::sync::static_lock_class!())
+    };
+}
+pub(crate) use new_rwsem;
+
+impl RwSem {
+    /// Initialises a semaphore of the class `key`, shown as `name` by lockdep.
+    pub(crate) fn new(
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
+            // INVARIANT: (1) initialised here.
+            sem <- Opaque::ffi_init(|slot| {
+                // SAFETY: `slot` is valid for writes; `name` and `key` live for ever.
+                unsafe { ffi::shadow_rmap_init_rwsem(slot, name.as_char_ptr(), key.as_ptr()) }
+            }),
+        })
+    }
+
+    /// `down_read()`.  Sleeps.
+    pub(crate) fn read(&self) -> ReadGuard<'_> {
+        // SAFETY: By invariant (1).
+        unsafe { ffi::down_read(self.sem.get()) };
+        // INVARIANT: Just taken.
+        ReadGuard(self, NotThreadSafe)
+    }
+
+    /// `down_read_trylock()`.  Any context but interrupts.
+    #[inline]
+    pub(crate) fn try_read(&self) -> Option<ReadGuard<'_>> {
+        // SAFETY: By invariant (1).
+        if unsafe { ffi::down_read_trylock(self.sem.get()) } == 0 {
+            return None;
+        }
+        // INVARIANT: Just taken.
+        Some(ReadGuard(self, NotThreadSafe))
+    }
+
+    /// `down_write()`.  Sleeps.
+    pub(crate) fn write(&self) -> WriteGuard<'_> {
+        // SAFETY: By invariant (1).
+        unsafe { ffi::down_write(self.sem.get()) };
+        // INVARIANT: Just taken.
+        WriteGuard(self, NotThreadSafe)
+    }
+
+    /// `down_write_nested(…, SINGLE_DEPTH_NESTING)`: the second of two of one class.  Sleeps.
+    pub(crate) fn write_nested(&self) -> WriteGuard<'_> {
+        // SAFETY: By invariant (1).
+        unsafe { ffi::shadow_rmap_down_write_nested(self.sem.get(), 1) };
+        // INVARIANT: Just taken.
+        WriteGuard(self, NotThreadSafe)
+    }
+
+    /// `rwsem_is_locked()`: whether anybody holds it, at this instant.  Any context.
+    #[inline]
+    pub(crate) fn is_locked(&self) -> bool {
+        // SAFETY: By invariant (1).
+        unsafe { ffi::shadow_rmap_rwsem_is_locked(self.sem.get()) != 0 }
+    }
+
+    /// The C object, for code that must name it to C.
+    pub(crate) fn as_ptr(&self) -> *mut ffi::rw_semaphore {
+        self.sem.get()
+    }
+}
+
+/// The semaphore is held for reading.
+///
+/// # Invariants
+///
+/// This guard owns one read hold of the semaphore.
+#[must_use = "the semaphore is released when the guard is dropped"]
+pub(crate) struct ReadGuard<'a>(&'a RwSem, NotThreadSafe);
+
+impl ReadGuard<'_> {
+    /// Gives up the guard, but not the hold.
+    ///
+    /// For holds that outlive what proved the semaphore valid when it was taken.
+    pub(crate) fn into_raw(self) -> NonNull<RwSem> {
+        NonNull::from(core::mem::ManuallyDrop::new(self).0)
+    }
+
+    /// Takes back what [`into_raw`](Self::into_raw) gave.
+    ///
+    /// # Safety
+    ///
+    /// `sem` comes from `into_raw`, once, on this thread, and is valid for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(sem: NonNull<RwSem>) -> ReadGuard<'a> {
+        // SAFETY: The caller's promise.
+        // INVARIANT: The hold is handed over.
+        ReadGuard(unsafe { sem.as_ref() }, NotThreadSafe)
+    }
+}
+
+impl Drop for ReadGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, one read hold is ours to release.
+        unsafe { ffi::up_read(self.0.sem.get()) }
+    }
+}
+
+/// The semaphore is held for writing.
+///
+/// # Invariants
+///
+/// This guard owns the write hold of the semaphore.
+#[must_use = "the semaphore is released when the guard is dropped"]
+pub(crate) struct WriteGuard<'a>(&'a RwSem, NotThreadSafe);
+
+impl Drop for WriteGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, the write hold is ours to release.
+        unsafe { ffi::up_write(self.0.sem.get()) }
+    }
+}
+
+#[kunit_tests(shadow_rmap_rwsem)]
+mod tests {
+    use super::*;
+    use kernel::sync::Arc;
+
+    #[pin_data]
+    struct Locked {
+        #[pin]
+        sem: RwSem,
+    }
+
+    /// Readers share, a writer is alone, and dropping a guard releases.
+    #[test]
+    fn guards_exclude_and_release() -> Result {
+        let locked = Arc::pin_init(pin_init!(Locked { sem <- new_rwsem!(c"test") }), GFP_KERNEL)?;
+        let idle = locked.sem.is_locked();
+        let reader = locked.sem.try_read();
+        let second = locked.sem.try_read();
+        let both = reader.is_some() && second.is_some() && locked.sem.is_locked();
+        drop((reader, second));
+        let released = locked.sem.is_locked();
+        let writer = locked.sem.write();
+        let shut_out = locked.sem.try_read().is_none();
+        drop(writer);
+        let open = locked.sem.try_read().is_some();
+
+        assert!(!idle && both && !released && shut_out && open);
+        Ok(())
+    }
+
+    /// A hold survives the loss of its guard, and can be released by raw pointer.
+    #[test]
+    fn a_detached_hold_is_kept() -> Result {
+        let locked = Arc::pin_init(pin_init!(Locked { sem <- new_rwsem!(c"test") }), GFP_KERNEL)?;
+        let raw = locked.sem.read().into_raw();
+        let kept = locked.sem.is_locked();
+        // SAFETY: From `into_raw` just above, on this thread; `locked` is alive.
+        drop(unsafe { ReadGuard::from_raw(raw) });
+
+        assert!(kept && !locked.sem.is_locked());
+        Ok(())
+    }
+}

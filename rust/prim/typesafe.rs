@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `SLAB_TYPESAFE_BY_RCU` caches, and the lookup they are made for.
+//!
+//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
+//!
+//! # The idea
+//!
+//! Some objects are reached by a pointer that nothing keeps from going stale: a page knows its
+//! anon_vma, but holds no reference on it.  If the memory of a freed object could become anything
+//! at all, the reader could not even take the object's lock to find out.  A type-safe cache
+//! promises just enough: *until the RCU read section ends, the memory stays an object of this type*
+//! (R5).  It may be freed, and even be handed out again, at any moment; but its lock is a lock, its
+//! counter a counter, and that is enough to pin or lock it, and then to ask the place that the
+//! pointer came from whether it is still the right one.
+//!
+//! That protocol is three steps which C leaves to discipline.  Here each is a type, and a step
+//! left out does not compile:
+//!
+//! ```text
+//!  Anchor  --Candidate::find()-->  Candidate     RCU is held; maybe freed, maybe recycled
+//!                                     |
+//!                    try_pin()  ------+------  try_lock()
+//!                       |                          |
+//!                 PinnedCandidate           LockedCandidate      RCU is held; still unconfirmed
+//!                       |                          |
+//!                    confirm()                 confirm()         the anchor is asked again
+//!                       |                          |
+//!                    Pinned<T>                  the lock         RCU has been left
+//! ```
+//!
+//! * A [`Candidate`] is found only where the [`Anchor`] vouches for its pointer (R4, R12): without
+//!   that the memory may have been given back long before this read section.
+//! * What is done with a candidate is limited to `&T`: everything in a `T` is written so that a
+//!   reader of a freed or recycled object does no harm ([`TypesafeByRcu`]).
+//! * A reference that turns out to be wrong is dropped *after* RCU is left, for dropping the last
+//!   one may sleep (R11); a lock that turns out to be wrong is dropped *before*, for afterwards its
+//!   memory may be gone (R9).  Both are the order of two fields.
+
+#![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
+
+use crate::{
+    ffi,
+    rmap::rules::Rule, //
+};
+use core::{
+    marker::PhantomData,
+    mem,
+    ops::Deref,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    error::from_err_ptr,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        rcu, //
+    },
+};
+
+/// An object of a type-safe cache.
+///
+/// # Safety
+///
+/// 1. All of a value's fields may be used through `&Self` at any time from the constructor on, by
+///    any number of threads, also while the object is free and while it is handed out anew.
+/// 2. [`is_free`](Self::is_free) holds after the constructor ran, and whenever an object is given
+///    back; nothing else may be assumed of a newly allocated one.
+/// 3. [`slot`](Self::slot) always names the same cache, and no other type names it.
+pub(crate) unsafe trait TypesafeByRcu: Sync + Sized + 'static {
+    /// The cache's name, as in `/proc/slabinfo`.
+    const NAME: &'static CStr;
+
+    /// Where the cache is found.
+    fn slot() -> &'static CacheSlot<Self>;
+
+    /// Makes a free object of raw memory, once for each time that the memory joins the cache.
+    fn constructor() -> impl PinInit<Self>;
+
+    /// Whether the object is in the state that the constructor left it in, as far as readers who
+    /// come too late rely on it (R6).
+    fn is_free(&self) -> bool;
+}
+
+/// A [`TypesafeByRcu`] object with a reference count that starts at one when it is allocated.
+///
+/// # Safety
+///
+/// As long as references taken by [`try_get`](Self::try_get) are not put, the object is not freed.
+pub(crate) unsafe trait Pinnable: TypesafeByRcu {
+    /// Takes a reference unless there is none left.  Any context.
+    fn try_get(&self) -> bool;
+
+    /// Drops a reference, and frees the object when it was the last.  May sleep.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the reference, and is not in an RCU read section.
+    unsafe fn put(this: NonNull<Self>);
+}
+
+/// Where the cache of a type is kept while the module is loaded.
+///
+/// Objects are freed without anybody carrying a pointer to their cache around: it would make
+/// each of them a word larger than the host's.
+pub(crate) struct CacheSlot<T>(Atomic<*mut ffi::kmem_cache>, PhantomData<fn() -> T>);
+
+impl<T: TypesafeByRcu> CacheSlot<T> {
+    /// A slot without a cache.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(ptr::null_mut()), PhantomData)
+    }
+}
+
+/// A `kmem_cache` of type-safe objects (R5), constructed (R6), never merged with another (R8).
+///
+/// Dropping it waits for RCU and destroys it (R7).  Objects that are left then stay behind as a
+/// leak, which the kernel reports.
+///
+/// # Invariants
+///
+/// 1. The slot of `T` names this cache, created for `T`, from creation to drop.
+pub(crate) struct TypesafeCache<T: TypesafeByRcu>(NonNull<ffi::kmem_cache>, PhantomData<T>);
+
+// SAFETY: The slab allocator is made for any thread.
+unsafe impl<T: TypesafeByRcu> Send for TypesafeCache<T> {}
+// SAFETY: As above.
+unsafe impl<T: TypesafeByRcu> Sync for TypesafeCache<T> {}
+
+/// The cache's C constructor.
+///
+/// # Safety
+///
+/// `object` is raw memory for a `T`, which stays in place.
+unsafe extern "C" fn construct<T: TypesafeByRcu>(object: *mut c_void) {
+    // SAFETY: The caller's promise; the initialiser cannot fail.
+    let Ok(()) = unsafe { T::constructor().__init(object.cast::<T>()) };
+}
+
+impl<T: TypesafeByRcu> TypesafeCache<T> {
+    /// `SLAB_TYPESAFE_BY_RCU` also keeps the allocator from poisoning (R7) and merging (R8).
+    const FLAGS: ffi::slab_flags_t = ffi::SR_SLAB_TYPESAFE_BY_RCU | ffi::SR_SLAB_ACCOUNT;
+
+    /// Creates the cache of `T`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if `T` has its cache already, `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        const { assert!(!mem::needs_drop::<T>(), "objects are never destructed (R7)") };
+        if !T::slot().0.load(Relaxed).is_null() {
+            return Err(EBUSY);
+        }
+        let mut args = ffi::kmem_cache_args {
+            align: mem::align_of::<T>() as u32,
+            ctor: Some(construct::<T>),
+            ..pin_init::zeroed()
+        };
+        // SAFETY: The name lives for ever, `args` for the call; the constructor fits size and
+        // alignment.
+        let cache = from_err_ptr(unsafe {
+            ffi::__kmem_cache_create_args(
+                T::NAME.as_char_ptr(),
+                mem::size_of::<T>() as u32,
+                &mut args,
+                Self::FLAGS,
+            )
+        })?;
+        let cache = NonNull::new(cache).ok_or(ENOMEM)?;
+        // INVARIANT: (1) from here on.
+        T::slot().0.store(cache.as_ptr(), Release);
+        Ok(Self(cache, PhantomData))
+    }
+
+    /// Allocates an object, as it was freed or constructed (R6), with `GFP_KERNEL`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `ENODEV` where `T` has no cache.
+    pub(crate) fn alloc() -> Result<TypesafeBox<T>> {
+        let cache = T::slot().0.load(Acquire);
+        if cache.is_null() {
+            return Err(ENODEV);
+        }
+        // SAFETY: By invariant (1) a cache of `T`.
+        let object = unsafe { ffi::kmem_cache_alloc_noprof(cache, ffi::GFP_KERNEL) };
+        let object = NonNull::new(object.cast::<T>()).ok_or(ENOMEM)?;
+        // INVARIANT: Just allocated.
+        let object = TypesafeBox(object, PhantomData);
+        Rule::R6.check(object.is_free());
+        Ok(object)
+    }
+
+    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
+    /// Gives the allocator's spare memory back to the system.  Sleeps.
+    pub(crate) fn shrink(&self) {
+        // SAFETY: By invariant (1).
+        unsafe { ffi::kmem_cache_shrink(self.0.as_ptr()) };
+    }
+}
+
+impl<T: TypesafeByRcu> Drop for TypesafeCache<T> {
+    fn drop(&mut self) {
+        T::slot().0.store(ptr::null_mut(), Relaxed);
+        // Readers that found an object before it was freed may still look at it; and memory that
+        // was given back is on its way to the system by call_rcu().
+        rcu::synchronize_rcu();
+        rcu::rcu_barrier();
+        Rule::R7.checked(1);
+        // SAFETY: By invariant (1); nobody finds the cache any more.
+        unsafe { ffi::kmem_cache_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// An object of a type-safe cache that is ours alone to give back.
+///
+/// Others may look at it all the same: they came by a stale pointer.
+///
+/// # Invariants
+///
+/// The object is allocated, and no other value will free it.
+pub(crate) struct TypesafeBox<T: TypesafeByRcu>(NonNull<T>, PhantomData<T>);
+
+impl<T: TypesafeByRcu> TypesafeBox<T> {
+    /// Hands the object's fate to whoever holds the pointer.
+    pub(crate) fn into_raw(self) -> NonNull<T> {
+        mem::ManuallyDrop::new(self).0
+    }
+
+    /// Takes it back.
+    ///
+    /// # Safety
+    ///
+    /// `object` comes from [`into_raw`](Self::into_raw), and this is the only such call for it.
+    pub(crate) unsafe fn from_raw(object: NonNull<T>) -> Self {
+        // INVARIANT: The caller's promise.
+        Self(object, PhantomData)
+    }
+}
+
+impl<T: TypesafeByRcu> Deref for TypesafeBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: TypesafeByRcu> Drop for TypesafeBox<T> {
+    fn drop(&mut self) {
+        Rule::R6.check(self.is_free());
+        // SAFETY: By the type invariant the object is ours to free; while it was allocated its
+        // cache was not destroyed, or reported as leaking.
+        unsafe { ffi::kmem_cache_free(T::slot().0.load(Acquire), self.0.as_ptr().cast()) };
+    }
+}
+
+/// A place with a pointer to a type-safe object that nothing keeps from going stale, and with a
+/// way to tell whether the pointer is still good.
+///
+/// # Safety
+///
+/// If [`load`](Self::load) returned an object within an RCU read section, and
+/// [`vouches`](Self::vouches) is true later in the same section, then the object was allocated at
+/// some instant in between.
+pub(crate) unsafe trait Anchor {
+    /// What the pointer leads to.
+    type Target: TypesafeByRcu;
+
+    /// Reads the pointer, once.  Any context.
+    fn load(&self) -> Option<NonNull<Self::Target>>;
+
+    /// Whether the pointer is good at this instant.  Any context.
+    fn vouches(&self) -> bool;
+}
+
+/// An object that was good a moment ago, in an RCU read section: it may be free by now, it may be
+/// another object of the same type, but it is one.
+///
+/// # Invariants
+///
+/// 1. The object was allocated at some instant after `rcu` was taken: until `rcu` is left its
+///    memory stays an object of its type.
+#[must_use = "a candidate is good for nothing until it is pinned or locked, and confirmed"]
+pub(crate) struct Candidate<'a, A: Anchor> {
+    anchor: &'a A,
+    object: NonNull<A::Target>,
+    rcu: rcu::Guard,
+}
+
+impl<'a, A: Anchor> Candidate<'a, A> {
+    /// Follows the pointer of `anchor`, if there is one and it is vouched for (R4, R12).
+    ///
+    /// Any context; the candidate holds RCU.
+    #[inline]
+    pub(crate) fn find(anchor: &'a A) -> Option<Self> {
+        let rcu = rcu::read_lock();
+        let object = anchor.load()?;
+        // INVARIANT: (1) is what an anchor promises.
+        anchor.vouches().then_some(Self {
+            anchor,
+            object,
+            rcu,
+        })
+    }
+
+    /// The object, whatever it is by now.
+    #[inline]
+    pub(crate) fn object(&self) -> &A::Target {
+        // SAFETY: By invariant (1) the memory is a `Target` for as long as `self` holds RCU, and a
+        // `Target` may be shared at any time.
+        unsafe { self.object.as_ref() }
+    }
+
+    /// Takes a reference; the candidate is lost where there is none to be had.
+    pub(crate) fn try_pin(self) -> Option<PinnedCandidate<'a, A>>
+    where
+        A::Target: Pinnable,
+    {
+        self.object().try_get().then_some(PinnedCandidate {
+            anchor: self.anchor,
+            rcu: self.rcu,
+            // INVARIANT: Just taken.
+            pin: Pinned(self.object, PhantomData),
+        })
+    }
+
+    /// Tries to take a lock by way of the object: its own, or one that it leads to.
+    ///
+    /// # Errors
+    ///
+    /// Hands the candidate back where `lock` gets none.
+    #[inline]
+    pub(crate) fn try_lock<L>(
+        self,
+        lock: impl FnOnce(&A::Target) -> Option<L>,
+    ) -> Result<LockedCandidate<'a, A, L>, Self> {
+        match lock(self.object()) {
+            Some(lock) => Ok(LockedCandidate {
+                lock,
+                candidate: self,
+            }),
+            None => Err(self),
+        }
+    }
+}
+
+/// A pinned object of which nobody knows yet whether it is the right one.
+///
+/// The fields' order is R11: RCU is left before the reference is dropped.
+#[must_use = "the object may be another one: confirm it"]
+pub(crate) struct PinnedCandidate<'a, A: Anchor>
+where
+    A::Target: Pinnable,
+{
+    anchor: &'a A,
+    rcu: rcu::Guard,
+    pin: Pinned<A::Target>,
+}
+
+impl<A: Anchor> PinnedCandidate<'_, A>
+where
+    A::Target: Pinnable,
+{
+    /// Asks the anchor again, and leaves RCU.  May sleep once RCU is left.
+    pub(crate) fn confirm(self) -> Option<Pinned<A::Target>> {
+        let good = self.anchor.vouches();
+        let Self { rcu, pin, .. } = self;
+        drop(rcu);
+        good.then_some(pin)
+    }
+}
+
+/// A lock taken by way of an object of which nobody knows yet whether it is the right one.
+///
+/// The fields' order is R9: the lock is released before RCU is left.
+#[must_use = "the lock may be another one: confirm it"]
+pub(crate) struct LockedCandidate<'a, A: Anchor, L> {
+    lock: L,
+    candidate: Candidate<'a, A>,
+}
+
+impl<A: Anchor, L> LockedCandidate<'_, A, L> {
+    /// Asks the anchor again, and leaves RCU.
+    ///
+    /// What is returned is the lock and the object, which now is the anchor's for as long as the
+    /// lock keeps it so.
+    #[inline]
+    pub(crate) fn confirm(self) -> Option<(L, NonNull<A::Target>)> {
+        if self.candidate.anchor.vouches() {
+            let object = self.candidate.object;
+            Some((self.lock, object))
+        } else {
+            None
+        }
+    }
+}
+
+/// A reference to a type-safe object: it is not freed while this lives.
+///
+/// Dropping it may sleep.
+///
+/// # Invariants
+///
+/// This value owns one reference.
+pub(crate) struct Pinned<T: Pinnable>(NonNull<T>, PhantomData<T>);
+
+// SAFETY: References may be dropped by any thread.
+unsafe impl<T: Pinnable> Send for Pinned<T> {}
+// SAFETY: `T: Sync`.
+unsafe impl<T: Pinnable> Sync for Pinned<T> {}
+
+impl<T: Pinnable> Pinned<T> {
+    /// Hands the reference to whoever holds the pointer.
+    pub(crate) fn into_raw(self) -> NonNull<T> {
+        mem::ManuallyDrop::new(self).0
+    }
+
+    /// Takes a reference over.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns one reference and hands it over.
+    pub(crate) unsafe fn from_raw(object: NonNull<T>) -> Self {
+        // INVARIANT: The caller's promise.
+        Self(object, PhantomData)
+    }
+}
+
+impl<T: Pinnable> Deref for Pinned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariant the object is allocated.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: Pinnable> Drop for Pinned<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the reference is ours.  That RCU is not held cannot be
+        // seen from here; `put` checks it (R11).
+        unsafe { T::put(self.0) }
+    }
+}

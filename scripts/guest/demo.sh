@@ -1,0 +1,42 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in the test guest: real processes build three generations of one mapping, and the shadow
+# is shown beside the host's own reverse map.
+#
+# Usage: scripts/vm.py --target um --module FILE.ko --file RMAPCTL:rmapctl
+#                      --file samples/three-generations.scn -- scripts/guest/demo.sh
+#   demo.sh [SCENARIO]    default three-generations.scn; results go to $OUT
+
+case ${1:-} in --help) sed -n '4,9s/^# \{0,1\}//p' "$0"; exit ;; esac
+
+here=$PWD
+scenario=${1:-three-generations.scn}
+shadow=/sys/kernel/debug/shadow_rmap
+[ -d $shadow ] || { echo "demo: the module is not loaded"; exit 1; }
+
+echo "Linux $(uname -r) on $(uname -m), $(nproc) CPUs; shadow_rmap is loaded."
+echo
+# A relative path after `save` in the scenario lands in $OUT.
+cd "$OUT" || exit 1
+"$here/rmapctl" run "$here/$scenario"
+rc=$?
+for f in chains.dot chains.json; do
+	[ -s "$OUT/$f" ] || cat $shadow/$f >"$OUT/$f"
+done
+cp $shadow/rules rules.txt
+cp $shadow/stats stats.txt
+
+echo
+awk '/ violations=/ {
+	rules++
+	for (i = 1; i <= NF; i++) {
+		split($i, kv, "=")
+		if (kv[1] == "checks") checks += kv[2]
+		if (kv[1] == "violations") { violations += kv[2]; if (kv[2] > 0) print "broken: " $0 }
+	}
+} END {
+	printf "%d rules were checked %d times and broken %d times.\n", rules, checks, violations
+	exit rules == 0 || violations > 0
+}' rules.txt || rc=1
+exit $rc

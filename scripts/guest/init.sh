@@ -1,0 +1,113 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The first program of a test guest, on both targets; started by scripts/vm.py, not by hand.
+#
+# Mounts what programs expect, loads the module, runs the command, and hands the results out.
+# On UML the root is the machine's own file system: it is mounted read-only and stays so; the one
+# writable folder is $OUT.
+
+case ${1:-} in --help) sed -n '4,8s/^# \{0,1\}//p' "$0"; exit ;; esac
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/tmp TERM=${TERM:-dumb} TZ=UTC LANG=C
+vm=/run/vm
+here=${0%/*}
+. "$here/vm.env"
+
+quit() {
+	# Everything else has been written by now: the status says that the results are whole.
+	echo "$1 $2" >"$OUT/status"
+	send_out
+	poweroff -f
+	sleep 60
+}
+
+# x86_64 has no shared folder: the results go through the second serial port.
+send_out() {
+	sync
+	[ "$VM_TARGET" = x86_64 ] || return 0
+	tar -c -z -f - -C "$OUT" . >/dev/ttyS1
+}
+
+# An object is reported when it is older than five seconds and two scans saw no pointer to it and
+# the same content.
+scan_twice() {
+	sleep 6
+	echo scan >/sys/kernel/debug/kmemleak
+	echo scan >/sys/kernel/debug/kmemleak
+}
+
+# A leak is shown as a message of the kernel, where the runner looks for it.
+look_for_leaks() {
+	[ -n "$VM_KMEMLEAK" ] && [ -e /sys/kernel/debug/kmemleak ] || return 0
+	scan_twice
+	cp /sys/kernel/debug/kmemleak "$OUT/kmemleak.txt"
+	while read -r line; do
+		echo "<4>kmemleak: $line" >/dev/kmsg
+	done <"$OUT/kmemleak.txt"
+}
+
+# Until /proc is the guest's own, busybox must be called by its path: a bare `mount` would be run
+# through /proc/self/exe, which on UML's root is still the machine's, and that is the UML kernel.
+bb=/bin/busybox
+if [ "$VM_TARGET" = um ]; then
+	$bb mount -t proc proc /proc
+	mount -t tmpfs tmpfs /run
+	mount -t tmpfs tmpfs /tmp
+	mkdir -p $vm
+	mount -t hostfs -o "ro,$here" none $vm
+	mount -t hostfs -o "$VM_OUT" none $vm/out
+else
+	$bb mkdir -p /dev /proc /sys /tmp /etc
+	$bb mount -t proc proc /proc
+	$bb --install -s /bin
+fi
+mount -t sysfs sysfs /sys
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+exec </dev/console >/dev/console 2>&1
+if [ "$VM_TARGET" = x86_64 ]; then
+	# Not a byte of the archive may be translated.
+	stty -F /dev/ttyS1 raw -echo 115200
+fi
+hostname "shadow-rmap-$VM_TARGET"
+export VM_TARGET OUT=$vm/out RMAP_OUT=$vm/out
+cd $vm/in || exit 1
+if ! echo booted >"$OUT/status"; then
+	echo "vm: cannot write to $OUT"
+	poweroff -f
+fi
+rm -f "$OUT/status"
+
+if [ -n "$VM_KMEMLEAK" ] && [ -e /sys/kernel/debug/kmemleak ]; then
+	# What the boot left behind is not the module's.
+	scan_twice
+	echo clear >/sys/kernel/debug/kmemleak
+fi
+
+if [ -n "$VM_MODULE" ]; then
+	# shellcheck disable=SC2086 # several parameters
+	insmod "./$VM_MODULE" $VM_MODULE_ARGS
+	rc=$?
+	if [ $rc -ne 0 ]; then
+		dmesg >"$OUT/dmesg.txt"
+		tail -n 5 "$OUT/dmesg.txt"
+		quit insmod $rc
+	fi
+fi
+
+if [ -n "$VM_SHELL" ]; then
+	echo "The guest's files are in $vm/in, results go to \$OUT ($OUT); 'exit' ends the guest."
+	PS1="shadow-rmap-$VM_TARGET:\w# " setsid cttyhack sh
+	rc=0
+else
+	sh -c "$VM_COMMAND" </dev/null
+	rc=$?
+	look_for_leaks
+fi
+dmesg >"$OUT/dmesg.txt"
+quit command $rc

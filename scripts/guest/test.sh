@@ -1,0 +1,207 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in the test guest: loads the module, tries everything from the outside, unloads it.
+# Each step is a line of KTAP on the console; $OUT/test.ktap is the whole document, $OUT/kunit/
+# has the results of the KUnit suites that ran when the module was loaded.
+#
+# Usage: test.sh [--seed N] [--seeds N] [--steps N]     scripts/test.py starts it
+#   beside it: shadow_rmap.ko, rmapctl, samples/*.scn, samples/bad-input/*
+
+seed=1 seeds=3 steps=2000
+while [ $# -gt 0 ]; do
+	case $1 in
+	--seed) seed=$2 ;;
+	--seeds) seeds=$2 ;;
+	--steps) steps=$2 ;;
+	*)
+		sed -n '4,9s/^# \{0,1\}//p' "$0"
+		[ "$1" = --help ]
+		exit
+		;;
+	esac
+	shift 2
+done
+
+module=shadow_rmap
+device=/dev/$module
+debugfs=/sys/kernel/debug/$module
+lines=/tmp/lines
+here=$PWD
+number=0 failed=0
+: >$lines
+
+report() { echo "$*" | tee -a $lines; }
+
+# try NAME COMMAND...: passes when the command does; otherwise what it said is the reason.
+try() {
+	name=$1
+	shift
+	number=$((number + 1))
+	if "$@" >/tmp/said 2>&1 </dev/null; then
+		report "ok $number $name"
+		return 0
+	else
+		rc=$?
+	fi
+	failed=$((failed + 1))
+	tail -n 20 /tmp/said | tr '#' '=' | while read -r line; do report "# $line"; done
+	report "not ok $number $name # exit status $rc: $(tail -n 1 /tmp/said | tr -d '#' | cut -c1-150)"
+	return 1
+}
+
+skip() {
+	number=$((number + 1))
+	report "ok $number $1 # SKIP $2"
+}
+
+finish() {
+	{
+		echo "KTAP version 1"
+		echo "1..$number"
+		cat $lines
+	} >"$OUT/test.ktap"
+	exit $((failed > 0))
+}
+
+# within SECS COMMAND...: waits until the command succeeds.
+within() {
+	left=$1
+	shift
+	while [ "$left" -gt 0 ]; do
+		if "$@" >/dev/null 2>&1; then return 0; fi
+		left=$((left - 1))
+		sleep 1
+	done
+	"$@"
+}
+
+loaded() { grep -q "^$module " /proc/modules; }
+
+load() { insmod ./$module.ko && loaded; }
+
+# The suites run while insmod waits.
+kunit_results() {
+	mkdir -p "$OUT/kunit"
+	for f in /sys/kernel/debug/kunit/"$module"_*/results; do
+		[ -e "$f" ] || { echo "no suite $module""_* has run"; return 1; }
+		suite=${f%/results}
+		cat "$f" >"$OUT/kunit/${suite##*/}.ktap" || return 1
+	done
+}
+
+mode_is() {
+	[ -e "$2" ] || { echo "$2: not there"; return 1; }
+	mode=$(stat -c %a "$2")
+	[ "$mode" = "$1" ] || { echo "$2: mode $mode, not $1"; return 1; }
+}
+
+is_node() { [ -c "$device" ] || { echo "$device is not a character device"; return 1; }; }
+
+# What a scenario saves under a relative name goes to a folder that can be written.
+scenario() (
+	mkdir -p /tmp/work && cd /tmp/work && timeout 300 "$here/rmapctl" run "$here/$1"
+)
+
+readable() { cat "$1" >/dev/null; }
+
+refused() {
+	want=$(sed -n 's/^# expected: FILE//p' "$1" | head -n 1)
+	[ -n "$want" ] || { echo "$1 does not say what it is refused for"; return 1; }
+	if timeout 60 ./rmapctl run "$1" >/tmp/refusal 2>&1; then
+		echo "$1 was accepted"
+		return 1
+	fi
+	grep -qF -- "$want" /tmp/refusal || { cat /tmp/refusal; echo "expected: $want"; return 1; }
+}
+
+# A module that is in use stays, and says so; the mapping goes on working.
+unload_is_refused() {
+	cat >/tmp/hold.scn <<-END
+		map main held 4
+		touch main held all write
+		repeat 1000000
+		  check
+		end
+	END
+	# busybox's timeout becomes the program, so this is the process to end.
+	timeout 120 ./rmapctl run /tmp/hold.scn >/tmp/hold.log 2>&1 &
+	holder=$!
+	rc=1
+	if ! within 20 in_use; then
+		cat /tmp/hold.log
+		echo "nothing uses the module"
+	elif rmmod $module 2>/tmp/rmmod.log; then
+		echo "a module with a live mapping was unloaded"
+	elif ! loaded; then
+		echo "rmmod failed, yet the module is gone"
+	elif ! kill -0 $holder; then
+		cat /tmp/hold.log
+		echo "the process with the mapping died"
+	else
+		rc=0
+	fi
+	kill $holder
+	wait $holder
+	within 20 not_in_use || { echo "still in use after its user has died"; rc=1; }
+	return $rc
+}
+
+in_use() { [ "$(awk -v m=$module '$1 == m { print $3 }' /proc/modules)" -gt 0 ]; }
+not_in_use() { ! in_use; }
+
+unload() { rmmod $module && ! loaded; }
+
+no_slab_folder() { ! ls -d /sys/kernel/slab/$module* 2>/dev/null; }
+no_slabinfo() { ! grep "^$module" /proc/slabinfo; }
+no_node() { ! ls "$device" 2>/dev/null; }
+no_debugfs() { ! ls -d "$debugfs" 2>/dev/null; }
+no_thread() { ! cat /proc/[0-9]*/comm 2>/dev/null | grep "^$module"; }
+
+# A cache of type-safe objects may outlive the module by a grace period.
+nothing_left() {
+	try "$1: no cache in /sys/kernel/slab" within 10 no_slab_folder
+	try "$1: no cache in /proc/slabinfo" within 10 no_slabinfo
+	try "$1: no device node" within 2 no_node
+	try "$1: no debugfs folder" within 2 no_debugfs
+	try "$1: no thread" within 5 no_thread
+}
+
+echo "KTAP version 1"
+try "module: loads" load || finish
+try "kunit: results" kunit_results
+try "device: is a character device" is_node
+try "device: mode 0600" mode_is 600 $device
+for f in chains chains.json chains.dot compare rules stats host/chains host/chains.json \
+	host/chains.dot host/check torture/status torture/results; do
+	try "debugfs: $f has mode 0400" mode_is 400 $debugfs/$f
+	try "debugfs: $f can be read" readable $debugfs/$f
+done
+for f in host/pid torture/control; do
+	try "debugfs: $f is there" test -e $debugfs/$f
+done
+if ./rmapctl help 2>&1 | grep -q '^ *selftest'; then
+	try "bad input: rmapctl selftest" timeout 120 ./rmapctl selftest
+else
+	skip "bad input: rmapctl selftest" "this rmapctl has none"
+fi
+for f in samples/bad-input/*; do
+	[ -f "$f" ] && try "bad input: ${f##*/}" refused "$f"
+done
+for f in samples/*.scn; do
+	[ -f "$f" ] || { try "scenario: at least one" false; break; }
+	try "scenario: ${f##*/}" scenario "$f"
+done
+try "random: $seeds x $steps steps from seed $seed" timeout 900 \
+	./rmapctl random --seed "$seed" --steps "$steps" --seeds "$seeds" --check-every 10
+try "module: unload is refused while a mapping lives" unload_is_refused
+cp $debugfs/rules "$OUT/rules.txt"
+cp $debugfs/stats "$OUT/stats.txt"
+# Without an unload nothing below can pass, and would only repeat the news.
+try "module: unloads" unload || finish
+nothing_left "unloaded"
+try "module: loads again" load || finish
+try "scenario: after the second load" scenario samples/three-generations.scn
+try "module: unloads again" unload || finish
+nothing_left "unloaded again"
+finish
