@@ -68,7 +68,10 @@ fn with_graph(
     f: &mut fmt::Formatter<'_>,
     show: fn(&Graph, &mut fmt::Formatter<'_>) -> fmt::Result,
 ) -> fmt::Result {
-    match registry.files().and_then(|files| check::take(registry, &files)) {
+    match registry
+        .files()
+        .and_then(|files| check::take(registry, &files))
+    {
         Ok(pair) => show(&pair.shadow, f),
         Err(error) => failed(f, error),
     }

@@ -27,6 +27,12 @@ mod snapshot;
 mod stats;
 mod torture;
 
+/// A misuse that must not compile, see `scripts/compile-fail/`.
+#[cfg(shadow_rmap_case)]
+mod case {
+    include!(env!("SHADOW_RMAP_CASE"));
+}
+
 module! {
     type: ShadowRmap,
     name: "shadow_rmap",

@@ -62,7 +62,9 @@ stats! {
     18 EVENT_FAULT "events_fault";
     /// Checks of an open file or of all.
     19 CHECKS "checks";
-    /// Faults that prepared nothing because another already had.
+    /// Pages that a write has moved to an ancestor, handed out again by a fork.
+    22 MOVES_TO_ANCESTOR "moves_to_ancestor";
+    /// Shadow pages made.
     20 PAGES_ALLOCATED "pages_allocated";
     /// Shadow pages given back.
     21 PAGES_FREED "pages_freed";

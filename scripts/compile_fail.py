@@ -12,8 +12,9 @@ must say, one a line:
     # a line like this one is a comment
 
 Every line must appear in the compiler's output, whatever the space between its words; at least one
-must be an error code, and each error code of the output must be among them, so that a case cannot
-fail for a reason of its own.  A case that compiles fails.  A file without a misuse (name
+must be an error code, or begin with `error: ` where the compiler has no code, and each error of the
+output must be among them, so that a case cannot fail for a reason of its own.  A case that compiles
+fails.  A file without a misuse (name
 `good-*.rs`, no FILE.stderr) must compile: it shows that the others fail for their misuse alone.
 """
 
@@ -64,7 +65,8 @@ def judge(path, code, output):
     wanted = [line.strip() for line in expected_file.read_text().splitlines()
               if line.strip() and not line.lstrip().startswith("# ")]
     codes = {c for line in wanted for c in re.findall(r"error\[(E\d{4})\]", line)}
-    if not codes:
+    plain = {line for line in wanted if line.startswith("error: ")}
+    if not codes and not plain:
         return f"{expected_file.name} names no error[E0...]"
     if code == 0:
         return "compiles, and must not"
@@ -72,6 +74,9 @@ def judge(path, code, output):
     if found != codes:
         return f"fails with {', '.join(sorted(found)) or 'no error code'}, not " \
                f"{', '.join(sorted(codes))}"
+    others = set(re.findall(r"^error: (?!aborting due to |could not compile ).*", output, re.M)) - plain
+    if others:
+        return f"fails with {', '.join(sorted(others))}, too"
     for line in wanted:
         if flat(line) not in flat(output):
             return f"the compiler does not say: {line}"

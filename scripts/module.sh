@@ -4,8 +4,11 @@
 # Builds shadow_rmap.ko for one kernel and prints its path.
 #
 # Usage: scripts/module.sh um|x86_64 [MAKE-ARGUMENT...]
-#   KBUILD_OUTPUT_DIR=FOLDER   the build folder of your own kernel, instead of the lab's
-# Everything built goes to build/<target>[-<variant>], VARIANT=name choosing another folder.
+#   KDIR=FOLDER            a kernel's build folder is used as it is; a kernel's source is built first
+#   CLIPPY=1               everything is compiled again, by clippy, and nothing is linked
+#   SHADOW_RMAP_CASE=FILE  only the crate is compiled, with FILE as one more module
+#   SHADOW_RMAP_BUST=TYPE  a deliberately wrong module, see rust/torture/busted.rs
+# What is built goes to build/<target>, that of the last three to a folder of its own.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -13,26 +16,53 @@ target=${1:-}
 case $target in
 um | x86_64) shift ;;
 *)
-	sed -n '3,8s/^# \{0,1\}//p' "$0"
+	sed -n '3,11s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
 	exit
 	;;
 esac
 
-kernel=${KBUILD_OUTPUT_DIR:-$("$TOP/scripts/kernel.sh" "$target")}
-source "$CACHE/toolchain.env"
 out=$TOP/build/$target${VARIANT:+-$VARIANT}
+goal=modules quiet_case=
+for argument in "$@"; do
+	case $argument in
+	CLIPPY=?*) out=$TOP/build/$target-clippy goal=rust/shadow_rmap_main.o ;;
+	SHADOW_RMAP_CASE=?*)
+		out=$TOP/build/$target-case goal=rust/shadow_rmap_main.o quiet_case=1
+		export SHADOW_RMAP_CASE=${argument#*=}
+		;;
+	SHADOW_RMAP_BUST=?*) out=$TOP/build/$target-${argument#*=} ;;
+	esac
+done
+
+if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
+	kernel=$(cd "$KDIR" && pwd)
+	[ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
+else
+	kernel=$("$TOP/scripts/kernel.sh" "$target")
+fi
+source "$CACHE/toolchain.env"
 mkdir -p "$out"
 
 build() {
+	# Clippy and the cases leave nothing behind that make could take for done.
+	[ "$goal" = modules ] || rm -f "$out/rust/shadow_rmap_main.o"
 	make -C "$kernel" ARCH="$target" M="$TOP" MO="$out" RUSTC="$RUSTC" BINDGEN="$BINDGEN" \
-		-j "$JOBS" "$@" modules
+		-j "$JOBS" "$@" "$goal"
 }
 
-with_lock "module-$target-${VARIANT:-}" \
-	quietly "building shadow_rmap.ko ($target${VARIANT:+, $VARIANT})" "$out/build.log" build "$@"
+if [ -n "$quiet_case" ]; then
+	with_lock "module-${out##*/}" build "$@" >"$out/build.log" 2>&1 || {
+		cat "$out/build.log"
+		exit 1
+	}
+	exit 0
+fi
+
+with_lock "module-${out##*/}" \
+	quietly "building shadow_rmap.ko (${out##*/})" "$out/build.log" build "$@"
 # Rust and C are expected to compile without a single warning.
-if grep -E '(^|: )warning(:|\[)|error:' "$out/build.log" | grep -v 'warning: the compiler differs' >&2; then
+if grep -E '(^|: )warning(:|\[)|error:' "$out/build.log" | grep -v 'the compiler differs' >&2; then
 	die "the module does not compile without warnings, see $out/build.log"
 fi
-echo "$out/shadow_rmap.ko"
+echo "$out/${goal/#modules/shadow_rmap.ko}"

@@ -21,6 +21,7 @@ import queue
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shad
 OUT = TOP / "out" / "test"
 TARGETS = ("um", "x86_64")
 HEARTBEAT = 5
+HOST_LIMIT = 600
 
 
 def say(text):
@@ -55,14 +57,28 @@ class Report:
         return sum(t["status"] == status and step in (None, t["step"]) for t in self.tests)
 
 
-def stream(command, log, what, show=None, cwd=TOP, env=None):
+def stop(process):
+    """Ends a command and what it started, by the process group made for it; the VM runner uses
+    the moment before it is killed to end its guest."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(10)
+        except ProcessLookupError:
+            break
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def stream(command, log, what, show=None, cwd=TOP, env=None, limit=HOST_LIMIT):
     """Runs a command; its output goes to `log`.  Lines that `show` picks are printed; when there
-    was nothing to print for a while, how far it has come.  Returns (exit status, output)."""
+    was nothing to print for a while, how far it has come.  Returns (exit status, output); the
+    status is 124 when the time limit was reached."""
     log.parent.mkdir(parents=True, exist_ok=True)
     lines, output = queue.Queue(), []
     process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, cwd=cwd,
                                env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, errors="replace")
+                               text=True, errors="replace", start_new_session=True)
 
     def read():
         for line in process.stdout:
@@ -70,23 +86,31 @@ def stream(command, log, what, show=None, cwd=TOP, env=None):
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    begin = time.monotonic()
-    with open(log, "w", encoding="utf-8") as file:
-        while True:
-            try:
-                line = lines.get(timeout=HEARTBEAT)
-            except queue.Empty:
-                last = output[-1].strip()[:60] if output else ""
-                say(f"  {what}: {time.monotonic() - begin:.0f} s  {last}")
-                continue
-            if line is None:
-                break
-            output.append(line)
-            file.write(line)
-            file.flush()
-            if show and show.search(line):
-                say(f"  {line.rstrip()}")
-    return process.wait(), "".join(output)
+    begin = said = time.monotonic()
+    try:
+        with open(log, "w", encoding="utf-8") as file:
+            while True:
+                now = time.monotonic()
+                if now - begin > limit:
+                    return 124, "".join(output)
+                if now - said >= HEARTBEAT:
+                    last = output[-1].strip()[:60] if output else ""
+                    say(f"  {what}: {now - begin:.0f} s  {last}")
+                    said = now
+                try:
+                    line = lines.get(timeout=said + HEARTBEAT - now)
+                except queue.Empty:
+                    continue
+                if line is None:
+                    return process.wait(), "".join(output)
+                output.append(line)
+                file.write(line)
+                file.flush()
+                if show and show.search(line):
+                    say(f"  {line.rstrip()}")
+                    said = time.monotonic()
+    finally:
+        stop(process)
 
 
 class Kunit:
@@ -161,7 +185,11 @@ def add_cargo(report, step, code, output):
     for name, result in results:
         status = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}[result]
         report.add(step, name, status, reasons.get(name, "") if status == "failed" else "")
-    if not results:
+    if code == 124:
+        hung = re.findall(r"^test (.+?) has been running", output, re.M)
+        hung = [name for name in hung if name not in [r[0] for r in results]]
+        report.add(step, ", ".join(hung) or "cargo test", "failed", "the time limit was reached")
+    elif not results:
         report.add(step, "cargo test", "failed", f"no test was run (exit status {code})")
     elif code and not report.count("failed", step):
         report.add(step, "cargo test", "failed", f"exit status {code}")
@@ -240,7 +268,8 @@ def guest(target):
         module = lab.modules.get(target)
         for what, path in ((f"--module {target}=", module), ("--rmapctl", lab.rmapctl)):
             if not path or not Path(path).is_file():
-                report.add(step, "guest", "failed", f"{what} {path or 'was not given'}: no such file")
+                report.add(step, "guest", "failed",
+                           f"{what} {path or 'was not given'}: no such file")
                 return
         shutil.rmtree(out, ignore_errors=True)
         files = ["--file", f"{module}:shadow_rmap.ko", "--file", f"{lab.rmapctl}:rmapctl"]
@@ -253,7 +282,8 @@ def guest(target):
         stream([SCRIPTS / "vm.py", "--target", target, "--kernel", lab.kernel(target), "--out", out,
                 "--kmemleak", "--time-limit", "1500", *files, "--", SCRIPTS / "guest/test.sh",
                 "--seed", str(lab.seed), "--seeds", seeds],
-               out.with_suffix(".log"), step, re.compile(r"^(not )?ok \d|^vm: "))
+               limit=1800, log=out.with_suffix(".log"), what=step,
+               show=re.compile(r"^(not )?ok \d|^vm: "))
         summary = read_json(out / "vm.json")
         text = summary.get("text", "vm.py left no vm.json")
         # A failed test is counted below; here is what no test line can tell.
@@ -305,6 +335,14 @@ def self_test(lab):
     report.check(step, "cargo's tests are counted", trial.count("passed") == 1 and
                  trial.count("failed") == 1 and "src/x.rs" in trial.tests[1]["reason"],
                  f"{trial.tests}")
+    trial = Report()
+    add_cargo(trial, "x", 124, "test a ... ok\ntest b has been running for over 60 seconds\n")
+    report.check(step, "a test of cargo's that hangs is named", trial.tests[-1]["name"] == "b" and
+                 trial.count("failed") == 1, f"{trial.tests}")
+    begin = time.monotonic()
+    code, _ = stream(["sh", "-c", "echo started; sleep 60"], OUT / "hung.log", step, limit=1)
+    report.check(step, "a command that hangs is ended", code == 124 and
+                 time.monotonic() - begin < 30, f"exit status {code}")
     trial = Report()
     add_cargo(trial, "x", 0, "running 0 tests\n")
     report.check(step, "cargo without a test is a failure", trial.count("failed") == 1, "")
@@ -367,6 +405,8 @@ def main():
              and (not args.only or args.only in name)]
     if not steps:
         parser.error(f"--only {args.only}: none of {', '.join(STEPS)}")
+    # SystemExit runs the `finally` that ends a guest.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     lab = Lab(args)
     report = lab.report
     for name in steps:

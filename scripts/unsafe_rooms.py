@@ -9,7 +9,8 @@ Fails when
   - an unsafe block or impl has no `SAFETY:` comment right before it, or an unsafe fn or trait has
     neither that nor a `# Safety` section;
   - the crate root does not deny `unsafe_code`, or a file that is no room lifts the denial for all
-    of itself, or a room uses unsafe without saying so with `#![expect(unsafe_code)]` (or allow).
+    of itself, or a room uses unsafe without saying so with `#![expect(unsafe_code)]` (or allow),
+    in the file or in its folder's mod.rs.
 An attribute on one item, `#[expect(unsafe_code)]`, is fine anywhere: without the token it can only
 be about what a macro of the kernel expands to.
 """
@@ -94,6 +95,15 @@ def comment_before(code, comments, line):
     return "\n".join(reversed(said))
 
 
+LIFTED = re.compile(r"#!\[(?:expect|allow|warn)\s*\([^\]]*\bunsafe_code\b")
+
+
+def lifted_above(path):
+    """A folder's mod.rs speaks for the files beside it."""
+    parent = path.parent / "mod.rs"
+    return parent.is_file() and LIFTED.search(split(parent.read_text())[0])
+
+
 def check_file(path, name, is_room, is_root):
     """Returns a list of 'name:line: trouble'."""
     text = path.read_text()
@@ -104,7 +114,7 @@ def check_file(path, name, is_room, is_root):
     def say(line, what):
         trouble.append(f"{name}:{line + 1}: {what}")
 
-    lifted = re.search(r"#!\[(?:expect|allow|warn)\s*\([^\]]*\bunsafe_code\b", code)
+    lifted = LIFTED.search(code)
     if is_root and not re.search(r"#!\[deny\s*\([^\]]*\bunsafe_code\b", code):
         say(0, "the crate root must have #![deny(unsafe_code)]")
     if lifted and not is_room:
@@ -129,7 +139,7 @@ def check_file(path, name, is_room, is_root):
                 say(line, "no `SAFETY:` comment right before this")
         elif "SAFETY:" not in said and "# Safety" not in said:
             say(line, "an unsafe item needs a `# Safety` section")
-    if seen and is_room and not lifted and not is_root:
+    if seen and is_room and not (lifted or lifted_above(path)):
         say(0, "a room says so: #![expect(unsafe_code, reason = ...)]")
     return trouble
 

@@ -9,8 +9,7 @@ use super::{
     },
     live::{
         LiveMm,
-        LivePage,
-        LiveVma, //
+        LivePage, //
     },
     sync::{
         self,
@@ -211,29 +210,25 @@ fn skeleton(
             .binary_search_by_key(&mm.key(), |owner| owner.0)
             .ok()
             .and_then(|i| owners.get(i));
-        let mm = builder.mm(MmNode {
+        let node = builder.mm(MmNode {
             id: mm.id,
             pid: owner.map_or(0, |owner| owner.1),
             comm: owner.map_or([0; 16], |owner| owner.2),
         })?;
+        let mmap = mm.core.mmap_read();
         for seen in &pass.vmas {
-            let (start, end) = seen
-                .vma
-                .host
-                .read(|host| (host.start(), host.end()))
-                .ok_or(EAGAIN)?;
-            let pgoff = match source {
-                Source::Shadow => seen.vma.core.range(&seen.vma.mm.core.mmap_read()),
-                Source::Host => seen.vma.host.read(|host| host.range()),
+            let range = match source {
+                Source::Shadow => seen.vma.core.range(&mmap),
+                Source::Host => Some(seen.range),
             };
             builder.vma(
                 key(seen).ok_or(EAGAIN)?,
                 VmaNode {
                     id: seen.vma.id(),
-                    mm,
-                    start,
-                    end,
-                    pgoff: pgoff.map_or(0, |range| range.start),
+                    mm: node,
+                    start: seen.addresses.0,
+                    end: seen.addresses.1,
+                    pgoff: range.map_or(0, |range| range.start),
                     anon_vma: None,
                     chain: KVec::new(),
                     tainted: seen.vma.core.is_marked(),
@@ -244,31 +239,37 @@ fn skeleton(
     Ok(builder)
 }
 
+/// All VMAs, in the order of the graphs.
+fn all(passes: &[Pass]) -> Result<KVec<&Seen>> {
+    let n = passes.iter().map(|pass| pass.vmas.len()).sum();
+    let mut all = KVec::with_capacity(n, GFP_KERNEL)?;
+    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
+        all.push(seen, GFP_KERNEL)?;
+    }
+    Ok(all)
+}
+
 fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
     let mut builder = skeleton(Source::Shadow, mms, passes, |seen| Some(seen.vma.key()))?;
-    let mut all: KVec<&Arc<LiveVma>> = KVec::new();
-    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
-        all.push(&seen.vma, GFP_KERNEL)?;
-    }
-    for (i, vma) in all.iter().enumerate() {
-        let mmap = vma.mm.core.mmap_read();
-        vma.core.for_each_link(&mmap, |anon_vma| {
-            add_anon_vma(&mut builder, anon_vma.root())?;
-            add_anon_vma(&mut builder, anon_vma)?;
-            builder.chain_entry(i, anon_vma.key())
-        })?;
-        if let Some(anon_vma) = vma.core.anon_vma(&mmap) {
-            builder.active(i, anon_vma.key());
+    let mut index = 0;
+    for (mm, pass) in mms.iter().zip(passes) {
+        let mmap = mm.core.mmap_read();
+        for seen in &pass.vmas {
+            seen.vma.core.for_each_link(&mmap, |anon_vma| {
+                add_anon_vma(&mut builder, anon_vma.root())?;
+                add_anon_vma(&mut builder, anon_vma)?;
+                builder.chain_entry(index, anon_vma.key())
+            })?;
+            if let Some(anon_vma) = seen.vma.core.anon_vma(&mmap) {
+                builder.active(index, anon_vma.key());
+            }
+            index += 1;
         }
     }
-    for vma in &all {
-        let mmap = vma.mm.core.mmap_read();
-        vma.core
-            .for_each_link(&mmap, |anon_vma| add_tree(&mut builder, anon_vma))?;
-    }
-    let mut pages: KVec<Arc<LivePage>> = KVec::new();
-    for (i, vma) in all.iter().enumerate() {
-        for (_, page) in vma.pages_in(0, usize::MAX)? {
+    let all = all(passes)?;
+    let mut pages: KVec<&LivePage> = KVec::new();
+    for (i, seen) in all.iter().enumerate() {
+        for (_, page) in &seen.pages {
             builder.mapped(
                 i,
                 page.key,
@@ -276,25 +277,18 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
                 page.rmap.index(),
                 page.rmap.mapcount().into(),
             )?;
-            if builder.graph().pages.len() > pages.len() {
+            if builder.pages() > pages.len() {
                 pages.push(page, GFP_KERNEL)?;
             }
         }
     }
-    for page in &pages {
+    for page in pages {
         walk(&mut builder, page, &all)?;
     }
     Ok(builder.finish())
 }
 
-/// Whether the VMA's page table has the page where it belongs: what a walker has to verify (R35).
-fn maps(vma: &LiveVma, page: &LivePage) -> bool {
-    Rule::R35.checked(1);
-    vma.page_at(page.rmap.index())
-        .is_some_and(|there| there.key == page.key)
-}
-
-/// Adds an anon_vma, without its tree, unless it is known.
+/// Adds an anon_vma and its tree, unless it is known.
 fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
     if builder.knows(anon_vma.key()) {
         return Ok(());
@@ -309,51 +303,47 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
             num_children: locked.num_children(),
             num_active_vmas: locked.num_active_vmas(),
         },
-    )
-}
-
-fn add_tree(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
-    if !builder.begin_tree(anon_vma.key()) {
-        return Ok(());
-    }
-    let locked = anon_vma.lock_read();
-    let result = locked.for_each_vma(0, usize::MAX, |vma| {
-        let key = core::ptr::from_ref(vma).addr();
-        match builder.tree_entry(locked.key(), key) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
-    });
-    match result {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
+    )?;
+    until_error(|f| {
+        locked.for_each_vma(0, usize::MAX, |vma| {
+            f(builder.tree_entry(locked.key(), vma.key()))
+        })
+    })
 }
 
 /// Walks from the page to all VMAs that may map it, as reclaim does, and notes those that do.
-fn walk(
-    builder: &mut Builder,
-    page: &LivePage,
-    all: &[&Arc<LiveVma>],
-) -> Result {
+fn walk(builder: &mut Builder, page: &LivePage, all: &[&Seen]) -> Result {
     let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
         return Ok(());
     };
-    let index = page.rmap.index();
-    let result = anon_vma.for_each_vma(index, index, |vma| {
-        let key = core::ptr::from_ref(vma).addr();
-        let found = match builder.vma_index(key) {
-            Some(i) if all.get(i).is_some_and(|vma| maps(vma, page)) => {
-                builder.found(page.key, key)
-            }
-            _ => Ok(()),
-        };
-        match found {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
-    });
-    match result {
+    let at = page.rmap.index();
+    until_error(|f| {
+        anon_vma.for_each_vma(at, at, |vma| {
+            // Being linked means that it may map the page: the page table tells (R35).
+            Rule::R35.checked(1);
+            let maps = builder
+                .vma_index(vma.key())
+                .and_then(|i| all.get(i))
+                .and_then(|seen| seen.page(at))
+                .is_some_and(|there| there.key == page.key);
+            f(if maps {
+                builder.found(page.key, vma.key())
+            } else {
+                Ok(())
+            })
+        })
+    })
+}
+
+/// Runs a walk whose visitor hands each result to `f`, and returns the first error.
+fn until_error(
+    walk: impl FnOnce(&dyn Fn(Result) -> ControlFlow<Error>) -> ControlFlow<Error>,
+) -> Result {
+    let visit = |result: Result| match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    };
+    match walk(&visit) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -363,30 +353,21 @@ fn host_graph(mms: &[Arc<LiveMm>], passes: &[Pass], mmaps: &AllMmaps<'_>) -> Res
     let mut builder = skeleton(Source::Host, mms, passes, |seen| {
         seen.vma.host.read(|host| host.key())
     })?;
-    let mut all = KVec::new();
-    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
-        all.push(seen, GFP_KERNEL)?;
-    }
+    let all = all(passes)?;
     for (i, seen) in all.iter().enumerate() {
         seen.vma
             .host
             .read(|host| host::graph::add_links(&mut builder, mmaps, host, i))
             .ok_or(EAGAIN)??;
     }
-    for seen in &all {
-        seen.vma
-            .host
-            .read(|host| host::graph::add_trees(&mut builder, mmaps, host))
-            .ok_or(EAGAIN)??;
-    }
     for (i, seen) in all.iter().enumerate() {
-        for page in &seen.pages {
+        for page in &seen.host_pages {
             builder.mapped(i, page.key, page.mapping, page.index, page.mapcount)?;
         }
     }
-    builder.walk_all(|vma, index, key| {
+    builder.walk_all(|vma, at, key| {
         all.get(vma)
-            .and_then(|seen| sync::find(&seen.pages, index))
+            .and_then(|seen| seen.host_page(at))
             .is_some_and(|page| page.key == key)
     })?;
     Ok(builder.finish())

@@ -152,9 +152,8 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     }
 
     let vma = track(mm, opening)?;
-    let cloned =
-        anon_vma_clone::<Live>(&vma.core, &mmap, &source.core, &mmap, Operation::Copy)
-            .and_then(|()| share_pages(&vma, &source));
+    let cloned = anon_vma_clone::<Live>(&vma.core, &mmap, &source.core, &mmap, Operation::Copy)
+        .and_then(|()| share_pages(&vma, &source));
     if let Err(error) = cloned {
         close(&vma, &mut mmap);
         return Err(error);

@@ -204,7 +204,10 @@ impl OpenFile {
         gather(
             || self.mms.lock(),
             |mms| mms.values().count(),
-            |mms, all| mms.values().try_for_each(|mm| all.push(mm.clone(), GFP_KERNEL)),
+            |mms, all| {
+                mms.values()
+                    .try_for_each(|mm| all.push(mm.clone(), GFP_KERNEL))
+            },
         )
     }
 

@@ -156,7 +156,10 @@ impl LiveMm {
         gather(
             || self.vmas.lock(),
             |vmas| vmas.values().count(),
-            |vmas, all| vmas.values().try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL)),
+            |vmas, all| {
+                vmas.values()
+                    .try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
+            },
         )
     }
 
@@ -223,12 +226,7 @@ impl LiveVma {
 
     /// What makes it this VMA and no other, as the walkers see it.
     pub(crate) fn key(&self) -> usize {
-        core::ptr::from_ref(&self.core).addr()
-    }
-
-    /// The page that it maps at offset `at`.  Sleeps.
-    pub(crate) fn page_at(&self, at: usize) -> Option<Arc<LivePage>> {
-        self.pages.lock().get(&at).cloned()
+        self.core.key()
     }
 
     /// The pages that it maps at offsets `first..=last`, in order.  Sleeps.

@@ -19,6 +19,7 @@ use crate::{
         HostPage,
         HostVma, //
     },
+    prim::interval_tree::Range,
     rmap::{
         link::{
             anon_vma_prepare,
@@ -45,11 +46,7 @@ use kernel::{
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(crate) fn prepare_as_faulted(
-    vma: &LiveVma,
-    host: HostVma<'_>,
-    mmap: &MmapRead<'_>,
-) -> Result {
+pub(crate) fn prepare_as_faulted(vma: &LiveVma, host: HostVma<'_>, mmap: &MmapRead<'_>) -> Result {
     let [next, prev] = vma.mm.neighbours(vma);
     for neighbour in [&next, &prev].into_iter().flatten() {
         prepare_as_seen(neighbour, mmap)?;
@@ -105,12 +102,71 @@ pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
     prepare_as_seen(vma, mmap)
 }
 
-/// A VMA and the anonymous pages that the host maps in it.
+/// A VMA, where it is, and the anonymous pages that it maps.
 pub(crate) struct Seen {
     /// The VMA.
     pub(crate) vma: Arc<LiveVma>,
-    /// Its pages, in order of offset.
-    pub(crate) pages: KVec<HostPage>,
+    /// Its first address, and the first behind it.
+    pub(crate) addresses: (usize, usize),
+    /// The page offsets that the host knows it by.
+    pub(crate) range: Range,
+    /// The pages that the host maps, in order of offset.
+    pub(crate) host_pages: KVec<HostPage>,
+    /// The pages that the shadow maps, in order of offset.
+    pub(crate) pages: KVec<(usize, Arc<LivePage>)>,
+}
+
+impl Seen {
+    /// Looks at one VMA.
+    fn new(vma: Arc<LiveVma>) -> Result<Self> {
+        let look = |host: HostVma<'_>| -> Result<_> {
+            Ok((
+                (host.start(), host.end()),
+                host.range(),
+                host.anonymous_pages()?,
+            ))
+        };
+        let (addresses, range, host_pages) = vma.host.read(look).ok_or(EAGAIN)??;
+        Ok(Self {
+            pages: vma.pages_in(0, usize::MAX)?,
+            vma,
+            addresses,
+            range,
+            host_pages,
+        })
+    }
+
+    /// The page that the host maps at offset `at`.
+    pub(crate) fn host_page(&self, at: usize) -> Option<&HostPage> {
+        let i = self
+            .host_pages
+            .binary_search_by_key(&at, |page| page.at)
+            .ok()?;
+        self.host_pages.get(i)
+    }
+
+    /// The page that the shadow maps at offset `at`.
+    pub(crate) fn page(&self, at: usize) -> Option<&Arc<LivePage>> {
+        let i = self.pages.binary_search_by_key(&at, |page| page.0).ok()?;
+        self.pages.get(i).map(|page| &page.1)
+    }
+
+    /// Puts the shadow's VMA where the host has it.
+    fn place(&self, mmap: &mut MmapWrite<'_>) {
+        let (vma, range) = (&self.vma, self.range);
+        let here = vma.core.range(mmap);
+        if here.is_some_and(|here| (here.start, here.last) != (range.start, range.last)) {
+            vma.core.set_range(range, mmap);
+        }
+        if vma.start.load(Relaxed) != self.addresses.0 {
+            vma.mm.moved(vma, self.addresses.0);
+        }
+        let (charged, pages) = (vma.charged.load(Relaxed), range.last - range.start + 1);
+        if charged != pages {
+            vma.charged.store(pages, Relaxed);
+            vma.mm.file.recharge(charged, pages);
+        }
+    }
 }
 
 /// An address space that is being brought up to date, between [`begin`] and [`finish`].
@@ -140,59 +196,37 @@ pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
 /// `ENOMEM`.
 pub(crate) fn begin(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     let all = mm.vmas()?;
-    for vma in &all {
-        place(vma, mmap);
-    }
-    for vma in &all {
-        links(vma, mmap)?;
-    }
-    let mut pass = Pass {
-        vmas: KVec::with_capacity(all.len(), GFP_KERNEL)?,
-        loose: KVec::new(),
-    };
+    let mut vmas = KVec::with_capacity(all.len(), GFP_KERNEL)?;
     for vma in all {
-        let pages = vma
-            .host
-            .read(|host| host.anonymous_pages())
-            .ok_or(EAGAIN)??;
-        for (at, page) in vma.pages_in(0, usize::MAX)? {
-            if !find(&pages, at).is_some_and(|seen| seen.key == page.key) {
-                pass.loose.push((page.key, at, page), GFP_KERNEL)?;
-                vma.unmap_page(at);
+        let seen = Seen::new(vma)?;
+        seen.place(mmap);
+        vmas.push(seen, GFP_KERNEL)?;
+    }
+    for seen in &vmas {
+        links(&seen.vma, mmap)?;
+    }
+    let mut loose = KVec::new();
+    for seen in vmas.iter_mut() {
+        let mut pages = core::mem::take(&mut seen.pages);
+        loose.reserve(pages.len(), GFP_KERNEL)?;
+        pages.retain(|(at, page)| {
+            let stays = seen
+                .host_page(*at)
+                .is_some_and(|there| there.key == page.key);
+            // Room was made above.
+            if !stays
+                && loose
+                    .push((page.key, *at, page.clone()), GFP_KERNEL)
+                    .is_ok()
+            {
+                seen.vma.unmap_page(*at);
             }
-        }
-        pass.vmas.push(Seen { vma, pages }, GFP_KERNEL)?;
+            stays
+        });
+        seen.pages = pages;
     }
-    pass.loose.sort_unstable_by_key(|&(key, at, _)| (key, at));
-    Ok(pass)
-}
-
-/// Where the host has the VMA now.
-fn place(vma: &Arc<LiveVma>, mmap: &mut MmapWrite<'_>) {
-    let Some((start, range, pages)) = vma
-        .host
-        .read(|host| (host.start(), host.range(), host.pages()))
-    else {
-        return;
-    };
-    let here = vma.core.range(mmap);
-    if here.is_some_and(|here| (here.start, here.last) != (range.start, range.last)) {
-        vma.core.set_range(range, mmap);
-    }
-    if vma.start.load(Relaxed) != start {
-        vma.mm.moved(vma, start);
-    }
-    let charged = vma.charged.load(Relaxed);
-    if charged != pages {
-        vma.charged.store(pages, Relaxed);
-        vma.mm.file.recharge(charged, pages);
-    }
-}
-
-/// The page at offset `at`.
-pub(crate) fn find(pages: &[HostPage], at: usize) -> Option<&HostPage> {
-    let i = pages.binary_search_by_key(&at, |page| page.at).ok()?;
-    pages.get(i)
+    loose.sort_unstable_by_key(|&(key, at, _)| (key, at));
+    Ok(Pass { vmas, loose })
 }
 
 /// The second half: all pages that are new at their place, or have moved to another anon_vma.
@@ -205,32 +239,42 @@ pub(crate) fn find(pages: &[HostPage], at: usize) -> Option<&HostPage> {
 ///
 /// `ENOMEM`.
 pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
-    for Seen { vma, pages } in &pass.vmas {
-        let Some(anon_vma) = vma.core.anon_vma(mmap) else {
+    for seen in pass.vmas.iter_mut() {
+        let Some(anon_vma) = seen.vma.core.anon_vma(mmap) else {
             continue;
         };
-        for seen in pages {
-            let Some(page) = vma.page_at(seen.at) else {
-                let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
-                let loose = pass
-                    .loose
-                    .binary_search_by_key(&(seen.key, seen.at), |&(key, at, _)| (key, at))
-                    .ok()
-                    .and_then(|i| pass.loose.get(i));
-                let page = match loose {
-                    Some((_, _, page)) => {
-                        page.rmap.add_anon_rmap();
-                        page.clone()
-                    }
-                    None => LivePage::new(seen, anon_vma)?,
-                };
-                vma.map_page(node, seen.at, page);
+        let mut new = KVec::new();
+        for there in &seen.host_pages {
+            if let Some(page) = seen.page(there.at) {
+                if page.host_mapping.load(Relaxed) != there.mapping {
+                    page.host_mapping.store(there.mapping, Relaxed);
+                    seen.vma.core.move_anon_rmap(&page.rmap, mmap);
+                }
                 continue;
-            };
-            if page.host_mapping.load(Relaxed) != seen.mapping {
-                page.host_mapping.store(seen.mapping, Relaxed);
-                page.rmap.move_anon_rmap(&anon_vma.lock_read());
             }
+            let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+            new.reserve(1, GFP_KERNEL)?;
+            let loose = pass
+                .loose
+                .binary_search_by_key(&(there.key, there.at), |&(key, at, _)| (key, at))
+                .ok()
+                .and_then(|i| pass.loose.get(i));
+            let page = match loose {
+                Some((_, _, page)) => {
+                    page.rmap.add_anon_rmap();
+                    page.clone()
+                }
+                None => LivePage::new(there, anon_vma)?,
+            };
+            seen.vma.map_page(node, there.at, page.clone());
+            new.push((there.at, page), GFP_KERNEL)?;
+        }
+        if !new.is_empty() {
+            seen.pages.reserve(new.len(), GFP_KERNEL)?;
+            for page in new {
+                seen.pages.push(page, GFP_KERNEL)?;
+            }
+            seen.pages.sort_unstable_by_key(|page| page.0);
         }
     }
     Ok(())

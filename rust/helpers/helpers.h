@@ -52,7 +52,8 @@ unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma);
 bool shadow_rmap_vma_same_policy(struct vm_area_struct *a, struct vm_area_struct *b);
 bool shadow_rmap_vma_same_flags(struct vm_area_struct *a, struct vm_area_struct *b);
 struct task_struct *shadow_rmap_next_process(struct task_struct *task);
-struct page *shadow_rmap_page_at(struct vm_area_struct *vma, unsigned long address);
+long shadow_rmap_pages_at(struct vm_area_struct *vma, unsigned long address, unsigned long n,
+			  struct page **pages);
 void shadow_rmap_get_page(struct page *page);
 void shadow_rmap_put_page(struct page *page);
 unsigned long shadow_rmap_page_mapping(struct page *page);

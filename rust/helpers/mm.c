@@ -54,13 +54,15 @@ struct task_struct *shadow_rmap_next_process(struct task_struct *task)
 	return next_task(task);
 }
 
-/* The page that is mapped at @address, with a reference, or NULL: never faults one in. */
-struct page *shadow_rmap_page_at(struct vm_area_struct *vma, unsigned long address)
+/*
+ * The pages that are mapped from @address on, each with a reference, until one is not: their
+ * number, 0 or less if there is none.  Never faults one in.
+ */
+long shadow_rmap_pages_at(struct vm_area_struct *vma, unsigned long address, unsigned long n,
+			  struct page **pages)
 {
-	struct page *page;
-
-	return get_user_pages_remote(vma->vm_mm, address, 1, FOLL_NOFAULT | FOLL_FORCE,
-				     &page, NULL) == 1 ? page : NULL;
+	return get_user_pages_remote(vma->vm_mm, address, n, FOLL_NOFAULT | FOLL_FORCE,
+				     pages, NULL);
 }
 
 void shadow_rmap_get_page(struct page *page)

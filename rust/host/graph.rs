@@ -97,7 +97,7 @@ impl Drop for FamilyRead {
 }
 
 /// Adds what the host knows of `vma`, which is number `index` in `builder`: its chain, and each
-/// anon_vma on it that is not known yet.
+/// anon_vma on it that is not known yet, with its tree.  All VMAs have been added.
 ///
 /// # Errors
 ///
@@ -108,7 +108,7 @@ pub(crate) fn add_links(
     vma: HostVma<'_>,
     index: usize,
 ) -> Result {
-    // SAFETY: `_mmaps` holds the locks; the anon_vmas are linked.
+    // SAFETY: `_mmaps` holds the locks; the anon_vmas are linked, and their roots locked by us.
     unsafe {
         for_each_link(vma, |anon_vma| {
             if !builder.knows(anon_vma.addr()) {
@@ -123,35 +123,13 @@ pub(crate) fn add_links(
                         num_active_vmas: (*anon_vma).num_active_vmas,
                     },
                 )?;
+                for_each_in_tree(anon_vma, |vma| {
+                    builder.tree_entry(anon_vma.addr(), vma.addr())
+                })?;
             }
             builder.chain_entry(index, anon_vma.addr())
         })?;
     }
     builder.active(index, vma.anon_vma_key());
     Ok(())
-}
-
-/// Adds the trees of the anon_vmas on the chain of `vma`, once all VMAs are known, unless they have
-/// been added by way of another VMA.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn add_trees(
-    builder: &mut Builder,
-    _mmaps: &AllMmaps<'_>,
-    vma: HostVma<'_>,
-) -> Result {
-    // SAFETY: `_mmaps` holds the locks; the anon_vmas are linked, and their roots locked by us.
-    unsafe {
-        for_each_link(vma, |anon_vma| {
-            if !builder.begin_tree(anon_vma.addr()) {
-                return Ok(());
-            }
-            let _family = FamilyRead::new(anon_vma);
-            for_each_in_tree(anon_vma, |vma| {
-                builder.tree_entry(anon_vma.addr(), vma.addr())
-            })
-        })
-    }
 }

@@ -12,7 +12,10 @@
 //!    [`AllMmaps`](mm::AllMmaps) does.
 //! 3. The interval trees of a family change only under the root's `rwsem` for writing.
 
-#![allow(unsafe_code, reason = "a room of the design: reads the host's structures")]
+#![allow(
+    unsafe_code,
+    reason = "a room of the design: reads the host's structures"
+)]
 
 pub(crate) mod graph;
 pub(crate) mod mm;

@@ -143,36 +143,34 @@ impl<'a> HostVma<'a> {
     /// `ENOMEM`.
     pub(crate) fn anonymous_pages(self) -> Result<KVec<HostPage>> {
         let mut pages = KVec::new();
-        let first = self.range().start;
-        for i in 0..self.pages() {
-            // SAFETY: By the type invariant, and `mmap_lock` is held.
-            let page = unsafe { ffi::shadow_rmap_page_at(self.as_ptr(), self.start() + i * PAGE_SIZE) };
-            let Some(page) = NonNull::new(page) else {
-                continue;
-            };
-            // SAFETY: The page is ours until it is put.
-            let (mapping, index, mapcount) = unsafe {
-                (
-                    ffi::shadow_rmap_page_mapping(page.as_ptr()),
-                    ffi::shadow_rmap_page_index(page.as_ptr()),
-                    ffi::shadow_rmap_page_mapcount(page.as_ptr()),
+        if self.anon_vma_key() == 0 {
+            return Ok(pages);
+        }
+        let (first, n) = (self.range().start, self.pages());
+        let mut i = 0;
+        while i < n {
+            let mut batch = [core::ptr::null_mut(); 16];
+            // Nothing may fail while references are held.
+            pages.reserve(batch.len(), GFP_KERNEL)?;
+            // SAFETY: By the type invariant; `mmap_lock` is held; there is room for that many.
+            let got = unsafe {
+                ffi::shadow_rmap_pages_at(
+                    self.as_ptr(),
+                    self.start() + i * PAGE_SIZE,
+                    batch.len().min(n - i),
+                    batch.as_mut_ptr(),
                 )
             };
-            // SAFETY: The reference is ours.
-            unsafe { ffi::shadow_rmap_put_page(page.as_ptr()) };
-            // Plain anonymous: neither the driver's own page nor KSM's.
-            if mapping & ffi::SR_FOLIO_MAPPING_FLAGS == ffi::SR_FOLIO_MAPPING_ANON {
-                pages.push(
-                    HostPage {
-                        key: page.addr().get(),
-                        at: first + i,
-                        index,
-                        mapping: mapping - ffi::SR_FOLIO_MAPPING_ANON,
-                        mapcount: mapcount.into(),
-                    },
-                    GFP_KERNEL,
-                )?;
+            let got = usize::try_from(got).unwrap_or(0);
+            for (at, &page) in (first + i..).zip(batch.iter().take(got)) {
+                // SAFETY: The reference is ours, and given up here.
+                let page = unsafe { HostPage::take(page, at) };
+                if let Some(page) = page {
+                    pages.push(page, GFP_KERNEL)?;
+                }
             }
+            // Past the pages, and past the hole behind them if they are fewer than asked for.
+            i += got.max(1);
         }
         Ok(pages)
     }
@@ -191,6 +189,34 @@ pub(crate) struct HostPage {
     pub(crate) mapping: usize,
     /// How many PTEs map it.
     pub(crate) mapcount: i64,
+}
+
+impl HostPage {
+    /// What is to be known of a page mapped at offset `at`; `None` unless it is plain anonymous:
+    /// neither the driver's own nor KSM's.
+    ///
+    /// # Safety
+    ///
+    /// The caller has a reference on the page, and gives it up.
+    unsafe fn take(page: *mut ffi::page, at: usize) -> Option<Self> {
+        // SAFETY: The page is there until it is put.
+        let (mapping, index, mapcount) = unsafe {
+            (
+                ffi::shadow_rmap_page_mapping(page),
+                ffi::shadow_rmap_page_index(page),
+                ffi::shadow_rmap_page_mapcount(page),
+            )
+        };
+        // SAFETY: The caller's promise.
+        unsafe { ffi::shadow_rmap_put_page(page) };
+        (mapping & ffi::SR_FOLIO_MAPPING_FLAGS == ffi::SR_FOLIO_MAPPING_ANON).then(|| Self {
+            key: page.addr(),
+            at,
+            index,
+            mapping: mapping & !ffi::SR_FOLIO_MAPPING_FLAGS,
+            mapcount: mapcount.into(),
+        })
+    }
 }
 
 /// A VMA of the host that may be closed at any time.

@@ -49,10 +49,7 @@ pub(crate) use new_rwsem;
 
 impl RwSem {
     /// Initialises a semaphore of the class `key`, shown as `name` by lockdep.
-    pub(crate) fn new(
-        name: &'static CStr,
-        key: Pin<&'static LockClassKey>,
-    ) -> impl PinInit<Self> {
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             // INVARIANT: (1) initialised here.
             sem <- Opaque::ffi_init(|slot| {

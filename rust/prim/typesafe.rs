@@ -452,3 +452,355 @@ impl<T: Pinnable> Drop for Pinned<T> {
         unsafe { T::put(self.0) }
     }
 }
+
+#[kunit_tests(shadow_rmap_typesafe)]
+mod tests {
+    use super::*;
+    use kernel::sync::atomic::Full;
+
+    /// There is no cache before it is made, one while it lives, and none afterwards.
+    #[test]
+    fn a_type_has_one_cache_at_a_time() -> Result {
+        let before = TypesafeCache::<Thing>::alloc().err();
+        let cache = TypesafeCache::<Thing>::new()?;
+        let second = TypesafeCache::<Thing>::new().err();
+        let allocated = TypesafeCache::<Thing>::alloc().is_ok();
+        drop(cache);
+        let after = TypesafeCache::<Thing>::alloc().err();
+
+        assert!(before == Some(ENODEV) && after == Some(ENODEV));
+        assert!(second == Some(EBUSY));
+        assert!(allocated);
+        Ok(())
+    }
+
+    /// Two caches of objects that are alike are not merged (R8).
+    #[test]
+    fn caches_are_never_merged() -> Result {
+        let (a, b) = (
+            TypesafeCache::<Thing>::new()?,
+            TypesafeCache::<OtherThing>::new()?,
+        );
+        let merged = core::ptr::eq(a.0.as_ptr(), b.0.as_ptr());
+        drop((a, b));
+
+        assert!(!merged);
+        Ok(())
+    }
+
+    /// An object is constructed once for many allocations, and keeps what it was freed with (R6).
+    #[test]
+    fn objects_are_constructed_once() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let first = TypesafeCache::<Thing>::alloc()?;
+        let object = first.0;
+        first.remembers.store(42, Relaxed);
+        drop(first);
+        // The freed object is handed out again, sooner or later, as it was.
+        let mut found = None;
+        let mut others = KVec::new();
+        for _ in 0..10_000 {
+            let next = TypesafeCache::<Thing>::alloc()?;
+            if next.0 == object {
+                found = Some(next.remembers.load(Relaxed));
+                break;
+            }
+            others.push(next, GFP_KERNEL)?;
+        }
+        let constructed = others.iter().all(|other| other.is_free());
+        drop(others);
+        cache.shrink();
+        drop(cache);
+
+        // Recycled without being constructed again.
+        assert!(found == Some(42));
+        assert!(constructed);
+        Ok(())
+    }
+
+    /// An object given back in another state than it was made in is noticed (R6).
+    #[test]
+    fn a_dirty_object_is_noticed() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let thing = TypesafeCache::<Thing>::alloc()?;
+        thing.refs.store(7, Relaxed);
+        let ((), n) = Rule::R6.expect_violations(|| drop(thing));
+        drop(cache);
+
+        assert_eq!(n, 1);
+        Ok(())
+    }
+
+    /// What nobody vouches for is not touched (R4).
+    #[test]
+    fn an_anchor_that_does_not_vouch_leads_nowhere() -> Result {
+        let place = Place::empty();
+        let nothing = Candidate::find(&place).is_none();
+        // No such object: reading it would not go unnoticed.
+        place
+            .pointer
+            .store(core::ptr::without_provenance_mut(8), Relaxed);
+        let distrusted = Candidate::find(&place).is_none();
+
+        assert!(nothing && distrusted);
+        Ok(())
+    }
+
+    /// The way things should go: found, pinned, confirmed, and freed with the last reference.
+    #[test]
+    fn a_good_anchor_leads_to_a_pin() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let place = Place::with_new_thing()?;
+        let pin = Candidate::find(&place)
+            .and_then(|candidate| candidate.try_pin())
+            .and_then(|pinned| pinned.confirm());
+        let refs = pin.as_ref().map(|pin| pin.refs.load(Relaxed));
+        drop(pin);
+        let left = place.refs();
+        place.put();
+        drop(cache);
+
+        assert!(refs == Some(2) && left == 1);
+        Ok(())
+    }
+
+    /// A reader whose object is freed under it still has an object of the type, and no reference
+    /// is to be had on it (R5).
+    #[test]
+    fn a_late_reader_reads_a_free_object() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let place = Place::with_new_thing()?;
+        let candidate = Candidate::find(&place);
+        place.put_atomic();
+        let free = candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.object().is_free());
+        let pinned = candidate
+            .and_then(|candidate| candidate.try_pin())
+            .is_some();
+        drop(cache);
+
+        // Memory of the type until RCU is left.
+        assert!(free);
+        assert!(!pinned);
+        Ok(())
+    }
+
+    /// A reference taken on an object that is no longer the anchor's is given back (R12).
+    #[test]
+    fn an_unconfirmed_pin_is_dropped() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let place = Place::with_new_thing()?;
+        let pinned = Candidate::find(&place).and_then(|candidate| candidate.try_pin());
+        let taken = place.refs();
+        place.good.store(0, Relaxed);
+        let confirmed = pinned.and_then(|pinned| pinned.confirm()).is_some();
+        let left = place.refs();
+        place.put();
+        drop(cache);
+
+        assert!(!confirmed);
+        assert!(taken == 2 && left == 1);
+        Ok(())
+    }
+
+    /// An unconfirmed pin that turns out to be the last reference frees, with RCU left: `put`
+    /// says that it may sleep, which the kernel would report (R11).
+    #[test]
+    fn the_last_unconfirmed_pin_frees_outside_rcu() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let place = Place::with_new_thing()?;
+        let freed = FREED.load(Relaxed);
+        let pinned = Candidate::find(&place).and_then(|candidate| candidate.try_pin());
+        place.good.store(0, Relaxed);
+        place.put_atomic();
+        let held = FREED.load(Relaxed) == freed;
+        let confirmed = pinned.and_then(|pinned| pinned.confirm()).is_some();
+        let gone = FREED.load(Relaxed) == freed + 1;
+        drop(cache);
+
+        assert!(held && !confirmed && gone);
+        Ok(())
+    }
+
+    /// A lock taken for the wrong object is released, for the right one handed over (R12).
+    #[test]
+    fn a_lock_is_confirmed_or_released() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let place = Place::with_new_thing()?;
+        let right = lock(&place).and_then(|locked| locked.confirm());
+        let held = LOCKED.load(Relaxed);
+        drop(right);
+        let wrong = lock(&place);
+        place.good.store(0, Relaxed);
+        let confirmed = wrong.and_then(|locked| locked.confirm()).is_some();
+        let released = LOCKED.load(Relaxed) == 0;
+        let refused = {
+            place.good.store(1, Relaxed);
+            Candidate::find(&place).map(|candidate| candidate.try_lock(|_| None::<Hold>).is_err())
+        };
+        place.put();
+        drop(cache);
+
+        assert!(held == 1 && !confirmed && released);
+        // The candidate comes back.
+        assert!(refused == Some(true));
+        Ok(())
+    }
+
+    static FREED: Atomic<i32> = Atomic::new(0);
+    static LOCKED: Atomic<i32> = Atomic::new(0);
+    static THINGS: CacheSlot<Thing> = CacheSlot::new();
+    static OTHER_THINGS: CacheSlot<OtherThing> = CacheSlot::new();
+
+    #[pin_data]
+    struct Thing {
+        refs: Atomic<i32>,
+        remembers: Atomic<i32>,
+    }
+
+    #[pin_data]
+    struct OtherThing {
+        _refs: Atomic<i32>,
+        _remembers: Atomic<i32>,
+    }
+
+    // SAFETY: Nothing but atomics; the slot is used for this type alone.
+    unsafe impl TypesafeByRcu for Thing {
+        const NAME: &'static CStr = c"shadow_rmap_test_thing";
+
+        fn slot() -> &'static CacheSlot<Self> {
+            &THINGS
+        }
+
+        fn constructor() -> impl PinInit<Self> {
+            pin_init!(Self {
+                refs: Atomic::new(0),
+                remembers: Atomic::new(0),
+            })
+        }
+
+        fn is_free(&self) -> bool {
+            self.refs.load(Relaxed) == 0
+        }
+    }
+
+    // SAFETY: As above.
+    unsafe impl TypesafeByRcu for OtherThing {
+        const NAME: &'static CStr = c"shadow_rmap_test_other";
+
+        fn slot() -> &'static CacheSlot<Self> {
+            &OTHER_THINGS
+        }
+
+        fn constructor() -> impl PinInit<Self> {
+            pin_init!(Self {
+                _refs: Atomic::new(0),
+                _remembers: Atomic::new(0),
+            })
+        }
+
+        fn is_free(&self) -> bool {
+            true
+        }
+    }
+
+    // SAFETY: Freed with the last reference only.
+    unsafe impl Pinnable for Thing {
+        fn try_get(&self) -> bool {
+            let count = self.refs.load(Relaxed);
+            count > 0 && self.refs.cmpxchg(count, count + 1, Full).is_ok()
+        }
+
+        unsafe fn put(this: NonNull<Self>) {
+            kernel::task::might_sleep();
+            // SAFETY: The caller's reference keeps it.
+            if unsafe { this.as_ref() }.refs.fetch_sub(1, Full) == 1 {
+                FREED.fetch_add(1, Relaxed);
+                // SAFETY: That was the last one.
+                drop(unsafe { TypesafeBox::from_raw(this) });
+            }
+        }
+    }
+
+    /// Leads to a [`Thing`].
+    struct Place {
+        pointer: Atomic<*mut Thing>,
+        good: Atomic<i32>,
+    }
+
+    // SAFETY: The tests keep `good` and the object's life in step.
+    unsafe impl Anchor for Place {
+        type Target = Thing;
+
+        fn load(&self) -> Option<NonNull<Thing>> {
+            NonNull::new(self.pointer.load(Relaxed))
+        }
+
+        fn vouches(&self) -> bool {
+            self.good.load(Relaxed) != 0
+        }
+    }
+
+    impl Place {
+        fn empty() -> Self {
+            Self {
+                pointer: Atomic::new(core::ptr::null_mut()),
+                good: Atomic::new(0),
+            }
+        }
+
+        /// Leads to a new thing, and owns its one reference.
+        fn with_new_thing() -> Result<Self> {
+            let thing = TypesafeCache::<Thing>::alloc()?;
+            thing.refs.store(1, Relaxed);
+            Ok(Self {
+                pointer: Atomic::new(thing.into_raw().as_ptr()),
+                good: Atomic::new(1),
+            })
+        }
+
+        fn refs(&self) -> i32 {
+            self.load().map_or(0, |thing| {
+                // SAFETY: The tests ask only while they hold a reference.
+                unsafe { thing.as_ref() }.refs.load(Relaxed)
+            })
+        }
+
+        fn put(&self) {
+            if let Some(thing) = self.load() {
+                // SAFETY: The place's own reference.
+                unsafe { Thing::put(thing) };
+            }
+        }
+
+        /// Drops the place's reference where it is not allowed to sleep.
+        fn put_atomic(&self) {
+            if let Some(thing) = self.load() {
+                // SAFETY: The place's own reference.
+                if unsafe { thing.as_ref() }.refs.fetch_sub(1, Full) == 1 {
+                    // SAFETY: That was the last one.
+                    drop(unsafe { TypesafeBox::from_raw(thing) });
+                }
+            }
+        }
+    }
+
+    /// A lock of a kind.
+    struct Hold;
+
+    impl Drop for Hold {
+        fn drop(&mut self) {
+            LOCKED.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn lock(place: &Place) -> Option<LockedCandidate<'_, Place, Hold>> {
+        Candidate::find(place)?
+            .try_lock(|_| {
+                LOCKED.fetch_add(1, Relaxed);
+                Some(Hold)
+            })
+            .ok()
+    }
+}

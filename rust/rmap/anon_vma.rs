@@ -193,7 +193,9 @@ impl AnonVma {
         if generation > 0 {
             stats::ANON_VMA_RECYCLES.inc();
         }
-        anon_vma.generation.store(generation.wrapping_add(1), Relaxed);
+        anon_vma
+            .generation
+            .store(generation.wrapping_add(1), Relaxed);
         anon_vma.num_children.store(0, Relaxed);
         anon_vma.num_active_vmas.store(0, Relaxed);
         let raw = anon_vma.into_raw();
@@ -336,10 +338,7 @@ impl NewAnonVma {
     /// it.  Sleeps.
     ///
     /// Where `f` did, the anon_vma lives on; otherwise it is freed, with the lock released.
-    pub(crate) fn lock_and_link<T>(
-        self,
-        f: impl FnOnce(&mut FamilyWrite<'_>, &AnonVma) -> T,
-    ) -> T {
+    pub(crate) fn lock_and_link<T>(self, f: impl FnOnce(&mut FamilyWrite<'_>, &AnonVma) -> T) -> T {
         let anon_vma = self.0;
         let mut family = anon_vma.lock_write();
         family.newcomer = &*anon_vma;
@@ -502,7 +501,6 @@ impl<'a> LockedAnonVma<'a> {
             at = unsafe { &*parent };
         }
     }
-
 }
 
 impl Deref for LockedAnonVma<'_> {
@@ -593,23 +591,12 @@ impl PageRmap {
         Rule::R2.check(self.mapping.load(Relaxed) != 0);
     }
 
-    /// `folio_move_anon_rmap()`: the only PTE left is that of a VMA whose anon_vma is `to`.
-    ///
-    /// Returns whether the move is to a descendant (R19); it is not done otherwise.
-    pub(crate) fn move_anon_rmap(&self, to: &LockedAnonVma<'_>) -> bool {
-        let legal = self.anon_vma_key().is_some_and(|from| to.descends_from(from));
-        if Rule::R19.check(legal) {
-            self.set_anon(to);
-        }
-        legal
-    }
-
     /// What `mapping` leads to, for comparing only; `None` where it leads to no anon_vma.
     pub(crate) fn anon_vma_key(&self) -> Option<usize> {
         self.load().map(|anon_vma| anon_vma.addr().get())
     }
 
-    fn set_anon(&self, anon_vma: &AnonVma) {
+    pub(super) fn set_anon(&self, anon_vma: &AnonVma) {
         let address = ptr::from_ref(anon_vma).expose_provenance();
         // Pointer and tag in one store (R1).
         self.mapping

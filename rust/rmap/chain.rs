@@ -25,7 +25,8 @@ use super::{
     anon_vma::{
         AnonVma,
         FamilyWrite,
-        LockedAnonVma, //
+        LockedAnonVma,
+        PageRmap, //
     },
     mm::{
         ChainsLocked,
@@ -99,7 +100,10 @@ impl Links {
                 anon_vma: ptr::null(),
                 next: Atomic::new(ptr::null_mut()),
             };
-            links.push(KBox::new(link, kernel::alloc::flags::GFP_KERNEL_ACCOUNT)?, GFP_KERNEL)?;
+            links.push(
+                KBox::new(link, kernel::alloc::flags::GFP_KERNEL_ACCOUNT)?,
+                GFP_KERNEL,
+            )?;
         }
         Ok(Self { links })
     }
@@ -147,6 +151,11 @@ impl Vma {
         self.id
     }
 
+    /// What makes this VMA this one and no other, for comparing only.
+    pub(crate) fn key(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
     /// A mark that its owner may leave, and that walkers may leave for the owner.
     pub(crate) fn mark(&self) {
         self.marked.store(true, Relaxed);
@@ -183,7 +192,8 @@ impl Vma {
     /// The page offsets that it covers.
     pub(crate) fn range(&self, locked: &impl MmapLocked) -> Option<Range> {
         // SAFETY: By invariant (6) the range does not change while `mmap_lock` is held.
-        self.covered_by(locked.mm()).then(|| unsafe { *self.range.get() })
+        self.covered_by(locked.mm())
+            .then(|| unsafe { *self.range.get() })
     }
 
     /// Calls `f` with each anon_vma on the chain (`same_vma`), in order.
@@ -214,6 +224,36 @@ impl Vma {
             Ok(())
         });
         n
+    }
+
+    /// `folio_move_anon_rmap()`: this VMA is the only one left that maps `page`, so the page goes to
+    /// its `->anon_vma`.  Sleeps.
+    ///
+    /// Returns whether that is allowed (R19); it is not done otherwise.  Whoever looked the page up
+    /// before may go on walking where it was: so the root must be the same, and this VMA be linked
+    /// to where the page was.  In the mails that makes the destination a descendant.  Since forks
+    /// reuse idle ancestors (R24) it may be an ancestor as well: counted in `stats`.
+    pub(crate) fn move_anon_rmap(&self, page: &PageRmap, mmap: &impl MmapLocked) -> bool {
+        let (Some(from), Some(to)) = (page.anon_vma_key(), self.anon_vma(mmap)) else {
+            return Rule::R19.check(false);
+        };
+        let mut linked = false;
+        // An error only ends the loop.
+        let _ = self.for_each_link(mmap, |anon_vma| {
+            linked = anon_vma.key() == from && ptr::eq(anon_vma.root(), to.root());
+            if linked {
+                Err(EAGAIN)
+            } else {
+                Ok(())
+            }
+        });
+        if Rule::R19.check(linked) {
+            if !to.lock_read().descends_from(from) {
+                stats::MOVES_TO_ANCESTOR.inc();
+            }
+            page.set_anon(to);
+        }
+        linked
     }
 
     /// Changes the range: out of all trees, and in again, under the root's lock (R32).  Sleeps.

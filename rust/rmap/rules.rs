@@ -116,6 +116,17 @@ impl Rule {
         }
     }
 
+    /// Runs `f`, which is expected to break this rule, and counts the violations as if they had not
+    /// been: the tests' own are none.  Returns what `f` does, and how many there were.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn expect_violations<T>(self, f: impl FnOnce() -> T) -> (T, usize) {
+        let before = self.violations().sum();
+        let result = f();
+        let n = self.violations().sum() - before;
+        self.violations().add(n.wrapping_neg());
+        (result, n)
+    }
+
     /// How often the rule was checked, and how often it did not hold.
     pub(crate) fn counts(self) -> (usize, usize) {
         (self.checks().sum(), self.violations().sum())

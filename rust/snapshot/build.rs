@@ -31,8 +31,6 @@ pub(crate) struct Builder {
     anon_vmas: RBTree<usize, usize>,
     /// Root and parent of each anon_vma, by key.
     families: KVec<(usize, usize)>,
-    /// Whether the tree of each anon_vma has been added.
-    trees: KVec<bool>,
     pages: RBTree<usize, usize>,
 }
 
@@ -44,7 +42,6 @@ impl Builder {
             vmas: RBTree::new(),
             anon_vmas: RBTree::new(),
             families: KVec::new(),
-            trees: KVec::new(),
             pages: RBTree::new(),
         }
     }
@@ -68,11 +65,11 @@ impl Builder {
         self.anon_vmas.get(&key).is_some()
     }
 
-    /// Adds an anon_vma, without the VMAs in its tree.
+    /// Adds an anon_vma, without the VMAs in its tree; all VMAs have been added.
     pub(crate) fn anon_vma(&mut self, key: usize, facts: AnonVmaFacts) -> Result {
         let index = self.graph.anon_vmas.len();
-        self.anon_vmas.try_create_and_insert(key, index, GFP_KERNEL)?;
-        self.trees.push(false, GFP_KERNEL)?;
+        self.anon_vmas
+            .try_create_and_insert(key, index, GFP_KERNEL)?;
         self.families.push((facts.root, facts.parent), GFP_KERNEL)?;
         self.graph.anon_vmas.push(
             AnonVmaNode {
@@ -87,16 +84,6 @@ impl Builder {
             GFP_KERNEL,
         )?;
         Ok(())
-    }
-
-    /// Whether the tree of a known anon_vma is still to be added; from now on it is not.
-    pub(crate) fn begin_tree(&mut self, anon_vma: usize) -> bool {
-        let Some(&index) = self.anon_vmas.get(&anon_vma) else {
-            return false;
-        };
-        self.trees
-            .get_mut(index)
-            .is_some_and(|added| !core::mem::replace(added, true))
     }
 
     /// A VMA found in the tree of a known anon_vma.
@@ -193,7 +180,12 @@ impl Builder {
             };
             for &vma in &node.vmas {
                 // Trees are in order of where the VMAs start.
-                if self.graph.vmas.get(vma).is_some_and(|vma| vma.pgoff > page.index) {
+                if self
+                    .graph
+                    .vmas
+                    .get(vma)
+                    .is_some_and(|vma| vma.pgoff > page.index)
+                {
                     break;
                 }
                 if maps(vma, page.index, page.key) {
@@ -204,9 +196,9 @@ impl Builder {
         Ok(())
     }
 
-    /// The graph so far.
-    pub(crate) fn graph(&self) -> &Graph {
-        &self.graph
+    /// How many pages there are so far.
+    pub(crate) fn pages(&self) -> usize {
+        self.graph.pages.len()
     }
 
     /// The graph: roots and parents are looked up, and lists of VMAs sorted.

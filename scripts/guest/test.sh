@@ -121,7 +121,7 @@ unload_is_refused() {
 		map main held 4
 		touch main held all write
 		repeat 1000000
-		  check
+		  touch main held all write
 		end
 	END
 	# busybox's timeout becomes the program, so this is the process to end.

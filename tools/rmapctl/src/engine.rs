@@ -247,8 +247,10 @@ impl<'a> Engine<'a> {
                 self.every = *every;
                 self.since_check = 0;
             }
+            Step::Expect(_) if self.options.no_check => {}
             Step::Expect(conditions) => {
-                if let Some(unmet) = self.last_check.and_then(|check| check.unmet(conditions)) {
+                let check = self.last_check.context("expect: no check has run yet")?;
+                if let Some(unmet) = check.unmet(conditions) {
                     bail!("expect: {unmet}");
                 }
             }

@@ -339,12 +339,12 @@ impl Model {
             Step::Mode(_) if self.mapped_once => {
                 return Err("`mode` comes before the first `map`".to_owned());
             }
-            Step::Check(_) => self.checked_once = true,
+            Step::Check(_) | Step::CheckEvery(Some(_)) => self.checked_once = true,
             Step::Expect(_) if !self.checked_once => {
                 return Err("`expect` speaks of the last check; there was none".to_owned());
             }
             Step::Mode(_)
-            | Step::CheckEvery(_)
+            | Step::CheckEvery(None)
             | Step::Expect(_)
             | Step::Show
             | Step::Compare

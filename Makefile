@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# `make help` lists the targets; each does its own set-up, and can be repeated.
+
+VM ?= um
+MAKEFLAGS += --no-print-directory
+export KDIR KERNEL_TARBALL
+
+.DEFAULT_GOAL := module
+.PHONY: module demo test check vm rmapctl compile-fail clean help
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' Makefile
+
+#: make               the module alone, for the lab's kernel (VM=um or VM=x86_64), or for yours:
+#:                    KDIR=/lib/modules/.../build, the build folder of a kernel with CONFIG_RUST
+module:
+	@scripts/module.sh $(VM) $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(W),W=$(W))
+
+#: make demo          boots the test VM and shows real processes, their chains, the comparison
+demo:
+	@scripts/demo.sh
+
+#: make test          everything that must pass
+test:
+	@scripts/test.sh
+
+#: make check         formatting, clippy, unsafe rooms, compile-fail cases, C style
+check:
+	@scripts/setup.sh
+	@scripts/check.sh
+
+#: make vm            a shell in the test VM with the module loaded; VM=um (default) or VM=x86_64
+vm:
+	@scripts/vm-shell.sh $(VM)
+
+#: make rmapctl       the user-space tool alone; prints its path
+rmapctl:
+	@scripts/rmapctl.sh
+
+# One misuse as one more module of the crate: scripts/compile_fail.py.
+compile-fail:
+	@scripts/module.sh um SHADOW_RMAP_CASE=$(abspath $(CASE))
+
+#: make clean         removes what was built here; the cache of kernels stays
+clean:
+	rm -rf build out

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+// R9: the thread that entered the RCU read section leaves it.
+
+use crate::{
+    prim::typesafe::Candidate,
+    rmap::anon_vma::PageRmap, //
+};
+
+fn another_thread<T: Send>(_: T) {}
+
+fn send(candidate: Candidate<'_, PageRmap>) {
+    another_thread(candidate)
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+// R12: no VMA is walked before the page was looked at again.
+
+use crate::{
+    prim::typesafe::Candidate,
+    rmap::anon_vma::PageRmap, //
+};
+use core::ops::ControlFlow;
+
+fn walk(candidate: &Candidate<'_, PageRmap>) -> ControlFlow<()> {
+    candidate.for_each_vma(0, 0, |_| ControlFlow::Continue(()))
+}

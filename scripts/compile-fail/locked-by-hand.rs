@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+// R12: a locked anon_vma comes from a lookup that was confirmed, or from lock_read().
+
+use crate::rmap::anon_vma::{
+    AnonVma,
+    FamilyRead,
+    LockedAnonVma, //
+};
+
+fn lock(family: FamilyRead, anon_vma: &AnonVma) -> LockedAnonVma<'_> {
+    LockedAnonVma {
+        _family: family,
+        anon_vma,
+    }
+}

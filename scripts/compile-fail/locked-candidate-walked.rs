@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+// R12: not even under the lock, until the page was looked at again.
+
+use crate::{
+    prim::typesafe::LockedCandidate,
+    rmap::anon_vma::{
+        FamilyRead,
+        PageRmap, //
+    },
+};
+use core::ops::ControlFlow;
+
+fn walk(locked: &LockedCandidate<'_, PageRmap, FamilyRead>) -> ControlFlow<()> {
+    locked.for_each_vma(0, 0, |_| ControlFlow::Continue(()))
+}

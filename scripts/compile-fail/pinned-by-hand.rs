@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+// R10: a reference comes from try_pin() and confirm(), or from whoever owned one.
+
+use crate::{
+    prim::typesafe::Pinned,
+    rmap::anon_vma::AnonVma, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+
+fn pin(anon_vma: &AnonVma) -> Pinned<AnonVma> {
+    Pinned(NonNull::from(anon_vma), PhantomData)
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+// R15, R18: a reference holds the memory; only the family's lock holds the tree.
+
+use crate::{
+    prim::typesafe::Pinned,
+    rmap::anon_vma::AnonVma, //
+};
+use core::ops::ControlFlow;
+
+fn walk(pinned: &Pinned<AnonVma>) -> ControlFlow<()> {
+    pinned.for_each_vma(0, 0, |_| ControlFlow::Continue(()))
+}
