@@ -74,7 +74,7 @@ def judge(path, code, output):
     if found != codes:
         return f"fails with {', '.join(sorted(found)) or 'no error code'}, not " \
                f"{', '.join(sorted(codes))}"
-    others = set(re.findall(r"^error: (?!aborting due to |could not compile ).*", output, re.M)) - plain
+    others = set(re.findall(r"^error: (?!aborting due |could not compile).*", output, re.M)) - plain
     if others:
         return f"fails with {', '.join(sorted(others))}, too"
     for line in wanted:

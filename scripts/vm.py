@@ -560,7 +560,8 @@ def parse(argv):
     add("--out", type=Path, metavar="DIR", help="results (default: out/vm-TARGET)")
     add("--log", type=Path, metavar="FILE", help="console (default: console.log in --out)")
     add("--append", default="", metavar="ARGS", help="more kernel arguments; the last one wins")
-    add("--cpus", type=int, default=4)
+    add("--cpus", type=int,
+        help="default: 4 for x86_64, this machine's (2 to 4) for um, whose CPUs spin as threads")
     add("--memory", metavar="SIZE", help="default 512M for um, 1G for x86_64")
     add("--kmemleak", action="store_true", help="look for leaked memory after the command")
     add("--quiet", action="store_true", help="the console goes to the log only")
@@ -572,6 +573,8 @@ def parse(argv):
     add("--self-test", action="store_true", help="tests the table of complaints; boots nothing")
     add("command", nargs="*", metavar="COMMAND")
     args = parser.parse_args(argv)
+    if args.cpus is None:
+        args.cpus = 4 if args.target == "x86_64" else min(4, max(2, os.cpu_count() or 2))
     if args.self_test:
         return args
     if not args.target:

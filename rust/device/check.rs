@@ -22,6 +22,7 @@ use crate::{
         self,
         mm::AllMmaps, //
     },
+    prim::sort::sort_by_key,
     rmap::{
         anon_vma::AnonVma,
         lookup::page_lock_anon_vma,
@@ -174,7 +175,7 @@ fn hold_still(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVec<
             }
         }
         if all_held {
-            mms.sort_unstable_by_key(|mm| mm.id);
+            sort_by_key(&mut mms, |mm| mm.id);
             for mm in &mms {
                 for vma in mm.vmas()? {
                     vma.host.read(|vma| mmaps.freeze(vma));
@@ -197,7 +198,7 @@ fn skeleton(
     for mm in mms {
         owners.push((mm.key(), 0, [0; 16]), GFP_KERNEL)?;
     }
-    owners.sort_unstable_by_key(|owner| owner.0);
+    sort_by_key(&mut owners, |owner| owner.0);
     host::mm::for_each_process(|key, pid, comm| {
         if let Ok(i) = owners.binary_search_by_key(&key, |owner| owner.0) {
             if let Some(owner) = owners.get_mut(i) {

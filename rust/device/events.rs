@@ -34,7 +34,6 @@ use crate::{
 };
 use core::ops::ControlFlow;
 use kernel::{
-    page::PAGE_SHIFT,
     prelude::*,
     rbtree::RBTreeNodeReservation,
     sync::{
@@ -153,7 +152,13 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
 
     let vma = track(mm, opening)?;
     let cloned = anon_vma_clone::<Live>(&vma.core, &mmap, &source.core, &mmap, Operation::Copy)
-        .and_then(|()| share_pages(&vma, &source));
+        .and_then(|()| {
+            if is_split {
+                Ok(())
+            } else {
+                share_pages(&vma, &source)
+            }
+        });
     if let Err(error) = cloned {
         close(&vma, &mut mmap);
         return Err(error);
@@ -162,36 +167,30 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
         vma.core.mark();
     }
     if is_split {
-        shrink(&source, host.start(), host.end(), &mut mmap);
+        split(&source, &vma, host, &mut mmap);
     }
     Ok(vma)
 }
 
-/// The part `start..end` (addresses) of `source` is a VMA of its own now; the host is about to give
-/// `source` the rest.
-fn shrink(source: &Arc<LiveVma>, start: usize, end: usize, mmap: &mut MmapWrite<'_>) {
-    let Some((old_start, mut range)) = source.host.read(|host| (host.start(), host.range())) else {
+/// What is now `part` is no longer `source`: the host is about to give `source` the rest.
+fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut MmapWrite<'_>) {
+    let Some((start, whole)) = source.host.read(|whole| (whole.start(), whole.range())) else {
         return;
     };
-    let pages = (end - start) >> PAGE_SHIFT;
-    let gone = if start == old_start {
-        range.start += pages;
-        source.mm.moved(source, end);
-        (range.start - pages, range.start - 1)
+    let (pages, taken) = (host.pages(), host.range());
+    let mut rest = whole;
+    if host.start() == start {
+        rest.start += pages;
+        source.mm.moved(source, host.end());
     } else {
-        range.last -= pages;
-        (range.last + 1, range.last + pages)
-    };
-    source.core.set_range(range, mmap);
+        rest.last -= pages;
+    }
+    source.core.set_range(rest, mmap);
+    source.split_pages(part, taken.start, taken.last, whole.last - whole.start + 1);
     let charged = source.charged.load(Relaxed);
     let left = charged.saturating_sub(pages);
     source.charged.store(left, Relaxed);
     source.mm.file.recharge(charged, left);
-    // They are the new VMA's now; where no memory is left to list them, a check finds them out.
-    for (at, page) in source.pages_in(gone.0, gone.1).unwrap_or_default() {
-        source.unmap_page(at);
-        drop(page);
-    }
 }
 
 /// Maps the pages of `source` that lie in the range of `vma` there as well.

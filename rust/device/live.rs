@@ -11,10 +11,8 @@ use crate::{
     },
     rmap::{
         self,
-        anon_vma::{
-            AnonVma,
-            PageRmap, //
-        },
+        anon_vma::PageRmap,
+        mm::MmapLocked, //
     },
     stats,
 };
@@ -89,6 +87,10 @@ pub(crate) struct LiveMm {
     pub(crate) file: Arc<OpenFile>,
     #[pin]
     vmas: Mutex<VmaTree>,
+    /// The pages of VMAs that were closed since the last look: where a move ends beside a VMA that
+    /// goes on in the same way, the host lets that VMA grow instead of opening a new one.
+    #[pin]
+    limbo: Mutex<KVec<PageTree>>,
 }
 
 impl LiveMm {
@@ -102,6 +104,7 @@ impl LiveMm {
                 host: vma.mm(),
                 file: file.into(),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
+                limbo <- new_mutex!(KVec::new(), "shadow_rmap::limbo"),
             }),
             GFP_KERNEL,
         )
@@ -161,6 +164,16 @@ impl LiveMm {
                     .try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
             },
         )
+    }
+
+    /// The pages of VMAs that were closed since the last call: `f` is called with the offset and the
+    /// page.  Sleeps.
+    pub(crate) fn take_limbo(&self, mut f: impl FnMut(usize, &Arc<LivePage>) -> Result) -> Result {
+        let limbo = core::mem::take(&mut *self.limbo.lock());
+        limbo
+            .iter()
+            .flat_map(|pages| pages.iter())
+            .try_for_each(|(&at, page)| f(at, page))
     }
 
     /// The VMAs just after and just before `vma`.  Sleeps.  `O(log n)`.
@@ -293,12 +306,52 @@ impl LiveVma {
         }
     }
 
-    /// Unmaps all pages.  Sleeps.
+    /// Hands the pages at offsets `first..=last` over to `part`, which has none: the VMA has been
+    /// split.  No PTE changes.  Sleeps; allocates nothing.
+    ///
+    /// The smaller share of the two is moved: `all` is how many offsets there are.
+    pub(crate) fn split_pages(&self, part: &Self, first: usize, last: usize, all: usize) {
+        let mut from = core::mem::replace(&mut *self.pages.lock(), RBTree::new());
+        let mut to = RBTree::new();
+        if 2 * (last - first + 1) <= all {
+            take_range(&mut from, &mut to, first, last);
+        } else {
+            core::mem::swap(&mut from, &mut to);
+            if let Some(before) = first.checked_sub(1) {
+                take_range(&mut to, &mut from, 0, before);
+            }
+            if let Some(after) = last.checked_add(1) {
+                take_range(&mut to, &mut from, after, usize::MAX);
+            }
+        }
+        *self.pages.lock() = from;
+        *part.pages.lock() = to;
+    }
+
+    /// Unmaps all pages; they may turn up elsewhere in the address space.  Sleeps.
     pub(crate) fn clear_pages(&self) {
         let pages = core::mem::replace(&mut *self.pages.lock(), RBTree::new());
         for page in pages.values() {
             page.rmap.remove_rmap();
         }
+        if !pages.is_empty() {
+            // For want of memory they are forgotten, and taken for new where they turn up.
+            let _ = self.mm.limbo.lock().push(pages, GFP_KERNEL);
+        }
+    }
+}
+
+/// Moves the pages at offsets `first..=last` from one tree to another.
+fn take_range(from: &mut PageTree, to: &mut PageTree, first: usize, last: usize) {
+    let mut cursor = from.cursor_lower_bound_mut(&first);
+    while let Some(here) = cursor {
+        if *here.current().0 > last {
+            break;
+        }
+        let (rest, node) = here.remove_current();
+        to.insert(node);
+        // The cursor goes back where there is nothing behind it.
+        cursor = rest.filter(|rest| *rest.current().0 >= first);
     }
 }
 
@@ -313,8 +366,16 @@ pub(crate) struct LivePage {
 }
 
 impl LivePage {
-    /// A page seen for the first time: a fault in a VMA whose anon_vma is `anon_vma` made it.
-    pub(crate) fn new(seen: &HostPage, anon_vma: &AnonVma) -> Result<Arc<Self>> {
+    /// A page seen for the first time: a fault in `vma` made it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(
+        seen: &HostPage,
+        vma: &LiveVma,
+        mmap: &impl MmapLocked,
+    ) -> Result<Arc<Self>> {
         let page = Arc::new(
             Self {
                 rmap: PageRmap::new(seen.at),
@@ -323,7 +384,7 @@ impl LivePage {
             },
             GFP_KERNEL,
         )?;
-        page.rmap.add_new_anon_rmap(anon_vma);
+        vma.core.add_new_anon_rmap(&page.rmap, mmap);
         stats::PAGES_ALLOCATED.inc();
         Ok(page)
     }

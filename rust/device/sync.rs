@@ -19,7 +19,10 @@ use crate::{
         HostPage,
         HostVma, //
     },
-    prim::interval_tree::Range,
+    prim::{
+        interval_tree::Range,
+        sort::sort_by_key, //
+    },
     rmap::{
         link::{
             anon_vma_prepare,
@@ -173,7 +176,8 @@ impl Seen {
 pub(crate) struct Pass {
     /// Its VMAs, in order of address.
     pub(crate) vmas: KVec<Seen>,
-    /// Pages that were found at their place no more: moved with a boundary, or gone.
+    /// Pages that were found at their place no more, by key and offset: moved with a boundary or a
+    /// VMA, or gone.
     loose: KVec<(usize, usize, Arc<LivePage>)>,
 }
 
@@ -206,6 +210,7 @@ pub(crate) fn begin(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
         links(&seen.vma, mmap)?;
     }
     let mut loose = KVec::new();
+    mm.take_limbo(|at, page| Ok(loose.push((page.key, at, page.clone()), GFP_KERNEL)?))?;
     for seen in vmas.iter_mut() {
         let mut pages = core::mem::take(&mut seen.pages);
         loose.reserve(pages.len(), GFP_KERNEL)?;
@@ -225,14 +230,14 @@ pub(crate) fn begin(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
         });
         seen.pages = pages;
     }
-    loose.sort_unstable_by_key(|&(key, at, _)| (key, at));
+    sort_by_key(&mut loose, |&(key, at, _)| (key, at));
     Ok(Pass { vmas, loose })
 }
 
 /// The second half: all pages that are new at their place, or have moved to another anon_vma.
 /// Sleeps.
 ///
-/// A page that was loose in the same address space is the same page.  Any other is new, and was
+/// A page that was loose in the same address space may be the same page.  Any other is new, and was
 /// made by a fault in this VMA: shared pages come by fork, split and move alone, which are told.
 ///
 /// # Errors
@@ -240,9 +245,9 @@ pub(crate) fn begin(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
 /// `ENOMEM`.
 pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
     for seen in pass.vmas.iter_mut() {
-        let Some(anon_vma) = seen.vma.core.anon_vma(mmap) else {
+        if seen.vma.core.is_unfaulted() {
             continue;
-        };
+        }
         let mut new = KVec::new();
         for there in &seen.host_pages {
             if let Some(page) = seen.page(there.at) {
@@ -254,17 +259,12 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
             }
             let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
             new.reserve(1, GFP_KERNEL)?;
-            let loose = pass
-                .loose
-                .binary_search_by_key(&(there.key, there.at), |&(key, at, _)| (key, at))
-                .ok()
-                .and_then(|i| pass.loose.get(i));
-            let page = match loose {
-                Some((_, _, page)) => {
+            let page = match moved(&pass.loose, there, &seen.vma, mmap) {
+                Some(page) => {
                     page.rmap.add_anon_rmap();
                     page.clone()
                 }
-                None => LivePage::new(there, anon_vma)?,
+                None => LivePage::new(there, &seen.vma, mmap)?,
             };
             seen.vma.map_page(node, there.at, page.clone());
             new.push((there.at, page), GFP_KERNEL)?;
@@ -274,8 +274,27 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
             for page in new {
                 seen.pages.push(page, GFP_KERNEL)?;
             }
-            seen.pages.sort_unstable_by_key(|page| page.0);
+            sort_by_key(&mut seen.pages, |page| page.0);
         }
     }
     Ok(())
+}
+
+/// The loose page that is now seen in `vma`: it leads where it led, and the VMA is linked to that.
+///
+/// Otherwise the host's memory has been used for a new page, or the page has gone to the VMA's own
+/// anon_vma besides, which is where a new one goes.
+fn moved<'a>(
+    loose: &'a [(usize, usize, Arc<LivePage>)],
+    seen: &HostPage,
+    vma: &LiveVma,
+    mmap: &MmapWrite<'_>,
+) -> Option<&'a Arc<LivePage>> {
+    let i = loose
+        .binary_search_by_key(&(seen.key, seen.at), |&(key, at, _)| (key, at))
+        .ok()?;
+    let (_, _, page) = loose.get(i)?;
+    let led_to = page.rmap.anon_vma_key()?;
+    (page.host_mapping.load(Relaxed) == seen.mapping && vma.core.is_linked_to(led_to, mmap))
+        .then_some(page)
 }

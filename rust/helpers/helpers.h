@@ -9,6 +9,7 @@
 #include <linux/mm_types.h>
 #include <linux/rbtree_types.h>
 #include <linux/rwsem.h>
+#include <linux/sort.h>
 #include <linux/types.h>
 
 struct task_struct;

@@ -8,10 +8,12 @@
 //! | [`rwsem`] | `struct rw_semaphore` |
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
 //! | [`percpu`] | per-CPU counters |
+//! | [`sort`] | `sort_r()` |
 //!
 //! Nothing here knows of anon_vmas: each could be proposed for `rust/kernel/` as it stands.
 
 pub(crate) mod interval_tree;
 pub(crate) mod percpu;
 pub(crate) mod rwsem;
+pub(crate) mod sort;
 pub(crate) mod typesafe;

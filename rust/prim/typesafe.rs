@@ -31,8 +31,8 @@
 //!
 //! * A [`Candidate`] is found only where the [`Anchor`] vouches for its pointer (R4, R12): without
 //!   that the memory may have been given back long before this read section.
-//! * What is done with a candidate is limited to `&T`: everything in a `T` is written so that a
-//!   reader of a freed or recycled object does no harm ([`TypesafeByRcu`]).
+//! * Nothing is done with a candidate but [`Pinnable::try_get`] and [`Lockable::try_lock`], which
+//!   are written so that they do no harm to a freed or recycled object.
 //! * A reference that turns out to be wrong is dropped *after* RCU is left, for dropping the last
 //!   one may sleep (R11); a lock that turns out to be wrong is dropped *before*, for afterwards its
 //!   memory may be gone (R9).  Both are the order of two fields.
@@ -105,6 +105,26 @@ pub(crate) unsafe trait Pinnable: TypesafeByRcu {
     ///
     /// The caller owns the reference, and is not in an RCU read section.
     unsafe fn put(this: NonNull<Self>);
+}
+
+/// A [`TypesafeByRcu`] object by way of which a lock can be had that keeps the right object from
+/// going.
+///
+/// # Safety
+///
+/// [`try_lock`](Self::try_lock) takes no other lock than the one that the object itself, as it is at
+/// that moment, leads to, and keeps nothing of the object but that lock.
+pub(crate) unsafe trait Lockable: TypesafeByRcu {
+    /// The lock; dropping it releases it.  It may be dropped in an RCU read section.
+    type Lock;
+
+    /// Tries to take the lock, of an object that may be free or recycled.  Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// The object's memory stays one of its type until the lock is released, or the lock is
+    /// confirmed to keep the object.
+    unsafe fn try_lock(&self) -> Option<Self::Lock>;
 }
 
 /// Where the cache of a type is kept while the module is loaded.
@@ -315,7 +335,7 @@ impl<'a, A: Anchor> Candidate<'a, A> {
 
     /// The object, whatever it is by now.
     #[inline]
-    pub(crate) fn object(&self) -> &A::Target {
+    fn object(&self) -> &A::Target {
         // SAFETY: By invariant (1) the memory is a `Target` for as long as `self` holds RCU, and a
         // `Target` may be shared at any time.
         unsafe { self.object.as_ref() }
@@ -334,17 +354,19 @@ impl<'a, A: Anchor> Candidate<'a, A> {
         })
     }
 
-    /// Tries to take a lock by way of the object: its own, or one that it leads to.
+    /// Tries to take the lock that the object leads to.
     ///
     /// # Errors
     ///
-    /// Hands the candidate back where `lock` gets none.
+    /// Hands the candidate back where the lock is not to be had at once.
     #[inline]
-    pub(crate) fn try_lock<L>(
-        self,
-        lock: impl FnOnce(&A::Target) -> Option<L>,
-    ) -> Result<LockedCandidate<'a, A, L>, Self> {
-        match lock(self.object()) {
+    pub(crate) fn try_lock(self) -> Result<LockedCandidate<'a, A>, Self>
+    where
+        A::Target: Lockable,
+    {
+        // SAFETY: By invariant (1) until RCU is left, which `LockedCandidate` does after it has
+        // released the lock (R9), or once it has confirmed it.
+        match unsafe { self.object().try_lock() } {
             Some(lock) => Ok(LockedCandidate {
                 lock,
                 candidate: self,
@@ -384,18 +406,24 @@ where
 ///
 /// The fields' order is R9: the lock is released before RCU is left.
 #[must_use = "the lock may be another one: confirm it"]
-pub(crate) struct LockedCandidate<'a, A: Anchor, L> {
-    lock: L,
+pub(crate) struct LockedCandidate<'a, A: Anchor>
+where
+    A::Target: Lockable,
+{
+    lock: <A::Target as Lockable>::Lock,
     candidate: Candidate<'a, A>,
 }
 
-impl<A: Anchor, L> LockedCandidate<'_, A, L> {
+impl<A: Anchor> LockedCandidate<'_, A>
+where
+    A::Target: Lockable,
+{
     /// Asks the anchor again, and leaves RCU.
     ///
     /// What is returned is the lock and the object, which now is the anchor's for as long as the
     /// lock keeps it so.
     #[inline]
-    pub(crate) fn confirm(self) -> Option<(L, NonNull<A::Target>)> {
+    pub(crate) fn confirm(self) -> Option<(<A::Target as Lockable>::Lock, NonNull<A::Target>)> {
         if self.candidate.anchor.vouches() {
             let object = self.candidate.object;
             Some((self.lock, object))
@@ -635,10 +663,10 @@ mod tests {
         place.good.store(0, Relaxed);
         let confirmed = wrong.and_then(|locked| locked.confirm()).is_some();
         let released = LOCKED.load(Relaxed) == 0;
-        let refused = {
-            place.good.store(1, Relaxed);
-            Candidate::find(&place).map(|candidate| candidate.try_lock(|_| None::<Hold>).is_err())
-        };
+        place.good.store(1, Relaxed);
+        BUSY.store(1, Relaxed);
+        let refused = Candidate::find(&place).map(|candidate| candidate.try_lock().is_err());
+        BUSY.store(0, Relaxed);
         place.put();
         drop(cache);
 
@@ -650,6 +678,7 @@ mod tests {
 
     static FREED: Atomic<i32> = Atomic::new(0);
     static LOCKED: Atomic<i32> = Atomic::new(0);
+    static BUSY: Atomic<i32> = Atomic::new(0);
     static THINGS: CacheSlot<Thing> = CacheSlot::new();
     static OTHER_THINGS: CacheSlot<OtherThing> = CacheSlot::new();
 
@@ -795,12 +824,20 @@ mod tests {
         }
     }
 
-    fn lock(place: &Place) -> Option<LockedCandidate<'_, Place, Hold>> {
-        Candidate::find(place)?
-            .try_lock(|_| {
-                LOCKED.fetch_add(1, Relaxed);
-                Some(Hold)
-            })
-            .ok()
+    // SAFETY: One lock for all, which keeps nothing.
+    unsafe impl Lockable for Thing {
+        type Lock = Hold;
+
+        unsafe fn try_lock(&self) -> Option<Hold> {
+            if BUSY.load(Relaxed) != 0 {
+                return None;
+            }
+            LOCKED.fetch_add(1, Relaxed);
+            Some(Hold)
+        }
+    }
+
+    fn lock(place: &Place) -> Option<LockedCandidate<'_, Place>> {
+        Candidate::find(place)?.try_lock().ok()
     }
 }

@@ -35,6 +35,7 @@ use crate::{
         typesafe::{
             Anchor,
             CacheSlot,
+            Lockable,
             LockedCandidate,
             Pinnable,
             Pinned,
@@ -140,6 +141,22 @@ unsafe impl Pinnable for AnonVma {
             // SAFETY: That was the last reference.
             unsafe { free(this) };
         }
+    }
+}
+
+// SAFETY: The root's lock, by a pointer that is read once (R13).
+unsafe impl Lockable for AnonVma {
+    type Lock = FamilyRead;
+
+    #[inline]
+    unsafe fn try_lock(&self) -> Option<FamilyRead> {
+        let root = self.root.load(Relaxed);
+        if !Rule::R5.check(!root.is_null()) {
+            return None;
+        }
+        // SAFETY: By invariant (4).
+        let root = unsafe { &*root };
+        Some(FamilyRead::new(root, root.rwsem.try_read()?))
     }
 }
 
@@ -274,23 +291,9 @@ impl AnonVma {
         }
     }
 
-    /// `down_read_trylock()` of the root, which is read once (R13).
-    ///
-    /// May be called on a late reader's object.
-    #[inline]
-    pub(crate) fn try_lock_root(&self) -> Option<FamilyRead> {
-        let root = self.root.load(Relaxed);
-        if !Rule::R5.check(!root.is_null()) {
-            return None;
-        }
-        // SAFETY: By invariant (4).
-        let root = unsafe { &*root };
-        Some(FamilyRead::new(root, root.rwsem.try_read()?))
-    }
-
     /// Confirms a lock that was taken through a page (R12).
     pub(super) fn confirm(
-        locked: LockedCandidate<'_, PageRmap, FamilyRead>,
+        locked: LockedCandidate<'_, PageRmap>,
     ) -> Option<LockedAnonVma<'_>> {
         let (family, anon_vma) = locked.confirm()?;
         // SAFETY: The page was seen mapped while `family` was held: a VMA that maps it is linked
@@ -571,7 +574,7 @@ impl PageRmap {
     }
 
     /// `folio_add_new_anon_rmap()`: the first PTE, to a new page of a VMA whose anon_vma this is.
-    pub(crate) fn add_new_anon_rmap(&self, anon_vma: &AnonVma) {
+    pub(super) fn add_new_anon_rmap(&self, anon_vma: &AnonVma) {
         Rule::R1.check(anon_vma.key() & MAPPING_ANON == 0);
         Rule::R3.check(self.mapcount.load(Relaxed) == -1);
         self.set_anon(anon_vma);

@@ -215,6 +215,23 @@ impl Vma {
         Ok(())
     }
 
+    /// Whether it is linked to the anon_vma with this [`key`](AnonVma::key), and both are of one
+    /// family.
+    pub(crate) fn is_linked_to(&self, key: usize, locked: &impl MmapLocked) -> bool {
+        let root = self.anon_vma(locked).map(AnonVma::root);
+        let mut linked = false;
+        // An error only ends the loop.
+        let _ = self.for_each_link(locked, |anon_vma| {
+            linked = anon_vma.key() == key && root.is_some_and(|r| ptr::eq(anon_vma.root(), r));
+            if linked {
+                Err(EAGAIN)
+            } else {
+                Ok(())
+            }
+        });
+        linked
+    }
+
     /// How many anon_vmas it is linked to.
     pub(crate) fn links(&self, locked: &impl MmapLocked) -> usize {
         let mut n = 0;
@@ -224,6 +241,18 @@ impl Vma {
             Ok(())
         });
         n
+    }
+
+    /// `folio_add_new_anon_rmap()`: a fault has made a page, and maps it here (R20).
+    ///
+    /// Returns whether it did: not where the VMA has no `->anon_vma`.  Until the page is unmapped
+    /// the VMA must not be unlinked (R21, R33): that order is the caller's, as it is in C.
+    pub(crate) fn add_new_anon_rmap(&self, page: &PageRmap, mmap: &impl MmapLocked) -> bool {
+        let anon_vma = self.anon_vma(mmap);
+        if let Some(anon_vma) = anon_vma {
+            page.add_new_anon_rmap(anon_vma);
+        }
+        Rule::R20.check(anon_vma.is_some())
     }
 
     /// `folio_move_anon_rmap()`: this VMA is the only one left that maps `page`, so the page goes to
@@ -237,16 +266,7 @@ impl Vma {
         let (Some(from), Some(to)) = (page.anon_vma_key(), self.anon_vma(mmap)) else {
             return Rule::R19.check(false);
         };
-        let mut linked = false;
-        // An error only ends the loop.
-        let _ = self.for_each_link(mmap, |anon_vma| {
-            linked = anon_vma.key() == from && ptr::eq(anon_vma.root(), to.root());
-            if linked {
-                Err(EAGAIN)
-            } else {
-                Ok(())
-            }
-        });
+        let linked = self.is_linked_to(from, mmap);
         if Rule::R19.check(linked) {
             if !to.lock_read().descends_from(from) {
                 stats::MOVES_TO_ANCESTOR.inc();

@@ -864,10 +864,7 @@ mod tests {
 
         /// Maps a new page.
         fn map(&self, page: &PageRmap) {
-            let mmap = self.mm.mmap_read();
-            if let Some(anon_vma) = self.vma.core.anon_vma(&mmap) {
-                page.add_new_anon_rmap(anon_vma);
-            }
+            self.vma.core.add_new_anon_rmap(page, &self.mm.mmap_read());
         }
 
         fn with_anon_vma<T>(&self, f: impl FnOnce(&AnonVma) -> T) -> Option<T> {

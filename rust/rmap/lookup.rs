@@ -37,7 +37,7 @@ pub(crate) fn page_get_anon_vma(page: &PageRmap) -> Option<Pinned<AnonVma>> {
 /// `None` where the page is not mapped, or was unmapped meanwhile.  The caller holds a reference on
 /// the page (R4).  Sleeps where the lock is not to be had at once (R10).
 pub(crate) fn page_lock_anon_vma(page: &PageRmap) -> Option<LockedAnonVma<'_>> {
-    match find(page)?.try_lock(AnonVma::try_lock_root) {
+    match find(page)?.try_lock() {
         Ok(locked) => confirmed(AnonVma::confirm(locked)),
         Err(candidate) => {
             stats::SLOW_LOOKUPS.inc();

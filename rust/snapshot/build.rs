@@ -10,6 +10,7 @@ use super::{
     Source,
     VmaNode, //
 };
+use crate::prim::sort::sort_by_key;
 use kernel::{
     prelude::*,
     rbtree::RBTree, //
@@ -210,8 +211,8 @@ impl Builder {
             }
         }
         for page in self.graph.pages.iter_mut() {
-            page.mapped_by.sort_unstable();
-            page.found_by.sort_unstable();
+            sort_by_key(&mut page.mapped_by, |&vma| vma);
+            sort_by_key(&mut page.found_by, |&vma| vma);
         }
         self.graph
     }

@@ -26,6 +26,10 @@ use super::{
     Source,
     VmaNode, //
 };
+use crate::prim::sort::{
+    sort_by,
+    sort_by_key, //
+};
 use core::cmp::Ordering;
 use kernel::{
     fmt,
@@ -198,7 +202,7 @@ impl<'a> Side<'a> {
         for (index, page) in self.graph.pages.iter().enumerate() {
             pages.push((page.key, index), GFP_KERNEL)?;
         }
-        pages.sort_unstable();
+        sort_by_key(&mut pages, |&page| page);
         Ok(pages)
     }
 }
@@ -541,7 +545,7 @@ impl Pair<'_> {
                         left.push(anon_vma, GFP_KERNEL)?;
                     }
                 }
-                left.sort_unstable_by(|&one, &other| side.order(one, other));
+                sort_by(left, |&one, &other| side.order(one, other));
             }
             let (mut shadows, mut hosts) = (left.iter().peekable(), left_host.iter().peekable());
             while let (Some(&&shadow), Some(&&host)) = (shadows.peek(), hosts.peek()) {

@@ -16,7 +16,10 @@ use super::{
     PageNode,
     Source, //
 };
-use crate::rmap::rules::Rule;
+use crate::{
+    prim::sort::sort_by_key,
+    rmap::rules::Rule, //
+};
 use kernel::{
     fmt,
     prelude::*, //
@@ -44,7 +47,7 @@ impl Lists {
             let start = this.items.len();
             this.items.extend_from_slice(list, GFP_KERNEL)?;
             if let Some(copy) = this.items.get_mut(start..) {
-                copy.sort_unstable();
+                sort_by_key(copy, |&x| x);
             }
             this.ends.push(this.items.len(), GFP_KERNEL)?;
         }
@@ -402,7 +405,7 @@ impl<'a> Facts<'a> {
                 active.push((anon_vma, index), GFP_KERNEL)?;
             }
         }
-        active.sort_unstable();
+        sort_by_key(&mut active, |&x| x);
         for pair in active.windows(2) {
             let &[(anon_vma, first), (other, second)] = pair else {
                 continue;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-// R10: what was pinned is confirmed, and not looked at as a candidate any more.
+// R10: what was pinned is confirmed or dropped, and is no candidate any more.
 
 use crate::{
     prim::typesafe::Candidate,
     rmap::anon_vma::PageRmap, //
 };
 
-fn pin_and_look(candidate: Candidate<'_, PageRmap>) -> i32 {
-    let _pinned = candidate.try_pin();
-    candidate.object().refcount()
+fn pin(candidate: Candidate<'_, PageRmap>) {
+    let _first = candidate.try_pin();
+    let _second = candidate.try_pin();
 }
