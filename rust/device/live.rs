@@ -371,11 +371,7 @@ impl LivePage {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(
-        seen: &HostPage,
-        vma: &LiveVma,
-        mmap: &impl MmapLocked,
-    ) -> Result<Arc<Self>> {
+    pub(crate) fn new(seen: &HostPage, vma: &LiveVma, mmap: &impl MmapLocked) -> Result<Arc<Self>> {
         let page = Arc::new(
             Self {
                 rmap: PageRmap::new(seen.at),

@@ -126,6 +126,11 @@ unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a,
     Some(unsafe { <Arc<LiveVma> as ForeignOwnable>::borrow(private.as_ptr()) })
 }
 
+/// The host has made a VMA of one of ours.
+///
+/// # Safety
+///
+/// `vma` is a copy of a VMA with our operations, as in invariants (1) and (2).
 unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     let Some(vma) = NonNull::new(vma) else {
         return;
@@ -141,6 +146,11 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     unsafe { set_private(vma, live) };
 }
 
+/// The VMA is going.
+///
+/// # Safety
+///
+/// `vma` has our operations, as in invariants (1) and (2).
 unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     let Some(vma) = NonNull::new(vma) else {
         return;
@@ -156,6 +166,11 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     events::closed(unsafe { <Arc<LiveVma> as ForeignOwnable>::from_foreign(private) });
 }
 
+/// A page is to be mapped.
+///
+/// # Safety
+///
+/// `vmf` describes a fault in a VMA with our operations, as in invariants (1) and (2).
 unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     // SAFETY: The host hands us a fault of one of our VMAs.
     let (vma, write) = unsafe {

@@ -65,7 +65,11 @@ mod tests {
         sort_by_key(&mut numbers, |number| number.0);
         let ascending = numbers.iter().enumerate().all(|(i, number)| number.0 == i);
         sort_by_key(&mut numbers, |number| usize::MAX - number.1);
-        let descending = numbers.iter().rev().enumerate().all(|(i, number)| number.1 == i);
+        let descending = numbers
+            .iter()
+            .rev()
+            .enumerate()
+            .all(|(i, number)| number.1 == i);
         sort_by(&mut [] as &mut [usize], |a, b| a.cmp(b));
 
         assert!(ascending && descending);

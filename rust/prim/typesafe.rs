@@ -402,6 +402,9 @@ where
     }
 }
 
+/// The lock of what an anchor leads to.
+pub(crate) type LockOf<A> = <<A as Anchor>::Target as Lockable>::Lock;
+
 /// A lock taken by way of an object of which nobody knows yet whether it is the right one.
 ///
 /// The fields' order is R9: the lock is released before RCU is left.
@@ -410,7 +413,7 @@ pub(crate) struct LockedCandidate<'a, A: Anchor>
 where
     A::Target: Lockable,
 {
-    lock: <A::Target as Lockable>::Lock,
+    lock: LockOf<A>,
     candidate: Candidate<'a, A>,
 }
 
@@ -423,7 +426,7 @@ where
     /// What is returned is the lock and the object, which now is the anchor's for as long as the
     /// lock keeps it so.
     #[inline]
-    pub(crate) fn confirm(self) -> Option<(<A::Target as Lockable>::Lock, NonNull<A::Target>)> {
+    pub(crate) fn confirm(self) -> Option<(LockOf<A>, NonNull<A::Target>)> {
         if self.candidate.anchor.vouches() {
             let object = self.candidate.object;
             Some((self.lock, object))
@@ -741,6 +744,9 @@ mod tests {
             count > 0 && self.refs.cmpxchg(count, count + 1, Full).is_ok()
         }
 
+        /// # Safety
+        ///
+        /// As the trait says.
         unsafe fn put(this: NonNull<Self>) {
             kernel::task::might_sleep();
             // SAFETY: The caller's reference keeps it.
@@ -828,6 +834,9 @@ mod tests {
     unsafe impl Lockable for Thing {
         type Lock = Hold;
 
+        /// # Safety
+        ///
+        /// As the trait says.
         unsafe fn try_lock(&self) -> Option<Hold> {
             if BUSY.load(Relaxed) != 0 {
                 return None;

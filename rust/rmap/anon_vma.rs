@@ -132,6 +132,9 @@ unsafe impl Pinnable for AnonVma {
         false
     }
 
+    /// # Safety
+    ///
+    /// As the trait says.
     unsafe fn put(this: NonNull<Self>) {
         // SAFETY: The caller owns a reference: the object is allocated.
         let anon_vma = unsafe { this.as_ref() };
@@ -148,6 +151,9 @@ unsafe impl Pinnable for AnonVma {
 unsafe impl Lockable for AnonVma {
     type Lock = FamilyRead;
 
+    /// # Safety
+    ///
+    /// As the trait says.
     #[inline]
     unsafe fn try_lock(&self) -> Option<FamilyRead> {
         let root = self.root.load(Relaxed);
@@ -292,9 +298,7 @@ impl AnonVma {
     }
 
     /// Confirms a lock that was taken through a page (R12).
-    pub(super) fn confirm(
-        locked: LockedCandidate<'_, PageRmap>,
-    ) -> Option<LockedAnonVma<'_>> {
+    pub(super) fn confirm(locked: LockedCandidate<'_, PageRmap>) -> Option<LockedAnonVma<'_>> {
         let (family, anon_vma) = locked.confirm()?;
         // SAFETY: The page was seen mapped while `family` was held: a VMA that maps it is linked
         // to `anon_vma` (R21), and is not unlinked before the lock is released (invariant (3)).

@@ -680,7 +680,7 @@ mod tests {
         a.fault()?;
         b.fault()?;
         let key = b.key();
-        let (_, n) = Rule::R31.expect_violations(|| {
+        let ((), n) = Rule::R31.expect_violations(|| {
             let mmap = a.mm.mmap_write();
             if let Some(anon_vma) = a.vma.core.anon_vma(&mmap) {
                 anon_vma.lock_write().publish(&b.vma.core, anon_vma, &mmap);

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+// R12: a candidate may be any anon_vma by now, so nobody looks into it.
+
+use crate::{
+    prim::typesafe::Candidate,
+    rmap::anon_vma::PageRmap, //
+};
+use core::ops::ControlFlow;
+
+fn walk(candidate: &Candidate<'_, PageRmap>) -> ControlFlow<()> {
+    let locked = candidate.object().lock_read();
+    locked.for_each_vma(0, 0, |_| ControlFlow::Continue(()))
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+// R9: a lock is taken through a candidate alone, which releases it before RCU is left.
+
+use crate::{
+    prim::typesafe::Lockable,
+    rmap::anon_vma::{
+        AnonVma,
+        FamilyRead, //
+    },
+};
+
+fn lock(anon_vma: &AnonVma) -> Option<FamilyRead> {
+    anon_vma.try_lock()
+}
