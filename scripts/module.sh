@@ -8,7 +8,8 @@
 #   CLIPPY=1               everything is compiled again, by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate is compiled, with FILE as one more module
 #   SHADOW_RMAP_BUST=TYPE  a deliberately wrong module, see rust/torture/busted.rs
-# What is built goes to build/<target>, that of the last three to a folder of its own.
+# What is built goes to build/<target>; with KDIR to build/<target>-own, whatever target was named;
+# that of the last three to a folder of its own.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -16,12 +17,20 @@ target=${1:-}
 case $target in
 um | x86_64) shift ;;
 *)
-	sed -n '3,11s/^# \{0,1\}//p' "$0"
+	sed -n '3,12s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
 	exit
 	;;
 esac
 
+kernel=
+if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
+	kernel=$(cd "$KDIR" && pwd)
+	target=x86_64
+	! grep -qx CONFIG_UML=y "$kernel/include/config/auto.conf" || target=um
+	grep -qx CONFIG_RUST=y "$kernel/include/config/auto.conf" || die "$KDIR: no CONFIG_RUST=y"
+	VARIANT=own
+fi
 out=$TOP/build/$target${VARIANT:+-$VARIANT}
 goal=modules quiet_case=
 for argument in "$@"; do
@@ -35,8 +44,7 @@ for argument in "$@"; do
 	esac
 done
 
-if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
-	kernel=$(cd "$KDIR" && pwd)
+if [ -n "$kernel" ]; then
 	[ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
 else
 	kernel=$("$TOP/scripts/kernel.sh" "$target")

@@ -101,10 +101,19 @@ fn forget(vma: &LiveVma) {
 }
 
 /// `open`: the host has made a VMA of `source`, by fork, split or move.  Sleeps.
+///
+/// What is made of an untracked VMA is untracked.
 pub(crate) fn opened(
+    file: ArcBorrow<'_, OpenFile>,
     opening: &Opening<'_>,
-    source: ArcBorrow<'_, LiveVma>,
+    source: Option<ArcBorrow<'_, LiveVma>>,
 ) -> Option<Arc<LiveVma>> {
+    let Some(source) = source else {
+        if file.is_shadowed() {
+            file.lose_track();
+        }
+        return None;
+    };
     let forked = opening.host().mm_key() != source.mm.key();
     let result = if forked {
         fork(opening, source)
@@ -119,8 +128,7 @@ pub(crate) fn opened(
 
 /// A VMA of `source`'s family is not shadowed: counts it, and marks the family.
 fn give_up(source: &LiveVma, mmap: &impl MmapLocked) {
-    stats::UNTRACKED.inc();
-    source.mm.file.untracked.fetch_add(1, Relaxed);
+    source.mm.file.lose_track();
     source.core.mark();
     let Some(anon_vma) = source.core.anon_vma(mmap) else {
         return;

@@ -19,7 +19,8 @@ use crate::{
         new_rwsem,
         RwSem, //
     },
-    Limits,
+    stats,
+    Limits, //
 };
 use kernel::{
     fs::File,
@@ -137,6 +138,12 @@ impl OpenFile {
     /// Whether its mappings are shadowed at all.
     pub(crate) fn is_shadowed(&self) -> bool {
         self.registry.limits.shadow
+    }
+
+    /// Counts a VMA that is not shadowed and should be.
+    pub(crate) fn lose_track(&self) {
+        stats::UNTRACKED.inc();
+        self.untracked.fetch_add(1, Relaxed);
     }
 
     /// Counts a VMA of `pages` pages against the limits.

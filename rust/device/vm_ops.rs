@@ -9,14 +9,18 @@
 //! 1. `vm_private_data` of a VMA with our operations is null, or owns one reference on its
 //!    [`LiveVma`].  (Between the host's copying of a VMA and `open` it is the source's, and owns
 //!    nothing.)
-//! 2. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held, `fault` also
+//! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
+//! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held, `fault` also
 //!    with the VMA's own lock; after `close` the VMA is not used.
 
 #![allow(unsafe_code, reason = "a room of the design: the host's callbacks")]
 
 use super::{
     events,
-    file::Registry,
+    file::{
+        OpenFile,
+        Registry, //
+    },
     live::LiveVma, //
 };
 use crate::{
@@ -96,7 +100,7 @@ pub(crate) fn mmap(
     make: impl FnOnce(&Opening<'_>) -> Result<Option<Arc<LiveVma>>>,
 ) -> Result {
     let vma = NonNull::new(vma.as_ptr()).ok_or(EINVAL)?;
-    // SAFETY: A VMA that is being mapped is not closed meanwhile (2).
+    // SAFETY: A VMA that is being mapped is not closed meanwhile (3).
     let live = make(&Opening(unsafe { HostVma::from_raw(vma) }))?;
     // SAFETY: The VMA is ours to set up.
     unsafe { set_private(vma, live) };
@@ -126,22 +130,34 @@ unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a,
     Some(unsafe { <Arc<LiveVma> as ForeignOwnable>::borrow(private.as_ptr()) })
 }
 
+/// # Safety
+///
+/// `vma` has our operations, and is not closed for `'a`.
+unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorrow<'a, OpenFile> {
+    // SAFETY: By invariant (2); the VMA holds the file.
+    unsafe {
+        let file = (*vma.as_ptr()).vm_file;
+        <Arc<OpenFile> as ForeignOwnable>::borrow((*file).private_data)
+    }
+}
+
 /// The host has made a VMA of one of ours.
 ///
 /// # Safety
 ///
-/// `vma` is a copy of a VMA with our operations, as in invariants (1) and (2).
+/// `vma` is a copy of a VMA with our operations, as in invariants (1) and (3).
 unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     let Some(vma) = NonNull::new(vma) else {
         return;
     };
+    // SAFETY: (2), (3).
+    let file = unsafe { open_file(vma) };
     // SAFETY: The VMA is a copy: what `vm_private_data` says is the source's, which is not closed,
-    // since its `mmap_lock` is held (2).
+    // since its `mmap_lock` is held (3).
     let source = unsafe { private(vma) };
-    let live = source.and_then(|source| {
-        // SAFETY: (2).
-        events::opened(&Opening(unsafe { HostVma::from_raw(vma) }), source)
-    });
+    // SAFETY: (3).
+    let opening = Opening(unsafe { HostVma::from_raw(vma) });
+    let live = events::opened(file, &opening, source);
     // SAFETY: The pointer is the source's, so nothing is owned.
     unsafe { set_private(vma, live) };
 }
@@ -150,17 +166,17 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
 ///
 /// # Safety
 ///
-/// `vma` has our operations, as in invariants (1) and (2).
+/// `vma` has our operations, as in invariants (1) and (3).
 unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     let Some(vma) = NonNull::new(vma) else {
         return;
     };
-    // SAFETY: (2).
+    // SAFETY: (3).
     let private = unsafe { (*vma.as_ptr()).vm_private_data };
     if private.is_null() {
         return;
     }
-    // SAFETY: (2).
+    // SAFETY: (3).
     unsafe { (*vma.as_ptr()).vm_private_data = core::ptr::null_mut() };
     // SAFETY: By invariant (1) the reference is ours now.
     events::closed(unsafe { <Arc<LiveVma> as ForeignOwnable>::from_foreign(private) });
@@ -170,7 +186,7 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
 ///
 /// # Safety
 ///
-/// `vmf` describes a fault in a VMA with our operations, as in invariants (1) and (2).
+/// `vmf` describes a fault in a VMA with our operations, as in invariants (1) and (3).
 unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     // SAFETY: The host hands us a fault of one of our VMAs.
     let (vma, write) = unsafe {
@@ -179,15 +195,17 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
             !(*vmf).cow_page.is_null(),
         )
     };
-    let (Some(vma), Some(registry)) = (vma, registry()) else {
+    let Some(vma) = vma else {
         return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
     };
-    // SAFETY: (2).
+    // SAFETY: (2), (3).
+    let file = unsafe { open_file(vma) };
+    // SAFETY: (3).
     if let Some(live) = unsafe { private(vma) } {
-        // SAFETY: (2).
+        // SAFETY: (3).
         events::fault(live, unsafe { HostVma::from_raw(vma) }, write);
     }
-    let page: &Page = registry.zero_page();
+    let page: &Page = file.registry.zero_page();
     // SAFETY: The page is there as long as the registry; each mapping of it holds it besides.  For a
     // private mapping the host copies it before it is written to.
     unsafe {
