@@ -601,15 +601,17 @@ impl Pair<'_> {
             let Some(mm) = graph.mms.get(vma.mm) else {
                 continue;
             };
-            let who = fmt!(
-                "vma {} ({}) [{:#x}, {:#x})",
-                vma.id,
-                text::Process(mm),
-                vma.start,
-                vma.end
-            );
+            let mut say = |what: fmt::Arguments<'_>| {
+                line(fmt!(
+                    "vma {} ({}) [{:#x}, {:#x}): {what}",
+                    vma.id,
+                    text::Process(mm),
+                    vma.start,
+                    vma.end
+                ));
+            };
             if self.is_untracked(index) {
-                line(fmt!("{who}: untracked, not compared"));
+                say(fmt!("untracked, not compared"));
                 continue;
             }
             match (shadow, host) {
@@ -623,7 +625,7 @@ impl Pair<'_> {
                 at: (index, index),
                 differences: &found,
             };
-            line(fmt!("{who}: {words}"));
+            say(fmt!("{words}"));
         }
         Ok(())
     }

@@ -560,13 +560,14 @@ impl<'a> Facts<'a> {
                 sink.check(Rule::R35, true, fmt!(""));
             }
             Some(anon_vma) => {
-                let a_walk = fmt!("a walk from anon_vma {}", anon_vma + 1);
+                let start = anon_vma + 1;
                 for &vma in &page.mapped_by {
                     sink.check(
                         Rule::R21,
                         page.found_by.binary_search(&vma).is_ok(),
                         fmt!(
-                            "page {number}: vma {} maps it, but {a_walk} does not find that",
+                            "page {number}: vma {} maps it, but a walk from anon_vma {start} does \
+                             not find that",
                             self.vma(vma)
                         ),
                     );
@@ -576,7 +577,8 @@ impl<'a> Facts<'a> {
                         Rule::R35,
                         page.mapped_by.binary_search(&vma).is_ok(),
                         fmt!(
-                            "page {number}: {a_walk} finds vma {}, which does not map it",
+                            "page {number}: a walk from anon_vma {start} finds vma {}, which does \
+                             not map it",
                             self.vma(vma)
                         ),
                     );
