@@ -17,8 +17,9 @@
  * @anon_vmas: shadow anon_vmas that these VMAs are linked to
  * @chains: links between these VMAs and anon_vmas
  * @pages: anonymous pages that these VMAs map
- * @untracked: mappings that the shadow had to give up, for want of memory
- * @violations: rules found broken in the shadow
+ * @untracked: VMAs that the shadow has given up since the file was opened, for
+ *	want of memory or beyond a limit
+ * @violations: rules found broken since the module was loaded, here or elsewhere
  * @differences: differences between the shadow and the host
  */
 struct shadow_rmap_check {
@@ -40,15 +41,14 @@ struct shadow_rmap_check {
 
 /*
  * Verify the shadow of all mappings of this open file and compare it with the
- * host.  EAGAIN: the processes never stood still for long enough to be looked
- * at together.
+ * host, while all processes that have them are held still.  ENOMEM.
  */
 #define SHADOW_RMAP_IOC_CHECK	_IOR(SHADOW_RMAP_IOC_MAGIC, 1, struct shadow_rmap_check)
 
 /*
  * Choose the kind of mapping, one of SHADOW_RMAP_MODE_*, through a pointer.
- * EBUSY once the file has been mapped; EINVAL for another number; EOPNOTSUPP
- * for a kind that this build does not have.
+ * EBUSY once the file has been mapped, whatever the number; EINVAL for another
+ * number; EOPNOTSUPP for mergeable mappings, which this build does not have.
  */
 #define SHADOW_RMAP_IOC_MODE	_IOW(SHADOW_RMAP_IOC_MAGIC, 2, __u32)
 

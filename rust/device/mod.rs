@@ -27,10 +27,11 @@
 //!
 //! # Locks
 //!
+//! 0. [`file::Registry`]'s turn, by a check;
 //! 1. the host's `mmap_lock`, taken by the host around each callback, by a check for all;
 //! 2. the shadow's `mmap_lock`, the parent's before the child's ([`crate::rmap::mm`]);
 //! 3. [`live::LiveMm`]'s list, [`live::LiveVma`]'s pages and its host VMA, in that order;
-//! 4. the shadow's root lock and `page_table_lock`; but pages are locked inside the root's.
+//! 4. the shadow's root lock, then `page_table_lock`.
 //!
 //! [`file::OpenFile`]'s list of address spaces is taken innermost of all.
 

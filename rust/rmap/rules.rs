@@ -3,8 +3,8 @@
 //! The rules of the anonymous reverse map, numbered once and for all, and how often each was
 //! checked and found broken.
 //!
-//! A check costs one per-CPU addition.  A violation is counted, and told once in a while in the
-//! kernel log; it never stops the machine.
+//! A check costs one per-CPU addition.  A violation is counted, and the first one of each rule
+//! told in the kernel log; it never stops the machine.
 
 use crate::prim::percpu::Counter;
 use kernel::{

@@ -56,8 +56,8 @@ pub(crate) struct VmaNode {
     pub(crate) anon_vma: Option<usize>,
     /// The anon_vmas of its chain, in the chain's order, as indices.
     pub(crate) chain: KVec<usize>,
-    /// Whether the shadow gave up somewhere in this VMA's family, for want of memory: what the
-    /// two graphs say of it is not compared.
+    /// Whether the shadow gave up somewhere in this VMA's family, for want of memory or beyond a
+    /// limit: what the two graphs say of it is not compared.
     pub(crate) tainted: bool,
 }
 

@@ -17,7 +17,7 @@ impl rules::Rules for ForgetsRootLink {
 }
 
 /// The rules that live mappings obey.
-#[cfg(not(shadow_rmap_bust))]
+#[cfg(not(shadow_rmap_busted))]
 pub(crate) type Live = rules::Correct;
 
 /// The rules that live mappings break.

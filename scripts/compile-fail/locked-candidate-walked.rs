@@ -3,13 +3,10 @@
 
 use crate::{
     prim::typesafe::LockedCandidate,
-    rmap::anon_vma::{
-        FamilyRead,
-        PageRmap, //
-    },
+    rmap::anon_vma::PageRmap, //
 };
 use core::ops::ControlFlow;
 
-fn walk(locked: &LockedCandidate<'_, PageRmap, FamilyRead>) -> ControlFlow<()> {
+fn walk(locked: &LockedCandidate<'_, PageRmap>) -> ControlFlow<()> {
     locked.for_each_vma(0, 0, |_| ControlFlow::Continue(()))
 }
