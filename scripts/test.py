@@ -8,6 +8,7 @@ The steps, chosen by --target and --only:
   host-rmapctl  cargo test of tools/rmapctl
   um-runner, x86_64-runner   the VM runner notices complaints, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: the module, its KUnit suites, scenarios
+  um-busted     scripts/guest/busted.sh: a module that breaks a rule is found out
 
 Each test counts once.  The last line is `N passed, N failed`; the exit status is 0 only when
 nothing failed and every KUnit suite named in rust/ was seen.  Details go to out/test/, the list
@@ -260,43 +261,50 @@ def expected_suites():
     return sorted(found)
 
 
+def boot(lab, step, files, append, script, *args):
+    """Runs a script of scripts/guest/ and counts what it says; `files` maps names in the guest to
+    paths here.  Returns the folder with the results, or None when a file is not there."""
+    report, out, target = lab.report, OUT / step, step.partition("-")[0]
+    for name, path in files.items():
+        if not path or not Path(path).is_file():
+            report.add(step, "guest", "failed", f"{name}: {path or 'was not given'}: no such file")
+            return None
+    shutil.rmtree(out, ignore_errors=True)
+    copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
+    stream([SCRIPTS / "vm.py", "--target", target, "--kernel", lab.kernel(target), "--out", out,
+            "--kmemleak", "--append", append, "--time-limit", "1500", *copies, "--",
+            SCRIPTS / "guest" / script, *args],
+           limit=1800, log=out.with_suffix(".log"), what=step,
+           show=re.compile(r"^(not )?ok \d|^vm: "))
+    summary = read_json(out / "vm.json")
+    text = summary.get("text", "vm.py left no vm.json")
+    # A failed test is counted below; here is what no test line can tell.
+    report.check(step, "guest: ran to its end, and the kernel had nothing to complain about",
+                 summary.get("reason") == "exit", text)
+    try:
+        document = (out / "test.ktap").read_text()
+    except OSError:
+        # The guest died on the way: what its console shows is what was tried.
+        lines = re.findall(r"^(?:not )?ok \d+ .*$", out.with_suffix(".log").read_text(), re.M)
+        document = "\n".join(["KTAP version 1", f"1..{len(lines)}", *lines])
+    add_ktap(report, lab.kunit, step, document, f"guest: {script}")
+    return out
+
+
 def guest(target):
     step = f"{target}-guest"
 
     def run(lab):
-        report, out = lab.report, OUT / step
-        module = lab.modules.get(target)
-        for what, path in ((f"--module {target}=", module), ("--rmapctl", lab.rmapctl)):
-            if not path or not Path(path).is_file():
-                report.add(step, "guest", "failed",
-                           f"{what} {path or 'was not given'}: no such file")
-                return
-        shutil.rmtree(out, ignore_errors=True)
-        files = ["--file", f"{module}:shadow_rmap.ko", "--file", f"{lab.rmapctl}:rmapctl"]
+        report = lab.report
+        files = {"shadow_rmap.ko": lab.modules.get(target), "rmapctl": lab.rmapctl}
         samples = sorted((TOP / "samples").glob("*.scn"))
         samples += sorted(p for p in (TOP / "samples/bad-input").glob("*") if p.is_file())
-        for path in samples:
-            files += ["--file", f"{path}:{path.relative_to(TOP)}"]
+        files |= {path.relative_to(TOP): path for path in samples}
         # QEMU without KVM is slow: fewer seeds there.
-        seeds = {"um": "4", "x86_64": "1"}[target]
-        stream([SCRIPTS / "vm.py", "--target", target, "--kernel", lab.kernel(target), "--out", out,
-                "--kmemleak", "--time-limit", "1500", *files, "--", SCRIPTS / "guest/test.sh",
-                "--seed", str(lab.seed), "--seeds", seeds],
-               limit=1800, log=out.with_suffix(".log"), what=step,
-               show=re.compile(r"^(not )?ok \d|^vm: "))
-        summary = read_json(out / "vm.json")
-        text = summary.get("text", "vm.py left no vm.json")
-        # A failed test is counted below; here is what no test line can tell.
-        report.check(step, "guest: ran to its end, and the kernel had nothing to complain about",
-                     summary.get("reason") == "exit", text)
-        try:
-            document = (out / "test.ktap").read_text()
-        except OSError:
-            # The guest died on the way: what its console shows is what was tried.
-            lines = re.findall(r"^(?:not )?ok \d+ .*$",
-                               out.with_suffix(".log").read_text(), re.M)
-            document = "\n".join(["KTAP version 1", f"1..{len(lines)}", *lines])
-        add_ktap(report, lab.kunit, step, document, "guest: test.sh")
+        seeds = {"um": "10", "x86_64": "3"}[target]
+        out = boot(lab, step, files, "", "test.sh", "--seed", str(lab.seed), "--seeds", seeds)
+        if not out:
+            return
         seen = []
         for path in sorted((out / "kunit").glob("*.ktap")):
             seen += add_ktap(report, lab.kunit, step, path.read_text(), path.stem)
@@ -307,6 +315,12 @@ def guest(target):
         if not wanted:
             report.add(step, "kunit", "failed", "no #[kunit_tests] in rust/")
     return run
+
+
+def busted(lab):
+    # Its KUnit suites would fail, and rightly so.
+    boot(lab, "um-busted", {"shadow_rmap.ko": lab.busted.get("um"), "rmapctl": lab.rmapctl},
+         "kunit.filter_glob=none", "busted.sh")
 
 
 def self_test(lab):
@@ -354,7 +368,7 @@ STEPS = {
     "host-check": host_ktap("host-check", [SCRIPTS / "check.sh", "--self-test"]),
     "host-rmapctl": host_rmapctl,
 } | {f"{t}-{what}": make(t) for what, make in (("runner", vm_runner), ("guest", guest))
-     for t in TARGETS}
+     for t in TARGETS} | {"um-busted": busted}
 
 
 class Lab:
@@ -364,6 +378,7 @@ class Lab:
         self.report, self.seed = Report(), args.seed
         self.rmapctl = args.rmapctl and Path(args.rmapctl).resolve()
         self.modules, self.kernels = dict(args.module), dict(args.kernel)
+        self.busted = dict(args.busted)
         self.kunit = Kunit(Path(script_line("source.sh")))
 
     def kernel(self, target):
@@ -395,6 +410,8 @@ def main():
     add("--only", metavar="NAME", help="only the steps with NAME in their name")
     add("--seed", type=int, default=1, help="of the random scenarios")
     add("--module", type=pair, action="append", default=[], metavar="TARGET=FILE.ko")
+    add("--busted", type=pair, action="append", default=[], metavar="TARGET=FILE.ko",
+        help="a module whose forks forget the link to the root (um only)")
     add("--kernel", type=pair, action="append", default=[], metavar="TARGET=DIR",
         help="kernel build folder (default: scripts/kernel.sh TARGET)")
     add("--rmapctl", default=os.environ.get("RMAPCTL"), metavar="FILE",

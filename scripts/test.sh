@@ -11,9 +11,8 @@ source "$(dirname "$0")/lab.sh"
 source "$CACHE/toolchain.env"
 RMAPCTL=$("$TOP/scripts/rmapctl.sh")
 export RMAPCTL
-modules=()
+modules=(--busted "um=$("$TOP/scripts/module.sh" um SHADOW_RMAP_BUST=ForgetsRootLink)")
 for target in um x86_64; do
 	modules+=(--module "$target=$("$TOP/scripts/module.sh" "$target")")
-	modules+=(--busted "$target=$("$TOP/scripts/module.sh" "$target" SHADOW_RMAP_BUST=ForgetsRootLink)")
 done
 exec "$TOP/scripts/test.py" "${modules[@]}" "$@"

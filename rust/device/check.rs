@@ -143,13 +143,14 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
     let mut mmaps = AllMmaps::begin(&registry.turn);
     let mms = hold_still(&mut mmaps, files)?;
 
-    let mut passes = KVec::with_capacity(mms.len(), GFP_KERNEL)?;
+    let mut passes = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
     for mm in &mms {
-        let pass = sync::begin(mm, &mut mm.core.mmap_write())?;
+        let pass = sync::begin(mm.vmas()?, &mut mm.core.mmap_write())?;
         passes.push(pass, GFP_KERNEL)?;
     }
     for (mm, pass) in mms.iter().zip(passes.iter_mut()) {
         sync::finish(pass, &mm.core.mmap_write())?;
+        mm.clear_limbo();
     }
     let shadow = shadow_graph(&mms, &passes)?;
     let host = host_graph(&mms, &passes, &mmaps)?;
@@ -159,9 +160,9 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
 
 /// Locks all address spaces of `files`, until there is none that is not locked; in order of their
 /// numbers.
-fn hold_still(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVec<Arc<LiveMm>>> {
+fn hold_still(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec<Arc<LiveMm>>> {
     loop {
-        let mut mms: KVec<Arc<LiveMm>> = KVec::new();
+        let mut mms: KVVec<Arc<LiveMm>> = KVVec::new();
         let mut all_held = true;
         for file in files {
             for mm in file.mms()? {
@@ -194,7 +195,7 @@ fn skeleton(
     key: impl Fn(&Seen) -> Option<usize>,
 ) -> Result<Builder> {
     let mut builder = Builder::new(source);
-    let mut owners: KVec<(usize, i32, Comm)> = KVec::with_capacity(mms.len(), GFP_KERNEL)?;
+    let mut owners: KVVec<(usize, i32, Comm)> = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
     for mm in mms {
         owners.push((mm.key(), 0, [0; 16]), GFP_KERNEL)?;
     }
@@ -231,7 +232,7 @@ fn skeleton(
                     end: seen.addresses.1,
                     pgoff: range.map_or(0, |range| range.start),
                     anon_vma: None,
-                    chain: KVec::new(),
+                    chain: KVVec::new(),
                     tainted: seen.vma.core.is_marked(),
                 },
             )?;
@@ -241,9 +242,9 @@ fn skeleton(
 }
 
 /// All VMAs, in the order of the graphs.
-fn all(passes: &[Pass]) -> Result<KVec<&Seen>> {
+fn all(passes: &[Pass]) -> Result<KVVec<&Seen>> {
     let n = passes.iter().map(|pass| pass.vmas.len()).sum();
-    let mut all = KVec::with_capacity(n, GFP_KERNEL)?;
+    let mut all = KVVec::with_capacity(n, GFP_KERNEL)?;
     for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
         all.push(seen, GFP_KERNEL)?;
     }
@@ -268,7 +269,7 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
         }
     }
     let all = all(passes)?;
-    let mut pages: KVec<&LivePage> = KVec::new();
+    let mut pages: KVVec<&LivePage> = KVVec::new();
     for (i, seen) in all.iter().enumerate() {
         for (_, page) in &seen.pages {
             builder.mapped(

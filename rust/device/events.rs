@@ -10,7 +10,8 @@ use super::{
     file::OpenFile,
     live::{
         LiveMm,
-        LiveVma, //
+        LiveVma,
+        PageRoom, //
     },
     sync,
     vm_ops::Opening, //
@@ -35,7 +36,6 @@ use crate::{
 use core::ops::ControlFlow;
 use kernel::{
     prelude::*,
-    rbtree::RBTreeNodeReservation,
     sync::{
         atomic::Relaxed,
         Arc,
@@ -68,7 +68,7 @@ pub(crate) fn mapped(
         Some(mm) => mm.clone(),
         None => LiveMm::new(file, host)?,
     };
-    let vma = track(&mm, opening)?;
+    let vma = track(&mm, opening, host.pages())?;
     if known.is_none() {
         if let Err(error) = file.insert_mm(&mm) {
             forget(&vma);
@@ -78,9 +78,9 @@ pub(crate) fn mapped(
     Ok(Some(vma))
 }
 
-/// Makes a [`LiveVma`], counted and in its address space's list, without links.
-fn track(mm: &Arc<LiveMm>, opening: &Opening<'_>) -> Result<Arc<LiveVma>> {
-    let pages = opening.host().pages();
+/// Makes a [`LiveVma`], counted as one of `pages` pages and in its address space's list, without
+/// links.
+fn track(mm: &Arc<LiveMm>, opening: &Opening<'_>, pages: usize) -> Result<Arc<LiveVma>> {
     let vma = LiveVma::new(mm, opening.host(), opening.cell())?;
     mm.file.charge(pages)?;
     vma.charged.store(pages, Relaxed);
@@ -158,7 +158,9 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
         stats::EVENT_MOVE.inc();
     }
 
-    let vma = track(mm, opening)?;
+    // The pages of a part are counted already, for the whole.
+    let vma = track(mm, opening, if is_split { 0 } else { host.pages() })?;
+    vma.in_line_with(host);
     let cloned = anon_vma_clone::<Live>(&vma.core, &mmap, &source.core, &mmap, Operation::Copy)
         .and_then(|()| {
             if is_split {
@@ -196,9 +198,9 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
     source.core.set_range(rest, mmap);
     source.split_pages(part, taken.start, taken.last, whole.last - whole.start + 1);
     let charged = source.charged.load(Relaxed);
-    let left = charged.saturating_sub(pages);
-    source.charged.store(left, Relaxed);
-    source.mm.file.recharge(charged, left);
+    let moved = pages.min(charged);
+    source.charged.store(charged - moved, Relaxed);
+    part.charged.store(moved, Relaxed);
 }
 
 /// Maps the pages of `source` that lie in the range of `vma` there as well.
@@ -209,9 +211,9 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
 fn share_pages(vma: &LiveVma, source: &LiveVma) -> Result {
     let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
     for (at, page) in source.pages_in(range.start, range.last)? {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let room = PageRoom::new(GFP_KERNEL)?;
         page.rmap.add_anon_rmap();
-        vma.map_page(node, at, page);
+        vma.map_page(room, at, page);
     }
     Ok(())
 }
@@ -221,9 +223,12 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     let host = opening.host();
     let mut parent_mmap = source.mm.core.mmap_write();
     let known = file.mm(host.mm_key());
+    // The pages that the parent has count as shared from here on.  The host keeps faults away from
+    // one VMA after the other, so each is looked at when it is its turn.
     if known.is_none() {
-        // The fork's first VMA: from here on the pages that the parent has count as shared.
         sync::mm(&source.mm, &mut parent_mmap)?;
+    } else {
+        sync::vma(source.into(), &mut parent_mmap)?;
     }
     stats::EVENT_FORK.inc();
     let mm = match &known {
@@ -231,7 +236,8 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
         None => LiveMm::new(file.as_arc_borrow(), host)?,
     };
     let mut mmap = mm.core.mmap_write_nested();
-    let vma = track(&mm, opening)?;
+    let vma = track(&mm, opening, host.pages())?;
+    vma.in_line_with(host);
     let forked = anon_vma_fork::<Live>(&vma.core, &mmap, &source.core, &parent_mmap)
         .and_then(|()| share_pages(&vma, &source))
         .and_then(|()| match known {
@@ -250,9 +256,9 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
 
 /// Takes everything away that belongs to a VMA.
 fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
-    // Hidden from walkers before its page table goes (R33).
-    unlink_anon_vmas(&vma.core, mmap);
+    // First what it maps, then the links by which that is found (R21), then the page table (R33).
     vma.clear_pages();
+    unlink_anon_vmas(&vma.core, mmap);
     forget(vma);
 }
 
@@ -261,17 +267,24 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     stats::EVENT_CLOSE.inc();
     // Dropped after the lock that is part of it.
     let mm = vma.mm.core.clone();
-    close(&vma, &mut mm.mmap_write());
+    let mut mmap = mm.mmap_write();
+    if sync::bequeath(&vma, &mmap).is_err() {
+        give_up(&vma, &mmap);
+    }
+    close(&vma, &mut mmap);
 }
 
 /// `fault`: a page is about to be mapped; `write` where it will be an anonymous one.  Sleeps.
-pub(crate) fn fault(vma: ArcBorrow<'_, LiveVma>, host: HostVma<'_>, write: bool) {
+///
+/// `neighbours` are the VMAs of ours just after and just before.
+pub(crate) fn fault(
+    vma: ArcBorrow<'_, LiveVma>,
+    host: HostVma<'_>,
+    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
+    write: bool,
+) {
     stats::EVENT_FAULT.inc();
-    if !write || !vma.core.is_unfaulted() {
-        return;
-    }
-    let mmap = vma.mm.core.mmap_read();
-    if sync::prepare_as_faulted(&vma, host, &mmap).is_err() {
-        give_up(&vma, &mmap);
+    if write && sync::fault(&vma, host, neighbours).is_err() {
+        give_up(&vma, &vma.mm.core.mmap_read());
     }
 }

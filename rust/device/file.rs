@@ -7,17 +7,17 @@
 use super::{
     check,
     events,
-    live::{
-        gather,
-        LiveMm, //
-    },
+    live::LiveMm,
     vm_ops, //
 };
 use crate::{
     bindings,
-    prim::rwsem::{
-        new_rwsem,
-        RwSem, //
+    prim::{
+        gather::gather,
+        rwsem::{
+            new_rwsem,
+            RwSem, //
+        },
     },
     stats,
     Limits, //
@@ -101,7 +101,7 @@ impl Registry {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn files(&self) -> Result<KVec<Arc<OpenFile>>> {
+    pub(crate) fn files(&self) -> Result<KVVec<Arc<OpenFile>>> {
         gather(
             || self.files.lock(),
             |files| files.values().count(),
@@ -207,7 +207,7 @@ impl OpenFile {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn mms(&self) -> Result<KVec<Arc<LiveMm>>> {
+    pub(crate) fn mms(&self) -> Result<KVVec<Arc<LiveMm>>> {
         gather(
             || self.mms.lock(),
             |mms| mms.values().count(),
@@ -220,7 +220,7 @@ impl OpenFile {
 
     /// `SHADOW_RMAP_IOC_CHECK`.
     fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
-        let mut files = KVec::new();
+        let mut files = KVVec::new();
         files.push(this.into(), GFP_KERNEL)?;
         let counts = check::check(&this.registry, &files, &mut |_| {})?;
         let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();

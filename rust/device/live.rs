@@ -9,6 +9,7 @@ use crate::{
         HostVma,
         HostVmaCell, //
     },
+    prim::gather::gather,
     rmap::{
         self,
         anon_vma::PageRmap,
@@ -22,6 +23,7 @@ use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
+        RBTreeNode,
         RBTreeNodeReservation, //
     },
     sync::{
@@ -47,32 +49,14 @@ fn next_id() -> u64 {
 /// at the same place because the host has moved one of them without telling.
 type VmaTree = RBTree<(usize, u64), Arc<LiveVma>>;
 
-/// The pages of a VMA, by page offset.
-type PageTree = RBTree<usize, Arc<LivePage>>;
+/// Pages, by page offset and by the host's page.
+type PageTree = RBTree<(usize, usize), Arc<LivePage>>;
 
-/// Copies what a lock protects into a list, for which room is made without the lock.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(super) fn gather<G, T>(
-    lock: impl Fn() -> G,
-    len: impl Fn(&mut G) -> usize,
-    copy: impl Fn(&mut G, &mut KVec<T>) -> Result<(), AllocError>,
-) -> Result<KVec<T>> {
-    let mut all = KVec::new();
-    loop {
-        let mut guard = lock();
-        let n = len(&mut guard);
-        if n <= all.capacity() {
-            // There is room: nothing is allocated here.
-            copy(&mut guard, &mut all)?;
-            return Ok(all);
-        }
-        drop(guard);
-        all.reserve(n, GFP_KERNEL)?;
-    }
-}
+/// A place in a [`PageTree`].
+pub(crate) type PageNode = RBTreeNode<(usize, usize), Arc<LivePage>>;
+
+/// Room for a [`PageNode`].
+pub(crate) type PageRoom = RBTreeNodeReservation<(usize, usize), Arc<LivePage>>;
 
 /// An address space with live mappings of one open file.
 #[pin_data]
@@ -87,10 +71,11 @@ pub(crate) struct LiveMm {
     pub(crate) file: Arc<OpenFile>,
     #[pin]
     vmas: Mutex<VmaTree>,
-    /// The pages of VMAs that were closed since the last look: where a move ends beside a VMA that
-    /// goes on in the same way, the host lets that VMA grow instead of opening a new one.
+    /// The pages that were unmapped since the last look: where a move ends beside a VMA that goes on
+    /// in the same way, the host lets that VMA grow instead of opening a new one, and they turn up
+    /// there.  Never more than were known at the last look.
     #[pin]
-    limbo: Mutex<KVec<PageTree>>,
+    limbo: Mutex<PageTree>,
 }
 
 impl LiveMm {
@@ -104,7 +89,7 @@ impl LiveMm {
                 host: vma.mm(),
                 file: file.into(),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
-                limbo <- new_mutex!(KVec::new(), "shadow_rmap::limbo"),
+                limbo <- new_mutex!(RBTree::new(), "shadow_rmap::limbo"),
             }),
             GFP_KERNEL,
         )
@@ -155,7 +140,7 @@ impl LiveMm {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn vmas(&self) -> Result<KVec<Arc<LiveVma>>> {
+    pub(crate) fn vmas(&self) -> Result<KVVec<Arc<LiveVma>>> {
         gather(
             || self.vmas.lock(),
             |vmas| vmas.values().count(),
@@ -166,26 +151,39 @@ impl LiveMm {
         )
     }
 
-    /// The pages of VMAs that were closed since the last call: `f` is called with the offset and the
-    /// page.  Sleeps.
-    pub(crate) fn take_limbo(&self, mut f: impl FnMut(usize, &Arc<LivePage>) -> Result) -> Result {
-        let limbo = core::mem::take(&mut *self.limbo.lock());
-        limbo
-            .iter()
-            .flat_map(|pages| pages.iter())
-            .try_for_each(|(&at, page)| f(at, page))
+    /// Those of its VMAs that the shadow has not linked to anything.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn unfaulted(&self) -> Result<KVVec<Arc<LiveVma>>> {
+        gather(
+            || self.vmas.lock(),
+            |vmas| vmas.values().filter(|vma| vma.core.is_unfaulted()).count(),
+            |vmas, all| {
+                vmas.values()
+                    .filter(|vma| vma.core.is_unfaulted())
+                    .take(all.capacity())
+                    .try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
+            },
+        )
     }
 
-    /// The VMAs just after and just before `vma`.  Sleeps.  `O(log n)`.
-    pub(crate) fn neighbours(&self, vma: &LiveVma) -> [Option<Arc<LiveVma>>; 2] {
-        let vmas = self.vmas.lock();
-        let here = vmas.cursor_lower_bound(&(vma.start.load(Relaxed), vma.id()));
-        here.map_or([None, None], |here| {
-            [
-                here.peek_next().map(|(_, vma)| vma.clone()),
-                here.peek_prev().map(|(_, vma)| vma.clone()),
-            ]
-        })
+    /// The page that was unmapped from offset `at`, if it was the host's page `key`.  Sleeps.
+    pub(crate) fn in_limbo(&self, at: usize, key: usize) -> Option<Arc<LivePage>> {
+        self.limbo.lock().get(&(at, key)).cloned()
+    }
+
+    /// Forgets the pages that were unmapped: none of them has turned up.  Sleeps.
+    pub(crate) fn clear_limbo(&self) {
+        let limbo = core::mem::replace(&mut *self.limbo.lock(), RBTree::new());
+        drop(limbo);
+    }
+
+    /// Keeps an unmapped page for a while.  Sleeps; allocates nothing.
+    fn keep(&self, page: PageNode) {
+        let replaced = self.limbo.lock().insert(page);
+        drop(replaced);
     }
 }
 
@@ -202,6 +200,8 @@ pub(crate) struct LiveVma {
     pub(crate) mm: Arc<LiveMm>,
     /// Its first address in bytes, as the tree of its address space knows it.
     pub(crate) start: Atomic<usize>,
+    /// The key of the host's anon_vma that it was last brought in line with; 0 for none.
+    pub(crate) host_key: Atomic<usize>,
     /// Pages that count against the file's limit for it.
     pub(crate) charged: Atomic<usize>,
     /// The anonymous pages that it maps, by page offset: its page table.
@@ -225,6 +225,7 @@ impl LiveVma {
                 host <- cell,
                 mm: mm.clone(),
                 start: Atomic::new(first),
+                host_key: Atomic::new(0),
                 charged: Atomic::new(0),
                 pages <- new_mutex!(RBTree::new(), "shadow_rmap::pages"),
             }),
@@ -235,6 +236,11 @@ impl LiveVma {
     /// Its number, for people.
     pub(crate) fn id(&self) -> u64 {
         self.core.id()
+    }
+
+    /// The shadow's links are now in line with what the host has.
+    pub(crate) fn in_line_with(&self, host: HostVma<'_>) {
+        self.host_key.store(host.anon_vma_key(), Relaxed);
     }
 
     /// What makes it this VMA and no other, as the walkers see it.
@@ -251,11 +257,11 @@ impl LiveVma {
         &self,
         first: usize,
         last: usize,
-    ) -> Result<KVec<(usize, Arc<LivePage>)>> {
+    ) -> Result<KVVec<(usize, Arc<LivePage>)>> {
         let each = |pages: &mut PageTree, f: &mut dyn FnMut(usize, &Arc<LivePage>) -> Result| {
-            let mut cursor = pages.cursor_lower_bound_mut(&first);
+            let mut cursor = pages.cursor_lower_bound_mut(&(first, 0));
             while let Some(here) = cursor {
-                let (&at, page) = here.current();
+                let (&(at, _), page) = here.current();
                 if at > last {
                     break;
                 }
@@ -284,25 +290,19 @@ impl LiveVma {
         )
     }
 
-    /// Maps `page` at offset `at`, in `node`.  Sleeps.
-    pub(crate) fn map_page(
-        &self,
-        node: RBTreeNodeReservation<usize, Arc<LivePage>>,
-        at: usize,
-        page: Arc<LivePage>,
-    ) {
-        let replaced = self.pages.lock().insert(node.into_node(at, page));
-        if let Some(replaced) = replaced {
-            let (_, page) = replaced.to_key_value();
-            page.rmap.remove_rmap();
-        }
+    /// Maps `page` at offset `at`, where no page is, in `room`.  Sleeps; allocates nothing.
+    pub(crate) fn map_page(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
+        let node = room.into_node((at, page.key), page);
+        let replaced = self.pages.lock().insert(node);
+        drop(replaced);
     }
 
-    /// Unmaps the page at offset `at`.  Sleeps.
-    pub(crate) fn unmap_page(&self, at: usize) {
-        let removed = self.pages.lock().remove(&at);
-        if let Some(page) = removed {
+    /// Unmaps `page` from offset `at`.  Sleeps; allocates nothing.
+    pub(crate) fn unmap_page(&self, at: usize, page: &LivePage) {
+        let node = self.pages.lock().remove_node(&(at, page.key));
+        if let Some(node) = node {
             page.rmap.remove_rmap();
+            self.mm.keep(node);
         }
     }
 
@@ -328,30 +328,30 @@ impl LiveVma {
         *part.pages.lock() = to;
     }
 
-    /// Unmaps all pages; they may turn up elsewhere in the address space.  Sleeps.
+    /// Unmaps all pages.  Sleeps; allocates nothing.
     pub(crate) fn clear_pages(&self) {
-        let pages = core::mem::replace(&mut *self.pages.lock(), RBTree::new());
-        for page in pages.values() {
-            page.rmap.remove_rmap();
-        }
-        if !pages.is_empty() {
-            // For want of memory they are forgotten, and taken for new where they turn up.
-            let _ = self.mm.limbo.lock().push(pages, GFP_KERNEL);
+        let mut pages = core::mem::replace(&mut *self.pages.lock(), RBTree::new());
+        let mut cursor = pages.cursor_front_mut();
+        while let Some(here) = cursor {
+            here.current().1.rmap.remove_rmap();
+            let (rest, node) = here.remove_current();
+            self.mm.keep(node);
+            cursor = rest;
         }
     }
 }
 
 /// Moves the pages at offsets `first..=last` from one tree to another.
 fn take_range(from: &mut PageTree, to: &mut PageTree, first: usize, last: usize) {
-    let mut cursor = from.cursor_lower_bound_mut(&first);
+    let mut cursor = from.cursor_lower_bound_mut(&(first, 0));
     while let Some(here) = cursor {
-        if *here.current().0 > last {
+        if here.current().0 .0 > last {
             break;
         }
         let (rest, node) = here.remove_current();
         to.insert(node);
         // The cursor goes back where there is nothing behind it.
-        cursor = rest.filter(|rest| *rest.current().0 >= first);
+        cursor = rest.filter(|rest| rest.current().0 .0 >= first);
     }
 }
 

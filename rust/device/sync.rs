@@ -12,7 +12,8 @@
 use super::live::{
     LiveMm,
     LivePage,
-    LiveVma, //
+    LiveVma,
+    PageRoom, //
 };
 use crate::{
     host::vma::{
@@ -30,49 +31,58 @@ use crate::{
         },
         mm::{
             MmapLocked,
-            MmapRead,
             MmapWrite, //
         },
     },
 };
 use kernel::{
     prelude::*,
-    rbtree::RBTreeNodeReservation,
     sync::{
         atomic::Relaxed,
-        Arc, //
+        Arc,
+        ArcBorrow, //
     },
 };
 
-/// Prepares `vma` as the host has just done for a write fault: by the neighbours that it has.
+/// Brings the links of `vma` in line with a write fault, for which the host has prepared the VMA if
+/// it had to: by the neighbours that it has.  Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(crate) fn prepare_as_faulted(vma: &LiveVma, host: HostVma<'_>, mmap: &MmapRead<'_>) -> Result {
-    let [next, prev] = vma.mm.neighbours(vma);
-    for neighbour in [&next, &prev].into_iter().flatten() {
-        prepare_as_seen(neighbour, mmap)?;
+pub(crate) fn fault(
+    vma: &LiveVma,
+    host: HostVma<'_>,
+    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
+) -> Result {
+    if !vma.core.is_unfaulted() {
+        if vma.host_key.load(Relaxed) != host.anon_vma_key() {
+            links(vma, &mut vma.mm.core.mmap_write())?;
+        }
+        return Ok(());
     }
+    let mmap = vma.mm.core.mmap_read();
     // The next one is asked first, as in `find_mergeable_anon_vma()`.
-    let next = next.filter(|next| {
-        next.host
-            .read(|next| host.is_compatible_with(next))
-            .unwrap_or(false)
-    });
-    let prev = prev.filter(|prev| {
-        prev.host
-            .read(|prev| prev.is_compatible_with(host))
-            .unwrap_or(false)
-    });
+    let [next, prev] = neighbours;
+    for (_, neighbour) in [next, prev].into_iter().flatten() {
+        prepare_as_seen(&neighbour, &mmap)?;
+    }
+    // Threads that fault in neighbours at once each find the other unfaulted, in an order that is
+    // not told: then what the host has done decides.
+    let raced =
+        |other: HostVma<'_>| host.mm_users() > 1 && other.anon_vma_key() != host.anon_vma_key();
+    let next = next.filter(|(next, _)| host.is_compatible_with(*next) && !raced(*next));
+    let prev = prev.filter(|(prev, _)| prev.is_compatible_with(host) && !raced(*prev));
     anon_vma_prepare(
         &vma.core,
-        mmap,
+        &mmap,
         [
-            next.as_deref().map(|next| &next.core),
-            prev.as_deref().map(|prev| &prev.core),
+            next.as_ref().map(|(_, next)| &next.core),
+            prev.as_ref().map(|(_, prev)| &prev.core),
         ],
-    )
+    )?;
+    vma.in_line_with(host);
+    Ok(())
 }
 
 /// Prepares `vma` if the host has done so without telling: with the VMA whose anon_vma the host has
@@ -83,11 +93,12 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
         return Ok(());
     }
     let all = vma.mm.vmas()?;
-    let shares = all.iter().find(|other| {
-        !other.core.is_unfaulted()
-            && other.host.read(|host| host.anon_vma_key()).unwrap_or(0) == seen
-    });
-    anon_vma_prepare(&vma.core, mmap, [shares.map(|other| &other.core), None])
+    let shares = all
+        .iter()
+        .find(|other| !other.core.is_unfaulted() && other.host_key.load(Relaxed) == seen);
+    anon_vma_prepare(&vma.core, mmap, [shares.map(|other| &other.core), None])?;
+    vma.host_key.store(seen, Relaxed);
+    Ok(())
 }
 
 /// Brings the links of one VMA up to date.  Sleeps.
@@ -97,12 +108,34 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
 /// `ENOMEM`.
 pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
     let seen = vma.host.read(|host| host.anon_vma_key());
-    if seen == Some(0) && !vma.core.is_unfaulted() {
+    if !vma.core.is_unfaulted() && seen != Some(vma.host_key.load(Relaxed)) {
         // `mremap(MREMAP_DONTUNMAP)` has moved all pages away, and unlinked the VMA (R33).
-        unlink_anon_vmas(&vma.core, mmap);
         vma.clear_pages();
+        unlink_anon_vmas(&vma.core, mmap);
+        vma.host_key.store(0, Relaxed);
     }
     prepare_as_seen(vma, mmap)
+}
+
+/// `vma` is about to be closed: VMAs that the host has let take over its links, when it merged the
+/// move of `vma` into one that was unfaulted, do so now.  Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn bequeath(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
+    let key = vma.host_key.load(Relaxed);
+    // When the whole address space goes nobody takes over anything.
+    if key == 0 || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
+        return Ok(());
+    }
+    for heir in vma.mm.unfaulted()? {
+        if heir.host.read(|host| host.anon_vma_key()) == Some(key) {
+            anon_vma_prepare(&heir.core, mmap, [Some(&vma.core), None])?;
+            heir.host_key.store(key, Relaxed);
+        }
+    }
+    Ok(())
 }
 
 /// A VMA, where it is, and the anonymous pages that it maps.
@@ -114,9 +147,9 @@ pub(crate) struct Seen {
     /// The page offsets that the host knows it by.
     pub(crate) range: Range,
     /// The pages that the host maps, in order of offset.
-    pub(crate) host_pages: KVec<HostPage>,
+    pub(crate) host_pages: KVVec<HostPage>,
     /// The pages that the shadow maps, in order of offset.
-    pub(crate) pages: KVec<(usize, Arc<LivePage>)>,
+    pub(crate) pages: KVVec<(usize, Arc<LivePage>)>,
 }
 
 impl Seen {
@@ -172,13 +205,10 @@ impl Seen {
     }
 }
 
-/// An address space that is being brought up to date, between [`begin`] and [`finish`].
+/// VMAs of an address space that are being brought up to date, between [`begin`] and [`finish`].
 pub(crate) struct Pass {
-    /// Its VMAs, in order of address.
-    pub(crate) vmas: KVec<Seen>,
-    /// Pages that were found at their place no more, by key and offset: moved with a boundary or a
-    /// VMA, or gone.
-    loose: KVec<(usize, usize, Arc<LivePage>)>,
+    /// In order of address.
+    pub(crate) vmas: KVVec<Seen>,
 }
 
 /// Brings an address space up to date: its VMAs' ranges and links, and its pages.  Sleeps.
@@ -187,58 +217,63 @@ pub(crate) struct Pass {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; what has not been done yet is done the next time.
+/// `ENOMEM`, `EINTR`; what has not been done yet is done the next time.
 pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
-    let mut pass = begin(mm, mmap)?;
-    finish(&mut pass, mmap)
+    let mut pass = begin(mm.vmas()?, mmap)?;
+    finish(&mut pass, mmap)?;
+    mm.clear_limbo();
+    Ok(())
+}
+
+/// Brings one VMA up to date, likewise.  Sleeps.
+///
+/// # Errors
+///
+/// As [`mm`].
+pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
+    let mut one = KVVec::new();
+    one.push(vma, GFP_KERNEL)?;
+    finish(&mut begin(one, mmap)?, mmap)
 }
 
 /// The first half: ranges, links, and all pages that are gone.  Sleeps.
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
-pub(crate) fn begin(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
-    let all = mm.vmas()?;
-    let mut vmas = KVec::with_capacity(all.len(), GFP_KERNEL)?;
+/// `ENOMEM`, `EINTR`.
+pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
+    let mut vmas = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
     for vma in all {
         let seen = Seen::new(vma)?;
         seen.place(mmap);
         vmas.push(seen, GFP_KERNEL)?;
     }
-    for seen in &vmas {
-        links(&seen.vma, mmap)?;
-    }
-    let mut loose = KVec::new();
-    mm.take_limbo(|at, page| Ok(loose.push((page.key, at, page.clone()), GFP_KERNEL)?))?;
     for seen in vmas.iter_mut() {
+        links(&seen.vma, mmap)?;
+        if seen.vma.core.is_unfaulted() {
+            // Unlinked just now, perhaps, and its pages with it.
+            seen.pages.clear();
+        }
         let mut pages = core::mem::take(&mut seen.pages);
-        loose.reserve(pages.len(), GFP_KERNEL)?;
         pages.retain(|(at, page)| {
             let stays = seen
                 .host_page(*at)
                 .is_some_and(|there| there.key == page.key);
-            // Room was made above.
-            if !stays
-                && loose
-                    .push((page.key, *at, page.clone()), GFP_KERNEL)
-                    .is_ok()
-            {
-                seen.vma.unmap_page(*at);
+            if !stays {
+                seen.vma.unmap_page(*at, page);
             }
             stays
         });
         seen.pages = pages;
     }
-    sort_by_key(&mut loose, |&(key, at, _)| (key, at));
-    Ok(Pass { vmas, loose })
+    Ok(Pass { vmas })
 }
 
 /// The second half: all pages that are new at their place, or have moved to another anon_vma.
 /// Sleeps.
 ///
-/// A page that was loose in the same address space may be the same page.  Any other is new, and was
-/// made by a fault in this VMA: shared pages come by fork, split and move alone, which are told.
+/// A page that was unmapped in the same address space may be the same page.  Any other is new, and
+/// was made by a fault in this VMA: shared pages come by fork, split and move alone, which are told.
 ///
 /// # Errors
 ///
@@ -248,7 +283,7 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         if seen.vma.core.is_unfaulted() {
             continue;
         }
-        let mut new = KVec::new();
+        let mut new = KVVec::new();
         for there in &seen.host_pages {
             if let Some(page) = seen.page(there.at) {
                 if page.host_mapping.load(Relaxed) != there.mapping {
@@ -257,16 +292,17 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
                 }
                 continue;
             }
-            let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+            let room = PageRoom::new(GFP_KERNEL)?;
             new.reserve(1, GFP_KERNEL)?;
-            let page = match moved(&pass.loose, there, &seen.vma, mmap) {
+            let page = match moved(there, &seen.vma, mmap) {
                 Some(page) => {
                     page.rmap.add_anon_rmap();
-                    page.clone()
+                    page
                 }
                 None => LivePage::new(there, &seen.vma, mmap)?,
             };
-            seen.vma.map_page(node, there.at, page.clone());
+            seen.vma.map_page(room, there.at, page.clone());
+            // Room was made above.
             new.push((there.at, page), GFP_KERNEL)?;
         }
         if !new.is_empty() {
@@ -280,20 +316,13 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
     Ok(())
 }
 
-/// The loose page that is now seen in `vma`: it leads where it led, and the VMA is linked to that.
+/// The unmapped page that is now seen in `vma`: it leads where it led, and the VMA is linked to
+/// that.
 ///
 /// Otherwise the host's memory has been used for a new page, or the page has gone to the VMA's own
 /// anon_vma besides, which is where a new one goes.
-fn moved<'a>(
-    loose: &'a [(usize, usize, Arc<LivePage>)],
-    seen: &HostPage,
-    vma: &LiveVma,
-    mmap: &MmapWrite<'_>,
-) -> Option<&'a Arc<LivePage>> {
-    let i = loose
-        .binary_search_by_key(&(seen.key, seen.at), |&(key, at, _)| (key, at))
-        .ok()?;
-    let (_, _, page) = loose.get(i)?;
+fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
+    let page = vma.mm.in_limbo(seen.at, seen.key)?;
     let led_to = page.rmap.anon_vma_key()?;
     (page.host_mapping.load(Relaxed) == seen.mapping && vma.core.is_linked_to(led_to, mmap))
         .then_some(page)

@@ -10,8 +10,9 @@
 //!    [`LiveVma`].  (Between the host's copying of a VMA and `open` it is the source's, and owns
 //!    nothing.)
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
-//! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held, `fault` also
-//!    with the VMA's own lock; after `close` the VMA is not used.
+//! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held; after `close`
+//!    the VMA is not used.  (`fault` would be called under the VMA's own lock alone if there were
+//!    `map_pages` besides: there must not be.)
 
 #![allow(unsafe_code, reason = "a room of the design: the host's callbacks")]
 
@@ -130,6 +131,25 @@ unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a,
     Some(unsafe { <Arc<LiveVma> as ForeignOwnable>::borrow(private.as_ptr()) })
 }
 
+/// The VMA of ours at `address` in the address space of `vma`.
+///
+/// # Safety
+///
+/// `mmap_lock` is held for `'a`.
+unsafe fn neighbour<'a>(
+    vma: NonNull<ffi::vm_area_struct>,
+    address: usize,
+) -> Option<(HostVma<'a>, ArcBorrow<'a, LiveVma>)> {
+    // SAFETY: The caller's promise: what is found is not closed for `'a`.
+    unsafe {
+        let there = NonNull::new(ffi::shadow_rmap_vma_lookup((*vma.as_ptr()).vm_mm, address))?;
+        if !core::ptr::eq((*there.as_ptr()).vm_ops, &raw const OPERATIONS.0) {
+            return None;
+        }
+        Some((HostVma::from_raw(there), private(there)?))
+    }
+}
+
 /// # Safety
 ///
 /// `vma` has our operations, and is not closed for `'a`.
@@ -203,7 +223,14 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     // SAFETY: (3).
     if let Some(live) = unsafe { private(vma) } {
         // SAFETY: (3).
-        events::fault(live, unsafe { HostVma::from_raw(vma) }, write);
+        unsafe {
+            let host = HostVma::from_raw(vma);
+            let neighbours = [
+                neighbour(vma, host.end()),
+                neighbour(vma, host.start().wrapping_sub(1)),
+            ];
+            events::fault(live, host, neighbours, write);
+        }
     }
     let page: &Page = file.registry.zero_page();
     // SAFETY: The page is there as long as the registry; each mapping of it holds it besides.  For a

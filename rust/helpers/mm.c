@@ -28,6 +28,16 @@ void shadow_rmap_vma_start_write(struct vm_area_struct *vma)
 	vma_start_write(vma);
 }
 
+struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address)
+{
+	return vma_lookup(mm, address);
+}
+
+bool shadow_rmap_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
 unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma)
 {
 	return vma_start_anon_pgoff(vma);

@@ -32,7 +32,7 @@ use kernel::{
 /// the parent's, then the child's, which nobody but the fork knows before it is done with it.
 pub(crate) struct AllMmaps<'a> {
     nest: &'a RwSem,
-    locked: KVec<ARef<Mm>>,
+    locked: KVVec<ARef<Mm>>,
     _turn: WriteGuard<'a>,
     _not_send: NotThreadSafe,
 }
@@ -42,7 +42,7 @@ impl<'a> AllMmaps<'a> {
     pub(crate) fn begin(nest: &'a RwSem) -> Self {
         Self {
             nest,
-            locked: KVec::new(),
+            locked: KVVec::new(),
             _turn: nest.write(),
             _not_send: NotThreadSafe,
         }

@@ -101,6 +101,16 @@ impl<'a> HostVma<'a> {
         ARef::from(unsafe { &*(*self.as_ptr()).vm_mm.cast::<Mm>() })
     }
 
+    /// How many use its address space: threads, and whoever looks at it; 0 once it is being taken
+    /// down.
+    pub(crate) fn mm_users(self) -> i32 {
+        // SAFETY: By the type invariant; a word is read at once.
+        unsafe {
+            let mm = (*self.as_ptr()).vm_mm;
+            (&raw const (*mm).__bindgen_anon_1.mm_users.counter).read_volatile()
+        }
+    }
+
     /// Whether it was mapped `MAP_SHARED`.
     pub(crate) fn is_shared(self) -> bool {
         // SAFETY: By the type invariant.
@@ -140,18 +150,24 @@ impl<'a> HostVma<'a> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    pub(crate) fn anonymous_pages(self) -> Result<KVec<HostPage>> {
-        let mut pages = KVec::new();
+    /// `ENOMEM`; `EINTR` when the caller is being killed.
+    pub(crate) fn anonymous_pages(self) -> Result<KVVec<HostPage>> {
+        let mut pages = KVVec::new();
         if self.anon_vma_key() == 0 {
             return Ok(pages);
         }
         let (first, n) = (self.range().start, self.pages());
         let mut i = 0;
         while i < n {
+            // SAFETY: An FFI call with no requirements.
+            if unsafe { ffi::shadow_rmap_fatal_signal_pending() } {
+                return Err(EINTR);
+            }
             let mut batch = [core::ptr::null_mut(); 16];
             // Nothing may fail while references are held.
-            pages.reserve(batch.len(), GFP_KERNEL)?;
+            if pages.capacity() - pages.len() < batch.len() {
+                pages.reserve(batch.len(), GFP_KERNEL)?;
+            }
             // SAFETY: By the type invariant; `mmap_lock` is held; there is room for that many.
             let got = unsafe {
                 ffi::shadow_rmap_pages_at(

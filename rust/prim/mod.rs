@@ -10,8 +10,11 @@
 //! | [`percpu`] | per-CPU counters |
 //! | [`sort`] | `sort_r()` |
 //!
+//! [`gather`] copies what a lock protects without allocating under it.
+//!
 //! Nothing here knows of anon_vmas: each could be proposed for `rust/kernel/` as it stands.
 
+pub(crate) mod gather;
 pub(crate) mod interval_tree;
 pub(crate) mod percpu;
 pub(crate) mod rwsem;

@@ -35,6 +35,7 @@ use crate::{
         typesafe::{
             Anchor,
             CacheSlot,
+            Event,
             Lockable,
             LockedCandidate,
             Pinnable,
@@ -116,6 +117,15 @@ unsafe impl TypesafeByRcu for AnonVma {
 
     fn is_free(&self) -> bool {
         self.refcount.load(Relaxed) == 0 && self.tree.is_empty()
+    }
+
+    fn note(event: Event) {
+        match event {
+            Event::Passed { clean } => {
+                Rule::R6.check(clean);
+            }
+            Event::Drained => Rule::R7.checked(1),
+        }
     }
 }
 

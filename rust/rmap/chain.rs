@@ -355,6 +355,12 @@ impl FamilyWrite<'_> {
         if !vma.covered_by(chains.mm()) || !self.protects(anon_vma) || !self.is_linkable(anon_vma) {
             return false;
         }
+        // All links of a VMA are of one family: whoever holds its lock may change all their trees.
+        // SAFETY: By invariants (5) and (2): the chain is ours by `chains`.
+        let first = unsafe { vma.chain.load(Relaxed).as_ref().map(|link| &*link.anon_vma) };
+        if !first.is_none_or(|first| self.protects(first)) {
+            return false;
+        }
         let Some(link) = links.links.pop() else {
             return false;
         };

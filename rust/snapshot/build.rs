@@ -31,7 +31,7 @@ pub(crate) struct Builder {
     vmas: RBTree<usize, usize>,
     anon_vmas: RBTree<usize, usize>,
     /// Root and parent of each anon_vma, by key.
-    families: KVec<(usize, usize)>,
+    families: KVVec<(usize, usize)>,
     pages: RBTree<usize, usize>,
 }
 
@@ -42,7 +42,7 @@ impl Builder {
             graph: Graph::new(source),
             vmas: RBTree::new(),
             anon_vmas: RBTree::new(),
-            families: KVec::new(),
+            families: KVVec::new(),
             pages: RBTree::new(),
         }
     }
@@ -79,7 +79,7 @@ impl Builder {
                 refcount: facts.refcount,
                 num_children: facts.num_children,
                 num_active_vmas: facts.num_active_vmas,
-                vmas: KVec::new(),
+                vmas: KVVec::new(),
                 foreign: 0,
             },
             GFP_KERNEL,
@@ -141,8 +141,8 @@ impl Builder {
                         anon_vma: self.anon_vmas.get(&anon_vma).copied(),
                         index,
                         mapcount,
-                        mapped_by: KVec::new(),
-                        found_by: KVec::new(),
+                        mapped_by: KVVec::new(),
+                        found_by: KVVec::new(),
                     },
                     GFP_KERNEL,
                 )?;

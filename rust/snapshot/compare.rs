@@ -407,7 +407,7 @@ impl Words<'_> {
 }
 
 /// A list of the differences in one pair.
-type Found = KVec<Difference>;
+type Found = KVVec<Difference>;
 
 /// Notes a number that is not the same.
 fn number(found: &mut Found, name: &'static str, host: i128, shadow: i128) -> Result {
@@ -533,7 +533,7 @@ impl Pair<'_> {
 
     /// Joins what is left in each VMA's chains, the deepest first.
     fn join_rest(&mut self) -> Result {
-        let (mut left, mut left_host): (KVec<usize>, KVec<usize>) = (KVec::new(), KVec::new());
+        let (mut left, mut left_host): (KVVec<usize>, KVVec<usize>) = (KVVec::new(), KVVec::new());
         for index in 0..self.vmas() {
             for (side, left) in [
                 (&self.shadow, &mut left),
@@ -1122,7 +1122,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
         // Not all of very many are named.
         let mut shadow = Graph::new(Source::Shadow);
         sample::mm(&mut shadow, 41, b"main")?;
-        let mut all = KVec::new();
+        let mut all = KVVec::new();
         for vma in 0..2000 {
             sample::vma(&mut shadow, 0, Some(0), &[0])?;
             all.push(vma, GFP_KERNEL)?;
@@ -1165,7 +1165,7 @@ compare: vmas=4 anon_vmas=4 chains=6 pages=4 untracked=0 differences=1
                 (page.index, page.mapcount, page.anon_vma) = (7, 2, Some(1));
                 let page = shadow.pages.get_mut(1)?;
                 page.mapped_by = sample::list(&[0, 1, 3]).ok()?;
-                page.found_by = KVec::new();
+                page.found_by = KVVec::new();
                 shadow.pages.get_mut(2)?.key = 0xb00f;
                 Some(())
             },
@@ -1244,7 +1244,7 @@ compare: vmas=5 anon_vmas=4 chains=4 pages=5 untracked=3 differences=0
     fn a_deep_family() -> Result {
         const DEPTH: usize = 118;
         let mut shadow = Graph::new(Source::Shadow);
-        let mut order = KVec::new();
+        let mut order = KVVec::new();
         for at in 0..DEPTH {
             order.push(DEPTH - 1 - at, GFP_KERNEL)?;
         }

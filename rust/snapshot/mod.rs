@@ -55,7 +55,7 @@ pub(crate) struct VmaNode {
     /// `vma->anon_vma`, as an index into [`Graph::anon_vmas`].
     pub(crate) anon_vma: Option<usize>,
     /// The anon_vmas of its chain, in the chain's order, as indices.
-    pub(crate) chain: KVec<usize>,
+    pub(crate) chain: KVVec<usize>,
     /// Whether the shadow gave up somewhere in this VMA's family, for want of memory or beyond a
     /// limit: what the two graphs say of it is not compared.
     pub(crate) tainted: bool,
@@ -74,7 +74,7 @@ pub(crate) struct AnonVmaNode {
     /// VMAs whose `->anon_vma` it is.
     pub(crate) num_active_vmas: usize,
     /// The VMAs in its interval tree, as indices into [`Graph::vmas`], in the tree's order.
-    pub(crate) vmas: KVec<usize>,
+    pub(crate) vmas: KVVec<usize>,
     /// Entries of its interval tree whose VMA is not part of this graph.
     pub(crate) foreign: usize,
 }
@@ -90,9 +90,9 @@ pub(crate) struct PageNode {
     /// How many PTEs map it: the kernel's `_mapcount` plus one.
     pub(crate) mapcount: i64,
     /// The VMAs that really map it, as indices, ascending.
-    pub(crate) mapped_by: KVec<usize>,
+    pub(crate) mapped_by: KVVec<usize>,
     /// The VMAs that a walk from its anon_vma found to map it, as indices, ascending.
-    pub(crate) found_by: KVec<usize>,
+    pub(crate) found_by: KVVec<usize>,
 }
 
 /// A reverse map at one instant.
@@ -100,13 +100,13 @@ pub(crate) struct Graph {
     /// Whose.
     pub(crate) source: Source,
     /// The address spaces.
-    pub(crate) mms: KVec<MmNode>,
+    pub(crate) mms: KVVec<MmNode>,
     /// The VMAs, ordered by address space and address.
-    pub(crate) vmas: KVec<VmaNode>,
+    pub(crate) vmas: KVVec<VmaNode>,
     /// The anon_vmas that these VMAs are linked to, and their roots and parents.
-    pub(crate) anon_vmas: KVec<AnonVmaNode>,
+    pub(crate) anon_vmas: KVVec<AnonVmaNode>,
     /// The anonymous pages that these VMAs map.
-    pub(crate) pages: KVec<PageNode>,
+    pub(crate) pages: KVVec<PageNode>,
 }
 
 impl Graph {
@@ -114,10 +114,10 @@ impl Graph {
     pub(crate) fn new(source: Source) -> Self {
         Self {
             source,
-            mms: KVec::new(),
-            vmas: KVec::new(),
-            anon_vmas: KVec::new(),
-            pages: KVec::new(),
+            mms: KVVec::new(),
+            vmas: KVVec::new(),
+            anon_vmas: KVVec::new(),
+            pages: KVVec::new(),
         }
     }
 

@@ -627,8 +627,8 @@ pub(super) mod sample {
     }
 
     /// A list of indices.
-    pub(crate) fn list(items: &[usize]) -> Result<KVec<usize>> {
-        let mut list = KVec::new();
+    pub(crate) fn list(items: &[usize]) -> Result<KVVec<usize>> {
+        let mut list = KVVec::new();
         list.extend_from_slice(items, GFP_KERNEL)?;
         Ok(list)
     }
@@ -794,7 +794,7 @@ pub(super) mod sample {
         }
         for node in &graph.vmas {
             let anon_vma = node.anon_vma.map(place).transpose()?;
-            let mut chain = KVec::new();
+            let mut chain = KVVec::new();
             for &anon_vma in node.chain.iter().rev() {
                 chain.push(place(anon_vma)?, GFP_KERNEL)?;
             }
@@ -891,7 +891,7 @@ mod tests {
     fn a_large_family_is_silent() -> Result {
         let mut graph = Graph::new(Source::Shadow);
         sample::mm(&mut graph, 41, b"main")?;
-        let all: KVec<usize> = (0..2000).try_fold(KVec::new(), |mut all, vma| {
+        let all: KVVec<usize> = (0..2000).try_fold(KVVec::new(), |mut all, vma| {
             all.push(vma, GFP_KERNEL).map(|()| all)
         })?;
         for _ in 0..all.len() {
@@ -907,7 +907,7 @@ mod tests {
     fn a_deep_family_is_silent() -> Result {
         const DEPTH: usize = 118;
         let mut graph = Graph::new(Source::Shadow);
-        let all: KVec<usize> = (0..DEPTH).try_fold(KVec::new(), |mut all, vma| {
+        let all: KVVec<usize> = (0..DEPTH).try_fold(KVVec::new(), |mut all, vma| {
             all.push(vma, GFP_KERNEL).map(|()| all)
         })?;
         for at in 0..DEPTH {
@@ -1238,7 +1238,7 @@ mod tests {
                 let vma = graph.vmas.get_mut(2)?;
                 vma.tainted = true;
                 let page = graph.pages.get_mut(3)?;
-                (page.mapped_by, page.found_by) = (sample::list(&[2]).ok()?, KVec::new());
+                (page.mapped_by, page.found_by) = (sample::list(&[2]).ok()?, KVVec::new());
                 Some(())
             },
             "0\n",
@@ -1313,8 +1313,8 @@ mod tests {
     }
 
     /// All violations of `graph`, a line each, and their number.  Counts for no rule.
-    fn seen(graph: &Graph) -> Result<KVec<u8>> {
-        let mut text = KVec::new();
+    fn seen(graph: &Graph) -> Result<KVVec<u8>> {
+        let mut text = KVVec::new();
         let mut report = |rule: Rule, words: fmt::Arguments<'_>| {
             if let Ok(line) = CString::try_from_fmt(fmt!("{} {words}\n", rule.name())) {
                 let _ = text.extend_from_slice(line.to_bytes(), GFP_KERNEL);

@@ -40,10 +40,9 @@ cp $shadow/stats stats.txt
 
 echo
 awk '/ violations=/ {
-	rules++
 	for (i = 1; i <= NF; i++) {
 		split($i, kv, "=")
-		if (kv[1] == "checks") checks += kv[2]
+		if (kv[1] == "checks") { checks += kv[2]; rules += kv[2] > 0 }
 		if (kv[1] == "violations") { violations += kv[2]; if (kv[2] > 0) print "broken: " $0 }
 	}
 } END {

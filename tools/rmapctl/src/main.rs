@@ -5,18 +5,20 @@
 //! Exit status: 0 when all is well, 1 when something failed, 2 for a command line that makes no
 //! sense.
 
+mod cost;
 mod engine;
 mod kernel;
 mod model;
 mod random;
 mod scenario;
+mod selftest;
 mod show;
 mod worker;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use engine::{Options, counted};
-use kernel::Debugfs;
+use kernel::{Debugfs, Device};
 use scenario::{Mode, Scenario, ScenarioError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -52,6 +54,10 @@ enum Command {
     Show(ShowArgs),
     /// Print the differences and violations; succeeds when there are none
     Check(CheckArgs),
+    /// Try bad input against the device, a line for each case
+    Selftest(SelftestArgs),
+    /// Measure what a mapping costs: nanoseconds for each operation
+    Cost(CostArgs),
     /// A process of a scenario (internal)
     #[command(hide = true)]
     Worker {
@@ -177,12 +183,39 @@ struct CheckArgs {
     debugfs: DebugfsArgs,
 }
 
+#[derive(Debug, Args)]
+struct DeviceArgs {
+    /// The device
+    #[arg(long, value_name = "PATH", default_value = "/dev/shadow_rmap")]
+    device: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct SelftestArgs {
+    /// Try the limits of a module that was loaded with these parameters instead
+    #[arg(long, num_args = 2, value_names = ["MAX_VMAS", "MAX_PAGES"])]
+    limits: Option<Vec<u64>>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Debug, Args)]
+struct CostArgs {
+    /// How often each operation is done
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Random(args) => random(&args),
         Command::Show(args) => show(&args).map(|()| true),
         Command::Check(args) => check(&args),
+        Command::Selftest(args) => selftest(&args),
+        Command::Cost(args) => cost(&args).map(|()| true),
         Command::Worker { inherited, name } => worker::serve(inherited, &name),
     };
     match result {
@@ -391,6 +424,20 @@ fn check(args: &CheckArgs) -> Result<bool> {
         println!("rules: checks={checks} violations={violations}");
     }
     Ok(counts.untracked == 0 && counts.differences == 0 && violations == 0)
+}
+
+/// `rmapctl selftest`: true when every case was as it should be.
+fn selftest(args: &SelftestArgs) -> Result<bool> {
+    let device = &args.device.device;
+    match args.limits.as_deref() {
+        Some(&[max_vmas, max_pages]) => selftest::limits(device, max_vmas, max_pages),
+        _ => selftest::bad_input(device),
+    }
+}
+
+/// `rmapctl cost`.
+fn cost(args: &CostArgs) -> Result<()> {
+    cost::run(&Device::open(&args.device.device)?, args.times)
 }
 
 #[cfg(test)]
