@@ -62,6 +62,9 @@ stats! {
     18 EVENT_FAULT "events_fault";
     /// Checks of an open file or of all.
     19 CHECKS "checks";
+    /// Forks that reused another ancestor than the rule would have, or none: the host had decided
+    /// while a relative was exiting.
+    23 LATE_REUSES "late_reuses";
     /// Pages that a write has moved to an ancestor, handed out again by a fork.
     22 MOVES_TO_ANCESTOR "moves_to_ancestor";
     /// Shadow pages made.

@@ -18,7 +18,8 @@
  * @chains: links between these VMAs and anon_vmas
  * @pages: anonymous pages that these VMAs map
  * @untracked: VMAs that the shadow has given up since the file was opened, for
- *	want of memory or beyond a limit
+ *	want of memory or beyond a limit; or the VMAs that are not compared because
+ *	of that, if they are more
  * @violations: rules found broken since the module was loaded, here or elsewhere
  * @differences: differences between the shadow and the host
  */

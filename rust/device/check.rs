@@ -22,7 +22,10 @@ use crate::{
         self,
         mm::AllMmaps, //
     },
-    prim::sort::sort_by_key,
+    prim::{
+        gather::gather,
+        sort::sort_by_key, //
+    },
     rmap::{
         anon_vma::AnonVma,
         lookup::page_lock_anon_vma,
@@ -46,8 +49,12 @@ use crate::{
     },
     stats,
 };
-use core::ops::ControlFlow;
+use core::{
+    cell::Cell,
+    ops::ControlFlow, //
+};
 use kernel::{
+    alloc::AllocError,
     fmt,
     prelude::*,
     sync::{
@@ -295,22 +302,38 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
     if builder.knows(anon_vma.key()) {
         return Ok(());
     }
-    let locked = anon_vma.lock_read();
-    builder.anon_vma(
-        locked.key(),
-        AnonVmaFacts {
-            root: locked.root().key(),
-            parent: locked.parent_key(),
-            refcount: locked.refcount().into(),
-            num_children: locked.num_children(),
-            num_active_vmas: locked.num_active_vmas(),
+    let facts = Cell::new(None);
+    let tree = gather(
+        || anon_vma.lock_read(),
+        |locked| {
+            let mut n = 0;
+            let _: ControlFlow<()> = locked.for_each_vma(0, usize::MAX, |_| {
+                n += 1;
+                ControlFlow::Continue(())
+            });
+            n
+        },
+        |locked, all| {
+            facts.set(Some(AnonVmaFacts {
+                root: locked.root().key(),
+                parent: locked.parent_key(),
+                refcount: locked.refcount().into(),
+                num_children: locked.num_children(),
+                num_active_vmas: locked.num_active_vmas(),
+            }));
+            until_error(|f| {
+                locked.for_each_vma(0, usize::MAX, |vma| {
+                    f(all.push(vma.key(), GFP_KERNEL).map_err(Into::into))
+                })
+            })
+            .map_err(|_: Error| AllocError)
         },
     )?;
-    until_error(|f| {
-        locked.for_each_vma(0, usize::MAX, |vma| {
-            f(builder.tree_entry(locked.key(), vma.key()))
-        })
-    })
+    builder.anon_vma(anon_vma.key(), facts.take().ok_or(ENOMEM)?)?;
+    for vma in tree {
+        builder.tree_entry(anon_vma.key(), vma)?;
+    }
+    Ok(())
 }
 
 /// Walks from the page to all VMAs that may map it, as reclaim does, and notes those that do.

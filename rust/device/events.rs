@@ -238,7 +238,8 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages())?;
     vma.in_line_with(host);
-    let forked = anon_vma_fork::<Live>(&vma.core, &mmap, &source.core, &parent_mmap)
+    let reuse = opening.reused(&source, source.core.links(&parent_mmap));
+    let forked = anon_vma_fork::<Live>(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
         .and_then(|()| share_pages(&vma, &source))
         .and_then(|()| match known {
             Some(_) => Ok(()),

@@ -140,6 +140,11 @@ impl OpenFile {
         self.registry.limits.shadow
     }
 
+    /// The limit of pages.
+    pub(crate) fn max_pages(&self) -> usize {
+        self.registry.limits.max_pages
+    }
+
     /// Counts a VMA that is not shadowed and should be.
     pub(crate) fn lose_track(&self) {
         stats::UNTRACKED.inc();

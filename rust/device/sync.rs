@@ -61,11 +61,24 @@ pub(crate) fn fault(
         }
         return Ok(());
     }
-    let mmap = vma.mm.core.mmap_read();
+    if host.mm_users() > 1 {
+        // Several VMAs may have to be looked at together.
+        prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_write())
+    } else {
+        prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read())
+    }
+}
+
+fn prepare_as_faulted(
+    vma: &LiveVma,
+    host: HostVma<'_>,
+    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
+    mmap: &impl MmapLocked,
+) -> Result {
     // The next one is asked first, as in `find_mergeable_anon_vma()`.
     let [next, prev] = neighbours;
     for (_, neighbour) in [next, prev].into_iter().flatten() {
-        prepare_as_seen(&neighbour, &mmap)?;
+        prepare_as_seen(&neighbour, mmap)?;
     }
     // Threads that fault in neighbours at once each find the other unfaulted, in an order that is
     // not told: then what the host has done decides.
@@ -75,7 +88,7 @@ pub(crate) fn fault(
     let prev = prev.filter(|(prev, _)| prev.is_compatible_with(host) && !raced(*prev));
     anon_vma_prepare(
         &vma.core,
-        &mmap,
+        mmap,
         [
             next.as_ref().map(|(_, next)| &next.core),
             prev.as_ref().map(|(_, prev)| &prev.core),
@@ -155,20 +168,27 @@ pub(crate) struct Seen {
 impl Seen {
     /// Looks at one VMA.
     fn new(vma: Arc<LiveVma>) -> Result<Self> {
+        let limit = vma.mm.file.max_pages();
         let look = |host: HostVma<'_>| -> Result<_> {
-            Ok((
-                (host.start(), host.end()),
-                host.range(),
-                host.anonymous_pages()?,
-            ))
+            // One that has grown beyond all limits is not looked through for hours.
+            let pages = if host.pages() > limit {
+                None
+            } else {
+                Some(host.anonymous_pages()?)
+            };
+            Ok(((host.start(), host.end()), host.range(), pages))
         };
         let (addresses, range, host_pages) = vma.host.read(look).ok_or(EAGAIN)??;
+        if host_pages.is_none() && !vma.core.is_marked() {
+            vma.core.mark();
+            vma.mm.file.lose_track();
+        }
         Ok(Self {
             pages: vma.pages_in(0, usize::MAX)?,
             vma,
             addresses,
             range,
-            host_pages,
+            host_pages: host_pages.unwrap_or_default(),
         })
     }
 

@@ -26,10 +26,14 @@ use super::{
 };
 use crate::{
     ffi,
-    host::vma::{
-        HostVma,
-        HostVmaCell, //
+    host::{
+        graph::place_on_chain,
+        vma::{
+            HostVma,
+            HostVmaCell, //
+        },
     },
+    rmap::link::Reuse,
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -81,6 +85,20 @@ impl<'a> Opening<'a> {
     /// The host's VMA.
     pub(crate) fn host(&self) -> HostVma<'a> {
         self.0
+    }
+
+    /// Which anon_vma of its source the host has let a forked VMA reuse, by its place on the chain
+    /// of `links` links; the chains run the same way in the shadow.
+    pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Reuse {
+        let key = self.0.anon_vma_key();
+        let seen = source.host.read(|source| {
+            // SAFETY: A fork holds the `mmap_lock` of the VMA's source for writing (3).
+            unsafe { place_on_chain(source, key) }
+        });
+        match seen {
+            Some((place, n)) if key != 0 && n == links => Reuse::AsSeen(place),
+            _ => Reuse::ByRule,
+        }
     }
 
     /// What the [`LiveVma`] keeps of it.

@@ -11,13 +11,18 @@ use super::{
 };
 use crate::{
     ffi,
+    prim::gather::gather,
     snapshot::build::{
         AnonVmaFacts,
         Builder, //
     },
 };
-use core::ptr;
+use core::{
+    cell::Cell,
+    ptr, //
+};
 use kernel::{
+    alloc::AllocError,
     container_of,
     prelude::*, //
 };
@@ -44,6 +49,26 @@ unsafe fn for_each_link(
         }
     }
     Ok(())
+}
+
+/// At which place of how many on the VMA's chain the anon_vma with this key is.
+///
+/// # Safety
+///
+/// The VMA's `mmap_lock` is held for writing.
+pub(crate) unsafe fn place_on_chain(vma: HostVma<'_>, key: usize) -> (Option<usize>, usize) {
+    let (mut place, mut n) = (None, 0);
+    // SAFETY: The caller's promise.  The visitor does not fail.
+    let _ = unsafe {
+        for_each_link(vma, |anon_vma| {
+            if anon_vma.addr() == key {
+                place = Some(n);
+            }
+            n += 1;
+            Ok(())
+        })
+    };
+    (place, n)
 }
 
 /// Calls `f` with the VMA of each link in the anon_vma's tree.
@@ -108,28 +133,60 @@ pub(crate) fn add_links(
     vma: HostVma<'_>,
     index: usize,
 ) -> Result {
-    // SAFETY: `_mmaps` holds the locks; the anon_vmas are linked, and their roots locked by us.
+    // SAFETY: `_mmaps` holds the locks; the anon_vmas are linked.
     unsafe {
         for_each_link(vma, |anon_vma| {
             if !builder.knows(anon_vma.addr()) {
-                let _family = FamilyRead::new(anon_vma);
-                builder.anon_vma(
-                    anon_vma.addr(),
-                    AnonVmaFacts {
-                        root: (*anon_vma).root.addr(),
-                        parent: (*anon_vma).parent.addr(),
-                        refcount: (*anon_vma).refcount.counter.into(),
-                        num_children: (*anon_vma).num_children,
-                        num_active_vmas: (*anon_vma).num_active_vmas,
-                    },
-                )?;
-                for_each_in_tree(anon_vma, |vma| {
-                    builder.tree_entry(anon_vma.addr(), vma.addr())
-                })?;
+                let (facts, tree) = look_at(anon_vma)?;
+                builder.anon_vma(anon_vma.addr(), facts)?;
+                for vma in tree {
+                    builder.tree_entry(anon_vma.addr(), vma)?;
+                }
             }
             builder.chain_entry(index, anon_vma.addr())
         })?;
     }
     builder.active(index, vma.anon_vma_key());
     Ok(())
+}
+
+/// An anon_vma and the keys of the VMAs in its tree, as they are at one instant.
+///
+/// Nothing is allocated under the lock: reclaim may want it.
+///
+/// # Safety
+///
+/// `anon_vma` is linked to a VMA whose `mmap_lock` is held for writing.
+unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<usize>)> {
+    let facts = Cell::new(None);
+    let tree = gather(
+        // SAFETY: The caller's promise.
+        || unsafe { FamilyRead::new(anon_vma) },
+        |_| {
+            let mut n = 0;
+            // SAFETY: The root is locked.  Counting cannot fail.
+            let _ = unsafe {
+                for_each_in_tree(anon_vma, |_| {
+                    n += 1;
+                    Ok(())
+                })
+            };
+            n
+        },
+        |_, all| {
+            // SAFETY: The root is locked.
+            unsafe {
+                facts.set(Some(AnonVmaFacts {
+                    root: (*anon_vma).root.addr(),
+                    parent: (*anon_vma).parent.addr(),
+                    refcount: (*anon_vma).refcount.counter.into(),
+                    num_children: (*anon_vma).num_children,
+                    num_active_vmas: (*anon_vma).num_active_vmas,
+                }));
+                for_each_in_tree(anon_vma, |vma| Ok(all.push(vma.addr(), GFP_KERNEL)?))
+            }
+            .map_err(|_: Error| AllocError)
+        },
+    )?;
+    Ok((facts.take().ok_or(ENOMEM)?, tree))
 }

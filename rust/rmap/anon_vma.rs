@@ -544,7 +544,8 @@ pub(crate) struct PageRmap {
 
 // SAFETY: `mapping` is only ever set to an anon_vma that is linked to the VMA that maps the page,
 // and that VMA stays linked while the page stays mapped (R21): where `mapcount` is seen to be 0 or
-// more, the anon_vma is allocated at that instant.
+// more, the anon_vma is allocated at that instant.  It is changed only while the page is mapped, and
+// then to one of the same VMA (R19, R20): the one that was read before stays linked as well.
 unsafe impl Anchor for PageRmap {
     type Target = AnonVma;
 
@@ -588,7 +589,13 @@ impl PageRmap {
     }
 
     /// `folio_add_new_anon_rmap()`: the first PTE, to a new page of a VMA whose anon_vma this is.
+    ///
+    /// A page that was anonymous before is not given another anon_vma (R20): a late reader who has
+    /// read the old `mapping` would see it vouched for by the new mapping's count.
     pub(super) fn add_new_anon_rmap(&self, anon_vma: &AnonVma) {
+        if !Rule::R20.check(self.mapping.load(Relaxed) == 0) {
+            return;
+        }
         Rule::R1.check(anon_vma.key() & MAPPING_ANON == 0);
         Rule::R3.check(self.mapcount.load(Relaxed) == -1);
         self.set_anon(anon_vma);

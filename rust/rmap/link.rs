@@ -35,7 +35,21 @@ pub(crate) enum Operation {
     /// address space, and share `->anon_vma`.
     Copy,
     /// The child's VMA at fork.
-    Fork,
+    Fork(Reuse),
+}
+
+/// Who decides which idle ancestor a fork reuses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// The rule: the first on the chain that may be (R24).
+    ByRule,
+    /// Who forked the same family a moment ago has taken the one at this place on the chain, or
+    /// none.
+    ///
+    /// A relative may have exited in between.  Where the rule says otherwise this is followed, and
+    /// counted in `stats` as a late reuse; in a family at rest there is none, and what must never
+    /// be, two address spaces that share an `->anon_vma`, the verifier finds (R24).
+    AsSeen(Option<usize>),
 }
 
 /// `__anon_vma_prepare()`: gives `vma` an anon_vma to put new pages in, unless it has one.
@@ -125,17 +139,29 @@ pub(crate) fn anon_vma_clone<R: Rules>(
     let mut links = Links::reserve(chain.len())?;
 
     let mut family = active.lock_write();
-    for anon_vma in &chain {
-        if !R::FORK_CLONES_ALL_LINKS && operation == Operation::Fork && anon_vma.is_root() {
+    let reused = match operation {
+        Operation::Copy => None,
+        Operation::Fork(reuse) => {
+            Rule::R24.checked(1);
+            let by_rule = chain.iter().position(|anon_vma| anon_vma.is_reusable());
+            match reuse {
+                Reuse::AsSeen(seen) if seen != by_rule => {
+                    stats::LATE_REUSES.inc();
+                    seen
+                }
+                _ => by_rule,
+            }
+        }
+    };
+    for (i, anon_vma) in chain.iter().enumerate() {
+        let forked = matches!(operation, Operation::Fork(_));
+        if !R::FORK_CLONES_ALL_LINKS && forked && anon_vma.is_root() {
             continue;
         }
         family.link(&mut links, dst, anon_vma, dst_mmap);
-        if operation == Operation::Fork && dst.is_unfaulted() {
-            Rule::R24.checked(1);
-            if anon_vma.is_reusable() {
-                stats::REUSES.inc();
-                family.publish(dst, anon_vma, dst_mmap);
-            }
+        if reused == Some(i) {
+            stats::REUSES.inc();
+            family.publish(dst, anon_vma, dst_mmap);
         }
     }
     if operation == Operation::Copy {
@@ -157,6 +183,7 @@ pub(crate) fn anon_vma_fork<R: Rules>(
     mmap: &MmapWrite<'_>,
     pvma: &Vma,
     pmmap: &MmapWrite<'_>,
+    reuse: Reuse,
 ) -> Result {
     let Some(parent) = pvma.anon_vma(pmmap) else {
         return Ok(());
@@ -164,7 +191,7 @@ pub(crate) fn anon_vma_fork<R: Rules>(
     // Both are allocated first: nothing has to be undone.
     let anon_vma = AnonVma::alloc()?;
     let mut links = Links::reserve(1)?;
-    let cloned = anon_vma_clone::<R>(vma, mmap, pvma, pmmap, Operation::Fork);
+    let cloned = anon_vma_clone::<R>(vma, mmap, pvma, pmmap, Operation::Fork(reuse));
     if cloned.is_err() {
         Rule::R37.check(vma.is_unfaulted() && vma.links(mmap) == 0);
         return cloned;
@@ -334,6 +361,32 @@ mod tests {
         assert!(reused);
         // But only once.
         assert!(once);
+        assert_eq!(live(), was);
+        Ok(())
+    }
+
+    /// A fork that is told what another did follows it, and counts where the rule says otherwise.
+    #[test]
+    fn fork_follows_what_was_seen() -> Result {
+        let was = live();
+        let a = Process::new(0, 7)?;
+        a.fault()?;
+        let b = a.fork()?;
+        let c = b.fork()?;
+        let idle = b.key();
+        b.unmap();
+        let late = stats::LATE_REUSES.sum();
+        let none = c.fork_as(Reuse::AsSeen(None))?;
+        let not_reused = none.key() != idle && stats::LATE_REUSES.sum() == late + 1;
+        none.unmap();
+        // On the chain of `c`: its own, the root, the idle one.
+        let agreed = c.fork_as(Reuse::AsSeen(Some(2)))?;
+        let reused = agreed.key() == idle && stats::LATE_REUSES.sum() == late + 1;
+        for process in [a, c, agreed] {
+            process.unmap();
+        }
+
+        assert!(not_reused && reused);
         assert_eq!(live(), was);
         Ok(())
     }
@@ -622,38 +675,60 @@ mod tests {
     #[test]
     fn lookups_race_with_exits() -> Result {
         let was = live();
-        let page = Arc::new(PageRmap::new(3), GFP_KERNEL)?;
-        let stop = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-        let over = Arc::new(kernel::sync::atomic::Atomic::new(0), GFP_KERNEL)?;
-        let (reader, flag, finished) = (page.clone(), over.clone(), stop.clone());
+        let place = Arc::pin_init(Place::new(), GFP_KERNEL)?;
+        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        let (reader, finished) = (place.clone(), done.clone());
         workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
-            while flag.load(kernel::sync::atomic::Relaxed) == 0 {
-                if let Some(anon_vma) = page_lock_anon_vma(&reader) {
+            // The reader holds a reference on the page, as reclaim does (R4).
+            while let Some(page) = reader.page.lock().clone() {
+                if let Some(anon_vma) = page_lock_anon_vma(&page) {
                     let _: ControlFlow<()> =
                         anon_vma.for_each_vma(3, 3, |_| ControlFlow::Continue(()));
                 }
-                drop(page_get_anon_vma(&reader));
+                drop(page_get_anon_vma(&page));
             }
             finished.complete_all();
         })?;
         let mut failed = 0;
         for _ in 0..500 {
-            let Ok(a) = Process::new(0, 7) else {
+            let (Ok(a), Ok(page)) = (Process::new(0, 7), Arc::new(PageRmap::new(3), GFP_KERNEL))
+            else {
                 failed += 1;
                 continue;
             };
             if a.fault().is_ok() {
                 a.map(&page);
+                let old = place.page.lock().replace(page.clone());
+                drop(old);
                 fsleep(Delta::from_micros(1));
                 page.remove_rmap();
             }
             a.unmap();
         }
-        over.store(1, kernel::sync::atomic::Relaxed);
-        stop.wait_for_completion();
+        let last = place.page.lock().take();
+        drop(last);
+        done.wait_for_completion();
 
         assert_eq!(failed, 0);
         assert_eq!(live(), was);
+        Ok(())
+    }
+
+    /// A page that was anonymous before is not given to another family (R20).
+    #[test]
+    fn a_used_page_is_refused() -> Result {
+        let (a, b) = (Process::new(0, 7)?, Process::new(0, 7)?);
+        a.fault()?;
+        b.fault()?;
+        let page = PageRmap::new(3);
+        a.map(&page);
+        page.remove_rmap();
+        let ((), n) = Rule::R20.expect_violations(|| b.map(&page));
+        let unmapped = page_lock_anon_vma(&page).is_none();
+        a.unmap();
+        b.unmap();
+
+        assert!(unmapped && n == 1);
         Ok(())
     }
 
@@ -798,6 +873,22 @@ mod tests {
         Ok(())
     }
 
+    /// Where a reader finds the page of the day; nothing once it is to stop.
+    #[pin_data]
+    struct Place {
+        #[pin]
+        page: kernel::sync::SpinLock<Option<Arc<PageRmap>>>,
+    }
+
+    impl Place {
+        fn new() -> impl PinInit<Self> {
+            let first = Arc::new(PageRmap::new(3), GFP_KERNEL).ok();
+            pin_init!(Self {
+                page <- kernel::new_spinlock!(first),
+            })
+        }
+    }
+
     #[pin_data]
     struct TestVma {
         #[pin]
@@ -832,6 +923,10 @@ mod tests {
         }
 
         fn fork(&self) -> Result<Self> {
+            self.fork_as(Reuse::ByRule)
+        }
+
+        fn fork_as(&self, reuse: Reuse) -> Result<Self> {
             let mmap = self.mm.mmap_write();
             let range = self.vma.core.range(&mmap).ok_or(EINVAL)?;
             let child = Self::new(range.start, range.last)?;
@@ -840,6 +935,7 @@ mod tests {
                 &child.mm.mmap_write_nested(),
                 &self.vma.core,
                 &mmap,
+                reuse,
             )?;
             Ok(child)
         }

@@ -3,7 +3,10 @@
 
 use crate::rmap::{
     chain::Vma,
-    link::anon_vma_fork,
+    link::{
+        anon_vma_fork,
+        Reuse, //
+    },
     mm::{
         MmapRead,
         MmapWrite, //
@@ -13,5 +16,5 @@ use crate::rmap::{
 use kernel::prelude::*;
 
 fn fork(child: &Vma, mmap: &MmapWrite<'_>, parent: &Vma, pmmap: &MmapRead<'_>) -> Result {
-    anon_vma_fork::<Correct>(child, mmap, parent, pmmap)
+    anon_vma_fork::<Correct>(child, mmap, parent, pmmap, Reuse::ByRule)
 }
