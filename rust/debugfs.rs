@@ -105,7 +105,7 @@ fn show_compare(registry: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     });
     written?;
     match checked {
-        Ok(counts) => writeln!(f, "{counts}"),
+        Ok(counts) => f.write_fmt(fmt!("{}\n", counts.outcome)),
         Err(error) => failed(f, error),
     }
 }

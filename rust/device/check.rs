@@ -39,7 +39,10 @@ use crate::{
             AnonVmaFacts,
             Builder, //
         },
-        compare::compare,
+        compare::{
+            compare,
+            Outcome, //
+        },
         verify::verify,
         Comm,
         Graph,
@@ -63,40 +66,28 @@ use kernel::{
     },
 };
 
-/// What a check has seen: `struct shadow_rmap_check`.
+/// What a check has seen.
 pub(crate) struct Counts {
-    pub(crate) vmas: usize,
-    pub(crate) anon_vmas: usize,
-    pub(crate) chains: usize,
-    pub(crate) pages: usize,
-    pub(crate) untracked: usize,
+    /// What the comparison has seen.
+    pub(crate) outcome: Outcome,
+    /// Rules found broken since the module was loaded.
     pub(crate) violations: usize,
-    pub(crate) differences: usize,
 }
 
 impl Counts {
     /// In the order of `struct shadow_rmap_check`.
     pub(crate) fn as_array(&self) -> [u64; 7] {
+        let outcome = &self.outcome;
         [
-            self.vmas,
-            self.anon_vmas,
-            self.chains,
-            self.pages,
-            self.untracked,
+            outcome.vmas,
+            outcome.anon_vmas,
+            outcome.chains,
+            outcome.pages,
+            outcome.untracked,
             self.violations,
-            self.differences,
+            outcome.differences,
         ]
         .map(|count| count as u64)
-    }
-}
-
-impl core::fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "compare: vmas={} anon_vmas={} chains={} pages={} untracked={} differences={}",
-            self.vmas, self.anon_vmas, self.chains, self.pages, self.untracked, self.differences
-        )
     }
 }
 
@@ -125,19 +116,12 @@ pub(crate) fn check(
     verify(&pair.shadow, &mut |rule, what| {
         line(fmt!("violation of {}: {what}", rule.name()));
     })?;
-    let outcome = compare(&pair.shadow, &pair.host, line)?;
+    let mut outcome = compare(&pair.shadow, &pair.host, line)?;
+    let given_up = files.iter().map(|file| file.untracked.load(Relaxed)).sum();
+    outcome.untracked = outcome.untracked.max(given_up);
     Ok(Counts {
-        vmas: outcome.vmas,
-        anon_vmas: outcome.anon_vmas,
-        chains: outcome.chains,
-        pages: outcome.pages,
-        untracked: files
-            .iter()
-            .map(|file| file.untracked.load(Relaxed))
-            .sum::<usize>()
-            .max(outcome.untracked),
+        outcome,
         violations: rules::violations(),
-        differences: outcome.differences,
     })
 }
 
