@@ -680,7 +680,7 @@ mod tests {
         let (reader, finished) = (place.clone(), done.clone());
         workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
             // The reader holds a reference on the page, as reclaim does (R4).
-            while let Some(page) = reader.page.lock().clone() {
+            while let Some(page) = reader.today() {
                 if let Some(anon_vma) = page_lock_anon_vma(&page) {
                     let _: ControlFlow<()> =
                         anon_vma.for_each_vma(3, 3, |_| ControlFlow::Continue(()));
@@ -886,6 +886,12 @@ mod tests {
             pin_init!(Self {
                 page <- kernel::new_spinlock!(first),
             })
+        }
+
+        /// The page, with a reference, and without the lock.
+        fn today(&self) -> Option<Arc<PageRmap>> {
+            let page = self.page.lock();
+            page.clone()
         }
     }
 

@@ -5,6 +5,7 @@
 //! Exit status: 0 when all is well, 1 when something failed, 2 for a command line that makes no
 //! sense.
 
+mod corners;
 mod cost;
 mod engine;
 mod kernel;
@@ -54,7 +55,7 @@ enum Command {
     Show(ShowArgs),
     /// Print the differences and violations; succeeds when there are none
     Check(CheckArgs),
-    /// Try bad input against the device, a line for each case
+    /// Try bad input and corner cases against the device, a line for each
     Selftest(SelftestArgs),
     /// Measure what a mapping costs: nanoseconds for each operation
     Cost(CostArgs),
@@ -197,6 +198,8 @@ struct SelftestArgs {
     limits: Option<Vec<u64>>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    debugfs: DebugfsArgs,
 }
 
 #[derive(Debug, Args)]
@@ -431,7 +434,11 @@ fn selftest(args: &SelftestArgs) -> Result<bool> {
     let device = &args.device.device;
     match args.limits.as_deref() {
         Some(&[max_vmas, max_pages]) => selftest::limits(device, max_vmas, max_pages),
-        _ => selftest::bad_input(device),
+        _ => {
+            let refused = selftest::bad_input(device)?;
+            let debugfs = Debugfs::new(&args.debugfs.debugfs);
+            Ok(selftest::corners(device, &debugfs) && refused)
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Bad input against the device, and its limits: what is refused, with which error, and that nothing
-//! has changed afterwards. A line for each case.
+//! has changed afterwards; then the corners of the host. A line for each case.
 
-use crate::kernel::{Check, Device};
+use crate::corners;
+use crate::kernel::{Check, Debugfs, Device};
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -169,13 +170,13 @@ impl Drop for Mapping {
 }
 
 /// A child that does something, says how it went, and stays until this is dropped.
-struct Child(Pid);
+pub struct Child(Pid);
 
 impl Child {
     /// Forks; returns when the child has done `work`.
-    fn new(work: impl FnOnce() -> Result<(), String>) -> Result<(Self, Result<(), String>)> {
+    pub fn new(work: impl FnOnce() -> Result<(), String>) -> Result<(Self, Result<(), String>)> {
         let (reader, writer) = pipe().context("pipe")?;
-        // SAFETY: This program has one thread.
+        // SAFETY: This program has one thread, or others that only touch memory and hold no lock.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 let said = work().err().unwrap_or_else(|| "ok".to_owned());
@@ -328,6 +329,16 @@ fn bad_ioctls(report: &mut Report, device: &Device) {
     report.refused("MODE mergeable", device, Errno::EOPNOTSUPP, || {
         ioctl_mode(device, 1)
     });
+}
+
+/// What the host does unannounced: true when the shadow has followed all of it.
+pub fn corners(path: &Path, debugfs: &Debugfs) -> bool {
+    let mut report = Report::default();
+    for (name, case) in corners::CASES {
+        let result = case(path, debugfs).map_err(|error| format!("{error:#}"));
+        report.case(name, result);
+    }
+    report.failed == 0
 }
 
 /// What a module loaded with these parameters refuses: true when all is as it should be.
