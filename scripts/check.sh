@@ -142,7 +142,7 @@ self_test() {
 	mkdir -p "$tmp/rust/rmap" "$tmp/rust/prim" "$tmp/crate/src" "$tmp/cases"
 	cd "$tmp"
 	echo "KTAP version 1"
-	echo "1..35"
+	echo "1..38"
 
 	printf '// SPDX-License-Identifier: GPL-2.0\n\nfn f() {}\n' >good.rs
 	printf '// SPDX-License-Identifier: GPL-2.0\nfn  f( ) { }\n' >bad.rs
@@ -226,6 +226,14 @@ self_test() {
 	MODULE_CLIPPY=(false)
 	expect "clippy_module: a build that fails" 1 gate_clippy_module
 
+	config() { "$TOP/scripts/kernel.sh" --check-config "$1" um; }
+	cat "$TOP/.config.fragment" "$TOP/scripts/config/um.fragment" >all.config
+	grep -v '^CONFIG_RUST=y' all.config >without.config
+	{ cat all.config && echo CONFIG_SLUB_TINY=y; } >unwanted.config
+	expect "kernel options: all there" 0 config all.config
+	expect "kernel options: one dropped" 1 config without.config
+	expect "kernel options: one unwanted" 1 config unwanted.config
+
 	printf 'pub fn f() -> &'"'static"' u8 {\n    let a = 1;\n    &a\n}\n' >cases/dangling.rs
 	printf 'error[E0515]\n`a`\n' >cases/dangling.stderr
 	expect "compile_fail: the misuse is refused" 0 gate_compile_fail --rustc cases/dangling.rs
@@ -236,7 +244,7 @@ self_test() {
 	cp good.rs cases/compiles.rs
 	printf 'error[E0515]\n' >cases/compiles.stderr
 	expect "compile_fail: a misuse that compiles" 1 gate_compile_fail --rustc cases/compiles.rs
-	[ $number = 35 ] || { say "the plan says 35, $number were run"; failed=1; }
+	[ $number = 38 ] || { say "the plan says 38, $number were run"; failed=1; }
 	return $failed
 }
 

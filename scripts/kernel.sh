@@ -4,27 +4,56 @@
 # Builds the kernel of one target and prints its build folder.
 #
 # Usage: scripts/kernel.sh um|x86_64
+#        scripts/kernel.sh --check-config FILE um|x86_64   is all that the lab asks for in FILE?
 #
 # The result is cached by source, toolchain and configuration.  KDIR= and KERNEL_TARBALL= choose
 # another source, see scripts/source.sh.
 
 source "$(dirname "$0")/lab.sh"
 
+if [ "${1:-}" = --check-config ]; then
+	[ -f "${2:-}" ] || die "--check-config ${2:-}: no such file"
+	check=$2
+	shift 2
+fi
 target=${1:-}
 case $target in
 um) arch=um image=linux ;;
 x86_64) arch=x86_64 image=bzImage ;;
 *)
-	sed -n '3,8s/^# \{0,1\}//p' "$0"
+	sed -n '3,10s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
 	exit
 	;;
 esac
 
+fragments=("$TOP/.config.fragment" "$TOP/scripts/config/$target.fragment")
+
+# check_config FILE: Kconfig drops what it cannot satisfy without a word.
+check_config() {
+	local wanted missing=0
+	while read -r wanted; do
+		case $wanted in
+		CONFIG_*=*) grep -qxF "$wanted" "$1" && continue ;;
+		"# CONFIG_"*" is not set")
+			grep -q "^${wanted:2:-11}=" "$1" || continue
+			;;
+		*) continue ;;
+		esac
+		say "not in .config: $wanted"
+		missing=1
+	done < <(cat "${fragments[@]}")
+	[ "$missing" = 0 ] || die "options asked for did not end up in $1"
+}
+
+if [ -n "${check:-}" ]; then
+	check_config "$check"
+	exit
+fi
+
 [ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
 source "$CACHE/toolchain.env"
 source_dir=$("$TOP/scripts/source.sh")
-fragments=("$TOP/.config.fragment" "$TOP/scripts/config/$target.fragment")
 
 key=$(
 	{
@@ -50,27 +79,10 @@ configure() {
 	kmake rustavailable
 }
 
-# Kconfig drops what it cannot satisfy without a word.
-check_config() {
-	local wanted missing=0
-	while read -r wanted; do
-		case $wanted in
-		CONFIG_*=*) grep -qxF "$wanted" "$build/.config" && continue ;;
-		"# CONFIG_"*" is not set")
-			grep -q "^${wanted:2:-11}=" "$build/.config" || continue
-			;;
-		*) continue ;;
-		esac
-		say "not in .config: $wanted"
-		missing=1
-	done < <(cat "${fragments[@]}")
-	[ "$missing" = 0 ] || die "options asked for did not end up in $build/.config"
-}
-
 ensure() {
 	if [ ! -f "$build/.complete" ]; then
 		quietly "configuring the $target kernel" "$CACHE/log/config-$target.log" configure
-		check_config
+		check_config "$build/.config"
 		quietly "building the $target kernel (once; minutes)" "$CACHE/log/kernel-$target.log" \
 			kmake $image modules
 		touch "$build/.complete"

@@ -161,12 +161,10 @@ impl OpenFile {
             self.vmas.fetch_sub(1, Relaxed);
             return Err(ENOMEM);
         }
-        let limit = self.registry.limits.max_pages;
-        if pages > limit || self.pages.fetch_add(pages, Full) > limit - pages {
-            if pages <= limit {
-                self.pages.fetch_sub(pages, Relaxed);
-            }
-            self.vmas.fetch_sub(1, Relaxed);
+        // A part of what is counted already needs no room.
+        let before = self.pages.fetch_add(pages, Full);
+        if pages > 0 && before.saturating_add(pages) > self.max_pages() {
+            self.uncharge(pages);
             return Err(ENOSPC);
         }
         Ok(())
