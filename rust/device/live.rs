@@ -176,7 +176,7 @@ impl LiveMm {
 
     /// Forgets the pages that were unmapped: none of them has turned up.  Sleeps.
     pub(crate) fn clear_limbo(&self) {
-        let limbo = core::mem::replace(&mut *self.limbo.lock(), RBTree::new());
+        let limbo = core::mem::take(&mut *self.limbo.lock());
         drop(limbo);
     }
 
@@ -311,7 +311,7 @@ impl LiveVma {
     ///
     /// The smaller share of the two is moved: `all` is how many offsets there are.
     pub(crate) fn split_pages(&self, part: &Self, first: usize, last: usize, all: usize) {
-        let mut from = core::mem::replace(&mut *self.pages.lock(), RBTree::new());
+        let mut from = core::mem::take(&mut *self.pages.lock());
         let mut to = RBTree::new();
         if 2 * (last - first + 1) <= all {
             take_range(&mut from, &mut to, first, last);
@@ -330,7 +330,7 @@ impl LiveVma {
 
     /// Unmaps all pages.  Sleeps; allocates nothing.
     pub(crate) fn clear_pages(&self) {
-        let mut pages = core::mem::replace(&mut *self.pages.lock(), RBTree::new());
+        let mut pages = core::mem::take(&mut *self.pages.lock());
         let mut cursor = pages.cursor_front_mut();
         while let Some(here) = cursor {
             here.current().1.rmap.remove_rmap();
