@@ -42,7 +42,8 @@ struct shadow_rmap_check {
 
 /*
  * Verify the shadow of all mappings of this open file and compare it with the
- * host, while all processes that have them are held still.  ENOMEM.
+ * host, while all processes that have them are held still.  ENOMEM; EINTR when
+ * the caller is being killed.
  */
 #define SHADOW_RMAP_IOC_CHECK	_IOR(SHADOW_RMAP_IOC_MAGIC, 1, struct shadow_rmap_check)
 

@@ -105,7 +105,7 @@ pub(crate) struct Pair {
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `ENOMEM`; `EINTR` when the caller is being killed.
 pub(crate) fn check(
     registry: &Registry,
     files: &[Arc<OpenFile>],
@@ -129,7 +129,7 @@ pub(crate) fn check(
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `ENOMEM`; `EINTR` when the caller is being killed.
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
     let mut mmaps = AllMmaps::begin(&registry.turn);
     let mms = hold_still(&mut mmaps, files)?;

@@ -38,8 +38,6 @@ void shadow_rmap_init_rwsem(struct rw_semaphore *sem, const char *name,
 			    struct lock_class_key *key);
 int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem);
 void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass);
-void shadow_rmap_assert_held(const struct rw_semaphore *sem);
-void shadow_rmap_assert_held_write(const struct rw_semaphore *sem);
 
 /* Indices of the per-CPU counters; the names are in rust/stats.rs. */
 #define SHADOW_RMAP_COUNTERS 128

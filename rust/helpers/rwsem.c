@@ -20,13 +20,3 @@ void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass)
 {
 	down_write_nested(sem, subclass);
 }
-
-void shadow_rmap_assert_held(const struct rw_semaphore *sem)
-{
-	rwsem_assert_held(sem);
-}
-
-void shadow_rmap_assert_held_write(const struct rw_semaphore *sem)
-{
-	rwsem_assert_held_write(sem);
-}
