@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 export KDIR KERNEL_TARBALL
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test check vm rmapctl compile-fail clean help
+.PHONY: module demo test bench check vm rmapctl compile-fail clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -25,7 +25,11 @@ demo:
 test:
 	@scripts/test.sh
 
-#: make check         formatting, clippy, unsafe rooms, compile-fail cases, C style
+#: make bench         times the shadow beside the host's own rmap in one boot
+bench:
+	@scripts/bench.sh
+
+#: make check         formatting, clippy, unsafe rooms, rules, compile-fail cases, C style
 check:
 	@scripts/setup.sh
 	@scripts/check.sh

@@ -16,11 +16,13 @@ use kernel::{
     prelude::*,
 };
 
+mod bench;
 mod bindings;
 mod debugfs;
 mod device;
 mod ffi;
 mod host;
+mod model;
 mod prim;
 mod rmap;
 mod snapshot;
@@ -52,6 +54,34 @@ module! {
             default: 1048576,
             description: "Pages that an open file may have in all processes together",
         },
+        bench_rounds: usize {
+            default: 0,
+            description: "Rounds of the benchmark, which needs all of the following; 0 for none",
+        },
+        bench_folio_lock_anon_vma_read: usize {
+            default: 0,
+            description: "The address of folio_lock_anon_vma_read()",
+        },
+        bench_anon_vma_prepare: usize {
+            default: 0,
+            description: "The address of __anon_vma_prepare()",
+        },
+        bench_anon_vma_fork: usize {
+            default: 0,
+            description: "The address of anon_vma_fork()",
+        },
+        bench_unlink_anon_vmas: usize {
+            default: 0,
+            description: "The address of unlink_anon_vmas()",
+        },
+        bench_anon_rmap_tree_iter_first: usize {
+            default: 0,
+            description: "The address of anon_rmap_tree_iter_first()",
+        },
+        bench_anon_rmap_tree_iter_next: usize {
+            default: 0,
+            description: "The address of anon_rmap_tree_iter_next()",
+        },
     },
 }
 
@@ -77,7 +107,6 @@ struct ShadowRmap {
     #[pin]
     _debugfs: debugfs::DebugFs,
     _published: device::vm_ops::Published,
-    _anon_vmas: prim::typesafe::TypesafeCache<rmap::anon_vma::AnonVma>,
 }
 
 impl kernel::InPlaceModule for ShadowRmap {
@@ -89,8 +118,21 @@ impl kernel::InPlaceModule for ShadowRmap {
             max_pages: usize::try_from(*module_parameters::max_pages.value_ref())
                 .unwrap_or(usize::MAX),
         };
+        let bench = bench::Parameters {
+            rounds: *module_parameters::bench_rounds.value_ref(),
+            addresses: host::bench::Addresses {
+                lock: *module_parameters::bench_folio_lock_anon_vma_read.value_ref(),
+                prepare: *module_parameters::bench_anon_vma_prepare.value_ref(),
+                fork: *module_parameters::bench_anon_vma_fork.value_ref(),
+                unlink: *module_parameters::bench_unlink_anon_vmas.value_ref(),
+                first: *module_parameters::bench_anon_rmap_tree_iter_first.value_ref(),
+                next: *module_parameters::bench_anon_rmap_tree_iter_next.value_ref(),
+            },
+        };
         try_pin_init!(Self {
-            _anon_vmas: prim::typesafe::TypesafeCache::new()?,
+            _: {
+                bench::run(bench)?;
+            },
             _published: device::vm_ops::publish(device::file::Registry::new(limits)?),
             _debugfs <- debugfs::DebugFs::new(device::vm_ops::registry().ok_or(ENODEV)?),
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions {

@@ -71,6 +71,20 @@ stats! {
     20 PAGES_ALLOCATED "pages_allocated";
     /// Shadow pages given back.
     21 PAGES_FREED "pages_freed";
+    /// Pages read in from swap.
+    24 SWAP_INS "swap_ins";
+    /// Pages written to swap.
+    25 SWAP_OUTS "swap_outs";
+    /// Swap slots made.
+    26 SLOTS_ALLOCATED "swap_slots_allocated";
+    /// Swap slots given back.
+    27 SLOTS_FREED "swap_slots_freed";
+    /// Pages moved to new memory.
+    28 MIGRATIONS "migrations";
+    /// Walks from a page to those who map it.
+    29 WALKS "walks";
+    /// Walks that came to a VMA twice, and were given up.
+    30 UNBOUNDED_WALKS "unbounded_walks";
 }
 
 /// Writes `key: value` lines.
@@ -82,6 +96,7 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ("live_anon_vmas", &ANON_VMA_ALLOCS, &ANON_VMA_FREES),
         ("live_chains", &CHAIN_ALLOCS, &CHAIN_FREES),
         ("live_pages", &PAGES_ALLOCATED, &PAGES_FREED),
+        ("live_swap_slots", &SLOTS_ALLOCATED, &SLOTS_FREED),
     ] {
         // The sums are taken one after the other: freed may be ahead.
         writeln!(f, "{name}: {}", born.sum().saturating_sub(dead.sum()))?;
@@ -90,5 +105,7 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "bytes_{name}: {ours}")?;
         writeln!(f, "bytes_host_{name}: {host}")?;
     }
+    #[cfg(CONFIG_KUNIT = "y")]
+    crate::rmap::rules::show_broken(f)?;
     Ok(())
 }

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Style and safety gates: rustfmt, clippy (the tool and the module), checkpatch, SPDX, unsafe
-# rooms, misuse that must not compile, syntax of scripts.
+# rooms, rules with their checks and tests, misuse that must not compile, syntax of scripts.
 #
 # Usage: scripts/check.sh [--self-test] [GATE...]     default: all gates
 #   --self-test   proves that each gate fires, on temporary files (KTAP)
 
 source "$(dirname "$0")/lab.sh"
 
-ALL_GATES=(rustfmt spdx syntax checkpatch unsafe_rooms clippy_tool clippy_module compile_fail)
+ALL_GATES=(rustfmt spdx syntax checkpatch unsafe_rooms rules_table clippy_tool clippy_module
+	compile_fail)
 
 # What checkpatch may not complain about, and why.
 CHECKPATCH_IGNORE=(
@@ -101,6 +102,8 @@ gate_checkpatch() {
 
 gate_unsafe_rooms() { python3 "$TOP/scripts/unsafe_rooms.py" "$@"; }
 
+gate_rules_table() { python3 "$TOP/scripts/rules_table.py" --check "$@"; }
+
 # gate_clippy_tool [FOLDER]
 gate_clippy_tool() (
 	cd "${1:-$TOP/tools/rmapctl}" || exit 1
@@ -135,6 +138,86 @@ expect() {
 	fi
 }
 
+# table_lacks WORDS: the gate fires on the tree in $tmp/table, and says WORDS.
+table_lacks() {
+	local output
+	if output=$(gate_rules_table --top "$tmp/table"); then
+		echo "the gate passes, though: $1"
+		return 1
+	fi
+	grep -qF -- "$1" <<<"$output" || {
+		printf '%s\n' "$output" "it does not say: $1"
+		return 1
+	}
+}
+
+# A tree with two rules; each case changes one file of it, or all of them back.
+rules_table_self_test() {
+	local table=$tmp/table code=$tmp/table/rust/code.rs
+	local check='    /// Says.\n    fn check(&self, x: bool) {\n        '
+	local holds='    /// It holds (R1-R2).\n    #[test]\n    fn holds() {\n        g();\n    }\n'
+	local one='        let ((), n) = Rule::R1.expect_violations(|| f("{"));\n'
+	local two='        seen::<u8>(Rule::R2, || ());\n'
+	local broken='    /// It is broken (R1, R2).\n    #[test]\n    fn broken() {\n'
+	local helper='    fn seen<T>(rule: Rule, f: impl FnOnce()) {\n        rule.expect_violations(f);\n    }\n'
+
+	# code_with CHECK-OF-R1 CHECK-OF-R2 TESTS
+	code_with() {
+		printf '%b' '/// A type.\nimpl<T: Fn() -> u8> Drop for Code<T> {\n' "$check$1\n    }\n}\n" \
+			"fn verify(sink: &Sink) {\n    $2\n}\n" \
+			"#[kunit_tests(shadow_rmap_code)]\nmod tests {\n$3}\n" >"$code"
+	}
+	# changed CHECK-OF-R1 CHECK-OF-R2 TESTS WORDS
+	changed() { code_with "$1" "$2" "$3" && table_lacks "$4"; }
+	local first='Rule::R1.check(x);' second='sink.check(Rule::R2, x < 1, "(");'
+	local tests=$holds$broken$one$two'    }\n'$helper
+	local good=("$first" "$second" "$tests")
+	mkdir -p "$table/rust/rmap" "$table/Documentation"
+	printf 'rules! {\n    R1 "first";\n    R2 "second";\n}\n' >"$table/rust/rmap/rules.rs"
+	printf '%s\n' '.. list-table::' '' '   * - R1' '     - x' '   * - R2' '     - x' '' \
+		'.. What follows is written by scripts/rules_table.py.' \
+		'.. What follows is written by hand.' >"$table/Documentation/rules.rst"
+	code_with "${good[@]}"
+	expect "rules_table: a table out of date" 0 table_lacks "is out of date"
+	expect "rules_table: is written" 0 python3 "$TOP/scripts/rules_table.py" --top "$table"
+	expect "rules_table: passes" 0 gate_rules_table --top "$table"
+	expect "rules_table: names what it found" 0 grep -qF 'code.rs: ``Code::check``' \
+		"$table/Documentation/rules.rst"
+
+	local none="R1 (first): nothing checks it"
+	expect "rules_table: a rule without check" 0 changed '' "$second" "$tests" "$none"
+	expect "rules_table: a check of nothing" 0 changed \
+		'Rule::R1.check(true); Rule::R1.checked(2);' "$second" "$tests" "$none"
+	expect "rules_table: a check in a comment" 0 changed "// $first" "$second" "$tests" "$none"
+	expect "rules_table: a check in a test" 0 changed '' "$second" "${tests/'g();'/$first}" "$none"
+	expect "rules_table: a check for tests alone" 0 changed \
+		'}\n    #[cfg(CONFIG_KUNIT = "y")]\n    fn other() {\n        '"$first" "$second" "$tests" "$none"
+	expect "rules_table: a verifier that says true" 0 changed "$first" \
+		'sink.check(Rule::R2, true, "");' "$tests" "R2 (second): nothing checks it"
+
+	expect "rules_table: a rule without test" 0 changed "$first" "$second" \
+		"${tests/R1-R2/R2}" "R1 (first): no test that it holds"
+	expect "rules_table: a test that does not name it" 0 changed "$first" "$second" \
+		"${tests/(R1-R2)/(see R1, R2)}" "R1 (first): no test that it holds"
+	expect "rules_table: a function that is no test" 0 changed "$first" "$second" \
+		"${tests/'#[test]'/}" "R1 (first): no test that it holds"
+	expect "rules_table: a rule that is never broken" 0 changed "$first" "$second" \
+		"${tests/"$one"/}" "R1 (first): no test breaks it"
+	expect "rules_table: nor by another's hand" 0 changed "$first" "$second" \
+		"${tests/'seen:'/'unseen:'}" "R2 (second): no test breaks it"
+	expect "rules_table: a test that breaks it alone" 0 changed "$first" "$second" \
+		"${tests/"$holds"/}" "R1 (first): no test that it holds"
+	expect "rules_table: a rule that is none" 0 changed "$first" "$second" \
+		"${tests/R1-R2/R1-R3}" "there is no rule R3"
+
+	code_with 'Rule::R1.holds(x);' "$second" "$tests"
+	expect "rules_table: passes again" 0 gate_rules_table --top "$table"
+	echo '   * - R2' >>"$table/Documentation/rules.rst"
+	expect "rules_table: a row too many" 0 table_lacks "R2 has 2 rows"
+	echo '}' >>"$code"
+	expect "rules_table: code that is none" 0 table_lacks "a brace too many"
+}
+
 self_test() {
 	local number=0 failed=0
 	tmp=$(mktemp -d)
@@ -142,7 +225,7 @@ self_test() {
 	mkdir -p "$tmp/rust/rmap" "$tmp/rust/prim" "$tmp/crate/src" "$tmp/cases"
 	cd "$tmp"
 	echo "KTAP version 1"
-	echo "1..38"
+	echo "1..58"
 
 	printf '// SPDX-License-Identifier: GPL-2.0\n\nfn f() {}\n' >good.rs
 	printf '// SPDX-License-Identifier: GPL-2.0\nfn  f( ) { }\n' >bad.rs
@@ -209,6 +292,8 @@ self_test() {
 	echo 'fn f() {}' >rust/shadow_rmap_main.rs
 	expect "unsafe_rooms: the root does not deny" 1 unsafe shadow_rmap_main.rs
 
+	rules_table_self_test
+
 	printf '[package]\nname = "trial"\nversion = "0.1.0"\nedition = "2021"\n[workspace]\n' \
 		>crate/Cargo.toml
 	printf '# This file is automatically @generated by Cargo.\nversion = 3\n\n[[package]]\nname = "trial"\nversion = "0.1.0"\n' \
@@ -244,7 +329,7 @@ self_test() {
 	cp good.rs cases/compiles.rs
 	printf 'error[E0515]\n' >cases/compiles.stderr
 	expect "compile_fail: a misuse that compiles" 1 gate_compile_fail --rustc cases/compiles.rs
-	[ $number = 38 ] || { say "the plan says 38, $number were run"; failed=1; }
+	[ $number = 58 ] || { say "the plan says 58, $number were run"; failed=1; }
 	return $failed
 }
 

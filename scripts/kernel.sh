@@ -3,8 +3,9 @@
 #
 # Builds the kernel of one target and prints its build folder.
 #
-# Usage: scripts/kernel.sh um|x86_64
-#        scripts/kernel.sh --check-config FILE um|x86_64   is all that the lab asks for in FILE?
+# Usage: scripts/kernel.sh um|um-bench|x86_64
+#        scripts/kernel.sh --check-config FILE TARGET      is all that the lab asks for in FILE?
+# um-bench is um without the checks of locks and memory, for measuring.
 #
 # The result is cached by source, toolchain and configuration.  KDIR= and KERNEL_TARBALL= choose
 # another source, see scripts/source.sh.
@@ -18,31 +19,37 @@ if [ "${1:-}" = --check-config ]; then
 fi
 target=${1:-}
 case $target in
-um) arch=um image=linux ;;
+um | um-bench) arch=um image=linux ;;
 x86_64) arch=x86_64 image=bzImage ;;
 *)
-	sed -n '3,10s/^# \{0,1\}//p' "$0"
+	sed -n '3,11s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
 	exit
 	;;
 esac
 
-fragments=("$TOP/.config.fragment" "$TOP/scripts/config/$target.fragment")
+fragments=("$TOP/.config.fragment" "$TOP/scripts/config/$arch.fragment")
+[ "$target" = "$arch" ] || fragments+=("$TOP/scripts/config/$target.fragment")
 
-# check_config FILE: Kconfig drops what it cannot satisfy without a word.
+# check_config FILE: Kconfig drops what it cannot satisfy without a word.  Of what is asked for
+# twice the last counts, as it does for merge_config.sh.
 check_config() {
 	local wanted missing=0
+	declare -A last
 	while read -r wanted; do
 		case $wanted in
-		CONFIG_*=*) grep -qxF "$wanted" "$1" && continue ;;
-		"# CONFIG_"*" is not set")
-			grep -q "^${wanted:2:-11}=" "$1" || continue
-			;;
-		*) continue ;;
+		CONFIG_*=*) last[${wanted%%=*}]=$wanted ;;
+		"# CONFIG_"*" is not set") last[${wanted:2:-11}]=$wanted ;;
+		esac
+	done < <(cat "${fragments[@]}")
+	for wanted in "${last[@]}"; do
+		case $wanted in
+		CONFIG_*) grep -qxF "$wanted" "$1" && continue ;;
+		*) grep -q "^${wanted:2:-11}=" "$1" || continue ;;
 		esac
 		say "not in .config: $wanted"
 		missing=1
-	done < <(cat "${fragments[@]}")
+	done
 	[ "$missing" = 0 ] || die "options asked for did not end up in $1"
 }
 

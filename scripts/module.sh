@@ -3,7 +3,7 @@
 #
 # Builds shadow_rmap.ko for one kernel and prints its path.
 #
-# Usage: scripts/module.sh um|x86_64 [MAKE-ARGUMENT...]
+# Usage: scripts/module.sh um|um-bench|x86_64 [MAKE-ARGUMENT...]
 #   KDIR=FOLDER            a kernel's build folder is used as it is; a kernel's source is built first
 #   CLIPPY=1               everything is compiled again, by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate is compiled, with FILE as one more module
@@ -15,7 +15,7 @@ source "$(dirname "$0")/lab.sh"
 
 target=${1:-}
 case $target in
-um | x86_64) shift ;;
+um | um-bench | x86_64) shift ;;
 *)
 	sed -n '3,12s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
@@ -55,7 +55,7 @@ mkdir -p "$out"
 build() {
 	# Clippy and the cases leave nothing behind that make could take for done.
 	[ "$goal" = modules ] || rm -f "$out/rust/shadow_rmap_main.o"
-	make -C "$kernel" ARCH="$target" M="$TOP" MO="$out" RUSTC="$RUSTC" BINDGEN="$BINDGEN" \
+	make -C "$kernel" ARCH="${target%-bench}" M="$TOP" MO="$out" RUSTC="$RUSTC" BINDGEN="$BINDGEN" \
 		-j "$JOBS" "$@" "$goal"
 }
 

@@ -8,6 +8,7 @@ The steps, chosen by --target and --only:
   host-rmapctl  cargo test of tools/rmapctl
   um-runner, x86_64-runner   the VM runner notices complaints, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: the module, its KUnit suites, scenarios
+  x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is found out
 
 Each test counts once.  The last line is `N passed, N failed`; the exit status is 0 only when
@@ -257,11 +258,11 @@ def expected_suites():
     """What `#[kunit_tests(name)]` stands for in rust/, whoever writes it."""
     found = set()
     for path in (TOP / "rust").rglob("*.rs"):
-        found.update(re.findall(r"^\s*#\[kunit_tests\((\w+)\)\]", path.read_text(), re.M))
+        found.update(re.findall(r"^\s*#\[(?:\w+::)*kunit_tests\((\w+)\)\]", path.read_text(), re.M))
     return sorted(found)
 
 
-def boot(lab, step, files, append, script, *args):
+def boot(lab, step, files, append, script, *args, options=("--kmemleak",)):
     """Runs a script of scripts/guest/ and counts what it says; `files` maps names in the guest to
     paths here.  Returns the folder with the results, or None when a file is not there."""
     report, out, target = lab.report, OUT / step, step.partition("-")[0]
@@ -272,7 +273,7 @@ def boot(lab, step, files, append, script, *args):
     shutil.rmtree(out, ignore_errors=True)
     copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
     stream([SCRIPTS / "vm.py", "--target", target, "--kernel", lab.kernel(target), "--out", out,
-            "--kmemleak", "--append", append, "--time-limit", "1500", *copies, "--",
+            *options, "--append", append, "--time-limit", "1500", *copies, "--",
             SCRIPTS / "guest" / script, *args],
            limit=1800, log=out.with_suffix(".log"), what=step,
            show=re.compile(r"^(not )?ok \d|^vm: "))
@@ -291,30 +292,48 @@ def boot(lab, step, files, append, script, *args):
     return out
 
 
+# User-Mode Linux is built for one kind of preemption; x86_64 is told by its command line.
+PREEMPT = {"um": ("", ()), "x86_64": ("preempt=full", ("--preempt", "full"))}
+
+
+def add_suites(lab, step, out):
+    """Counts the KUnit suites; each that is in rust/ must be there."""
+    seen = []
+    for path in sorted((out / "kunit").glob("*.ktap")):
+        seen += add_ktap(lab.report, lab.kunit, step, path.read_text(), path.stem)
+    wanted = expected_suites()
+    for name in wanted:
+        if name not in seen:
+            lab.report.add(step, f"kunit: {name}", "failed", "the suite was not seen")
+    if not wanted:
+        lab.report.add(step, "kunit", "failed", "no #[kunit_tests] in rust/")
+
+
 def guest(target):
     step = f"{target}-guest"
 
     def run(lab):
-        report = lab.report
         files = {"shadow_rmap.ko": lab.modules.get(target), "rmapctl": lab.rmapctl}
         samples = sorted((TOP / "samples").glob("*.scn"))
         samples += sorted(p for p in (TOP / "samples/bad-input").glob("*") if p.is_file())
         files |= {path.relative_to(TOP): path for path in samples}
         # QEMU without KVM is slow: fewer seeds there.
         seeds = {"um": "10", "x86_64": "3"}[target]
-        out = boot(lab, step, files, "", "test.sh", "--seed", str(lab.seed), "--seeds", seeds)
-        if not out:
-            return
-        seen = []
-        for path in sorted((out / "kunit").glob("*.ktap")):
-            seen += add_ktap(report, lab.kunit, step, path.read_text(), path.stem)
-        wanted = expected_suites()
-        for name in wanted:
-            if name not in seen:
-                report.add(step, f"kunit: {name}", "failed", "the suite was not seen")
-        if not wanted:
-            report.add(step, "kunit", "failed", "no #[kunit_tests] in rust/")
+        append, mode = PREEMPT[target]
+        out = boot(lab, step, files, append, "test.sh", "--seed", str(lab.seed), "--seeds", seeds,
+                   *mode)
+        if out:
+            add_suites(lab, step, out)
     return run
+
+
+def lazy(lab):
+    step = "x86_64-lazy"
+    # Leaks are looked for, once, by the longer test.
+    out = boot(lab, step, {"shadow_rmap.ko": lab.modules.get("x86_64")}, "preempt=lazy", "test.sh",
+               "--kunit-only", "--preempt", "lazy", options=())
+    if out:
+        add_suites(lab, step, out)
 
 
 def busted(lab):
@@ -368,7 +387,7 @@ STEPS = {
     "host-check": host_ktap("host-check", [SCRIPTS / "check.sh", "--self-test"]),
     "host-rmapctl": host_rmapctl,
 } | {f"{t}-{what}": make(t) for what, make in (("runner", vm_runner), ("guest", guest))
-     for t in TARGETS} | {"um-busted": busted}
+     for t in TARGETS} | {"x86_64-lazy": lazy, "um-busted": busted}
 
 
 class Lab:

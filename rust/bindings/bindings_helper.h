@@ -2,6 +2,7 @@
 /*
  * What bindgen reads for shadow_rmap: the host's private layouts, our ABI, our helpers.
  */
+#include <linux/kallsyms.h>
 #include <linux/mm.h>
 #include <linux/rmap.h>
 
@@ -9,6 +10,7 @@
 #include "shadow_rmap.h"
 
 /* bindgen cannot evaluate these macros. */
+const size_t SR_KSYM_SYMBOL_LEN = KSYM_SYMBOL_LEN;
 const size_t SR_FOLIO_MAPPING_FLAGS = FOLIO_MAPPING_FLAGS;
 const size_t SR_FOLIO_MAPPING_ANON = FOLIO_MAPPING_ANON;
 const slab_flags_t SR_SLAB_TYPESAFE_BY_RCU = SLAB_TYPESAFE_BY_RCU;

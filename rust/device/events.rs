@@ -30,8 +30,7 @@ use crate::{
             MmapWrite, //
         },
     },
-    stats,
-    torture::busted::Live,
+    stats, //
 };
 use core::ops::ControlFlow;
 use kernel::{
@@ -161,8 +160,8 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     // The pages of a part are counted already, for the whole.
     let vma = track(mm, opening, if is_split { 0 } else { host.pages() })?;
     vma.in_line_with(host);
-    let cloned = anon_vma_clone::<Live>(&vma.core, &mmap, &source.core, &mmap, Operation::Copy)
-        .and_then(|()| {
+    let cloned =
+        anon_vma_clone(&vma.core, &mmap, &source.core, &mmap, Operation::Copy).and_then(|()| {
             if is_split {
                 Ok(())
             } else {
@@ -239,7 +238,7 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     let vma = track(&mm, opening, host.pages())?;
     vma.in_line_with(host);
     let reuse = opening.reused(&source, source.core.links(&parent_mmap));
-    let forked = anon_vma_fork::<Live>(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
+    let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
         .and_then(|()| share_pages(&vma, &source))
         .and_then(|()| match known {
             Some(_) => Ok(()),

@@ -19,6 +19,7 @@ use crate::{
             RwSem, //
         },
     },
+    rmap::anon_vma::Cache,
     stats,
     Limits, //
 };
@@ -71,6 +72,8 @@ pub(crate) struct Registry {
     /// The turn to hold several address spaces still.
     #[pin]
     pub(crate) turn: RwSem,
+    /// Where the shadow's anon_vmas come from.
+    pub(crate) cache: Arc<Cache>,
     zero_page: Page,
     limits: Limits,
 }
@@ -78,11 +81,13 @@ pub(crate) struct Registry {
 impl Registry {
     /// No file is open.  Sleeps.
     pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
         let zero_page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
         Arc::pin_init(
             pin_init!(Self {
                 files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
                 turn <- new_rwsem!(c"shadow_rmap::turn"),
+                cache,
                 zero_page,
                 limits,
             }),

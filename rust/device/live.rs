@@ -81,7 +81,10 @@ pub(crate) struct LiveMm {
 impl LiveMm {
     /// The shadow of the address space of `vma`, without VMAs.  Sleeps.
     pub(crate) fn new(file: ArcBorrow<'_, OpenFile>, vma: HostVma<'_>) -> Result<Arc<Self>> {
-        let core = Arc::pin_init(rmap::mm::Mm::new(), GFP_KERNEL)?;
+        let core = Arc::pin_init(
+            rmap::mm::Mm::new(file.registry.cache.clone(), ()),
+            GFP_KERNEL,
+        )?;
         Arc::pin_init(
             pin_init!(Self {
                 id: next_id(),
@@ -372,6 +375,8 @@ impl LivePage {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(seen: &HostPage, vma: &LiveVma, mmap: &impl MmapLocked) -> Result<Arc<Self>> {
+        // Where there is no memory for it, the page is dropped, and that is counted.
+        stats::PAGES_ALLOCATED.inc();
         let page = Arc::new(
             Self {
                 rmap: PageRmap::new(seen.at),
@@ -380,8 +385,8 @@ impl LivePage {
             },
             GFP_KERNEL,
         )?;
-        vma.core.add_new_anon_rmap(&page.rmap, mmap);
-        stats::PAGES_ALLOCATED.inc();
+        // Faults of live mappings make pages of their own.
+        vma.core.add_new_anon_rmap(&page.rmap, true, mmap);
         Ok(page)
     }
 }

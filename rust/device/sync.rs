@@ -27,7 +27,8 @@ use crate::{
     rmap::{
         link::{
             anon_vma_prepare,
-            unlink_anon_vmas, //
+            unlink_anon_vmas,
+            Sharing, //
         },
         mm::{
             MmapLocked,
@@ -93,6 +94,7 @@ fn prepare_as_faulted(
             next.as_ref().map(|(_, next)| &next.core),
             prev.as_ref().map(|(_, prev)| &prev.core),
         ],
+        Sharing::Singleton,
     )?;
     vma.in_line_with(host);
     Ok(())
@@ -109,7 +111,12 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
     let shares = all
         .iter()
         .find(|other| !other.core.is_unfaulted() && other.host_key.load(Relaxed) == seen);
-    anon_vma_prepare(&vma.core, mmap, [shares.map(|other| &other.core), None])?;
+    anon_vma_prepare(
+        &vma.core,
+        mmap,
+        [shares.map(|other| &other.core), None],
+        Sharing::Singleton,
+    )?;
     vma.host_key.store(seen, Relaxed);
     Ok(())
 }
@@ -144,7 +151,12 @@ pub(crate) fn bequeath(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
     }
     for heir in vma.mm.unfaulted()? {
         if heir.host.read(|host| host.anon_vma_key()) == Some(key) {
-            anon_vma_prepare(&heir.core, mmap, [Some(&vma.core), None])?;
+            anon_vma_prepare(
+                &heir.core,
+                mmap,
+                [Some(&vma.core), None],
+                Sharing::Singleton,
+            )?;
             heir.host_key.store(key, Relaxed);
         }
     }

@@ -6,12 +6,16 @@
 #ifndef _SHADOW_RMAP_HELPERS_H
 #define _SHADOW_RMAP_HELPERS_H
 
+#include <linux/maple_tree.h>
 #include <linux/mm_types.h>
+#include <linux/prandom.h>
 #include <linux/rbtree_types.h>
 #include <linux/rwsem.h>
 #include <linux/sort.h>
+#include <linux/spinlock_types.h>
 #include <linux/types.h>
 
+struct anon_vma;
 struct task_struct;
 
 /* A closed range of page offsets, owned by whatever a tree node stands for. */
@@ -34,10 +38,26 @@ struct shadow_rmap_node *shadow_rmap_tree_first(struct rb_root_cached *root,
 struct shadow_rmap_node *shadow_rmap_tree_next(struct shadow_rmap_node *node,
 					       unsigned long start, unsigned long last);
 
+void shadow_rmap_take_all_lock(void);
+void shadow_rmap_take_all_unlock(void);
+
+int shadow_rmap_rcu_depth(void);
+
+void shadow_rmap_spin_lock_nested(spinlock_t *lock, int subclass);
+void shadow_rmap_spin_lock_nest_lock(spinlock_t *lock, struct rw_semaphore *outer);
+
+void shadow_rmap_mt_init(struct maple_tree *mt, struct rw_semaphore *lock);
+void shadow_rmap_mt_on_stack(struct maple_tree *mt);
+
+void shadow_rmap_prandom_seed_state(struct rnd_state *state, u64 seed);
+
+bool shadow_rmap_cpu_online(unsigned int cpu);
+
 void shadow_rmap_init_rwsem(struct rw_semaphore *sem, const char *name,
 			    struct lock_class_key *key);
 int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem);
 void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass);
+void shadow_rmap_down_write_nest_lock(struct rw_semaphore *sem, struct rw_semaphore *outer);
 
 /* Indices of the per-CPU counters; the names are in rust/stats.rs. */
 #define SHADOW_RMAP_COUNTERS 128
@@ -57,8 +77,17 @@ long shadow_rmap_pages_at(struct vm_area_struct *vma, unsigned long address, uns
 			  struct page **pages);
 void shadow_rmap_get_page(struct page *page);
 void shadow_rmap_put_page(struct page *page);
+void *shadow_rmap_page_address(const struct page *page);
 unsigned long shadow_rmap_page_mapping(struct page *page);
 unsigned long shadow_rmap_page_index(struct page *page);
 int shadow_rmap_page_mapcount(struct page *page);
+
+void shadow_rmap_bench_mm_init(struct mm_struct *mm);
+void shadow_rmap_bench_vma_init(struct vm_area_struct *vma, struct mm_struct *mm,
+				unsigned long start, unsigned long last);
+int shadow_rmap_bench_vma_store(struct vm_area_struct *vma);
+unsigned int shadow_rmap_bench_neighbours(struct mm_struct *mm, unsigned long end);
+void shadow_rmap_bench_map_page(struct page *page, struct anon_vma *anon_vma, pgoff_t index);
+void shadow_rmap_bench_unmap_page(struct page *page);
 
 #endif /* _SHADOW_RMAP_HELPERS_H */

@@ -85,6 +85,12 @@ void shadow_rmap_put_page(struct page *page)
 	put_page(page);
 }
 
+/* Not for highmem. */
+void *shadow_rmap_page_address(const struct page *page)
+{
+	return page_address(page);
+}
+
 unsigned long shadow_rmap_page_mapping(struct page *page)
 {
 	return (unsigned long)READ_ONCE(page_folio(page)->mapping);

@@ -7,9 +7,18 @@
 
 static DEFINE_PER_CPU(unsigned long [SHADOW_RMAP_COUNTERS], shadow_rmap_counters);
 
+/*
+ * this_cpu_add() is one instruction where the CPU has one for it.  User-Mode Linux has not, and
+ * would block and unblock its signals each time, which costs more than a whole lookup; its kernel
+ * code is not preempted in the middle of anything, so there a plain addition has the same effect,
+ * except in interrupts, where nothing is counted.
+ */
 void shadow_rmap_counter_add(unsigned int index, unsigned long by)
 {
-	this_cpu_add(shadow_rmap_counters[index], by);
+	if (IS_ENABLED(CONFIG_UML))
+		raw_cpu_add(shadow_rmap_counters[index], by);
+	else
+		this_cpu_add(shadow_rmap_counters[index], by);
 }
 
 unsigned long shadow_rmap_counter_sum(unsigned int index)

@@ -20,3 +20,9 @@ void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass)
 {
 	down_write_nested(sem, subclass);
 }
+
+/* For many of one class, all taken under @outer. */
+void shadow_rmap_down_write_nest_lock(struct rw_semaphore *sem, struct rw_semaphore *outer)
+{
+	down_write_nest_lock(sem, outer);
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The host: the running kernel's own VMAs, pages and `struct anon_vma`, read and never written.
+//! Only [`bench`] lets it work, on VMAs of its own, to time it.
 //!
 //! This is the only place that knows the layout of the host's private structures; what it tells
 //! others are numbers and [`Graph`](crate::snapshot::Graph)s.
@@ -17,6 +18,7 @@
     reason = "a room of the design: reads the host's structures"
 )]
 
+pub(crate) mod bench;
 pub(crate) mod graph;
 pub(crate) mod mm;
 pub(crate) mod vma;

@@ -93,6 +93,23 @@ impl IntervalTree {
         unsafe { ffi::shadow_rmap_tree_remove(node, self.0.get()) }
     }
 
+    /// Whether a search for what `node` covers finds it.  `O(log n + k)`.
+    ///
+    /// # Safety
+    ///
+    /// The tree's lock is held; `node` is valid, and so is its range.
+    pub(crate) unsafe fn contains(&self, node: *mut Node) -> bool {
+        // SAFETY: The caller's promise.
+        let Range { start, last } = unsafe { *(*node).range };
+        // SAFETY: The caller's promise.
+        let mut found = unsafe { self.first(start, last) };
+        while !found.is_null() && !ptr::eq(found, node) {
+            // SAFETY: The lock has been held since `first`.
+            found = unsafe { self.next(found, start, last) };
+        }
+        !found.is_null()
+    }
+
     /// The first node that overlaps `first..=last`, or null.  `O(log n)`.
     ///
     /// # Safety

@@ -5,18 +5,34 @@
 //! | module | wraps |
 //! |---|---|
 //! | [`typesafe`] | `SLAB_TYPESAFE_BY_RCU` caches, and the lookup they are made for |
+//! | [`lock`] | the lock of a family: one that spins, one that sleeps |
 //! | [`rwsem`] | `struct rw_semaphore` |
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
+//! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
+//! | [`kthread`] | kernel threads |
+//! | [`nested`] | `spin_lock_nested()` |
 //! | [`percpu`] | per-CPU counters |
+//! | [`frame`] | a page's memory as words that anybody may read and write |
+//! | [`random`] | `struct rnd_state`, numbers that come again with their seed |
+//! | [`turn`] | a `DEFINE_MUTEX()` |
 //! | [`sort`] | `sort_r()` |
 //!
-//! [`gather`] copies what a lock protects without allocating under it.
+//! [`gather`] copies what a lock protects without allocating under it.  [`fail`] makes allocations
+//! fail for tests.
 //!
 //! Nothing here knows of anon_vmas: each could be proposed for `rust/kernel/` as it stands.
 
+pub(crate) mod fail;
+pub(crate) mod frame;
 pub(crate) mod gather;
 pub(crate) mod interval_tree;
+pub(crate) mod kthread;
+pub(crate) mod lock;
+pub(crate) mod nested;
 pub(crate) mod percpu;
+pub(crate) mod random;
 pub(crate) mod rwsem;
 pub(crate) mod sort;
+pub(crate) mod turn;
 pub(crate) mod typesafe;
+pub(crate) mod vma_tree;

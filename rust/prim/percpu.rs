@@ -39,15 +39,16 @@ impl Counter {
         }
     }
 
-    /// Adds `by`, wrapping around.  Any context.
+    /// Adds `by`, wrapping around.  Any context but interrupts, where on User-Mode Linux what the
+    /// interrupted code is about to add may be lost.
     #[inline]
     pub(crate) fn add(self, by: usize) {
-        // SAFETY: By the type invariant the index is in range; the addition is atomic against
-        // this CPU's interrupts, and each CPU adds to memory of its own.
+        // SAFETY: By the type invariant the index is in range; each CPU adds to memory of its own,
+        // and is not preempted while it does.
         unsafe { bindings::shadow_rmap_counter_add(self.0, by) }
     }
 
-    /// Adds one.  Any context.
+    /// Adds one.  As [`add`](Self::add).
     #[inline]
     pub(crate) fn inc(self) {
         self.add(1);

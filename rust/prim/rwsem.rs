@@ -94,6 +94,15 @@ impl RwSem {
         WriteGuard(self, NotThreadSafe)
     }
 
+    /// `down_write_nest_lock()`: one of many of one class, all taken under `outer`, which the taker
+    /// holds for writing.  Sleeps.
+    pub(crate) fn write_under(&self, outer: &RwSem) -> WriteGuard<'_> {
+        // SAFETY: By invariant (1), of both.
+        unsafe { ffi::shadow_rmap_down_write_nest_lock(self.sem.get(), outer.sem.get()) };
+        // INVARIANT: Just taken.
+        WriteGuard(self, NotThreadSafe)
+    }
+
     /// `rwsem_is_locked()`: whether anybody holds it, at this instant.  Any context.
     #[inline]
     pub(crate) fn is_locked(&self) -> bool {

@@ -39,6 +39,7 @@
 
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
 
+use super::fail;
 use crate::ffi;
 use core::{
     marker::PhantomData,
@@ -54,10 +55,8 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
-            Relaxed,
-            Release, //
+            Relaxed, //
         },
         rcu, //
     },
@@ -71,13 +70,15 @@ use kernel::{
 ///    any number of threads, also while the object is free and while it is handed out anew.
 /// 2. [`is_free`](Self::is_free) holds after the constructor ran, and whenever an object is given
 ///    back; nothing else may be assumed of a newly allocated one.
-/// 3. [`slot`](Self::slot) always names the same cache, and no other type names it.
 pub(crate) unsafe trait TypesafeByRcu: Sync + Sized + 'static {
     /// The cache's name, as in `/proc/slabinfo`.
     const NAME: &'static CStr;
 
-    /// Where the cache is found.
-    fn slot() -> &'static CacheSlot<Self>;
+    /// Whether the memory of a freed object stays one of this type until RCU readers are done (R5).
+    const TYPESAFE: bool = true;
+
+    /// Whether a cache is destroyed only when RCU readers are done (R7).
+    const DESTROY_WAITS: bool = true;
 
     /// Makes a free object of raw memory, once for each time that the memory joins the cache.
     fn constructor() -> impl PinInit<Self>;
@@ -99,8 +100,17 @@ pub(crate) enum Event {
         /// See [`TypesafeByRcu::is_free`].
         clean: bool,
     },
-    /// RCU has been waited for, and the cache is about to be destroyed (R7).
-    Drained,
+    /// A cache was created; whether it is no other type's as well (R8).
+    Created {
+        /// It is this type's alone.
+        own: bool,
+    },
+    /// The cache is about to be destroyed; whether a grace period has passed since nobody could
+    /// find an object in it any more (R7).
+    Drained {
+        /// It has.
+        waited: bool,
+    },
 }
 
 /// A [`TypesafeByRcu`] object with a reference count that starts at one when it is allocated.
@@ -140,17 +150,31 @@ pub(crate) unsafe trait Lockable: TypesafeByRcu {
     unsafe fn try_lock(&self) -> Option<Self::Lock>;
 }
 
-/// Where the cache of a type is kept while the module is loaded.
-///
-/// Objects are freed without anybody carrying a pointer to their cache around: it would make
-/// each of them a word larger than the host's.
-pub(crate) struct CacheSlot<T>(Atomic<*mut ffi::kmem_cache>, PhantomData<fn() -> T>);
+/// The caches that there are, so that one handed out twice is noticed (R8).  Those beyond the
+/// table's end go unnoticed.
+static CACHES: [Atomic<*mut ffi::kmem_cache>; 64] = [const { Atomic::new(ptr::null_mut()) }; 64];
 
-impl<T: TypesafeByRcu> CacheSlot<T> {
-    /// A slot without a cache.
-    pub(crate) const fn new() -> Self {
-        Self(Atomic::new(ptr::null_mut()), PhantomData)
-    }
+/// Enters `cache` in the table; returns whether it was not there yet.
+fn register(cache: NonNull<ffi::kmem_cache>) -> bool {
+    let own = CACHES
+        .iter()
+        .all(|entry| !ptr::eq(entry.load(Relaxed), cache.as_ptr()));
+    // A full table is no error: what is not in it is not compared with.
+    let _ = CACHES.iter().any(|entry| {
+        entry
+            .cmpxchg(ptr::null_mut(), cache.as_ptr(), Relaxed)
+            .is_ok()
+    });
+    own
+}
+
+/// Takes `cache` out of the table.
+fn unregister(cache: NonNull<ffi::kmem_cache>) {
+    let _ = CACHES.iter().any(|entry| {
+        entry
+            .cmpxchg(cache.as_ptr(), ptr::null_mut(), Relaxed)
+            .is_ok()
+    });
 }
 
 /// A `kmem_cache` of type-safe objects (R5), constructed (R6), never merged with another (R8).
@@ -160,7 +184,7 @@ impl<T: TypesafeByRcu> CacheSlot<T> {
 ///
 /// # Invariants
 ///
-/// 1. The slot of `T` names this cache, created for `T`, from creation to drop.
+/// 1. The cache was created for `T`.
 pub(crate) struct TypesafeCache<T: TypesafeByRcu>(NonNull<ffi::kmem_cache>, PhantomData<T>);
 
 // SAFETY: The slab allocator is made for any thread.
@@ -180,18 +204,19 @@ unsafe extern "C" fn construct<T: TypesafeByRcu>(object: *mut c_void) {
 
 impl<T: TypesafeByRcu> TypesafeCache<T> {
     /// `SLAB_TYPESAFE_BY_RCU` also keeps the allocator from poisoning (R7) and merging (R8).
-    const FLAGS: ffi::slab_flags_t = ffi::SR_SLAB_TYPESAFE_BY_RCU | ffi::SR_SLAB_ACCOUNT;
+    const FLAGS: ffi::slab_flags_t = if T::TYPESAFE {
+        ffi::SR_SLAB_TYPESAFE_BY_RCU | ffi::SR_SLAB_ACCOUNT
+    } else {
+        ffi::SR_SLAB_ACCOUNT
+    };
 
-    /// Creates the cache of `T`.  Sleeps.
+    /// Creates a cache of `T`.  Sleeps.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if `T` has its cache already, `ENOMEM`.
+    /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         const { assert!(!mem::needs_drop::<T>(), "objects are never destructed (R7)") };
-        if !T::slot().0.load(Relaxed).is_null() {
-            return Err(EBUSY);
-        }
         let mut args = ffi::kmem_cache_args {
             align: mem::align_of::<T>() as u32,
             ctor: Some(construct::<T>),
@@ -208,8 +233,10 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
             )
         })?;
         let cache = NonNull::new(cache).ok_or(ENOMEM)?;
-        // INVARIANT: (1) from here on.
-        T::slot().0.store(cache.as_ptr(), Release);
+        T::note(Event::Created {
+            own: register(cache),
+        });
+        // INVARIANT: (1) Just created.
         Ok(Self(cache, PhantomData))
     }
 
@@ -217,14 +244,11 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `ENODEV` where `T` has no cache.
-    pub(crate) fn alloc() -> Result<TypesafeBox<T>> {
-        let cache = T::slot().0.load(Acquire);
-        if cache.is_null() {
-            return Err(ENODEV);
-        }
+    /// `ENOMEM`.
+    pub(crate) fn alloc(&self) -> Result<TypesafeBox<T>> {
+        fail::allocation()?;
         // SAFETY: By invariant (1) a cache of `T`.
-        let object = unsafe { ffi::kmem_cache_alloc_noprof(cache, ffi::GFP_KERNEL) };
+        let object = unsafe { ffi::kmem_cache_alloc_noprof(self.0.as_ptr(), ffi::GFP_KERNEL) };
         let object = NonNull::new(object.cast::<T>()).ok_or(ENOMEM)?;
         // INVARIANT: Just allocated.
         let object = TypesafeBox(object, PhantomData);
@@ -232,6 +256,15 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
             clean: object.is_free(),
         });
         Ok(object)
+    }
+
+    /// Reports itself as if the allocator had handed it out a second time, merged (R8).
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn report_again(&self) {
+        T::note(Event::Created {
+            own: register(self.0),
+        });
+        unregister(self.0);
     }
 
     #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
@@ -244,12 +277,17 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
 
 impl<T: TypesafeByRcu> Drop for TypesafeCache<T> {
     fn drop(&mut self) {
-        T::slot().0.store(ptr::null_mut(), Relaxed);
-        // Readers that found an object before it was freed may still look at it; and memory that
-        // was given back is on its way to the system by call_rcu().
-        rcu::synchronize_rcu();
-        rcu::rcu_barrier();
-        T::note(Event::Drained);
+        // Readers that found an object before it was freed may still look at it.  Memory that is on
+        // its way to the system by call_rcu() is waited for by kmem_cache_destroy().
+        // SAFETY: No preconditions.
+        let before = unsafe { ffi::get_state_synchronize_rcu() };
+        if T::DESTROY_WAITS {
+            rcu::synchronize_rcu();
+        }
+        // SAFETY: No preconditions.
+        let waited = unsafe { ffi::poll_state_synchronize_rcu(before) };
+        T::note(Event::Drained { waited });
+        unregister(self.0);
         // SAFETY: By invariant (1); nobody finds the cache any more.
         unsafe { ffi::kmem_cache_destroy(self.0.as_ptr()) };
     }
@@ -295,13 +333,10 @@ impl<T: TypesafeByRcu> Drop for TypesafeBox<T> {
         T::note(Event::Passed {
             clean: self.is_free(),
         });
-        let cache = T::slot().0.load(Acquire);
-        if cache.is_null() {
-            // The cache was destroyed with this object in it, and the kernel has said so.
-            return;
-        }
-        // SAFETY: By the type invariant the object is ours to free, and of this cache.
-        unsafe { ffi::kmem_cache_free(cache, self.0.as_ptr().cast()) };
+        // The slab knows which cache the object is of: carrying that around would make each object
+        // a word larger than the host's.
+        // SAFETY: By the type invariant the object is ours to free.
+        unsafe { ffi::kfree(self.0.as_ptr().cast()) };
     }
 }
 
@@ -352,6 +387,28 @@ impl<'a, A: Anchor> Candidate<'a, A> {
             object,
             rcu,
         })
+    }
+
+    /// Follows the pointer of `anchor` whether it is vouched for or not: for deliberate bugs.
+    ///
+    /// # Safety
+    ///
+    /// The object's memory is one of its type until RCU is left.
+    pub(crate) unsafe fn find_unvouched(anchor: &'a A) -> Option<Self> {
+        let rcu = rcu::read_lock();
+        let object = anchor.load()?;
+        // INVARIANT: (1) is what the caller promises.
+        Some(Self {
+            anchor,
+            object,
+            rcu,
+        })
+    }
+
+    /// Whether the pointer is still good: a hint, until the object is pinned or locked.
+    #[inline]
+    pub(crate) fn is_vouched_for(&self) -> bool {
+        self.anchor.vouches()
     }
 
     /// The object, whatever it is by now.
@@ -421,6 +478,36 @@ where
         drop(rcu);
         good.then_some(pin)
     }
+
+    /// Leaves RCU without asking, and says what the answer would have been: for deliberate bugs.
+    ///
+    /// # Safety
+    ///
+    /// The caller bears with an object that is not the anchor's.
+    pub(crate) unsafe fn trust(self) -> (Pinned<A::Target>, bool) {
+        let good = self.anchor.vouches();
+        let Self { rcu, pin, .. } = self;
+        drop(rcu);
+        (pin, good)
+    }
+
+    /// As [`confirm`](Self::confirm), but drops a reference that is not wanted before RCU is left
+    /// (R11): for deliberate bugs.
+    ///
+    /// # Safety
+    ///
+    /// Dropping the last reference does not sleep.
+    pub(crate) unsafe fn confirm_under_rcu(self) -> Option<Pinned<A::Target>> {
+        let Self { anchor, rcu, pin } = self;
+        let confirmed = if anchor.vouches() {
+            Some(pin)
+        } else {
+            drop(pin);
+            None
+        };
+        drop(rcu);
+        confirmed
+    }
 }
 
 /// The lock of what an anchor leads to.
@@ -442,18 +529,30 @@ impl<A: Anchor> LockedCandidate<'_, A>
 where
     A::Target: Lockable,
 {
-    /// Asks the anchor again, and leaves RCU.
+    /// Asks the anchor again.
     ///
     /// What is returned is the lock and the object, which now is the anchor's for as long as the
-    /// lock keeps it so.
+    /// lock keeps it so, and the RCU read section, to be left or kept (R9).
     #[inline]
-    pub(crate) fn confirm(self) -> Option<(LockOf<A>, NonNull<A::Target>)> {
+    pub(crate) fn confirm(self) -> Option<(LockOf<A>, NonNull<A::Target>, rcu::Guard)> {
         if self.candidate.anchor.vouches() {
-            let object = self.candidate.object;
-            Some((self.lock, object))
+            let Candidate { object, rcu, .. } = self.candidate;
+            Some((self.lock, object, rcu))
         } else {
             None
         }
+    }
+
+    /// As [`confirm`](Self::confirm) without asking; says what the answer would have been: for
+    /// deliberate bugs.
+    ///
+    /// # Safety
+    ///
+    /// The caller bears with an object that is not the anchor's.
+    pub(crate) unsafe fn trust(self) -> (LockOf<A>, NonNull<A::Target>, rcu::Guard, bool) {
+        let good = self.candidate.anchor.vouches();
+        let Candidate { object, rcu, .. } = self.candidate;
+        (self.lock, object, rcu, good)
     }
 }
 
@@ -508,21 +607,34 @@ impl<T: Pinnable> Drop for Pinned<T> {
 #[kunit_tests(shadow_rmap_typesafe)]
 mod tests {
     use super::*;
-    use kernel::sync::atomic::Full;
+    use crate::prim::kthread::KThread;
+    use kernel::{
+        sync::{
+            atomic::{
+                Acquire,
+                Full,
+                Release, //
+            },
+            Arc, //
+        },
+        time::{
+            delay::{
+                fsleep,
+                udelay, //
+            },
+            Delta, //
+        },
+    };
 
-    /// There is no cache before it is made, one while it lives, and none afterwards.
+    /// A cache that is handed out a second time is noticed (R8).
     #[test]
-    fn a_type_has_one_cache_at_a_time() -> Result {
-        let before = TypesafeCache::<Thing>::alloc().err();
+    fn a_shared_cache_is_noticed() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let second = TypesafeCache::<Thing>::new().err();
-        let allocated = TypesafeCache::<Thing>::alloc().is_ok();
+        let again = register(cache.0);
+        unregister(cache.0);
         drop(cache);
-        let after = TypesafeCache::<Thing>::alloc().err();
 
-        assert!(before == Some(ENODEV) && after == Some(ENODEV));
-        assert!(second == Some(EBUSY));
-        assert!(allocated);
+        assert!(!again);
         Ok(())
     }
 
@@ -544,7 +656,7 @@ mod tests {
     #[test]
     fn objects_are_constructed_once() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let first = TypesafeCache::<Thing>::alloc()?;
+        let first = cache.alloc()?;
         let object = first.0;
         first.remembers.store(42, Relaxed);
         drop(first);
@@ -552,7 +664,7 @@ mod tests {
         let mut found = None;
         let mut others = KVec::new();
         for _ in 0..10_000 {
-            let next = TypesafeCache::<Thing>::alloc()?;
+            let next = cache.alloc()?;
             if next.0 == object {
                 found = Some(next.remembers.load(Relaxed));
                 break;
@@ -574,7 +686,7 @@ mod tests {
     #[test]
     fn a_dirty_object_is_noticed() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let thing = TypesafeCache::<Thing>::alloc()?;
+        let thing = cache.alloc()?;
         thing.refs.store(7, Relaxed);
         let before = DIRTY.load(Relaxed);
         drop(thing);
@@ -582,6 +694,35 @@ mod tests {
         drop(cache);
 
         assert_eq!(n, 1);
+        Ok(())
+    }
+
+    /// A cache goes when all readers who may look at its objects have gone (R7).
+    #[test]
+    fn destruction_waits_for_readers() -> Result {
+        let cache = TypesafeCache::<Thing>::new()?;
+        let reads = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let theirs = reads.clone();
+        let reader = KThread::spawn(fmt!("shadow_rmap/reader"), move |_| {
+            let rcu = rcu::read_lock();
+            theirs.store(1, Release);
+            // Longer than a cache takes to go when it does not wait.
+            for _ in 0..50 {
+                udelay(Delta::from_millis(1));
+            }
+            theirs.store(2, Release);
+            drop(rcu);
+        })?;
+        while reads.load(Acquire) == 0 {
+            fsleep(Delta::from_millis(1));
+        }
+        let hasty = HASTY.load(Relaxed);
+        drop(cache);
+        let gone = reads.load(Acquire) == 2;
+        let waited = HASTY.load(Relaxed) == hasty;
+        drop(reader);
+
+        assert!(gone && waited);
         Ok(())
     }
 
@@ -604,7 +745,7 @@ mod tests {
     #[test]
     fn a_good_anchor_leads_to_a_pin() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let place = Place::with_new_thing()?;
+        let place = Place::with_new_thing(&cache)?;
         let pin = Candidate::find(&place)
             .and_then(|candidate| candidate.try_pin())
             .and_then(|pinned| pinned.confirm());
@@ -623,7 +764,7 @@ mod tests {
     #[test]
     fn a_late_reader_reads_a_free_object() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let place = Place::with_new_thing()?;
+        let place = Place::with_new_thing(&cache)?;
         let candidate = Candidate::find(&place);
         place.put_atomic();
         let free = candidate
@@ -644,7 +785,7 @@ mod tests {
     #[test]
     fn an_unconfirmed_pin_is_dropped() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let place = Place::with_new_thing()?;
+        let place = Place::with_new_thing(&cache)?;
         let pinned = Candidate::find(&place).and_then(|candidate| candidate.try_pin());
         let taken = place.refs();
         place.good.store(0, Relaxed);
@@ -663,7 +804,7 @@ mod tests {
     #[test]
     fn the_last_unconfirmed_pin_frees_outside_rcu() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let place = Place::with_new_thing()?;
+        let place = Place::with_new_thing(&cache)?;
         let freed = FREED.load(Relaxed);
         let pinned = Candidate::find(&place).and_then(|candidate| candidate.try_pin());
         place.good.store(0, Relaxed);
@@ -681,7 +822,7 @@ mod tests {
     #[test]
     fn a_lock_is_confirmed_or_released() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
-        let place = Place::with_new_thing()?;
+        let place = Place::with_new_thing(&cache)?;
         let right = lock(&place).and_then(|locked| locked.confirm());
         let held = LOCKED.load(Relaxed);
         drop(right);
@@ -706,8 +847,7 @@ mod tests {
     static LOCKED: Atomic<i32> = Atomic::new(0);
     static BUSY: Atomic<i32> = Atomic::new(0);
     static DIRTY: Atomic<i32> = Atomic::new(0);
-    static THINGS: CacheSlot<Thing> = CacheSlot::new();
-    static OTHER_THINGS: CacheSlot<OtherThing> = CacheSlot::new();
+    static HASTY: Atomic<i32> = Atomic::new(0);
 
     #[pin_data]
     struct Thing {
@@ -721,13 +861,9 @@ mod tests {
         _remembers: Atomic<i32>,
     }
 
-    // SAFETY: Nothing but atomics; the slot is used for this type alone.
+    // SAFETY: Nothing but atomics.
     unsafe impl TypesafeByRcu for Thing {
         const NAME: &'static CStr = c"shadow_rmap_test_thing";
-
-        fn slot() -> &'static CacheSlot<Self> {
-            &THINGS
-        }
 
         fn constructor() -> impl PinInit<Self> {
             pin_init!(Self {
@@ -741,8 +877,10 @@ mod tests {
         }
 
         fn note(event: Event) {
-            if event == (Event::Passed { clean: false }) {
-                DIRTY.fetch_add(1, Relaxed);
+            match event {
+                Event::Passed { clean: false } => DIRTY.add(1, Relaxed),
+                Event::Drained { waited: false } => HASTY.add(1, Relaxed),
+                _ => (),
             }
         }
     }
@@ -750,10 +888,6 @@ mod tests {
     // SAFETY: As above.
     unsafe impl TypesafeByRcu for OtherThing {
         const NAME: &'static CStr = c"shadow_rmap_test_other";
-
-        fn slot() -> &'static CacheSlot<Self> {
-            &OTHER_THINGS
-        }
 
         fn constructor() -> impl PinInit<Self> {
             pin_init!(Self {
@@ -816,8 +950,8 @@ mod tests {
         }
 
         /// Leads to a new thing, and owns its one reference.
-        fn with_new_thing() -> Result<Self> {
-            let thing = TypesafeCache::<Thing>::alloc()?;
+        fn with_new_thing(cache: &TypesafeCache<Thing>) -> Result<Self> {
+            let thing = cache.alloc()?;
             thing.refs.store(1, Relaxed);
             Ok(Self {
                 pointer: Atomic::new(thing.into_raw().as_ptr()),

@@ -23,32 +23,41 @@
 
 #![allow(unsafe_code, reason = "a room of the design: intrusive objects")]
 
+use super::{
+    kind::{
+        Live,
+        Rmap, //
+    },
+    mm::MmapWrite,
+    rules::{
+        Rule,
+        Rules,
+        Window, //
+    },
+};
 use crate::{
+    ffi,
     prim::{
         interval_tree::IntervalTree,
-        rwsem::{
-            new_rwsem,
-            ReadGuard,
-            RwSem,
-            WriteGuard, //
-        },
+        lock::FamilyLock,
         typesafe::{
             Anchor,
-            CacheSlot,
+            Candidate,
             Event,
             Lockable,
             LockedCandidate,
             Pinnable,
             Pinned,
+            PinnedCandidate,
             TypesafeBox,
             TypesafeByRcu,
             TypesafeCache, //
         },
     },
-    rmap::rules::Rule,
     stats,
 };
 use core::{
+    marker::PhantomData,
     ops::Deref,
     ptr::{
         self,
@@ -61,53 +70,61 @@ use kernel::{
         Acquire,
         Atomic,
         Full,
-        Relaxed, //
+        Relaxed,
+        Release, //
     },
     task::might_sleep,
 };
+
+/// The cache of the anon_vmas of one reverse map.
+pub(crate) type Cache<R = Live> = TypesafeCache<AnonVma<R>>;
 
 /// Heads the VMAs that may map a set of anonymous pages: related by fork, or by split.
 ///
 /// No larger than the host's: see `stats`.
 #[repr(C)]
 #[pin_data]
-pub(crate) struct AnonVma {
-    root: Atomic<*mut AnonVma>,
+pub(crate) struct AnonVma<R: Rmap = Live> {
+    root: Atomic<*mut AnonVma<R>>,
     /// Used of the root alone (R15).
     #[pin]
-    rwsem: RwSem,
+    lock: R::Lock,
     refcount: Atomic<i32>,
-    /// Fills what would be padding: how often this memory was an anon_vma.
-    generation: Atomic<u32>,
+    /// Fills what would be padding: [`MAGIC`], and how often this memory became an anon_vma and
+    /// ceased to be one: odd while it is one.
+    life: Atomic<u32>,
     num_children: Atomic<usize>,
     num_active_vmas: Atomic<usize>,
-    parent: Atomic<*mut AnonVma>,
+    parent: Atomic<*mut AnonVma<R>>,
     tree: IntervalTree,
 }
 
-// SAFETY: The pointers are dereferenced under the rules above, from any thread.
-unsafe impl Send for AnonVma {}
-// SAFETY: As above.
-unsafe impl Sync for AnonVma {}
+/// The upper half of [`AnonVma::life`], from the constructor on: whoever finds something else
+/// there has not found an anon_vma (R5).
+const MAGIC: u32 = 0x5a4d_0000;
 
-static SLOT: CacheSlot<AnonVma> = CacheSlot::new();
+/// The other half.
+const LIVES: u32 = 0xffff;
+
+// SAFETY: The pointers are dereferenced under the rules above, from any thread.
+unsafe impl<R: Rmap> Send for AnonVma<R> {}
+// SAFETY: As above.
+unsafe impl<R: Rmap> Sync for AnonVma<R> {}
 
 // SAFETY: (1) Everything is an atomic, a lock that the constructor made, or a tree that is looked
 // into under its lock only.  (2) `is_free` is what the constructor leaves behind, and is checked at
-// each free.  (3) `SLOT` is private to this module.
-unsafe impl TypesafeByRcu for AnonVma {
-    const NAME: &'static CStr = c"shadow_rmap_anon_vma";
-
-    fn slot() -> &'static CacheSlot<Self> {
-        &SLOT
-    }
+// each free.
+unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
+    const NAME: &'static CStr = R::CACHE;
+    const TYPESAFE: bool = R::Rules::TYPESAFE;
+    const DESTROY_WAITS: bool = R::Rules::DESTROY_WAITS;
 
     fn constructor() -> impl PinInit<Self> {
         pin_init!(Self {
             root: Atomic::new(ptr::null_mut()),
-            rwsem <- new_rwsem!(c"shadow_rmap::anon_vma::rwsem"),
+            lock <- R::Lock::new(),
             refcount: Atomic::new(0),
-            generation: Atomic::new(0),
+            life: Atomic::new(MAGIC),
             num_children: Atomic::new(0),
             num_active_vmas: Atomic::new(0),
             parent: Atomic::new(ptr::null_mut()),
@@ -116,22 +133,34 @@ unsafe impl TypesafeByRcu for AnonVma {
     }
 
     fn is_free(&self) -> bool {
-        self.refcount.load(Relaxed) == 0 && self.tree.is_empty()
+        let life = self.life.load(Relaxed);
+        self.refcount.load(Relaxed) == 0
+            && self.tree.is_empty()
+            && life & !LIVES == MAGIC
+            && life % 2 == 0
     }
 
     fn note(event: Event) {
         match event {
+            Event::Created { own } => {
+                Rule::R8.check(own);
+            }
             Event::Passed { clean } => {
                 Rule::R6.check(clean);
             }
-            Event::Drained => Rule::R7.checked(1),
+            Event::Drained { waited } => {
+                Rule::R7.check(waited);
+            }
         }
     }
 }
 
 // SAFETY: `put` frees only when the count reaches zero.
-unsafe impl Pinnable for AnonVma {
+unsafe impl<R: Rmap> Pinnable for AnonVma<R> {
     fn try_get(&self) -> bool {
+        if !Rule::R5.holds(self.is_one()) {
+            return false;
+        }
         let mut count = self.refcount.load(Relaxed);
         while count > 0 {
             match self.refcount.cmpxchg(count, count + 1, Full) {
@@ -158,21 +187,26 @@ unsafe impl Pinnable for AnonVma {
 }
 
 // SAFETY: The root's lock, by a pointer that is read once (R13).
-unsafe impl Lockable for AnonVma {
-    type Lock = FamilyRead;
+unsafe impl<R: Rmap> Lockable for AnonVma<R> {
+    type Lock = FamilyRead<R>;
 
     /// # Safety
     ///
     /// As the trait says.
     #[inline]
-    unsafe fn try_lock(&self) -> Option<FamilyRead> {
-        let root = self.root.load(Relaxed);
-        if !Rule::R5.check(!root.is_null()) {
+    unsafe fn try_lock(&self) -> Option<FamilyRead<R>> {
+        // Nothing else is touched of what is no anon_vma (R5).
+        if !Rule::R5.holds(self.is_one()) {
             return None;
         }
-        // SAFETY: By invariant (4).
-        let root = unsafe { &*root };
-        Some(FamilyRead::new(root, root.rwsem.try_read()?))
+        let root = self.root.load(Relaxed);
+        R::Rules::window(Window::RootRead);
+        // SAFETY: By invariant (4); what is not null was an anon_vma when it was stored.
+        let root = unsafe { root.as_ref() }?;
+        if !Rule::R5.holds(root.is_one()) {
+            return None;
+        }
+        Some(FamilyRead::new(root, root.lock.try_read()?))
     }
 }
 
@@ -181,9 +215,12 @@ unsafe impl Lockable for AnonVma {
 /// # Safety
 ///
 /// The reference count has reached zero, and this is the caller who saw it.
-unsafe fn free(this: NonNull<AnonVma>) {
-    Rule::R11.checked(1);
-    might_sleep();
+unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) {
+    // Freeing may sleep for the root's lock.
+    if Rule::R11.check(!in_rcu_reader()) && R::Lock::SLEEPS {
+        might_sleep();
+    }
+    R::Rules::window(Window::LastPut);
     // SAFETY: Nobody else frees it.
     let anon_vma = unsafe { this.as_ref() };
     let root = anon_vma.root.load(Relaxed);
@@ -197,38 +234,50 @@ unsafe fn free(this: NonNull<AnonVma>) {
     //     (acquire)                     (full barrier)
     //     is the page mapped?           is the lock held?
     //
-    // Either it sees the page unmapped, or we see its lock and wait for it.
-    if root_ref.rwsem.is_locked() {
-        stats::LOCKED_FREES.inc();
-        drop(root_ref.rwsem.write());
+    // Either it sees the page unmapped, or we see its lock and wait for it.  Under a spinning lock
+    // it is in RCU for as long as it holds the lock (R9), and the memory stays for it.
+    if R::Lock::SLEEPS {
+        let held = root_ref.lock.is_locked();
+        if held && R::Rules::FREE_WAITS {
+            stats::LOCKED_FREES.inc();
+            drop(root_ref.lock.write());
+        }
+        Rule::R17.check(!held || R::Rules::FREE_WAITS);
     }
-    Rule::R17.checked(1);
     stats::ANON_VMA_FREES.inc();
+    if R::Rules::FREED_CLEAN {
+        anon_vma.next_life();
+    }
     // SAFETY: The count says that it is ours to free.
     drop(unsafe { TypesafeBox::from_raw(this) });
     if root != this.as_ptr() {
-        Rule::R16.check(root_ref.refcount.load(Relaxed) > 0);
-        // SAFETY: By invariant (1) the reference was the child's, which is no more.
-        unsafe { AnonVma::put(NonNull::from(root_ref)) };
+        let held = Rule::R16.check(root_ref.refcount.load(Relaxed) > 0);
+        if held && R::Rules::CHILD_HOLDS_ROOT {
+            // SAFETY: By invariant (1) the reference was the child's, which is no more.
+            unsafe { AnonVma::put(NonNull::from(root_ref)) };
+        }
     }
 }
 
-impl AnonVma {
+/// Whether this thread is in an RCU read section, as far as the kernel keeps count.
+fn in_rcu_reader() -> bool {
+    // SAFETY: No preconditions.
+    unsafe { ffi::shadow_rmap_rcu_depth() > 0 }
+}
+
+impl<R: Rmap> AnonVma<R> {
     /// `anon_vma_alloc()`: a new anon_vma, its own root and parent, with one reference.  Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn alloc() -> Result<FreshAnonVma> {
-        let anon_vma = TypesafeCache::<AnonVma>::alloc()?;
+    pub(crate) fn alloc(cache: &Cache<R>) -> Result<FreshAnonVma<R>> {
+        let anon_vma = cache.alloc()?;
         stats::ANON_VMA_ALLOCS.inc();
-        let generation = anon_vma.generation.load(Relaxed);
-        if generation > 0 {
+        if anon_vma.life.load(Relaxed) & LIVES > 0 {
             stats::ANON_VMA_RECYCLES.inc();
         }
-        anon_vma
-            .generation
-            .store(generation.wrapping_add(1), Relaxed);
+        anon_vma.next_life();
         anon_vma.num_children.store(0, Relaxed);
         anon_vma.num_active_vmas.store(0, Relaxed);
         let raw = anon_vma.into_raw();
@@ -242,6 +291,25 @@ impl AnonVma {
         Ok(FreshAnonVma(unsafe { Pinned::from_raw(raw) }))
     }
 
+    /// Whether this memory has been made an anon_vma by the constructor, and by nobody else
+    /// anything else (R5).
+    #[inline]
+    fn is_one(&self) -> bool {
+        self.life.load(Relaxed) & !LIVES == MAGIC
+    }
+
+    /// It is allocated, or freed.
+    fn next_life(&self) {
+        let life = self.life.load(Relaxed);
+        // An odd number stays odd: 0 is for those that have never been allocated.
+        let lives = if life & LIVES == LIVES {
+            2
+        } else {
+            (life & LIVES) + 1
+        };
+        self.life.store(MAGIC | lives, Relaxed);
+    }
+
     /// Whether it is its family's root.
     pub(crate) fn is_root(&self) -> bool {
         ptr::eq(self.root.load(Relaxed), self)
@@ -253,7 +321,7 @@ impl AnonVma {
     }
 
     /// The family's root.
-    pub(crate) fn root(&self) -> &AnonVma {
+    pub(crate) fn root(&self) -> &AnonVma<R> {
         // SAFETY: By invariants (1) and (4).
         unsafe { &*self.root.load(Relaxed) }
     }
@@ -263,7 +331,7 @@ impl AnonVma {
         self.parent.load(Relaxed).addr()
     }
 
-    pub(super) fn parent_ptr(&self) -> *const AnonVma {
+    pub(super) fn parent_ptr(&self) -> *const AnonVma<R> {
         self.parent.load(Relaxed)
     }
 
@@ -288,32 +356,118 @@ impl AnonVma {
         self.num_active_vmas() == 0 && self.num_children() <= 1
     }
 
-    /// `anon_vma_lock_write()`.  Sleeps.
-    pub(crate) fn lock_write(&self) -> FamilyWrite<'_> {
+    /// Children and active VMAs together, as the counter that there was until 2022.
+    pub(super) fn degree(&self) -> usize {
+        self.num_active_vmas() + self.num_children()
+    }
+
+    /// `anon_vma_lock_write()`.  Sleeps, or spins.
+    pub(crate) fn lock_write(&self) -> FamilyWrite<'_, R> {
+        let root = if R::Rules::ROOT_LOCK {
+            self.root()
+        } else {
+            self
+        };
+        FamilyWrite {
+            root,
+            newcomer: ptr::null(),
+            _guard: Some(root.lock.write()),
+        }
+    }
+
+    /// `vm_lock_anon_vma()`: takes the lock of a root, as one of many under `mmap` (R38).  Sleeps, or
+    /// spins.
+    pub(crate) fn lock_write_under<'a>(&'a self, mmap: &'a MmapWrite<'_, R>) -> FamilyWrite<'a, R> {
         let root = self.root();
         FamilyWrite {
             root,
             newcomer: ptr::null(),
-            _guard: root.rwsem.write(),
+            _guard: Some(root.lock.write_under(mmap.lock())),
         }
     }
 
-    /// `anon_vma_lock_read()`.  Sleeps.
-    pub(crate) fn lock_read(&self) -> LockedAnonVma<'_> {
-        let family = FamilyRead::new(self.root(), self.root().rwsem.read());
-        LockedAnonVma {
-            _family: family,
-            anon_vma: self,
-        }
+    /// `anon_vma_lock_read()`.  Sleeps, or spins.
+    pub(crate) fn lock_read(&self) -> LockedAnonVma<'_, R> {
+        let family = FamilyRead::new(self.root(), self.root().lock.read());
+        // SAFETY: Who has `self` keeps it for as long as the borrow.
+        unsafe { LockedAnonVma::confirmed(family, NonNull::from(self), None, false) }
+    }
+
+    /// The look at the page before anything is dereferenced (R4, R12).
+    #[inline]
+    pub(super) fn find(page: &PageRmap<R>) -> Option<Candidate<'_, PageRmap<R>>> {
+        let candidate = if R::Rules::FIRST_CHECK {
+            Candidate::find(page)?
+        } else {
+            // SAFETY: A deliberate bug; what is not an anon_vma is told by its magic (R5).
+            let candidate = unsafe { Candidate::find_unvouched(page) }?;
+            Rule::R4.holds(candidate.is_vouched_for());
+            candidate
+        };
+        R::Rules::window(Window::Found);
+        Some(candidate)
     }
 
     /// Confirms a lock that was taken through a page (R12).
-    pub(super) fn confirm(locked: LockedCandidate<'_, PageRmap>) -> Option<LockedAnonVma<'_>> {
-        let (family, anon_vma) = locked.confirm()?;
+    #[inline]
+    pub(super) fn confirm(
+        locked: LockedCandidate<'_, PageRmap<R>>,
+    ) -> Option<LockedAnonVma<'_, R>> {
+        R::Rules::window(Window::Locked);
+        let (family, anon_vma, rcu) = if R::Rules::SECOND_CHECK {
+            locked.confirm()?
+        } else {
+            // SAFETY: A deliberate bug; what is not the page's is told below.
+            let (family, anon_vma, rcu, good) = unsafe { locked.trust() };
+            Rule::R12.holds(good);
+            (family, anon_vma, rcu)
+        };
+        let kept = if R::Rules::RCU_UNTIL_UNLOCK {
+            Some(R::Lock::keep(rcu))
+        } else {
+            drop(rcu);
+            None
+        };
         // SAFETY: The page was seen mapped while `family` was held: a VMA that maps it is linked
         // to `anon_vma` (R21), and is not unlinked before the lock is released (invariant (3)).
         // The lock is released when the result is dropped, within the life of the page.
-        Some(unsafe { LockedAnonVma::confirmed(family, anon_vma) })
+        let locked = unsafe { LockedAnonVma::confirmed(family, anon_vma, kept, true) };
+        R::Rules::window(Window::Confirmed);
+        Some(locked)
+    }
+
+    /// Confirms a reference that was taken through a page (R12), and leaves RCU (R11).
+    pub(super) fn confirm_pin(
+        pinned: PinnedCandidate<'_, PageRmap<R>>,
+    ) -> Option<Pinned<AnonVma<R>>> {
+        R::Rules::window(Window::Referenced);
+        if !R::Rules::PUT_OUTSIDE_RCU {
+            // SAFETY: A deliberate bug; `free` does not sleep where it finds itself in RCU.
+            return unsafe { pinned.confirm_under_rcu() };
+        }
+        if R::Rules::SECOND_CHECK {
+            return pinned.confirm();
+        }
+        // SAFETY: A deliberate bug: the pin keeps the memory, whatever it is.
+        let (pin, good) = unsafe { pinned.trust() };
+        Rule::R12.holds(good);
+        Some(pin)
+    }
+
+    /// Becomes a child of `parent`, before anybody can find it (R14), and takes a reference on the
+    /// root (R16).
+    fn adopt(&self, parent: &AnonVma<R>) {
+        if !Rule::R14.check(self.tree.is_empty()) {
+            return;
+        }
+        let root = parent.root();
+        // A root whose last reference is gone has no linked child, and nobody could fork it.
+        if R::Rules::CHILD_HOLDS_ROOT && !Rule::R16.check(root.try_get()) {
+            return;
+        }
+        // INVARIANT: (1) The reference just taken is the child's.
+        self.root.store(ptr::from_ref(root).cast_mut(), Relaxed);
+        self.parent.store(ptr::from_ref(parent).cast_mut(), Relaxed);
     }
 
     pub(super) fn tree(&self) -> &IntervalTree {
@@ -322,11 +476,11 @@ impl AnonVma {
 }
 
 /// An anon_vma that nobody else knows yet: the only time at which it can be given a family (R14).
-pub(crate) struct FreshAnonVma(Pinned<AnonVma>);
+pub(crate) struct FreshAnonVma<R: Rmap = Live>(Pinned<AnonVma<R>>);
 
-impl FreshAnonVma {
+impl<R: Rmap> FreshAnonVma<R> {
     /// Makes it a root: it counts itself as its child.
-    pub(crate) fn into_root(self) -> NewAnonVma {
+    pub(crate) fn into_root(self) -> NewAnonVma<R> {
         self.0.num_children.store(1, Relaxed);
         NewAnonVma(self.0)
     }
@@ -334,32 +488,36 @@ impl FreshAnonVma {
     /// Makes it a child of `parent`, and of its family; it takes a reference on the root (R16).
     ///
     /// The family is locked, or `parent` linked to a VMA whose `mmap_lock` is held for writing.
-    pub(crate) fn into_child_of(self, parent: &AnonVma) -> NewAnonVma {
-        let root = parent.root();
-        if Rule::R16.check(root.try_get()) {
-            // INVARIANT: (1) The reference just taken is the child's.
-            self.0.root.store(ptr::from_ref(root).cast_mut(), Relaxed);
-            self.0
-                .parent
-                .store(ptr::from_ref(parent).cast_mut(), Relaxed);
-        }
+    pub(crate) fn into_child_of(self, parent: &AnonVma<R>) -> NewAnonVma<R> {
+        self.0.adopt(parent);
         NewAnonVma(self.0)
     }
 }
 
 /// An anon_vma that has its family, and is linked to no VMA yet.
-pub(crate) struct NewAnonVma(Pinned<AnonVma>);
+pub(crate) struct NewAnonVma<R: Rmap = Live>(Pinned<AnonVma<R>>);
 
-impl NewAnonVma {
+impl<R: Rmap> NewAnonVma<R> {
     /// Locks it (R29: nobody knows it, but somebody may have known its memory) and lets `f` link
     /// it.  Sleeps.
     ///
     /// Where `f` did, the anon_vma lives on; otherwise it is freed, with the lock released.
-    pub(crate) fn lock_and_link<T>(self, f: impl FnOnce(&mut FamilyWrite<'_>, &AnonVma) -> T) -> T {
+    pub(crate) fn lock_and_link<T>(
+        self,
+        f: impl FnOnce(&mut FamilyWrite<'_, R>, &AnonVma<R>) -> T,
+    ) -> T {
         let anon_vma = self.0;
-        let mut family = anon_vma.lock_write();
+        let mut family = if R::Rules::LOCK_NEW {
+            anon_vma.lock_write()
+        } else {
+            FamilyWrite {
+                root: anon_vma.root(),
+                newcomer: ptr::null(),
+                _guard: None,
+            }
+        };
         family.newcomer = &*anon_vma;
-        Rule::R29.check(family.root.rwsem.is_locked());
+        Rule::R29.check(family.root.lock.is_locked());
         let result = f(&mut family, &anon_vma);
         let linked = !anon_vma.tree.is_empty();
         drop(family);
@@ -372,34 +530,37 @@ impl NewAnonVma {
 }
 
 /// The family's lock, for writing.
-pub(crate) struct FamilyWrite<'a> {
-    root: &'a AnonVma,
+pub(crate) struct FamilyWrite<'a, R: Rmap = Live> {
+    root: &'a AnonVma<R>,
     /// The one anon_vma of the family that may be linked though its tree is empty.
-    newcomer: *const AnonVma,
-    _guard: WriteGuard<'a>,
+    newcomer: *const AnonVma<R>,
+    /// `None` by a deliberate bug only (R29).
+    _guard: Option<<R::Lock as FamilyLock>::Write<'a>>,
 }
 
-impl FamilyWrite<'_> {
+impl<R: Rmap> FamilyWrite<'_, R> {
     /// Whether this lock is that of `anon_vma`'s family (R15).
-    pub(crate) fn protects(&self, anon_vma: &AnonVma) -> bool {
-        Rule::R15.check(ptr::eq(self.root, anon_vma.root.load(Relaxed)))
+    pub(crate) fn protects(&self, anon_vma: &AnonVma<R>) -> bool {
+        let ours = Rule::R15.check(ptr::eq(self.root, anon_vma.root.load(Relaxed)));
+        // Who does not lock the root goes on all the same: a deliberate bug.
+        ours || !R::Rules::ROOT_LOCK
     }
 
     /// Whether `anon_vma` may be linked: its tree owns a reference (invariant (2)), or is about to.
     ///
     /// One that is only pinned may not: it is no longer meaningful (R18).
-    pub(super) fn is_linkable(&self, anon_vma: &AnonVma) -> bool {
+    pub(super) fn is_linkable(&self, anon_vma: &AnonVma<R>) -> bool {
         Rule::R18.check(!anon_vma.tree.is_empty() || ptr::eq(self.newcomer, anon_vma))
     }
 
     /// Counts a VMA whose `->anon_vma` becomes this one.
-    pub(super) fn activate(&mut self, anon_vma: &AnonVma) {
+    pub(super) fn activate(&mut self, anon_vma: &AnonVma<R>) {
         let n = anon_vma.num_active_vmas.load(Relaxed);
         anon_vma.num_active_vmas.store(n + 1, Relaxed);
     }
 
     /// Counts a VMA whose `->anon_vma` is no longer this one.
-    pub(super) fn deactivate(&mut self, anon_vma: &AnonVma) {
+    pub(super) fn deactivate(&mut self, anon_vma: &AnonVma<R>) {
         let n = anon_vma.num_active_vmas.load(Relaxed);
         if Rule::R24.check(n > 0) {
             anon_vma.num_active_vmas.store(n - 1, Relaxed);
@@ -407,13 +568,13 @@ impl FamilyWrite<'_> {
     }
 
     /// Counts a child of `parent`.
-    pub(super) fn child_born(&mut self, parent: &AnonVma) {
+    pub(super) fn child_born(&mut self, parent: &AnonVma<R>) {
         let n = parent.num_children.load(Relaxed);
         parent.num_children.store(n + 1, Relaxed);
     }
 
     /// Counts a child of `parent` no more: its last VMA is gone.
-    pub(super) fn child_gone(&mut self, parent: &AnonVma) {
+    pub(super) fn child_gone(&mut self, parent: &AnonVma<R>) {
         let n = parent.num_children.load(Relaxed);
         if Rule::R24.check(n > 0) {
             parent.num_children.store(n - 1, Relaxed);
@@ -425,28 +586,30 @@ impl FamilyWrite<'_> {
 ///
 /// # Invariants
 ///
-/// One read hold of `root`'s semaphore is ours; `root` stays an `AnonVma` at least until it is
+/// One read hold of `root`'s lock is ours; `root` stays an `AnonVma` at least until it is
 /// released: either because RCU is held (invariant (4)), or because something linked into the
 /// family cannot be unlinked, and so its root not be freed, without this lock (invariants (1)-(3)).
-pub(crate) struct FamilyRead {
-    root: NonNull<AnonVma>,
-    hold: NonNull<RwSem>,
+pub(crate) struct FamilyRead<R: Rmap = Live> {
+    root: NonNull<AnonVma<R>>,
+    hold: NonNull<R::Lock>,
 }
 
-impl FamilyRead {
-    fn new(root: &AnonVma, guard: ReadGuard<'_>) -> Self {
+impl<R: Rmap> FamilyRead<R> {
+    #[inline]
+    fn new<'a>(root: &'a AnonVma<R>, guard: <R::Lock as FamilyLock>::Read<'a>) -> Self {
         // INVARIANT: Who calls this has the root by an allocated anon_vma, or by a late reader's.
         Self {
             root: NonNull::from(root),
-            hold: guard.into_raw(),
+            hold: R::Lock::detach(guard),
         }
     }
 }
 
-impl Drop for FamilyRead {
+impl<R: Rmap> Drop for FamilyRead<R> {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        drop(unsafe { ReadGuard::from_raw(self.hold) });
+        unsafe { R::Lock::release(self.hold) };
     }
 }
 
@@ -454,27 +617,45 @@ impl Drop for FamilyRead {
 ///
 /// What a lookup returns lives as long as the page it was found through; what
 /// [`lock_read`](AnonVma::lock_read) returns, as long as its anon_vma.
-pub(crate) struct LockedAnonVma<'a> {
-    _family: FamilyRead,
-    anon_vma: &'a AnonVma,
+///
+/// The fields' order is R9: the lock is released before RCU is left.
+pub(crate) struct LockedAnonVma<'a, R: Rmap = Live> {
+    family: FamilyRead<R>,
+    _kept: Option<<R::Lock as FamilyLock>::Kept>,
+    anon_vma: &'a AnonVma<R>,
+    /// [`AnonVma::life`] when it was locked.
+    life: u32,
+    /// Whether it was found through a page.
+    found: bool,
 }
 
-impl<'a> LockedAnonVma<'a> {
+impl<'a, R: Rmap> LockedAnonVma<'a, R> {
     /// Joins a confirmed lock with what it was taken for (R12, R13, R18).
     ///
     /// # Safety
     ///
-    /// `anon_vma` was allocated, and had a VMA linked, when `family` was held already and a page
-    /// that leads there was seen mapped: it stays so until `family` is released, and `family` is
-    /// released within `'a`.
-    pub(super) unsafe fn confirmed(family: FamilyRead, anon_vma: NonNull<AnonVma>) -> Self {
+    /// `anon_vma` is allocated, and stays so until `family` is released, within `'a`: because
+    /// somebody holds a reference; or because it had a VMA linked when `family` was held already
+    /// and a page that leads there was seen mapped.
+    #[inline]
+    pub(super) unsafe fn confirmed(
+        family: FamilyRead<R>,
+        anon_vma: NonNull<AnonVma<R>>,
+        kept: Option<<R::Lock as FamilyLock>::Kept>,
+        found: bool,
+    ) -> Self {
         // SAFETY: The caller's promise.
         let anon_vma = unsafe { anon_vma.as_ref() };
-        Rule::R13.check(ptr::eq(family.root.as_ptr(), anon_vma.root.load(Relaxed)));
-        Rule::R18.check(!anon_vma.tree.is_empty());
+        if found {
+            Rule::R18.holds(!anon_vma.tree.is_empty());
+        }
+        Rule::R13.holds(ptr::eq(family.root.as_ptr(), anon_vma.root.load(Relaxed)));
         Self {
-            _family: family,
+            family,
+            _kept: kept,
             anon_vma,
+            life: anon_vma.life.load(Relaxed),
+            found,
         }
     }
 
@@ -482,12 +663,14 @@ impl<'a> LockedAnonVma<'a> {
     ///
     /// `None` where the pin turned out to be the last reference: the lock is released before the
     /// anon_vma is freed (R10).
-    pub(super) fn wait(pin: Pinned<AnonVma>) -> Option<Self> {
-        let family = FamilyRead::new(pin.root(), pin.root().rwsem.read());
+    pub(super) fn wait(pin: Pinned<AnonVma<R>>) -> Option<Self> {
+        R::Rules::window(Window::Pinned);
+        let family = FamilyRead::new(pin.root(), pin.root().lock.read());
         let raw = pin.into_raw();
         // SAFETY: The pin is still ours.
         let anon_vma = unsafe { raw.as_ref() };
-        if anon_vma.refcount.fetch_sub(1, Full) == 1 {
+        let last = anon_vma.refcount.fetch_sub(1, Full) == 1;
+        if last && (R::Rules::LAST_REFERENCE || !Rule::R10.holds(!last)) {
             stats::LAST_REFERENCES.inc();
             drop(family);
             // SAFETY: That was the last reference, and we saw it.
@@ -496,80 +679,82 @@ impl<'a> LockedAnonVma<'a> {
         }
         // Others hold references: the tree's, whose unlinking needs the lock; or only pins, and
         // then the tree is empty, and `free` waits for the lock (R17).
-        Some(Self {
-            _family: family,
-            anon_vma,
-        })
-    }
-
-    /// Whether the anon_vma with this [`key`](AnonVma::key) is this one or an ancestor of it.
-    pub(crate) fn descends_from(&self, ancestor: usize) -> bool {
-        let mut at = self.anon_vma;
-        loop {
-            if at.key() == ancestor {
-                return true;
-            }
-            let parent = at.parent_ptr();
-            if ptr::eq(parent, at) || at.tree.is_empty() {
-                return false;
-            }
-            // SAFETY: A VMA is linked to `at`, so to all its ancestors; they stay linked while the
-            // family is locked (invariants (2) and (3)).
-            at = unsafe { &*parent };
-        }
+        // SAFETY: As just said.
+        Some(unsafe { Self::confirmed(family, raw, None, false) })
     }
 }
 
-impl Deref for LockedAnonVma<'_> {
-    type Target = AnonVma;
+impl<R: Rmap> Deref for LockedAnonVma<'_, R> {
+    type Target = AnonVma<R>;
 
-    fn deref(&self) -> &AnonVma {
+    #[inline]
+    fn deref(&self) -> &AnonVma<R> {
         self.anon_vma
+    }
+}
+
+impl<R: Rmap> Drop for LockedAnonVma<'_, R> {
+    #[inline]
+    fn drop(&mut self) {
+        // What is unlocked is what was locked (R13), and it has not been freed meanwhile (R17).
+        let root = self.anon_vma.root.load(Relaxed);
+        Rule::R13.holds(ptr::eq(self.family.root.as_ptr(), root));
+        Rule::R17.holds(self.anon_vma.life.load(Relaxed) == self.life);
+        if !R::Lock::SLEEPS && self.found {
+            Rule::R9.check(in_rcu_reader());
+        }
     }
 }
 
 /// Bit 0 of `mapping`: the page is anonymous (R1).
 const MAPPING_ANON: usize = 1;
 
-/// What the reverse map keeps in a page: the tagged `mapping` and the `_mapcount`.
+/// What the reverse map keeps in a page: the tagged `mapping`, the `_mapcount`, the `index`.
 #[pin_data]
-pub(crate) struct PageRmap {
+pub(crate) struct PageRmap<R: Rmap = Live> {
     /// An anon_vma's address with bit 0 set; 0 until the page is first mapped.  One word (R1).
     mapping: Atomic<usize>,
     /// PTEs that map the page, minus one (R3).
     mapcount: Atomic<i32>,
     /// Offset in the mapped file, in pages.
     index: usize,
+    _kind: PhantomData<fn() -> R>,
 }
 
 // SAFETY: `mapping` is only ever set to an anon_vma that is linked to the VMA that maps the page,
 // and that VMA stays linked while the page stays mapped (R21): where `mapcount` is seen to be 0 or
 // more, the anon_vma is allocated at that instant.  It is changed only while the page is mapped, and
 // then to one of the same VMA (R19, R20): the one that was read before stays linked as well.
-unsafe impl Anchor for PageRmap {
-    type Target = AnonVma;
+unsafe impl<R: Rmap> Anchor for PageRmap<R> {
+    type Target = AnonVma<R>;
 
-    fn load(&self) -> Option<NonNull<AnonVma>> {
+    #[inline]
+    fn load(&self) -> Option<NonNull<AnonVma<R>>> {
         // Read once; the tag is tested and stripped in the copy (R1).
         let mapping = self.mapping.load(Acquire);
         if mapping & MAPPING_ANON == 0 {
+            Rule::R1.holds(mapping == 0);
+            // It is set before the page is mapped, and for good (R2).
+            Rule::R2.check(!self.mapped() || self.mapping.load(Relaxed) != 0);
             return None;
         }
         NonNull::new(ptr::with_exposed_provenance_mut(mapping & !MAPPING_ANON))
     }
 
+    #[inline]
     fn vouches(&self) -> bool {
         self.mapped()
     }
 }
 
-impl PageRmap {
+impl<R: Rmap> PageRmap<R> {
     /// A page that is not mapped, at offset `index` (in pages).
     pub(crate) fn new(index: usize) -> Self {
         Self {
             mapping: Atomic::new(0),
             mapcount: Atomic::new(-1),
             index,
+            _kind: PhantomData,
         }
     }
 
@@ -579,6 +764,7 @@ impl PageRmap {
     }
 
     /// `page_mapped()`.
+    #[inline]
     pub(crate) fn mapped(&self) -> bool {
         self.mapcount.load(Acquire) >= 0
     }
@@ -588,31 +774,64 @@ impl PageRmap {
         self.mapcount.load(Relaxed) + 1
     }
 
-    /// `folio_add_new_anon_rmap()`: the first PTE, to a new page of a VMA whose anon_vma this is.
+    /// `folio_add_new_anon_rmap()`: the first PTE, to a page that was never mapped before.
     ///
     /// A page that was anonymous before is not given another anon_vma (R20): a late reader who has
-    /// read the old `mapping` would see it vouched for by the new mapping's count.
-    pub(super) fn add_new_anon_rmap(&self, anon_vma: &AnonVma) {
+    /// read the old `mapping` would see it vouched for by the new mapping's count.  Returns whether
+    /// it was done.
+    pub(super) fn add_new_anon_rmap(&self, anon_vma: &AnonVma<R>) -> bool {
         if !Rule::R20.check(self.mapping.load(Relaxed) == 0) {
-            return;
+            return false;
         }
         Rule::R1.check(anon_vma.key() & MAPPING_ANON == 0);
         Rule::R3.check(self.mapcount.load(Relaxed) == -1);
         self.set_anon(anon_vma);
-        self.mapcount.store(0, kernel::sync::atomic::Release);
+        self.mapcount.store(0, Release);
+        true
     }
 
-    /// `folio_add_anon_rmap_pte()`: one more PTE maps it.
+    /// `folio_add_anon_rmap_pte()`: one more PTE maps it.  One atomic addition.
+    #[inline]
     pub(crate) fn add_anon_rmap(&self) {
         let before = self.mapcount.fetch_add(1, Relaxed);
-        Rule::R3.check(before >= -1);
+        Rule::R3.holds(before >= -1);
     }
 
-    /// `folio_remove_rmap_pte()`: one PTE less.  `mapping` stays as it is (R2).
+    /// `folio_remove_rmap_pte()`: one PTE less.  `mapping` stays as it is (R2).  One atomic
+    /// subtraction.
+    #[inline]
     pub(crate) fn remove_rmap(&self) {
         let before = self.mapcount.fetch_sub(1, Full);
-        Rule::R3.check(before >= 0);
-        Rule::R2.check(self.mapping.load(Relaxed) != 0);
+        Rule::R3.holds(before >= 0);
+        if !R::Rules::MAPPING_STAYS && before == 0 {
+            self.mapping.store(0, Relaxed);
+        }
+        Rule::R2.holds(self.mapping.load(Relaxed) != 0);
+    }
+
+    /// Takes over where `old` leads to, for a page that takes its place: migration.
+    ///
+    /// The caller keeps the anon_vma by a pin (R18), and puts this page into page tables of VMAs
+    /// that are linked to it (R21).
+    pub(crate) fn take_mapping_of(&self, old: &Self) {
+        if Rule::R20.check(self.mapping.load(Relaxed) == 0) {
+            self.mapping.store(old.mapping.load(Relaxed), Release);
+        }
+    }
+
+    /// Leads to `anon_vma` before anybody maps it: for a page that is read in again, for all at once
+    /// who mapped it when it was there (R39).
+    ///
+    /// The caller puts it into page tables of VMAs that are linked to `anon_vma` (R21).
+    pub(crate) fn lead_to(&self, anon_vma: &LockedAnonVma<'_, R>) {
+        if Rule::R20.check(self.mapping.load(Relaxed) == 0) {
+            self.set_anon(anon_vma);
+        }
+    }
+
+    /// `folio_test_anon()`: whether it has ever been mapped.
+    pub(crate) fn was_anon(&self) -> bool {
+        self.mapping.load(Relaxed) != 0
     }
 
     /// What `mapping` leads to, for comparing only; `None` where it leads to no anon_vma.
@@ -620,10 +839,691 @@ impl PageRmap {
         self.load().map(|anon_vma| anon_vma.addr().get())
     }
 
-    pub(super) fn set_anon(&self, anon_vma: &AnonVma) {
+    pub(super) fn set_anon(&self, anon_vma: &AnonVma<R>) {
         let address = ptr::from_ref(anon_vma).expose_provenance();
+        if !R::Rules::ONE_STORE {
+            self.mapping.store(address, Release);
+            R::Rules::window(Window::MappingStored);
+        }
         // Pointer and tag in one store (R1).
-        self.mapping
-            .store(address | MAPPING_ANON, kernel::sync::atomic::Release);
+        self.mapping.store(address | MAPPING_ANON, Release);
+    }
+}
+
+#[kunit_tests(shadow_rmap_anon_vma)]
+mod tests {
+    use super::super::{
+        kind::Bare,
+        lookup::{
+            page_get_anon_vma,
+            page_lock_anon_vma, //
+        },
+        rules::Correct,
+        testing::{
+            at,
+            live,
+            wait_for,
+            Hooked,
+            Job,
+            Process,
+            World, //
+        },
+    };
+    use super::*;
+    use crate::{
+        prim::{
+            lock::Spin,
+            rwsem::RwSem, //
+        },
+        torture::busted,
+    };
+    use core::mem::MaybeUninit;
+    use kernel::sync::Arc;
+
+    /// Pointer and tag of an anonymous page are one word, and come with one store (R1).
+    #[test]
+    fn mapping_is_stored_at_once() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Hooked>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let b = a.fork()?;
+            let leads_to = |process: &Process<_>| {
+                process.key().map(|key| key | MAPPING_ANON) == Some(page.mapping.load(Relaxed))
+            };
+            let before = leads_to(&a);
+            let moved = at(
+                Window::MappingStored,
+                || (),
+                || b.vma.core.move_anon_rmap(&page, &b.mm.mmap_read()),
+            );
+            let after = leads_to(&b);
+            page.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(before && after);
+            // There is no place between two stores.
+            assert!(moved == Err(ENODATA));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Between two stores a mapped page has a pointer that leads nowhere (R1).
+    #[test]
+    fn mapping_stored_twice_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Hooked<busted::StoresTwice>>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let b = a.fork()?;
+            let theirs = page.clone();
+            let (raced, n) = Rule::R1.expect_violations(|| {
+                at(
+                    Window::MappingStored,
+                    move || page_lock_anon_vma(&theirs).is_some(),
+                    || b.vma.core.move_anon_rmap(&page, &b.mm.mmap_read()),
+                )
+            });
+            page.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(raced == Ok((true, false)));
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that is unmapped, and mapped again, is still that of its anon_vma (R2).
+    #[test]
+    fn mapping_stays_after_the_last_unmap() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            page.remove_rmap();
+            let stays = page.anon_vma_key() == a.key();
+            page.add_anon_rmap();
+            let found = page_lock_anon_vma(&page).map(|anon_vma| anon_vma.key()) == a.key();
+            page.remove_rmap();
+            a.unmap();
+
+            assert!(stays && found);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page whose last unmap has cleared `mapping` is mapped again, and not to be found (R2).
+    #[test]
+    fn a_cleared_mapping_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::ClearsMapping>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let ((), at_unmap) = Rule::R2.expect_violations(|| page.remove_rmap());
+            page.add_anon_rmap();
+            let (found, at_lookup) =
+                Rule::R2.expect_violations(|| page_lock_anon_vma(&page).is_some());
+            let ((), again) = Rule::R2.expect_violations(|| page.remove_rmap());
+            a.unmap();
+
+            assert!(!found);
+            assert_eq!([at_unmap, at_lookup, again], [1, 1, 1]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// However many map and unmap a page at once, its count is that of its PTEs (R3).
+    #[test]
+    fn mapcount_is_atomic() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let mut jobs = KVec::new();
+            let mut expected = 1;
+            for _ in 0..3 {
+                let theirs = page.clone();
+                let job = Job::start(move || {
+                    for _ in 0..10_000 {
+                        theirs.add_anon_rmap();
+                        theirs.add_anon_rmap();
+                        theirs.remove_rmap();
+                    }
+                })?;
+                jobs.push(job, GFP_KERNEL)?;
+                expected += 10_000;
+            }
+            for job in jobs {
+                job.join()?;
+            }
+            let counted = page.mapcount();
+            while page.mapped() {
+                page.remove_rmap();
+            }
+            a.unmap();
+
+            assert_eq!(counted, expected);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page unmapped more often than mapped is noticed (R3).
+    #[test]
+    fn a_negative_mapcount_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let page = PageRmap::new(3);
+            a.map(&page);
+            page.remove_rmap();
+            let ((), n) = Rule::R3.expect_violations(|| page.remove_rmap());
+            a.unmap();
+
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// What the constructor has not made is neither pinned nor locked, whatever is in it (R5).
+    #[test]
+    fn foreign_memory_is_refused() -> Result {
+        fn is_refused<R: Rmap>(memory: &AnonVma<R>) -> bool {
+            // SAFETY: The memory stays until the end of the test, and so does what `root` names.
+            let locked = unsafe { memory.try_lock() }.is_some();
+            !locked && !memory.try_get()
+        }
+        fn under<L: FamilyLock>() -> Result {
+            let zeroed = KBox::new(MaybeUninit::<AnonVma<Bare<L>>>::zeroed(), GFP_KERNEL)?;
+            let mut poisoned = KBox::new(MaybeUninit::<AnonVma<Bare<L>>>::zeroed(), GFP_KERNEL)?;
+            // SAFETY: The memory is ours alone.
+            unsafe { poisoned.as_mut_ptr().write_bytes(0x6b, 1) };
+            let astray = KBox::new(MaybeUninit::<AnonVma<Bare<L>>>::zeroed(), GFP_KERNEL)?;
+            // SAFETY: Any bytes make an `AnonVma`: words, pointers, and a lock that is C's.
+            let (zeroed, poisoned, astray) = unsafe {
+                (
+                    zeroed.assume_init_ref(),
+                    poisoned.assume_init_ref(),
+                    astray.assume_init_ref(),
+                )
+            };
+            // This one is marked as an anon_vma, and its root is none.
+            astray.life.store(MAGIC, Relaxed);
+            astray
+                .root
+                .store(ptr::from_ref(poisoned).cast_mut(), Relaxed);
+            let (refused, n) =
+                Rule::R5.expect_violations(|| [zeroed, poisoned, astray].map(is_refused));
+
+            assert!(refused == [true; 3]);
+            // Twice for each of the first two, once for the root.
+            assert_eq!(n, 5);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// An anon_vma that is given back as if it were in use is noticed (R6).
+    #[test]
+    fn a_dirty_anon_vma_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::FreesDirty>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let ((), n) = Rule::R6.expect_violations(|| a.unmap());
+
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A cache that is destroyed before a grace period has passed is noticed (R7).
+    #[test]
+    fn a_hasty_destruction_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            // A grace period may happen to end just then, but not time and again.
+            let mut noticed = 0;
+            for _ in 0..3 {
+                let world = World::<Bare<L, busted::DestroysAtOnce>>::new()?;
+                let ((), n) = Rule::R7.expect_violations(|| drop(world));
+                noticed += n;
+            }
+
+            assert!(noticed > 0);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A cache that the allocator hands out for two is noticed (R8).
+    #[test]
+    fn a_merged_cache_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let ((), n) = Rule::R8.expect_violations(|| world.cache.report_again());
+
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Who has a page's anon_vma is in RCU as long as the lock spins, and may sleep as soon as it
+    /// sleeps itself (R9, R10).
+    #[test]
+    fn rcu_is_held_under_a_spinning_lock() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let locked = page_lock_anon_vma(&page);
+            let inside = locked.is_some() && in_rcu_reader();
+            drop(locked);
+            let after = in_rcu_reader();
+            page.remove_rmap();
+            a.unmap();
+
+            assert!(inside != L::SLEEPS && !after);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A spinlock that is held, and released, after RCU has been left is noticed (R9).
+    #[test]
+    fn rcu_left_too_early_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::LeavesRcuEarly>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let (found, n) = Rule::R9.expect_violations(|| page_lock_anon_vma(&page).is_some());
+            page.remove_rmap();
+            a.unmap();
+
+            assert!(found);
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()
+    }
+
+    /// A lookup whose anon_vma becomes one of another family finds nothing, and leaves neither
+    /// family locked (R12, R13).
+    #[test]
+    fn a_lock_is_undone_on_the_root_that_was_read() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [memory_came_back, found, unlocked] = recycled_in_a_lookup::<L, Correct>()?;
+
+            assert!(memory_came_back);
+            assert!(!found && unlocked);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Without the second look at the page the root that is locked is not that of what was found:
+    /// as soon as it is found, and when it is unlocked (R13).
+    #[test]
+    fn a_changed_root_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let ((result, roots), looks) = Rule::R12.expect_violations(|| {
+                Rule::R13.expect_violations(recycled_in_a_lookup::<L, busted::SkipsSecondCheck>)
+            });
+            let [memory_came_back, found, unlocked] = result?;
+
+            assert!(memory_came_back);
+            assert!(found && unlocked);
+            assert_eq!([looks, roots], [1, 2]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Root and parent stay what they were, whatever becomes of the family (R14).
+    #[test]
+    fn root_never_changes() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let origin = |process: &Process<_>| (process.root(), process.parent());
+            let before = [origin(&b), origin(&c)];
+            let (copy, d) = (c.copy(4, 7)?, c.fork()?);
+            a.unmap();
+            d.unmap();
+            let after = [origin(&b), origin(&c)];
+            let shared = origin(&copy) == origin(&c);
+            for process in [b, c, copy] {
+                process.unmap();
+            }
+
+            assert!(before == after && shared);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// An anon_vma that VMAs are linked to is given no other family (R14).
+    #[test]
+    fn a_late_adoption_is_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            let b = a.another(10, 17)?;
+            a.fault()?;
+            b.fault()?;
+            let mmap = a.mm.mmap_read();
+            let both = a.vma.core.anon_vma(&mmap).zip(b.vma.core.anon_vma(&mmap));
+            let (stays, n) = Rule::R14.expect_violations(|| {
+                both.map(|(x, y)| {
+                    x.adopt(y);
+                    x.is_root()
+                })
+            });
+            drop(mmap);
+            a.unmap();
+            b.unmap();
+
+            assert!(stays == Some(true));
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Whichever of a family is locked, it is the root's lock that is taken (R15).
+    #[test]
+    fn a_family_has_one_lock() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let held = |b: &AnonVma<Bare<L>>| [b.lock.is_locked(), b.root().lock.is_locked()];
+            let taken = b.with_anon_vma(|b| {
+                let writer = b.lock_write();
+                let by_writer = held(b);
+                drop(writer);
+                let reader = b.lock_read();
+                let by_reader = held(b);
+                drop(reader);
+                [by_writer, by_reader, held(b)]
+            });
+            a.unmap();
+            b.unmap();
+
+            assert!(taken == Some([[false, true], [false, true], [false, false]]));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A writer who has locked the anon_vma itself is noticed by all that it changes (R15).
+    #[test]
+    fn a_lock_of_its_own_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::LocksItself>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let (b, n) = Rule::R15.expect_violations(|| a.fork());
+            let b = b?;
+            let ((), at_exit) = Rule::R15.expect_violations(|| b.unmap());
+            a.unmap();
+
+            // The child's own anon_vma is linked, beside the root's, and published.
+            assert_eq!([n, at_exit], [3, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A child that outlives all VMAs finds its root freed unless it holds it (R16).
+    #[test]
+    fn a_root_that_is_gone_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::LetsRootGo>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let page = PageRmap::new(3);
+            b.map(&page);
+            let pin = page_get_anon_vma(&page);
+            page.remove_rmap();
+            b.unmap();
+            a.unmap();
+            let left = live();
+            let ((), n) = Rule::R16.expect_violations(|| drop(pin));
+
+            // The child alone.
+            assert_eq!(left, was + 1);
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// An anon_vma is not freed while a reader holds its root's lock (R17).
+    #[test]
+    fn freeing_waits_for_the_root() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let (old, new) = (PageRmap::new(1), PageRmap::new(2));
+            a.map(&old);
+            b.map(&new);
+            let (root, child) = (page_get_anon_vma(&old), page_get_anon_vma(&new));
+            old.remove_rmap();
+            new.remove_rmap();
+            a.unmap();
+            b.unmap();
+            let pinned = live();
+
+            let waits = stats::LOCKED_FREES.sum();
+            let started = root.as_ref().map(|root| {
+                let locked = root.lock_read();
+                let job = Job::start(move || drop(child))?;
+                let met = wait_for(|| stats::LOCKED_FREES.sum() > waits).is_ok();
+                let while_locked = live();
+                drop(locked);
+                Ok::<_, Error>((job, met, while_locked))
+            });
+            let (job, met, while_locked) = started.ok_or(EINVAL)??;
+            job.join()?;
+            let after = live();
+            drop(root);
+
+            assert_eq!(pinned, was + 2);
+            // The free has met the lock.
+            assert!(met);
+            // And has waited for it.
+            assert_eq!(while_locked, was + 2);
+            assert_eq!(after, was + 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<RwSem>()
+    }
+
+    /// An anon_vma that is freed while somebody has its family locked is noticed by who frees it,
+    /// and by who unlocks it (R17).
+    #[test]
+    fn a_free_under_a_lock_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::FreesWhileLocked>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let page = PageRmap::new(3);
+            b.map(&page);
+            let (pin, last) = (page_get_anon_vma(&page), page_get_anon_vma(&page));
+            page.remove_rmap();
+            b.unmap();
+            let locked = pin.and_then(LockedAnonVma::wait);
+            let is_locked = locked.is_some();
+            let ((), at_free) = Rule::R17.expect_violations(|| drop(last));
+            let ((), at_unlock) = Rule::R17.expect_violations(|| drop(locked));
+            a.unmap();
+
+            assert!(is_locked);
+            assert_eq!([at_free, at_unlock], [1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<RwSem>()
+    }
+
+    /// Who has a pin finds the VMAs that are linked, and when they are gone only memory (R18).
+    #[test]
+    fn a_pin_keeps_nothing_but_memory() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let (a, page) = world.process_with_page()?;
+            let pin = page_get_anon_vma(&page);
+            page.remove_rmap();
+            let is_empty = || pin.as_ref().map(|pin| pin.lock_read().tree.is_empty());
+            let linked = is_empty();
+            a.unmap();
+            let (unlinked, kept) = (is_empty(), live());
+            drop(pin);
+
+            assert!(linked == Some(false) && unlinked == Some(true));
+            assert_eq!([kept, live()], [was + 1, was]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A new anon_vma is linked under its family's lock, though nobody knows it (R29).
+    #[test]
+    fn a_new_anon_vma_is_locked() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let root = AnonVma::alloc(&world.cache)?
+                .into_root()
+                .lock_and_link(|_, anon_vma| anon_vma.lock.is_locked());
+            let fresh = AnonVma::alloc(&world.cache)?;
+            let child = a.with_anon_vma(|parent| {
+                fresh
+                    .into_child_of(parent)
+                    .lock_and_link(|_, _| parent.lock.is_locked())
+            });
+            a.unmap();
+
+            assert!(root && child == Some(true));
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A new anon_vma that is linked without a lock is noticed, be it a root or a child (R29).
+    #[test]
+    fn an_unlocked_link_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::LinksUnlocked>>::new()?;
+            let a = world.process(0, 7)?;
+            let (faulted, at_fault) = Rule::R29.expect_violations(|| a.fault());
+            let (b, at_fork) = Rule::R29.expect_violations(|| a.fork());
+            faulted?;
+            let b = b?;
+            a.unmap();
+            b.unmap();
+
+            assert_eq!([at_fault, at_fork], [1, 1]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A lookup of a child's page, in which, just after the root was read, the child exits and its
+    /// anon_vma's memory becomes an anon_vma of another family.
+    ///
+    /// Returns whether the memory did come back, whether the lookup found anything, and whether
+    /// both families are unlocked afterwards.
+    fn recycled_in_a_lookup<L: FamilyLock, B: Rules>() -> Result<[bool; 3]> {
+        let world = World::<Bare<L, Hooked<B>>>::new()?;
+        let (a, other) = (world.process(0, 7)?, world.process(0, 7)?);
+        a.fault()?;
+        other.fault()?;
+        let b = a.fork()?;
+        let page = Arc::new(PageRmap::new(3), GFP_KERNEL)?;
+        b.map(&page);
+        let freed = b.key();
+        let (child, family, theirs) = (b.clone(), other.clone(), page.clone());
+        let (found, heirs) = at(
+            Window::RootRead,
+            move || {
+                theirs.remove_rmap();
+                child.unmap();
+                forked_into(&family, freed)
+            },
+            || page_lock_anon_vma(&page).is_some(),
+        )?;
+        let is_locked =
+            |process: &Process<Bare<L, _>>| process.with_anon_vma(|root| root.lock.is_locked());
+        let unlocked = [&a, &other].map(is_locked) == [Some(false); 2];
+        let heirs = heirs?;
+        let memory_came_back = heirs.last().and_then(Process::key) == freed;
+        heirs.iter().for_each(Process::unmap);
+        a.unmap();
+        other.unmap();
+        Ok([memory_came_back, found, unlocked])
+    }
+
+    /// Forks `family` until the last child's anon_vma is where the freed one was: most often at
+    /// once, for the allocator hands out first what was given back last.  Gives up after many.
+    fn forked_into<L: FamilyLock, B: Rules>(
+        family: &Process<Bare<L, B>>,
+        freed: Option<usize>,
+    ) -> Result<KVec<Process<Bare<L, B>>>> {
+        let mut children = KVec::with_capacity(1000, GFP_KERNEL)?;
+        while children.len() < children.capacity() {
+            let child = family.fork()?;
+            let found = child.key() == freed;
+            children.push(child, GFP_KERNEL)?;
+            if found {
+                break;
+            }
+        }
+        Ok(children)
     }
 }

@@ -28,6 +28,10 @@ use super::{
         LockedAnonVma,
         PageRmap, //
     },
+    kind::{
+        Live,
+        Rmap, //
+    },
     mm::{
         ChainsLocked,
         Locked,
@@ -35,10 +39,15 @@ use super::{
         MmapLocked,
         MmapWrite, //
     },
-    rules::Rule,
+    rules::{
+        Rule,
+        Rules,
+        Window, //
+    },
 };
 use crate::{
     prim::{
+        fail,
         interval_tree::{
             Node,
             Range, //
@@ -75,26 +84,28 @@ use kernel::{
 ///
 /// Its `node` names the VMA, by way of the VMA's range.  No larger than the host's: see `stats`.
 #[repr(C)]
-pub(crate) struct AnonVmaChain {
+pub(crate) struct AnonVmaChain<R: Rmap = Live> {
     node: Node,
-    anon_vma: *const AnonVma,
-    next: Atomic<*mut AnonVmaChain>,
+    anon_vma: *const AnonVma<R>,
+    next: Atomic<*mut AnonVmaChain<R>>,
 }
 
 /// Links that were allocated before any lock was taken.
-pub(crate) struct Links {
-    links: KVec<KBox<AnonVmaChain>>,
+pub(crate) struct Links<R: Rmap = Live> {
+    links: KVec<KBox<AnonVmaChain<R>>>,
 }
 
-impl Links {
+impl<R: Rmap> Links<R> {
     /// Allocates `n` links.  Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; then nothing is allocated.
     pub(crate) fn reserve(n: usize) -> Result<Self> {
+        fail::allocation()?;
         let mut links = KVec::with_capacity(n, GFP_KERNEL)?;
         for _ in 0..n {
+            fail::allocation()?;
             let link = AnonVmaChain {
                 node: Node::new(ptr::null()),
                 anon_vma: ptr::null(),
@@ -114,12 +125,14 @@ impl Links {
 /// Dropped with links left it unlinks itself, and counts that as a violation of R33.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-pub(crate) struct Vma {
+pub(crate) struct Vma<R: Rmap = Live> {
     /// First, so that a link's node leads from the range to the VMA.
     range: UnsafeCell<Range>,
-    anon_vma: Atomic<*mut AnonVma>,
-    chain: Atomic<*mut AnonVmaChain>,
-    mm: Arc<Mm>,
+    anon_vma: Atomic<*mut AnonVma<R>>,
+    chain: Atomic<*mut AnonVmaChain<R>>,
+    mm: Arc<Mm<R>>,
+    /// What must be added to a page offset to have the address (in pages), wrapping around.
+    shift: Atomic<usize>,
     id: u64,
     marked: Atomic<bool>,
     #[pin]
@@ -127,19 +140,20 @@ pub(crate) struct Vma {
 }
 
 // SAFETY: All is behind locks, as the invariants say.
-unsafe impl Send for Vma {}
+unsafe impl<R: Rmap> Send for Vma<R> {}
 // SAFETY: As above.
-unsafe impl Sync for Vma {}
+unsafe impl<R: Rmap> Sync for Vma<R> {}
 
-impl Vma {
+impl<R: Rmap> Vma<R> {
     /// A VMA of `mm` that covers the page offsets `range`, without links.
-    pub(crate) fn new(mm: Arc<Mm>, range: Range, id: u64) -> impl PinInit<Self> {
+    pub(crate) fn new(mm: Arc<Mm<R>>, range: Range, id: u64) -> impl PinInit<Self> {
         pin_init!(Self {
             range: UnsafeCell::new(range),
             // INVARIANT: (7) Neither.
             anon_vma: Atomic::new(ptr::null_mut()),
             chain: Atomic::new(ptr::null_mut()),
             mm,
+            shift: Atomic::new(0),
             id,
             marked: Atomic::new(false),
             _pin: PhantomPinned,
@@ -149,6 +163,29 @@ impl Vma {
     /// Its number, for people.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Its address space.
+    pub(crate) fn mm(&self) -> &Mm<R> {
+        &self.mm
+    }
+
+    /// `vma_address()`: where it maps the page offset `index` (in pages), if it covers that.
+    #[inline]
+    pub(crate) fn address(&self, index: usize) -> usize {
+        index.wrapping_add(self.shift.load(Relaxed))
+    }
+
+    /// Says where the VMA is: `shift` is its first address (in pages) less its first page offset,
+    /// wrapping around.
+    ///
+    /// While it is linked that does not change: walkers rely on it.  Returns whether it was set.
+    pub(crate) fn set_shift(&self, shift: usize) -> bool {
+        let hidden = Rule::R32.check(self.is_unfaulted());
+        if hidden {
+            self.shift.store(shift, Relaxed);
+        }
+        hidden
     }
 
     /// What makes this VMA this one and no other, for comparing only.
@@ -167,7 +204,7 @@ impl Vma {
     }
 
     /// Whether the lock that was taken is that of this VMA's address space (R34).
-    fn covered_by(&self, mm: &Mm) -> bool {
+    fn covered_by(&self, mm: &Mm<R>) -> bool {
         Rule::R34.check(ptr::eq(mm, &*self.mm))
     }
 
@@ -175,7 +212,7 @@ impl Vma {
     ///
     /// The acquire pairs with the release in [`FamilyWrite::publish`] (R30).  `None` also where
     /// `locked` is another address space's lock.
-    pub(crate) fn anon_vma<'a>(&self, locked: &'a impl MmapLocked) -> Option<&'a AnonVma> {
+    pub(crate) fn anon_vma<'a>(&self, locked: &'a impl MmapLocked<R>) -> Option<&'a AnonVma<R>> {
         if !self.covered_by(locked.mm()) {
             return None;
         }
@@ -190,7 +227,7 @@ impl Vma {
     }
 
     /// The page offsets that it covers.
-    pub(crate) fn range(&self, locked: &impl MmapLocked) -> Option<Range> {
+    pub(crate) fn range(&self, locked: &impl MmapLocked<R>) -> Option<Range> {
         // SAFETY: By invariant (6) the range does not change while `mmap_lock` is held.
         self.covered_by(locked.mm())
             .then(|| unsafe { *self.range.get() })
@@ -199,8 +236,8 @@ impl Vma {
     /// Calls `f` with each anon_vma on the chain (`same_vma`), in order.
     pub(crate) fn for_each_link<'a>(
         &self,
-        locked: &'a impl MmapLocked,
-        mut f: impl FnMut(&'a AnonVma) -> Result,
+        locked: &'a impl MmapLocked<R>,
+        mut f: impl FnMut(&'a AnonVma<R>) -> Result,
     ) -> Result {
         if !self.covered_by(locked.mm()) {
             return Err(EINVAL);
@@ -217,7 +254,7 @@ impl Vma {
 
     /// Whether it is linked to the anon_vma with this [`key`](AnonVma::key), and both are of one
     /// family.
-    pub(crate) fn is_linked_to(&self, key: usize, locked: &impl MmapLocked) -> bool {
+    pub(crate) fn is_linked_to(&self, key: usize, locked: &impl MmapLocked<R>) -> bool {
         let root = self.anon_vma(locked).map(AnonVma::root);
         let mut linked = false;
         // An error only ends the loop.
@@ -233,7 +270,7 @@ impl Vma {
     }
 
     /// How many anon_vmas it is linked to.
-    pub(crate) fn links(&self, locked: &impl MmapLocked) -> usize {
+    pub(crate) fn links(&self, locked: &impl MmapLocked<R>) -> usize {
         let mut n = 0;
         // What cannot be counted has no links that this caller may look at.
         let _ = self.for_each_link(locked, |_| {
@@ -245,30 +282,45 @@ impl Vma {
 
     /// `folio_add_new_anon_rmap()`: a fault has made a page, and maps it here (R20).
     ///
-    /// Returns whether it did: not where the VMA has no `->anon_vma`.  Until the page is unmapped
-    /// the VMA must not be unlinked (R21, R33): that order is the caller's, as it is in C.
-    pub(crate) fn add_new_anon_rmap(&self, page: &PageRmap, mmap: &impl MmapLocked) -> bool {
-        let anon_vma = self.anon_vma(mmap);
-        if let Some(anon_vma) = anon_vma {
-            page.add_new_anon_rmap(anon_vma);
-        }
-        Rule::R20.check(anon_vma.is_some())
+    /// An `exclusive` page is this VMA's alone, and goes to its `->anon_vma`; one that other VMAs of
+    /// the family may come to map as well goes to the root, which all of them are linked to.
+    ///
+    /// Returns whether it did: not where the VMA has no `->anon_vma`, or the page was anonymous
+    /// before.  Until the page is unmapped the VMA must not be unlinked (R21, R33): that order is
+    /// the caller's, as it is in C.
+    pub(crate) fn add_new_anon_rmap(
+        &self,
+        page: &PageRmap<R>,
+        exclusive: bool,
+        mmap: &impl MmapLocked<R>,
+    ) -> bool {
+        let Some(anon_vma) = self.anon_vma(mmap) else {
+            return Rule::R20.check(false);
+        };
+        let anon_vma = if exclusive || !R::Rules::SHARED_TO_ROOT {
+            anon_vma
+        } else {
+            anon_vma.root()
+        };
+        Rule::R20.check(exclusive || anon_vma.is_root());
+        page.add_new_anon_rmap(anon_vma)
     }
 
     /// `folio_move_anon_rmap()`: this VMA is the only one left that maps `page`, so the page goes to
-    /// its `->anon_vma`.  Sleeps.
+    /// its `->anon_vma`.  Takes no lock: the caller has the page's, or else sees to it that nobody
+    /// maps or moves the page meanwhile.
     ///
     /// Returns whether that is allowed (R19); it is not done otherwise.  Whoever looked the page up
     /// before may go on walking where it was: so the root must be the same, and this VMA be linked
     /// to where the page was.  In the mails that makes the destination a descendant.  Since forks
     /// reuse idle ancestors (R24) it may be an ancestor as well: counted in `stats`.
-    pub(crate) fn move_anon_rmap(&self, page: &PageRmap, mmap: &impl MmapLocked) -> bool {
+    pub(crate) fn move_anon_rmap(&self, page: &PageRmap<R>, mmap: &impl MmapLocked<R>) -> bool {
         let (Some(from), Some(to)) = (page.anon_vma_key(), self.anon_vma(mmap)) else {
             return Rule::R19.check(false);
         };
         let linked = self.is_linked_to(from, mmap);
         if Rule::R19.check(linked) {
-            if !to.lock_read().descends_from(from) {
+            if !self.is_ancestor(from, to, mmap) {
                 stats::MOVES_TO_ANCESTOR.inc();
             }
             page.set_anon(to);
@@ -276,8 +328,24 @@ impl Vma {
         linked
     }
 
+    /// Whether the anon_vma with this [`key`](AnonVma::key) is `anon_vma` or an ancestor of it, as
+    /// far as this VMA is linked to the line that leads there.
+    fn is_ancestor(&self, key: usize, anon_vma: &AnonVma<R>, mmap: &impl MmapLocked<R>) -> bool {
+        let mut at = anon_vma;
+        while at.key() != key {
+            let parent = at.parent_ptr();
+            if at.is_root() || !self.is_linked_to(parent.addr(), mmap) {
+                return false;
+            }
+            // SAFETY: This VMA is linked to it, and stays so while `mmap_lock` is held: by (5) and
+            // (2) it is allocated.
+            at = unsafe { &*parent };
+        }
+        true
+    }
+
     /// Changes the range: out of all trees, and in again, under the root's lock (R32).  Sleeps.
-    pub(crate) fn set_range(&self, range: Range, mmap: &mut MmapWrite<'_>) {
+    pub(crate) fn set_range(&self, range: Range, mmap: &mut MmapWrite<'_, R>) {
         if !self.covered_by(mmap.mm()) {
             return;
         }
@@ -288,13 +356,91 @@ impl Vma {
         };
         let family = anon_vma.lock_write();
         // SAFETY: The family's lock is held: invariant (3); all links are of one family: (1), (5).
-        unsafe {
-            self.each_node(|anon_vma, node| anon_vma.tree().remove(node));
-            *self.range.get() = range;
-            self.each_node(|anon_vma, node| anon_vma.tree().insert(node));
+        unsafe { self.set_range_locked(range, &family) };
+    }
+
+    /// Changes the ranges of two VMAs at once, so that no walker sees the boundary between them
+    /// nowhere or twice (R32); `other` is of the same address space.  Sleeps.
+    pub(crate) fn set_ranges(
+        &self,
+        range: Range,
+        other: &Self,
+        other_range: Range,
+        mmap: &mut MmapWrite<'_, R>,
+    ) {
+        let mine = self.anon_vma(mmap).map(AnonVma::root);
+        let others = other.anon_vma(mmap).map(AnonVma::root);
+        match (mine, others) {
+            (Some(root), Some(others)) if ptr::eq(root, others) => {
+                let family = root.lock_write();
+                // SAFETY: As in `set_range`; both are of the family that is locked.
+                unsafe {
+                    self.set_range_locked(range, &family);
+                    other.set_range_locked(other_range, &family);
+                }
+            }
+            // What is in no common tree is not seen together.
+            _ => {
+                self.set_range(range, mmap);
+                other.set_range(other_range, mmap);
+            }
         }
-        drop(family);
-        Rule::R32.checked(1);
+    }
+
+    /// The part of it under the lock.
+    ///
+    /// # Safety
+    ///
+    /// `mmap_lock` is held for writing; `_family` is the lock of the family of this VMA's links.
+    unsafe fn set_range_locked(&self, range: Range, _family: &FamilyWrite<'_, R>) {
+        // SAFETY: The caller's promise.
+        unsafe {
+            if R::Rules::RANGE_OUT_OF_TREES {
+                self.each_node(|anon_vma, node| anon_vma.tree().remove(node));
+            }
+            R::Rules::window(Window::OutOfTrees);
+            *self.range.get() = range;
+            if R::Rules::RANGE_OUT_OF_TREES {
+                self.each_node(|anon_vma, node| anon_vma.tree().insert(node));
+            }
+            // What was in a tree while its range changed is not found where it is now.
+            if cfg!(CONFIG_DEBUG_VM = "y") {
+                let mut found = true;
+                self.each_node(|anon_vma, node| found &= anon_vma.tree().contains(node));
+                Rule::R32.check(found);
+            }
+        }
+    }
+
+    /// Where the last link says that there is no next.
+    ///
+    /// # Safety
+    ///
+    /// The chain does not change meanwhile.
+    unsafe fn end_of_chain(&self) -> &Atomic<*mut AnonVmaChain<R>> {
+        let mut place = &self.chain;
+        // SAFETY: By invariant (5), and the caller's promise.
+        while let Some(link) = unsafe { place.load(Relaxed).as_ref() } {
+            place = &link.next;
+        }
+        place
+    }
+
+    /// Whether one of the links is to `anon_vma`: most often the first.
+    ///
+    /// # Safety
+    ///
+    /// The chain does not change meanwhile.
+    unsafe fn has_link_to(&self, anon_vma: &AnonVma<R>) -> bool {
+        let mut link = self.chain.load(Relaxed);
+        // SAFETY: By invariant (5), and the caller's promise.
+        while let Some(this) = unsafe { link.as_ref() } {
+            if ptr::eq(this.anon_vma, anon_vma) {
+                return true;
+            }
+            link = this.next.load(Relaxed);
+        }
+        false
     }
 
     /// Calls `f` with each link's anon_vma and node.
@@ -302,7 +448,7 @@ impl Vma {
     /// # Safety
     ///
     /// `mmap_lock` is held for writing.
-    unsafe fn each_node(&self, mut f: impl FnMut(&AnonVma, *mut Node)) {
+    unsafe fn each_node(&self, mut f: impl FnMut(&AnonVma<R>, *mut Node)) {
         let mut link = self.chain.load(Relaxed);
         while !link.is_null() {
             // SAFETY: By invariant (5); nobody else changes the chain.
@@ -315,7 +461,7 @@ impl Vma {
 }
 
 #[pinned_drop]
-impl PinnedDrop for Vma {
+impl<R: Rmap> PinnedDrop for Vma<R> {
     fn drop(self: Pin<&mut Self>) {
         if Rule::R33.check(self.anon_vma.load(Relaxed).is_null()) {
             return;
@@ -325,11 +471,16 @@ impl PinnedDrop for Vma {
     }
 }
 
-impl FamilyWrite<'_> {
+impl<R: Rmap> FamilyWrite<'_, R> {
     /// `vma->anon_vma = anon_vma`, for all to see (R30): it is linked already, or about to be.
     ///
     /// The VMA had none (R31).
-    pub(super) fn publish(&mut self, vma: &Vma, anon_vma: &AnonVma, chains: &impl ChainsLocked) {
+    pub(super) fn publish(
+        &mut self,
+        vma: &Vma<R>,
+        anon_vma: &AnonVma<R>,
+        chains: &impl ChainsLocked<R>,
+    ) {
         if !vma.covered_by(chains.mm()) || !self.protects(anon_vma) {
             return;
         }
@@ -337,7 +488,8 @@ impl FamilyWrite<'_> {
             return;
         }
         self.activate(anon_vma);
-        Rule::R30.check(anon_vma.refcount() > 0);
+        // SAFETY: The chain is ours by `chains`.
+        Rule::R30.check(unsafe { vma.has_link_to(anon_vma) });
         vma.anon_vma
             .store(ptr::from_ref(anon_vma).cast_mut(), Release);
     }
@@ -347,10 +499,10 @@ impl FamilyWrite<'_> {
     /// anon_vma's lock, or `chains` not the VMA's.
     pub(super) fn link(
         &mut self,
-        links: &mut Links,
-        vma: &Vma,
-        anon_vma: &AnonVma,
-        chains: &impl ChainsLocked,
+        links: &mut Links<R>,
+        vma: &Vma<R>,
+        anon_vma: &AnonVma<R>,
+        chains: &impl ChainsLocked<R>,
     ) -> bool {
         if !vma.covered_by(chains.mm()) || !self.protects(anon_vma) || !self.is_linkable(anon_vma) {
             return false;
@@ -371,17 +523,22 @@ impl FamilyWrite<'_> {
         unsafe {
             (*link).node = Node::new(vma.range.get());
             (*link).anon_vma = anon_vma;
-            (*link).next = Atomic::new(vma.chain.load(Relaxed));
             anon_vma.tree().insert(&raw mut (*link).node);
+            let place = if R::Rules::NEWEST_FIRST {
+                &vma.chain
+            } else {
+                vma.end_of_chain()
+            };
+            (*link).next = Atomic::new(place.load(Relaxed));
+            place.store(link, Release);
         }
-        vma.chain.store(link, Release);
         true
     }
 }
 
-impl Vma {
+impl<R: Rmap> Vma<R> {
     /// Whether the first link is that to `->anon_vma`.
-    pub(super) fn first_link_is_active(&self, locked: &impl MmapLocked) -> bool {
+    pub(super) fn first_link_is_active(&self, locked: &impl MmapLocked<R>) -> bool {
         let mut first = None;
         // An error only ends the loop.
         let _ = self.for_each_link(locked, |anon_vma| {
@@ -391,9 +548,61 @@ impl Vma {
         first.is_some() && first == self.anon_vma(locked).map(AnonVma::key)
     }
 
+    /// Whether this VMA is linked to all that `other`, of the same address space, is linked to.
+    pub(super) fn is_linked_to_all_of(&self, other: &Self, mmap: &impl MmapLocked<R>) -> bool {
+        let mut all = self.covered_by(mmap.mm());
+        // An error only ends the loop.
+        let _ = other.for_each_link(mmap, |anon_vma| {
+            // SAFETY: `mmap_lock` is held, for writing or for reading; links may be added to the
+            // front of the chain meanwhile, which is not looked at again.
+            all = all && unsafe { self.has_link_to(anon_vma) };
+            if all {
+                Ok(())
+            } else {
+                Err(ENOENT)
+            }
+        });
+        all
+    }
+
+    /// Moves the links over that only `goes`, of the same address space and family, has (R25).
+    /// Sleeps, allocates nothing.
+    pub(super) fn take_links_of(&self, goes: &Self, mmap: &mut MmapWrite<'_, R>) {
+        if !self.covered_by(mmap.mm()) || !goes.covered_by(mmap.mm()) {
+            return;
+        }
+        let (Some(ours), Some(theirs)) = (self.anon_vma(mmap), goes.anon_vma(mmap)) else {
+            return;
+        };
+        let family = ours.lock_write();
+        if !family.protects(theirs) {
+            return;
+        }
+        let mut place = &goes.chain;
+        // SAFETY: Both chains are ours by `mmap`, and all their links are of the family that is
+        // locked: (3), (5).  A link leaves one chain, and the tree by the range of the VMA that it
+        // was of, and joins the other and the tree again.
+        unsafe {
+            while let Some(link) = place.load(Relaxed).as_mut() {
+                let anon_vma = &*link.anon_vma;
+                if self.has_link_to(anon_vma) {
+                    place = &link.next;
+                    continue;
+                }
+                place.store(link.next.load(Relaxed), Relaxed);
+                anon_vma.tree().remove(&raw mut link.node);
+                link.node = Node::new(self.range.get());
+                anon_vma.tree().insert(&raw mut link.node);
+                let end = self.end_of_chain();
+                link.next.store(ptr::null_mut(), Relaxed);
+                end.store(link, Release);
+            }
+        }
+    }
+
     /// Takes all links away, and `->anon_vma`; what was linked to nothing else is freed, as are the
     /// links, once the family's lock has been released.  Sleeps.
-    pub(super) fn unlink_all(&self, mmap: &mut MmapWrite<'_>) {
+    pub(super) fn unlink_all(&self, mmap: &mut MmapWrite<'_, R>) {
         let Some(active) = self.anon_vma(mmap) else {
             return;
         };
@@ -431,21 +640,21 @@ impl Vma {
             link = this.next.load(Relaxed);
             if let Some(anon_vma) = NonNull::new(this.anon_vma.cast_mut()) {
                 // SAFETY: The tree is empty: its reference (2) is ours to drop.
-                drop(unsafe { Pinned::<AnonVma>::from_raw(anon_vma) });
+                drop(unsafe { Pinned::<AnonVma<R>>::from_raw(anon_vma) });
             }
             stats::CHAIN_FREES.inc();
         }
     }
 }
 
-impl LockedAnonVma<'_> {
+impl<R: Rmap> LockedAnonVma<'_, R> {
     /// `anon_rmap_tree_foreach()`: calls `f` with each VMA that covers any of the page offsets
     /// `first..=last`, in order of where they start.  `O(log n + k)`.
     pub(crate) fn for_each_vma<B>(
         &self,
         first: usize,
         last: usize,
-        mut f: impl FnMut(&Vma) -> ControlFlow<B>,
+        mut f: impl FnMut(&Vma<R>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         // SAFETY: The family is locked (3).
         let mut node = unsafe { self.tree().first(first, last) };
@@ -454,7 +663,7 @@ impl LockedAnonVma<'_> {
             // outlives it (6).
             let vma = unsafe {
                 let range = (*node).range.cast_mut().cast::<UnsafeCell<Range>>();
-                &*container_of!(range, Vma, range)
+                &*container_of!(range, Vma<R>, range)
             };
             f(vma)?;
             // SAFETY: As above; the lock was not released.
@@ -477,3 +686,348 @@ pub(crate) const SIZES: [(&str, usize, usize); 2] = [
         mem::size_of::<crate::ffi::anon_vma_chain>(),
     ),
 ];
+
+#[kunit_tests(shadow_rmap_chain)]
+mod tests {
+    use super::super::{
+        kind::Bare,
+        lookup::page_lock_anon_vma,
+        testing::{
+            live,
+            Process,
+            World, //
+        },
+    };
+    use super::*;
+    use crate::{
+        prim::{
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            rwsem::RwSem,
+        },
+        torture::busted,
+    };
+
+    /// The only user that is left of a page takes it to its own anon_vma: a child does (R19).
+    #[test]
+    fn a_page_moves_to_a_descendant() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let b = a.fork()?;
+            let moved = b.vma.core.move_anon_rmap(&page, &b.mm.mmap_read());
+            let there = page.anon_vma_key() == b.key();
+            let found = page_lock_anon_vma(&page).map(|anon_vma| anon_vma.key()) == b.key();
+            page.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(moved && there && found);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA of another family, or of a sibling, does not get the page (R19).
+    #[test]
+    fn a_page_does_not_move_to_a_stranger() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            let stranger = world.process(0, 7)?;
+            a.fault()?;
+            stranger.fault()?;
+            let (b, sibling) = (a.fork()?, a.fork()?);
+            let page = PageRmap::new(3);
+            b.map(&page);
+            let move_to = |to: &Process<_>| to.vma.core.move_anon_rmap(&page, &to.mm.mmap_read());
+            let (moved, n) =
+                Rule::R19.expect_violations(|| move_to(&stranger) || move_to(&sibling));
+            let stayed = page.anon_vma_key() == b.key();
+            page.remove_rmap();
+            for process in [a, b, sibling, stranger] {
+                process.unmap();
+            }
+
+            assert!(!moved && stayed);
+            assert_eq!(n, 2);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that others may come to map goes to the root, one that is the child's alone to the
+    /// child's anon_vma (R20).
+    #[test]
+    fn a_shared_page_goes_to_the_root() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let (own, shared) = (PageRmap::new(1), PageRmap::new(2));
+            b.map(&own);
+            let added = b
+                .vma
+                .core
+                .add_new_anon_rmap(&shared, false, &b.mm.mmap_read());
+            let places = [own.anon_vma_key(), shared.anon_vma_key()];
+            let expected = [b.key(), a.key()];
+            own.remove_rmap();
+            shared.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(added && places == expected);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A shared page that goes to the child's anon_vma is noticed: it would go with the child, and
+    /// the page may not (R20).
+    #[test]
+    fn a_shared_page_kept_by_a_child_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::KeepsSharedPages>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let page = PageRmap::new(3);
+            let (added, n) = Rule::R20.expect_violations(|| {
+                b.vma
+                    .core
+                    .add_new_anon_rmap(&page, false, &b.mm.mmap_read())
+            });
+            page.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(added);
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that was anonymous before is not given to another family (R20).
+    #[test]
+    fn a_used_page_is_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, b) = (world.process(0, 7)?, world.process(0, 7)?);
+            a.fault()?;
+            b.fault()?;
+            let page = PageRmap::new(3);
+            a.map(&page);
+            page.remove_rmap();
+            let ((), n) = Rule::R20.expect_violations(|| b.map(&page));
+            let unmapped = page_lock_anon_vma(&page).is_none();
+            a.unmap();
+            b.unmap();
+
+            assert!(unmapped && n == 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A walk visits the VMAs that cover the offset, in order, and stops when it is told to (R35).
+    #[test]
+    fn walk_visits_what_overlaps() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 9)?;
+            a.fault()?;
+            let b = a.copy(5, 9)?;
+            let c = a.copy(7, 7)?;
+            let visited = [
+                a.visited(0, 0),
+                a.visited(6, 6),
+                a.visited(7, 7),
+                a.visited(10, 20),
+            ];
+            let mut n = 0;
+            let stopped = a.locked(|anon_vma| {
+                anon_vma.for_each_vma(0, usize::MAX, |_| {
+                    n += 1;
+                    ControlFlow::Break(())
+                })
+            });
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            assert_eq!(visited, [1, 2, 3, 0]);
+            assert!(stopped == Some(ControlFlow::Break(())) && n == 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA is found where it is, not where it was (R32).
+    #[test]
+    fn a_range_changes_in_all_trees() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 9)?;
+            a.fault()?;
+            let b = a.fork()?;
+            b.vma.core.set_range(
+                Range {
+                    start: 20,
+                    last: 29,
+                },
+                &mut b.mm.mmap_write(),
+            );
+            let visited = [
+                a.visited(0, 9),
+                a.visited(20, 20),
+                b.visited(0, 9),
+                b.visited(29, 40),
+            ];
+            for process in [a, b] {
+                process.unmap();
+            }
+
+            assert_eq!(visited, [1, 1, 0, 1]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that moves past the others in its tree, and stays where it was, is noticed (R32).
+    #[test]
+    fn a_range_changed_in_a_tree_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::MovesInTrees>>::new()?;
+            let a = world.process(0, 9)?;
+            a.fault()?;
+            let (b, c) = (a.copy(10, 19)?, a.copy(20, 29)?);
+            let ((), n) = Rule::R32.expect_violations(|| {
+                let range = Range {
+                    start: 100,
+                    last: 109,
+                };
+                a.vma.core.set_range(range, &mut a.mm.mmap_write());
+            });
+            let visited = a.visited(100, 109);
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            assert_eq!(visited, 0);
+            // The check costs a search: it is there in kernels that are to be tested.
+            assert_eq!(n, usize::from(cfg!(CONFIG_DEBUG_VM = "y")));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that is unlinked has no anon_vma, and a fault gives it another (R33).
+    #[test]
+    fn unlink_leaves_no_anon_vma() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            b.unmap();
+            let none = b.vma.core.is_unfaulted() && b.links() == 0;
+            b.fault()?;
+            let page = PageRmap::new(3);
+            b.map(&page);
+            let found = page_lock_anon_vma(&page).map(|anon_vma| anon_vma.key()) == b.key();
+            let own = b.root() == b.key() && b.links() == 1;
+            page.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(none && found && own);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that goes without having been unlinked is noticed, and leaks nothing (R33).
+    #[test]
+    fn a_forgotten_unlink_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let ((), n) = Rule::R33.expect_violations(|| drop(a));
+
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// All locks are taken in their order, which lockdep watches, and open what is theirs (R34).
+    #[test]
+    fn locks_nest() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let mmap = a.mm.mmap_write();
+            let childs = b.mm.mmap_write_nested();
+            let ours = a.vma.core.anon_vma(&mmap);
+            let theirs = b.vma.core.anon_vma(&childs);
+            let covered = ours.zip(theirs).map(|(ours, theirs)| {
+                let family = theirs.lock_write();
+                let page_table = childs.lock_page_table();
+                let covered = family.protects(ours) && b.vma.core.covered_by(page_table.mm());
+                drop(page_table);
+                drop(family);
+                covered
+            });
+            drop(childs);
+            drop(mmap);
+            a.unmap();
+            b.unmap();
+
+            assert!(covered == Some(true));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A lock of another address space opens no chain (R34).
+    #[test]
+    fn a_foreign_lock_is_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let other = Arc::pin_init(Mm::new(world.cache.clone(), ()), GFP_KERNEL)?;
+            let (seen, n) =
+                Rule::R34.expect_violations(|| a.vma.core.anon_vma(&other.mmap_read()).is_some());
+            a.unmap();
+
+            assert!(!seen && n == 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+}

@@ -16,16 +16,22 @@ use super::{
         Links,
         Vma, //
     },
+    kind::Rmap,
     mm::{
+        Locked,
         MmapLocked,
         MmapWrite, //
     },
     rules::{
         Rule,
-        Rules, //
+        Rules,
+        Window, //
     },
 };
-use crate::stats;
+use crate::{
+    prim::fail,
+    stats, //
+};
 use kernel::prelude::*;
 
 /// What a VMA is cloned for.
@@ -52,6 +58,16 @@ pub(crate) enum Reuse {
     AsSeen(Option<usize>),
 }
 
+/// Which of its neighbours' anon_vmas a VMA may share, and with that, which VMAs may be merged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Today's: only of a neighbour that is linked to that one alone (R27), so that two VMAs with
+    /// one `->anon_vma` have equal chains (R26).
+    Singleton,
+    /// That of early 2010: of any neighbour, so that a merge may have to move links (R25).
+    Any,
+}
+
 /// `__anon_vma_prepare()`: gives `vma` an anon_vma to put new pages in, unless it has one.
 ///
 /// `neighbours` are asked in turn for theirs: the VMAs that `vma` could be merged with, the next
@@ -60,24 +76,32 @@ pub(crate) enum Reuse {
 /// # Errors
 ///
 /// `ENOMEM`; then nothing has changed.
-pub(crate) fn anon_vma_prepare(
-    vma: &Vma,
-    mmap: &impl MmapLocked,
-    neighbours: [Option<&Vma>; 2],
+pub(crate) fn anon_vma_prepare<R: Rmap>(
+    vma: &Vma<R>,
+    mmap: &impl MmapLocked<R>,
+    neighbours: [Option<&Vma<R>>; 2],
+    sharing: Sharing,
 ) -> Result {
-    if vma.anon_vma(mmap).is_some() {
+    if !vma.is_unfaulted() {
         return Ok(());
     }
     let links = Links::reserve(1)?;
     let shared = neighbours
         .into_iter()
         .flatten()
-        .find_map(|neighbour| reusable_anon_vma(neighbour, mmap));
+        .find_map(|neighbour| reusable_anon_vma(neighbour, mmap, sharing));
     match shared {
-        Some(anon_vma) => attach(vma, mmap, links, &mut anon_vma.lock_write(), anon_vma),
-        None => AnonVma::alloc()?
-            .into_root()
-            .lock_and_link(|family, anon_vma| attach(vma, mmap, links, family, anon_vma)),
+        Some(anon_vma) => {
+            R::Rules::window(Window::PrepareTested);
+            attach(vma, mmap, links, &mut anon_vma.lock_write(), anon_vma);
+        }
+        None => {
+            let anon_vma = AnonVma::alloc(mmap.mm().cache())?;
+            R::Rules::window(Window::PrepareTested);
+            anon_vma
+                .into_root()
+                .lock_and_link(|family, anon_vma| attach(vma, mmap, links, family, anon_vma));
+        }
     }
     Ok(())
 }
@@ -85,29 +109,46 @@ pub(crate) fn anon_vma_prepare(
 /// `reusable_anon_vma()`: the anon_vma of a VMA that was never forked (R27).
 ///
 /// With a longer chain the pages of both would not be reachable by the same links, and merging the
-/// two VMAs would lose some.
-fn reusable_anon_vma<'a>(neighbour: &Vma, mmap: &'a impl MmapLocked) -> Option<&'a AnonVma> {
+/// two VMAs would lose some, unless it moves them.
+fn reusable_anon_vma<'a, R: Rmap>(
+    neighbour: &Vma<R>,
+    mmap: &'a impl MmapLocked<R>,
+    sharing: Sharing,
+) -> Option<&'a AnonVma<R>> {
     let anon_vma = neighbour.anon_vma(mmap)?;
-    Rule::R27.checked(1);
-    (neighbour.links(mmap) == 1).then_some(anon_vma)
+    if sharing == Sharing::Any {
+        return Some(anon_vma);
+    }
+    let single = neighbour.links(mmap) == 1;
+    if !single && R::Rules::SHARE_ONLY_SINGLETON {
+        return None;
+    }
+    Rule::R27.check(single);
+    Some(anon_vma)
 }
 
 /// The part of a prepare that is done under the locks.
-fn attach(
-    vma: &Vma,
-    mmap: &impl MmapLocked,
-    mut links: Links,
-    family: &mut FamilyWrite<'_>,
-    anon_vma: &AnonVma,
+fn attach<R: Rmap>(
+    vma: &Vma<R>,
+    mmap: &impl MmapLocked<R>,
+    mut links: Links<R>,
+    family: &mut FamilyWrite<'_, R>,
+    anon_vma: &AnonVma<R>,
 ) {
     let page_table = mmap.lock_page_table();
     // Another thread's fault may have been faster; its loser frees what it allocated (R28).
-    Rule::R28.checked(1);
-    if !vma.is_unfaulted() {
+    let first = vma.is_unfaulted();
+    if !first && R::Rules::TEST_AGAIN {
         stats::PREPARE_RACES.inc();
         return;
     }
-    if family.link(&mut links, vma, anon_vma, &page_table) {
+    Rule::R28.check(first);
+    if !R::Rules::PUBLISH_LAST {
+        family.publish(vma, anon_vma, &page_table);
+        R::Rules::window(Window::Linked);
+    }
+    if family.link(&mut links, vma, anon_vma, &page_table) && R::Rules::PUBLISH_LAST {
+        R::Rules::window(Window::Linked);
         family.publish(vma, anon_vma, &page_table);
     }
 }
@@ -122,40 +163,59 @@ fn attach(
 /// # Errors
 ///
 /// `ENOMEM`; then `dst` has no links and no anon_vma, and no counter has changed (R37).
-pub(crate) fn anon_vma_clone<R: Rules>(
-    dst: &Vma,
-    dst_mmap: &MmapWrite<'_>,
-    src: &Vma,
-    src_mmap: &MmapWrite<'_>,
+pub(crate) fn anon_vma_clone<R: Rmap>(
+    dst: &Vma<R>,
+    dst_mmap: &MmapWrite<'_, R>,
+    src: &Vma<R>,
+    src_mmap: &MmapWrite<'_, R>,
     operation: Operation,
 ) -> Result {
     let Some(active) = src.anon_vma(src_mmap) else {
         return Ok(());
     };
-    let mut chain = KVec::with_capacity(src.links(src_mmap), GFP_KERNEL)?;
-    src.for_each_link(src_mmap, |anon_vma| {
-        chain.push(anon_vma, GFP_KERNEL).map_err(Into::into)
-    })?;
-    let mut links = Links::reserve(chain.len())?;
+    let room = chain_of(src, src_mmap).and_then(|chain| {
+        let links = Links::reserve(chain.len())?;
+        Ok((chain, links))
+    });
+    let (chain, mut links) = match room {
+        Ok(room) => room,
+        Err(error) => {
+            if !R::Rules::CLONE_UNDOES {
+                active.lock_write().publish(dst, active, dst_mmap);
+            }
+            Rule::R37.check(dst.is_unfaulted() && dst.links(dst_mmap) == 0);
+            return Err(error);
+        }
+    };
 
     let mut family = active.lock_write();
     let reused = match operation {
         Operation::Copy => None,
         Operation::Fork(reuse) => {
-            Rule::R24.checked(1);
-            let by_rule = chain.iter().position(|anon_vma| anon_vma.is_reusable());
+            let by_rule = chain.iter().position(|anon_vma| {
+                if R::Rules::REUSE_ONLY_IDLE {
+                    anon_vma.is_reusable()
+                } else {
+                    // As until 2022: children and VMAs were counted together.
+                    anon_vma.key() != active.key() && anon_vma.degree() < 2
+                }
+            });
             match reuse {
                 Reuse::AsSeen(seen) if seen != by_rule => {
                     stats::LATE_REUSES.inc();
                     seen
                 }
-                _ => by_rule,
+                _ => {
+                    let idle = by_rule.and_then(|i| chain.get(i));
+                    Rule::R24.check(idle.is_none_or(|idle| idle.is_reusable()));
+                    by_rule
+                }
             }
         }
     };
     for (i, anon_vma) in chain.iter().enumerate() {
         let forked = matches!(operation, Operation::Fork(_));
-        if !R::FORK_CLONES_ALL_LINKS && forked && anon_vma.is_root() {
+        if !R::Rules::FORK_CLONES_ALL_LINKS && forked && anon_vma.is_root() {
             continue;
         }
         family.link(&mut links, dst, anon_vma, dst_mmap);
@@ -164,6 +224,7 @@ pub(crate) fn anon_vma_clone<R: Rules>(
             family.publish(dst, anon_vma, dst_mmap);
         }
     }
+    R::Rules::window(Window::Linked);
     if operation == Operation::Copy {
         family.publish(dst, active, dst_mmap);
     }
@@ -172,30 +233,38 @@ pub(crate) fn anon_vma_clone<R: Rules>(
     Ok(())
 }
 
+/// The anon_vmas that a VMA is linked to, in its chain's order.
+fn chain_of<'a, R: Rmap>(
+    vma: &Vma<R>,
+    mmap: &'a impl MmapLocked<R>,
+) -> Result<KVec<&'a AnonVma<R>>> {
+    fail::allocation()?;
+    let mut chain = KVec::with_capacity(vma.links(mmap), GFP_KERNEL)?;
+    vma.for_each_link(mmap, |anon_vma| Ok(chain.push(anon_vma, GFP_KERNEL)?))?;
+    Ok(chain)
+}
+
 /// `anon_vma_fork()`: links the child's `vma` to all that its parent's `pvma` is linked to, and
 /// gives it an anon_vma of its own unless an ancestor's could be reused (R23).  Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`; then `vma` has no links and no anon_vma, and no counter has changed (R37).
-pub(crate) fn anon_vma_fork<R: Rules>(
-    vma: &Vma,
-    mmap: &MmapWrite<'_>,
-    pvma: &Vma,
-    pmmap: &MmapWrite<'_>,
+pub(crate) fn anon_vma_fork<R: Rmap>(
+    vma: &Vma<R>,
+    mmap: &MmapWrite<'_, R>,
+    pvma: &Vma<R>,
+    pmmap: &MmapWrite<'_, R>,
     reuse: Reuse,
 ) -> Result {
     let Some(parent) = pvma.anon_vma(pmmap) else {
         return Ok(());
     };
     // Both are allocated first: nothing has to be undone.
-    let anon_vma = AnonVma::alloc()?;
+    let anon_vma = AnonVma::alloc(mmap.mm().cache())?;
     let mut links = Links::reserve(1)?;
-    let cloned = anon_vma_clone::<R>(vma, mmap, pvma, pmmap, Operation::Fork(reuse));
-    if cloned.is_err() {
-        Rule::R37.check(vma.is_unfaulted() && vma.links(mmap) == 0);
-        return cloned;
-    }
+    anon_vma_clone(vma, mmap, pvma, pmmap, Operation::Fork(reuse))?;
+    R::Rules::window(Window::Cloned);
     if vma.is_unfaulted() {
         // Root and parent are set before anybody can find it (R14, R23).
         anon_vma
@@ -215,834 +284,743 @@ pub(crate) fn anon_vma_fork<R: Rules>(
 
 /// `unlink_anon_vmas()`: takes all links of `vma` away; what nobody is linked to any more is freed.
 /// Sleeps.
-pub(crate) fn unlink_anon_vmas(vma: &Vma, mmap: &mut MmapWrite<'_>) {
+pub(crate) fn unlink_anon_vmas<R: Rmap>(vma: &Vma<R>, mmap: &mut MmapWrite<'_, R>) {
     vma.unlink_all(mmap);
     Rule::R33.check(vma.is_unfaulted() && vma.links(mmap) == 0);
+    R::Rules::window(Window::Unlinked);
 }
 
 #[kunit_tests(shadow_rmap_link)]
 mod tests {
     use super::super::{
-        anon_vma::{
-            LockedAnonVma,
-            PageRmap, //
-        },
+        anon_vma::PageRmap,
+        kind::Bare,
         lookup::{
             page_get_anon_vma,
             page_lock_anon_vma, //
         },
-        mm::Mm,
         rules::Correct,
+        testing::{
+            at,
+            live,
+            Hooked,
+            Job,
+            Process,
+            World, //
+        },
     };
     use super::*;
-    use crate::prim::interval_tree::Range;
-    use core::ops::ControlFlow;
-    use kernel::{
-        sync::{
-            Arc,
-            Completion, //
+    use crate::{
+        prim::{
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            rwsem::RwSem,
         },
-        time::{
-            delay::fsleep,
-            Delta, //
-        },
-        workqueue,
+        torture::busted,
     };
+    use core::ops::ControlFlow;
+    use kernel::sync::Arc;
 
     /// A new root, counting itself, with the one VMA in its tree.
     #[test]
     fn prepare_makes_a_root() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let facts = a.facts();
-        let again = a.fault().is_ok() && a.facts() == facts;
-        a.unmap();
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let facts = a.facts();
+            let again = a.fault().is_ok() && a.facts() == facts;
+            a.unmap();
 
-        assert_eq!(facts, [1, 1, 1, 1]);
-        assert!(again);
-        assert_eq!(live(), was);
-        Ok(())
+            assert_eq!(facts, [1, 1, 1, 1]);
+            assert!(again);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// The next VMA's anon_vma is shared, unless that VMA has been forked (R27).
     #[test]
     fn prepare_shares_only_a_singleton() -> Result {
-        let was = live();
-        let a = Process::new(0, 3)?;
-        let b = a.another(4, 7)?;
-        a.fault()?;
-        anon_vma_prepare(&b.vma.core, &b.mm.mmap_read(), [Some(&a.vma.core), None])?;
-        let shared = a.key() == b.key() && a.facts() == [1, 1, 2, 2];
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 3)?;
+            let b = a.another(4, 7)?;
+            a.fault()?;
+            b.fault_beside(&a)?;
+            let shared = a.key() == b.key() && a.facts() == [1, 1, 2, 2];
 
-        let child = a.fork()?;
-        let c = child.another(4, 7)?;
-        anon_vma_prepare(
-            &c.vma.core,
-            &c.mm.mmap_read(),
-            [Some(&child.vma.core), None],
-        )?;
-        let apart = c.key() != child.key() && c.facts() == [1, 1, 1, 1];
-        for process in [a, b, c, child] {
-            process.unmap();
+            let child = a.fork()?;
+            let c = child.another(4, 7)?;
+            c.fault_beside(&child)?;
+            let apart = c.key() != child.key() && c.facts() == [1, 1, 1, 1];
+            for process in [a, b, c, child] {
+                process.unmap();
+            }
+
+            // A VMA with one link shares.
+            assert!(shared);
+            // A forked one does not.
+            assert!(apart);
+            assert_eq!(live(), was);
+            Ok(())
         }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
 
-        // A VMA with one link shares.
-        assert!(shared);
-        // A forked one does not.
-        assert!(apart);
-        assert_eq!(live(), was);
-        Ok(())
+    /// Sharing the anon_vma of a VMA that has been forked is noticed (R27).
+    #[test]
+    fn sharing_a_longer_chain_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::SharesForked>>::new()?;
+            let was = live();
+            let a = world.process(0, 3)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.another(4, 7)?;
+            let (faulted, n) = Rule::R27.expect_violations(|| c.fault_beside(&b));
+            let shared = c.key() == b.key();
+            let links = [b.links(), c.links()];
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            faulted?;
+            // One anon_vma, and two chains.
+            assert!(shared && links == [2, 1]);
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// Each generation is linked to all before it; the root is held by each of them (R16, R23).
     #[test]
     fn fork_links_all_generations() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let b = a.fork()?;
-        let c = b.fork()?;
-        let [fa, fb, fc] = [a.facts(), b.facts(), c.facts()];
-        let one_root = a.root() == b.root() && b.root() == c.root() && a.root() == a.key();
-        let parents = b.parent() == a.key() && c.parent() == b.key();
-        let links = [a.links(), b.links(), c.links()];
-        for process in [a, b, c] {
-            process.unmap();
-        }
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let [fa, fb, fc] = [a.facts(), b.facts(), c.facts()];
+            let one_root = a.root() == b.root() && b.root() == c.root() && a.root() == a.key();
+            let parents = b.parent() == a.key() && c.parent() == b.key();
+            let links = [a.links(), b.links(), c.links()];
+            for process in [a, b, c] {
+                process.unmap();
+            }
 
-        // References, children, active VMAs, VMAs in the tree.
-        assert_eq!(fa, [3, 2, 1, 3]);
-        assert_eq!(fb, [1, 1, 1, 2]);
-        assert_eq!(fc, [1, 0, 1, 1]);
-        assert!(one_root && parents);
-        assert_eq!(links, [1, 2, 3]);
-        assert_eq!(live(), was);
-        Ok(())
+            // References, children, active VMAs, VMAs in the tree.
+            assert_eq!(fa, [3, 2, 1, 3]);
+            assert_eq!(fb, [1, 1, 1, 2]);
+            assert_eq!(fc, [1, 0, 1, 1]);
+            assert!(one_root && parents);
+            assert_eq!(links, [1, 2, 3]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork that leaves out the root is noticed: a page of the parent's is not found at the child
+    /// (R21, R23).
+    #[test]
+    fn a_forgotten_link_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::ForgetsRootLink>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let ((b, own), all) =
+                Rule::R21.expect_violations(|| Rule::R23.expect_violations(|| a.fork()));
+            let b = b?;
+            let visited = a.visited(3, 3);
+            a.unmap();
+            b.unmap();
+
+            assert_eq!([all, own, visited], [1, 1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page is found at all VMAs that map it, be they forked, copied, or both (R21).
+    #[test]
+    fn every_vma_that_maps_a_page_is_linked_to_it() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let b = a.fork()?;
+            let (c, d) = (b.copy(0, 3)?, b.fork()?);
+            for _ in 0..3 {
+                page.add_anon_rmap();
+            }
+            let mut visited = 0;
+            if let Some(anon_vma) = page_lock_anon_vma(&page) {
+                let _: ControlFlow<()> = anon_vma.for_each_vma(3, 3, |_| {
+                    visited += 1;
+                    ControlFlow::Continue(())
+                });
+            }
+            let mapped = page.mapcount();
+            for process in [a, b, c, d] {
+                page.remove_rmap();
+                process.unmap();
+            }
+
+            assert_eq!([visited, mapped], [4, 4]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A chain with the newest link last is noticed at each fork; it is freed all the same, for a
+    /// child holds its root (R22).
+    #[test]
+    fn a_chain_the_wrong_way_round_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::LinksLast>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let (b, first) = Rule::R22.expect_violations(|| a.fork());
+            let b = b?;
+            let (c, second) = Rule::R22.expect_violations(|| b.fork());
+            let c = c?;
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            assert_eq!([first, second], [1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// A fork of an unfaulted VMA links nothing.
     #[test]
     fn fork_of_an_unfaulted_vma_is_unfaulted() -> Result {
-        let a = Process::new(0, 7)?;
-        let b = a.fork()?;
-        let links = a.links() + b.links();
-        let unfaulted = b.vma.core.is_unfaulted();
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            let b = a.fork()?;
+            let links = a.links() + b.links();
+            let unfaulted = b.vma.core.is_unfaulted();
 
-        assert!(unfaulted && links == 0);
-        Ok(())
+            assert!(unfaulted && links == 0);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// Only an ancestor that is idle and has no other child is handed out again (R24).
     #[test]
     fn fork_reuses_an_idle_ancestor() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let b = a.fork()?;
-        let idle = b.key();
-        let c = b.fork()?;
-        let while_busy = b.fork()?;
-        let busy = while_busy.key() != idle;
-        while_busy.unmap();
-        b.unmap();
-        let d = c.fork()?;
-        let reused = d.key() == idle;
-        // In use again, so not a second time.
-        let e = c.fork()?;
-        let once = e.key() != idle && e.key() != c.key();
-        for process in [a, c, d, e] {
-            process.unmap();
-        }
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let idle = b.key();
+            let c = b.fork()?;
+            let while_busy = b.fork()?;
+            let busy = while_busy.key() != idle;
+            while_busy.unmap();
+            b.unmap();
+            let d = c.fork()?;
+            let reused = d.key() == idle;
+            // In use again, so not a second time.
+            let e = c.fork()?;
+            let once = e.key() != idle && e.key() != c.key();
+            for process in [a, c, d, e] {
+                process.unmap();
+            }
 
-        // An ancestor with a VMA is not reused.
-        assert!(busy);
-        // An idle one is.
-        assert!(reused);
-        // But only once.
-        assert!(once);
-        assert_eq!(live(), was);
-        Ok(())
+            // An ancestor with a VMA is not reused.
+            assert!(busy);
+            // An idle one is.
+            assert!(reused);
+            // But only once.
+            assert!(once);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// A fork that is told what another did follows it, and counts where the rule says otherwise.
     #[test]
     fn fork_follows_what_was_seen() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let b = a.fork()?;
-        let c = b.fork()?;
-        let idle = b.key();
-        b.unmap();
-        let late = stats::LATE_REUSES.sum();
-        let none = c.fork_as(Reuse::AsSeen(None))?;
-        let not_reused = none.key() != idle && stats::LATE_REUSES.sum() == late + 1;
-        none.unmap();
-        // On the chain of `c`: its own, the root, the idle one.
-        let agreed = c.fork_as(Reuse::AsSeen(Some(2)))?;
-        let reused = agreed.key() == idle && stats::LATE_REUSES.sum() == late + 1;
-        for process in [a, c, agreed] {
-            process.unmap();
-        }
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let idle = b.key();
+            b.unmap();
+            let late = stats::LATE_REUSES.sum();
+            let none = c.fork_as(Reuse::AsSeen(None))?;
+            let not_reused = none.key() != idle && stats::LATE_REUSES.sum() == late + 1;
+            none.unmap();
+            // On the chain of `c`: its own, the root, the idle one.
+            let agreed = c.fork_as(Reuse::AsSeen(Some(2)))?;
+            let reused = agreed.key() == idle && stats::LATE_REUSES.sum() == late + 1;
+            for process in [a, c, agreed] {
+                process.unmap();
+            }
 
-        assert!(not_reused && reused);
-        assert_eq!(live(), was);
-        Ok(())
+            assert!(not_reused && reused);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork that counts children and VMAs together reuses an anon_vma that has a VMA, and is
+    /// noticed: what two address spaces share outlives neither (R24).
+    #[test]
+    fn a_busy_ancestor_that_is_reused_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::ReusesBusy>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let idle = b.key();
+            b.unmap();
+            // By rule: so that the anon_vma of `c` has a VMA, and no child.
+            let d = c.fork()?;
+            let reused = d.key() == idle;
+            let (e, n) = Rule::R24.expect_violations(|| d.fork());
+            let e = e?;
+            let busy = e.key() == c.key();
+            for process in [a, c, d, e] {
+                process.unmap();
+            }
+
+            assert!(reused && busy);
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// However long the line, the number of anon_vmas is bounded when parents exit first (R24).
     #[test]
     fn a_long_line_does_not_grow() -> Result {
-        let was = live();
-        let mut last = Process::new(0, 7)?;
-        last.fault()?;
-        let mut most = 0;
-        for _ in 0..100 {
-            let next = last.fork()?;
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let mut last = world.process(0, 7)?;
+            last.fault()?;
+            let mut most = 0;
+            for _ in 0..100 {
+                let next = last.fork()?;
+                last.unmap();
+                most = most.max(next.links());
+                last = next;
+            }
             last.unmap();
-            most = most.max(next.links());
-            last = next;
-        }
-        last.unmap();
 
-        // The chain stays short.
-        assert!(most <= 4);
-        assert_eq!(live(), was);
-        Ok(())
+            // The chain stays short.
+            assert!(most <= 4);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// A copy shares the anon_vma, and counts as one more active VMA.
     #[test]
     fn copy_shares() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let b = a.fork()?;
-        let c = b.copy(4, 7)?;
-        let same = c.key() == b.key() && c.links() == b.links();
-        let facts = b.facts();
-        for process in [a, b, c] {
-            process.unmap();
-        }
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.copy(4, 7)?;
+            let same = c.key() == b.key() && c.links() == b.links();
+            let facts = b.facts();
+            for process in [a, b, c] {
+                process.unmap();
+            }
 
-        assert!(same);
-        assert_eq!(facts, [1, 0, 2, 2]);
-        assert_eq!(live(), was);
-        Ok(())
+            assert!(same);
+            assert_eq!(facts, [1, 0, 2, 2]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A copy, or a fork, that fails wherever it may leaves no link, no anon_vma, and no count (R37).
+    #[test]
+    fn a_failed_clone_leaves_nothing() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let before = (a.facts(), b.facts());
+            let mut clean = true;
+            let mut check = |failed: Result<Process<_>>| {
+                clean &= failed.is_err() && (a.facts(), b.facts()) == before && live() == was + 2;
+            };
+            let (copy, copies) = fail::each(|| b.copy(4, 7), &mut check);
+            if let Ok(copy) = &copy {
+                copy.unmap();
+            }
+            let (child, forks) = fail::each(|| b.fork(), &mut check);
+            if let Ok(child) = &child {
+                child.unmap();
+            }
+            a.unmap();
+            b.unmap();
+            copy?;
+            child?;
+
+            assert!(clean);
+            // For the chain, for the links, and for each of two; a fork needs an anon_vma and its
+            // link besides.
+            assert_eq!([copies, forks], [4, 7]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A failed copy that has an anon_vma all the same, and no link to it, is noticed (R30, R37).
+    #[test]
+    fn half_a_clone_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::LeavesHalfAClone>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let copy = a.another(4, 7)?;
+            let clone = || {
+                let mmap = a.mm.mmap_write();
+                anon_vma_clone(&copy.vma.core, &mmap, &a.vma.core, &mmap, Operation::Copy)
+            };
+            let (((cloned, failed), published), left) =
+                Rule::R37.expect_violations(|| Rule::R30.expect_violations(|| fail::nth(1, clone)));
+            // Two active VMAs, of which one is in the tree.
+            let facts = a.facts();
+            copy.unmap();
+            a.unmap();
+
+            assert!(failed && cloned == Err(ENOMEM));
+            assert_eq!(facts, [1, 1, 2, 1]);
+            assert_eq!([left, published], [1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// The root is freed after its family, in whichever order the processes exit (R16, R22).
     #[test]
     fn any_order_of_exit_frees_all() -> Result {
-        let was = live();
-        let mut order = KVec::new();
-        for first in 0..3 {
-            for second in 0..3 {
-                if first != second {
-                    order.push([first, second, 3 - first - second], GFP_KERNEL)?;
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let mut order = KVec::new();
+            for first in 0..3 {
+                for second in 0..3 {
+                    if first != second {
+                        order.push([first, second, 3 - first - second], GFP_KERNEL)?;
+                    }
                 }
             }
-        }
-        for exits in &order {
-            let a = Process::new(0, 7)?;
-            a.fault()?;
-            let b = a.fork()?;
-            let c = b.fork()?;
-            let all = [a, b, c];
-            for &i in exits {
-                if let Some(process) = all.get(i) {
-                    process.unmap();
+            for exits in &order {
+                let a = world.process(0, 7)?;
+                a.fault()?;
+                let b = a.fork()?;
+                let c = b.fork()?;
+                let all = [a, b, c];
+                for &i in exits {
+                    if let Some(process) = all.get(i) {
+                        process.unmap();
+                    }
                 }
             }
+
+            assert_eq!(live(), was);
+            Ok(())
         }
-
-        assert_eq!(live(), was);
-        Ok(())
-    }
-
-    /// A walk visits the VMAs that cover the offset, in order, and stops when it is told to (R35).
-    #[test]
-    fn walk_visits_what_overlaps() -> Result {
-        let a = Process::new(0, 9)?;
-        a.fault()?;
-        let b = a.copy(5, 9)?;
-        let c = a.copy(7, 7)?;
-        let visited = [
-            a.visited(0, 0),
-            a.visited(6, 6),
-            a.visited(7, 7),
-            a.visited(10, 20),
-        ];
-        let mut n = 0;
-        let stopped = a.locked(|anon_vma| {
-            anon_vma.for_each_vma(0, usize::MAX, |_| {
-                n += 1;
-                ControlFlow::Break(())
-            })
-        });
-        for process in [a, b, c] {
-            process.unmap();
-        }
-
-        assert_eq!(visited, [1, 2, 3, 0]);
-        assert!(stopped == Some(ControlFlow::Break(())) && n == 1);
-        Ok(())
-    }
-
-    /// A VMA is found where it is, not where it was (R32).
-    #[test]
-    fn a_range_changes_in_all_trees() -> Result {
-        let a = Process::new(0, 9)?;
-        a.fault()?;
-        let b = a.fork()?;
-        b.vma.core.set_range(
-            Range {
-                start: 20,
-                last: 29,
-            },
-            &mut b.mm.mmap_write(),
-        );
-        let visited = [
-            a.visited(0, 9),
-            a.visited(20, 20),
-            b.visited(0, 9),
-            b.visited(29, 40),
-        ];
-        for process in [a, b] {
-            process.unmap();
-        }
-
-        assert_eq!(visited, [1, 1, 0, 1]);
-        Ok(())
-    }
-
-    /// A mapped page leads to its anon_vma, locked; an unmapped one nowhere (R4, R12).
-    #[test]
-    fn lookup_follows_only_mapped_pages() -> Result {
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let page = PageRmap::new(3);
-        let never = page_lock_anon_vma(&page).is_none();
-        a.map(&page);
-        let found = page_lock_anon_vma(&page).map(|anon_vma| anon_vma.key()) == a.key();
-        let pinned = page_get_anon_vma(&page).map(|anon_vma| anon_vma.refcount()) == Some(2);
-        let count = a.facts();
-        page.remove_rmap();
-        let stays = page.anon_vma_key() == a.key();
-        let gone = page_lock_anon_vma(&page).is_none() && page_get_anon_vma(&page).is_none();
-        a.unmap();
-
-        assert!(never && found && pinned && gone);
-        assert_eq!(count, [1, 1, 1, 1]);
-        // Mapping stays after the last unmap (R2).
-        assert!(stays);
-        Ok(())
-    }
-
-    /// Where the lock is taken a lookup sleeps for it, and finds the page all the same (R10).
-    #[test]
-    fn lookup_waits_for_the_lock() -> Result {
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let page = Arc::new(PageRmap::new(3), GFP_KERNEL)?;
-        a.map(&page);
-        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-        let found = Arc::new(PageRmap::new(0), GFP_KERNEL)?;
-
-        let slow = stats::SLOW_LOOKUPS.sum();
-        let started = a.write_locked(|| {
-            let (page, done, found) = (page.clone(), done.clone(), found.clone());
-            workqueue::system().try_spawn(GFP_KERNEL, move || {
-                if let Some(anon_vma) = page_lock_anon_vma(&page) {
-                    found.add_new_anon_rmap(&anon_vma);
-                }
-                done.complete_all();
-            })?;
-            wait_for(|| stats::SLOW_LOOKUPS.sum() > slow)
-        });
-        done.wait_for_completion();
-        let right = found.anon_vma_key() == a.key();
-        a.unmap();
-
-        // The lookup has met the lock.
-        assert!(started == Some(Ok(())));
-        assert!(right);
-        Ok(())
-    }
-
-    /// A lookup that is left with the last reference frees the anon_vma, and finds nothing (R10).
-    #[test]
-    fn lookup_with_the_last_reference_finds_nothing() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let page = PageRmap::new(3);
-        a.map(&page);
-        let pin = page_get_anon_vma(&page);
-        page.remove_rmap();
-        a.unmap();
-        let kept = live();
-        let last = stats::LAST_REFERENCES.sum();
-        let found = pin.and_then(LockedAnonVma::wait).is_some();
-
-        // A pin holds the memory.
-        assert_eq!(kept, was + 1);
-        assert!(!found && stats::LAST_REFERENCES.sum() == last + 1);
-        assert_eq!(live(), was);
-        Ok(())
-    }
-
-    /// An anon_vma is not freed while a reader holds its root's lock (R17).
-    #[test]
-    fn freeing_waits_for_the_root() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let b = a.fork()?;
-        let (old, new) = (PageRmap::new(1), PageRmap::new(2));
-        a.map(&old);
-        b.map(&new);
-        let (root, child) = (page_get_anon_vma(&old), page_get_anon_vma(&new));
-        old.remove_rmap();
-        new.remove_rmap();
-        a.unmap();
-        b.unmap();
-        let pinned = live();
-
-        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-        let waits = stats::LOCKED_FREES.sum();
-        let mut while_locked = 0;
-        let started = root.as_ref().map(|root| {
-            let locked = root.lock_read();
-            let finished = done.clone();
-            workqueue::system().try_spawn(GFP_KERNEL, move || {
-                drop(child);
-                finished.complete_all();
-            })?;
-            let met = wait_for(|| stats::LOCKED_FREES.sum() > waits);
-            while_locked = live();
-            drop(locked);
-            met
-        });
-        done.wait_for_completion();
-        let after = live();
-        drop(root);
-
-        assert_eq!(pinned, was + 2);
-        // The free has met the lock.
-        assert!(started == Some(Ok(())));
-        // And has waited for it.
-        assert_eq!(while_locked, was + 2);
-        assert_eq!(after, was + 1);
-        assert_eq!(live(), was);
-        Ok(())
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// Of many who prepare one VMA at once one wins, and the others leave nothing behind (R28).
     #[test]
     fn one_prepare_wins() -> Result {
-        let was = live();
-        let mut wrong = 0;
-        for _ in 0..50 {
-            let a = Process::new(0, 7)?;
-            let mut pending = KVec::new();
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let mut all = KVec::new();
+            for _ in 0..200 {
+                all.push(world.process(0, 7)?, GFP_KERNEL)?;
+            }
+            let all = Arc::new(all, GFP_KERNEL)?;
+            let mut jobs = KVec::new();
             for _ in 0..4 {
-                let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-                let (vma, mm, finished) = (a.vma.clone(), a.mm.clone(), done.clone());
-                workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
-                    // A failure shows in what is counted below.
-                    let _ = anon_vma_prepare(&vma.core, &mm.mmap_read(), [None, None]);
-                    finished.complete_all();
-                })?;
-                pending.push(done, GFP_KERNEL)?;
+                let theirs = all.clone();
+                let job = Job::start(move || theirs.iter().try_for_each(Process::fault))?;
+                jobs.push(job, GFP_KERNEL)?;
             }
-            for done in &pending {
-                done.wait_for_completion();
+            for job in jobs {
+                job.join()??;
             }
-            if a.facts() != [1, 1, 1, 1] {
-                wrong += 1;
-            }
-            a.unmap();
+            let wrong = all.iter().filter(|a| a.facts() != [1, 1, 1, 1]).count();
+            all.iter().for_each(Process::unmap);
+
+            assert_eq!(wrong, 0);
+            assert_eq!(live(), was);
+            Ok(())
         }
-
-        assert_eq!(wrong, 0);
-        assert_eq!(live(), was);
-        Ok(())
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
-    /// Readers look pages up while their processes come and go; nobody is harmed (R5, R9-R13, R17).
+    /// A fault that comes while another prepares the VMA wins, and the other leaves nothing behind
+    /// (R28).
     #[test]
-    fn lookups_race_with_exits() -> Result {
-        let was = live();
-        let place = Arc::pin_init(Place::new(), GFP_KERNEL)?;
-        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-        let (reader, finished) = (place.clone(), done.clone());
-        workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
-            // The reader holds a reference on the page, as reclaim does (R4).
-            while let Some(page) = reader.today() {
-                if let Some(anon_vma) = page_lock_anon_vma(&page) {
-                    let _: ControlFlow<()> =
-                        anon_vma.for_each_vma(3, 3, |_| ControlFlow::Continue(()));
-                }
-                drop(page_get_anon_vma(&page));
-            }
-            finished.complete_all();
-        })?;
-        let mut failed = 0;
-        for _ in 0..500 {
-            let (Ok(a), Ok(page)) = (Process::new(0, 7), Arc::new(PageRmap::new(3), GFP_KERNEL))
-            else {
-                failed += 1;
-                continue;
-            };
-            if a.fault().is_ok() {
-                a.map(&page);
-                let old = place.page.lock().replace(page.clone());
-                drop(old);
-                fsleep(Delta::from_micros(1));
-                page.remove_rmap();
-            }
-            a.unmap();
+    fn a_late_prepare_loses() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let (was, races) = (live(), stats::PREPARE_RACES.sum());
+            let facts = prepared_twice::<L, Correct>()?;
+
+            assert_eq!(facts, [1, 1, 1, 1]);
+            assert_eq!(stats::PREPARE_RACES.sum(), races + 1);
+            assert_eq!(live(), was);
+            Ok(())
         }
-        let last = place.page.lock().take();
-        drop(last);
-        done.wait_for_completion();
-
-        assert_eq!(failed, 0);
-        assert_eq!(live(), was);
-        Ok(())
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
-    /// A page that was anonymous before is not given to another family (R20).
+    /// A prepare that does not look again is noticed, by itself and by the family that the VMA has
+    /// by now (R15, R28).
     #[test]
-    fn a_used_page_is_refused() -> Result {
-        let (a, b) = (Process::new(0, 7)?, Process::new(0, 7)?);
-        a.fault()?;
-        b.fault()?;
-        let page = PageRmap::new(3);
-        a.map(&page);
-        page.remove_rmap();
-        let ((), n) = Rule::R20.expect_violations(|| b.map(&page));
-        let unmapped = page_lock_anon_vma(&page).is_none();
-        a.unmap();
-        b.unmap();
+    fn a_late_prepare_that_goes_on_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let was = live();
+            let ((facts, families), n) = Rule::R28.expect_violations(|| {
+                Rule::R15.expect_violations(prepared_twice::<L, busted::TestsOnce>)
+            });
 
-        assert!(unmapped && n == 1);
-        Ok(())
+            assert!(facts == Ok([1, 1, 1, 1]));
+            assert_eq!([n, families], [1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
-    /// A lock of another address space opens no chain (R34).
+    /// A VMA is linked to its first anon_vma before it is seen to have it (R30).
     #[test]
-    fn a_foreign_lock_is_refused() -> Result {
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let other = Arc::pin_init(Mm::new(), GFP_KERNEL)?;
-        let (seen, n) =
-            Rule::R34.expect_violations(|| a.vma.core.anon_vma(&other.mmap_read()).is_some());
-        a.unmap();
+    fn an_anon_vma_is_published_when_it_is_linked() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Hooked>>::new()?;
+            let a = world.process(0, 7)?;
+            let theirs = a.clone();
+            let (faulted, seen) = at(
+                Window::Linked,
+                move || (theirs.vma.core.is_unfaulted(), theirs.links()),
+                || a.fault(),
+            )?;
+            let has_one = !a.vma.core.is_unfaulted();
+            a.unmap();
 
-        assert!(!seen && n == 1);
-        Ok(())
+            assert!(faulted.is_ok() && has_one);
+            assert!(seen == (true, 1));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// An anon_vma that is seen at a VMA which is not linked to it yet is noticed (R30).
+    #[test]
+    fn an_early_publication_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Hooked<busted::PublishesFirst>>>::new()?;
+            let a = world.process(0, 7)?;
+            let theirs = a.clone();
+            let (raced, n) = Rule::R30.expect_violations(|| {
+                at(
+                    Window::Linked,
+                    move || (theirs.vma.core.is_unfaulted(), theirs.links()),
+                    || a.fault(),
+                )
+            });
+            a.unmap();
+
+            assert!(raced == Ok((Ok(()), (false, 0))));
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// The anon_vma that a VMA has got stays its own: through more faults, forks and copies (R31).
+    #[test]
+    fn a_vma_keeps_its_anon_vma() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let keys = || [a.key(), b.key()];
+            let first = keys();
+            b.fault()?;
+            let (c, d) = (b.fork()?, b.copy(4, 7)?);
+            a.fault_beside(&a.another(8, 9)?)?;
+            let same = first == keys();
+            for process in [a, b, c, d] {
+                process.unmap();
+            }
+
+            assert!(same);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// A VMA that has an anon_vma keeps it: another is not published (R31).
     #[test]
     fn a_second_anon_vma_is_refused() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        let b = a.another(10, 17)?;
-        a.fault()?;
-        b.fault()?;
-        let key = b.key();
-        let ((), n) = Rule::R31.expect_violations(|| {
-            let mmap = a.mm.mmap_write();
-            if let Some(anon_vma) = a.vma.core.anon_vma(&mmap) {
-                anon_vma.lock_write().publish(&b.vma.core, anon_vma, &mmap);
-            }
-        });
-        let same = b.key() == key;
-        a.unmap();
-        b.unmap();
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            let b = a.another(10, 17)?;
+            a.fault()?;
+            b.fault()?;
+            let key = b.key();
+            let ((), n) = Rule::R31.expect_violations(|| {
+                let mmap = a.mm.mmap_write();
+                if let Some(anon_vma) = a.vma.core.anon_vma(&mmap) {
+                    anon_vma.lock_write().publish(&b.vma.core, anon_vma, &mmap);
+                }
+            });
+            let same = b.key() == key;
+            a.unmap();
+            b.unmap();
 
-        assert!(same && n == 1);
-        assert_eq!(live(), was);
-        Ok(())
+            assert!(same && n == 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// A family's lock links nothing to another family (R15).
     #[test]
     fn a_foreign_family_is_refused() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        let (b, c) = (a.another(10, 17)?, a.another(20, 27)?);
-        a.fault()?;
-        b.fault()?;
-        let mut links = Links::reserve(1)?;
-        let (linked, n) = Rule::R15.expect_violations(|| {
-            let mmap = a.mm.mmap_write();
-            let (ours, theirs) = (a.vma.core.anon_vma(&mmap)?, b.vma.core.anon_vma(&mmap)?);
-            let mut family = ours.lock_write();
-            Some(family.link(&mut links, &c.vma.core, theirs, &mmap))
-        });
-        a.unmap();
-        b.unmap();
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            let (b, c) = (a.another(10, 17)?, a.another(20, 27)?);
+            a.fault()?;
+            b.fault()?;
+            let mut links = Links::reserve(1)?;
+            let (linked, n) = Rule::R15.expect_violations(|| {
+                let mmap = a.mm.mmap_write();
+                let (ours, theirs) = (a.vma.core.anon_vma(&mmap)?, b.vma.core.anon_vma(&mmap)?);
+                let mut family = ours.lock_write();
+                Some(family.link(&mut links, &c.vma.core, theirs, &mmap))
+            });
+            a.unmap();
+            b.unmap();
 
-        assert!(linked == Some(false) && n == 1);
-        assert_eq!(live(), was);
-        Ok(())
+            assert!(linked == Some(false) && n == 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
     /// An anon_vma that is only pinned is not linked again (R18).
     #[test]
     fn a_mere_pin_is_refused() -> Result {
-        let was = live();
-        let (a, b) = (Process::new(0, 7)?, Process::new(0, 7)?);
-        a.fault()?;
-        let page = PageRmap::new(3);
-        a.map(&page);
-        let pin = page_get_anon_vma(&page);
-        page.remove_rmap();
-        a.unmap();
-        let mut links = Links::reserve(1)?;
-        let (linked, n) = Rule::R18.expect_violations(|| {
-            let mmap = b.mm.mmap_write();
-            pin.as_ref()
-                .map(|pin| pin.lock_write().link(&mut links, &b.vma.core, pin, &mmap))
-        });
-        drop(pin);
-
-        assert!(linked == Some(false) && n == 1);
-        assert_eq!(live(), was);
-        Ok(())
-    }
-
-    /// A VMA that goes without having been unlinked is noticed, and leaks nothing (R33).
-    #[test]
-    fn a_forgotten_unlink_is_noticed() -> Result {
-        let was = live();
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let ((), n) = Rule::R33.expect_violations(|| drop(a));
-
-        assert_eq!(n, 1);
-        assert_eq!(live(), was);
-        Ok(())
-    }
-
-    /// A page unmapped more often than mapped is noticed (R3).
-    #[test]
-    fn a_negative_mapcount_is_noticed() -> Result {
-        let a = Process::new(0, 7)?;
-        a.fault()?;
-        let page = PageRmap::new(3);
-        a.map(&page);
-        page.remove_rmap();
-        let ((), n) = Rule::R3.expect_violations(|| page.remove_rmap());
-        a.unmap();
-
-        assert_eq!(n, 1);
-        Ok(())
-    }
-
-    /// The last user of a page takes it to its own anon_vma; a stranger does not (R19).
-    #[test]
-    fn a_page_moves_only_within_its_chain() -> Result {
-        let (a, stranger) = (Process::new(0, 7)?, Process::new(0, 7)?);
-        a.fault()?;
-        stranger.fault()?;
-        let b = a.fork()?;
-        let page = PageRmap::new(3);
-        a.map(&page);
-        let moved = b.vma.core.move_anon_rmap(&page, &b.mm.mmap_read());
-        let there = page.anon_vma_key() == b.key();
-        let (refused, n) = Rule::R19.expect_violations(|| {
-            stranger
-                .vma
-                .core
-                .move_anon_rmap(&page, &stranger.mm.mmap_read())
-        });
-        let stayed = page.anon_vma_key() == b.key();
-        page.remove_rmap();
-        for process in [a, b, stranger] {
-            process.unmap();
-        }
-
-        assert!(moved && there);
-        assert!(!refused && stayed && n == 1);
-        Ok(())
-    }
-
-    /// Where a reader finds the page of the day; nothing once it is to stop.
-    #[pin_data]
-    struct Place {
-        #[pin]
-        page: kernel::sync::SpinLock<Option<Arc<PageRmap>>>,
-    }
-
-    impl Place {
-        fn new() -> impl PinInit<Self> {
-            let first = Arc::new(PageRmap::new(3), GFP_KERNEL).ok();
-            pin_init!(Self {
-                page <- kernel::new_spinlock!(first),
-            })
-        }
-
-        /// The page, with a reference, and without the lock.
-        fn today(&self) -> Option<Arc<PageRmap>> {
-            let page = self.page.lock();
-            page.clone()
-        }
-    }
-
-    #[pin_data]
-    struct TestVma {
-        #[pin]
-        core: Vma,
-    }
-
-    /// A VMA and its address space.
-    struct Process {
-        mm: Arc<Mm>,
-        vma: Arc<TestVma>,
-    }
-
-    impl Process {
-        fn new(start: usize, last: usize) -> Result<Self> {
-            let mm = Arc::pin_init(Mm::new(), GFP_KERNEL)?;
-            Self::with(mm, start, last)
-        }
-
-        fn with(mm: Arc<Mm>, start: usize, last: usize) -> Result<Self> {
-            let core = Vma::new(mm.clone(), Range { start, last }, 0);
-            let vma = Arc::pin_init(pin_init!(TestVma { core <- core }), GFP_KERNEL)?;
-            Ok(Self { mm, vma })
-        }
-
-        /// Another VMA of the same address space.
-        fn another(&self, start: usize, last: usize) -> Result<Self> {
-            Self::with(self.mm.clone(), start, last)
-        }
-
-        fn fault(&self) -> Result {
-            anon_vma_prepare(&self.vma.core, &self.mm.mmap_read(), [None, None])
-        }
-
-        fn fork(&self) -> Result<Self> {
-            self.fork_as(Reuse::ByRule)
-        }
-
-        fn fork_as(&self, reuse: Reuse) -> Result<Self> {
-            let mmap = self.mm.mmap_write();
-            let range = self.vma.core.range(&mmap).ok_or(EINVAL)?;
-            let child = Self::new(range.start, range.last)?;
-            anon_vma_fork::<Correct>(
-                &child.vma.core,
-                &child.mm.mmap_write_nested(),
-                &self.vma.core,
-                &mmap,
-                reuse,
-            )?;
-            Ok(child)
-        }
-
-        fn copy(&self, start: usize, last: usize) -> Result<Self> {
-            let copy = self.another(start, last)?;
-            let mmap = self.mm.mmap_write();
-            anon_vma_clone::<Correct>(
-                &copy.vma.core,
-                &mmap,
-                &self.vma.core,
-                &mmap,
-                Operation::Copy,
-            )?;
-            drop(mmap);
-            Ok(copy)
-        }
-
-        fn unmap(&self) {
-            unlink_anon_vmas(&self.vma.core, &mut self.mm.mmap_write());
-        }
-
-        /// Maps a new page.
-        fn map(&self, page: &PageRmap) {
-            self.vma.core.add_new_anon_rmap(page, &self.mm.mmap_read());
-        }
-
-        fn with_anon_vma<T>(&self, f: impl FnOnce(&AnonVma) -> T) -> Option<T> {
-            self.vma.core.anon_vma(&self.mm.mmap_read()).map(f)
-        }
-
-        fn locked<T>(&self, f: impl FnOnce(&LockedAnonVma<'_>) -> T) -> Option<T> {
-            self.with_anon_vma(|anon_vma| f(&anon_vma.lock_read()))
-        }
-
-        fn write_locked<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
-            self.with_anon_vma(|anon_vma| {
-                let family = anon_vma.lock_write();
-                let result = f();
-                drop(family);
-                result
-            })
-        }
-
-        fn key(&self) -> Option<usize> {
-            self.with_anon_vma(AnonVma::key)
-        }
-
-        fn root(&self) -> Option<usize> {
-            self.with_anon_vma(|anon_vma| anon_vma.root().key())
-        }
-
-        fn parent(&self) -> Option<usize> {
-            self.with_anon_vma(AnonVma::parent_key)
-        }
-
-        fn links(&self) -> usize {
-            self.vma.core.links(&self.mm.mmap_read())
-        }
-
-        /// How many VMAs a walk of `first..=last` visits.
-        fn visited(&self, first: usize, last: usize) -> usize {
-            let mut n = 0;
-            self.locked(|anon_vma| {
-                anon_vma.for_each_vma(first, last, |_| {
-                    n += 1;
-                    ControlFlow::<()>::Continue(())
-                })
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let (a, b) = (world.process(0, 7)?, world.process(0, 7)?);
+            a.fault()?;
+            let page = PageRmap::new(3);
+            a.map(&page);
+            let pin = page_get_anon_vma(&page);
+            page.remove_rmap();
+            a.unmap();
+            let mut links = Links::reserve(1)?;
+            let (linked, n) = Rule::R18.expect_violations(|| {
+                let mmap = b.mm.mmap_write();
+                pin.as_ref()
+                    .map(|pin| pin.lock_write().link(&mut links, &b.vma.core, pin, &mmap))
             });
-            n
-        }
+            drop(pin);
 
-        /// References, children, active VMAs, and VMAs in the tree of its anon_vma.
-        fn facts(&self) -> [usize; 4] {
-            let counts = self.locked(|anon_vma| {
-                [
-                    usize::try_from(anon_vma.refcount()).unwrap_or(usize::MAX),
-                    anon_vma.num_children(),
-                    anon_vma.num_active_vmas(),
-                ]
-            });
-            let [refs, children, active] = counts.unwrap_or_default();
-            [refs, children, active, self.visited(0, usize::MAX)]
+            assert!(linked == Some(false) && n == 1);
+            assert_eq!(live(), was);
+            Ok(())
         }
+        under::<Spin>()?;
+        under::<RwSem>()
     }
 
-    /// anon_vmas that are allocated.
-    fn live() -> usize {
-        stats::ANON_VMA_ALLOCS
-            .sum()
-            .wrapping_sub(stats::ANON_VMA_FREES.sum())
-    }
-
-    /// Waits, ten seconds at most.
-    fn wait_for(mut done: impl FnMut() -> bool) -> Result {
-        for _ in 0..10_000 {
-            if done() {
-                return Ok(());
-            }
-            fsleep(Delta::from_millis(1));
-        }
-        Err(ETIMEDOUT)
+    /// A first fault of a VMA, between whose test and lock another thread's comes first.
+    ///
+    /// Returns what is known of its anon_vma then.
+    fn prepared_twice<L: FamilyLock, B: Rules>() -> Result<[usize; 4]> {
+        let world = World::<Bare<L, Hooked<B>>>::new()?;
+        let a = world.process(0, 7)?;
+        let theirs = a.clone();
+        let (first, second) = at(Window::PrepareTested, move || theirs.fault(), || a.fault())?;
+        let facts = a.facts();
+        a.unmap();
+        first.and(second).map(|()| facts)
     }
 }

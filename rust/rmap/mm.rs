@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An address space, as far as the reverse map knows it: two locks.
+//! An address space, as far as the reverse map knows it: two locks, and what is mapped there.
 //!
 //! C header: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
 
+use super::{
+    anon_vma::Cache,
+    kind::{
+        Live,
+        Rmap, //
+    },
+};
 use crate::prim::rwsem::{
     new_rwsem,
     ReadGuard,
@@ -18,6 +25,7 @@ use kernel::{
             spinlock::SpinLockBackend,
             Guard, //
         },
+        Arc,
         SpinLock, //
     },
 };
@@ -27,25 +35,55 @@ use kernel::{
 /// `mmap_lock` for writing is needed to take a VMA away, to change its range, and to link it to
 /// more than its first anon_vma; `mmap_lock` for reading together with `page_table_lock` is enough
 /// to give a VMA its first anon_vma.
+///
+/// It holds the cache of its anon_vmas: that is not destroyed while there is an address space whose
+/// VMAs may have some.
 #[pin_data]
-pub(crate) struct Mm {
+pub(crate) struct Mm<R: Rmap = Live> {
     #[pin]
     mmap_lock: RwSem,
     #[pin]
     page_table_lock: SpinLock<()>,
+    cache: Arc<Cache<R>>,
+    #[pin]
+    space: R::Space,
 }
 
-impl Mm {
-    /// An address space without locks held.
-    pub(crate) fn new() -> impl PinInit<Self> {
+impl<R: Rmap> MmapWrite<'_, R> {
+    /// The lock itself, for locks that are taken under it.
+    pub(super) fn lock(&self) -> &RwSem {
+        &self.mm.mmap_lock
+    }
+}
+
+impl<R: Rmap> Mm<R> {
+    /// An address space without locks held, whose anon_vmas come from `cache`.
+    pub(crate) fn new(cache: Arc<Cache<R>>, space: impl PinInit<R::Space>) -> impl PinInit<Self> {
         pin_init!(Self {
             mmap_lock <- new_rwsem!(c"shadow_rmap::mmap_lock"),
             page_table_lock <- new_spinlock!((), "shadow_rmap::page_table_lock"),
+            cache,
+            space <- space,
         })
     }
 
+    /// Where its anon_vmas come from.
+    pub(crate) fn cache(&self) -> &Cache<R> {
+        &self.cache
+    }
+
+    /// As [`cache`](Self::cache), for another address space, which may share pages with this one.
+    pub(crate) fn shared_cache(&self) -> Arc<Cache<R>> {
+        self.cache.clone()
+    }
+
+    /// What it has besides its locks.
+    pub(crate) fn space(&self) -> &R::Space {
+        &self.space
+    }
+
     /// `mmap_read_lock()`.  Sleeps.
-    pub(crate) fn mmap_read(&self) -> MmapRead<'_> {
+    pub(crate) fn mmap_read(&self) -> MmapRead<'_, R> {
         MmapRead {
             mm: self,
             _guard: self.mmap_lock.read(),
@@ -53,7 +91,7 @@ impl Mm {
     }
 
     /// `mmap_write_lock()`.  Sleeps.
-    pub(crate) fn mmap_write(&self) -> MmapWrite<'_> {
+    pub(crate) fn mmap_write(&self) -> MmapWrite<'_, R> {
         MmapWrite {
             mm: self,
             _guard: self.mmap_lock.write(),
@@ -61,7 +99,7 @@ impl Mm {
     }
 
     /// `mmap_write_lock_nested()`: for the child, at fork, while the parent's is held.  Sleeps.
-    pub(crate) fn mmap_write_nested(&self) -> MmapWrite<'_> {
+    pub(crate) fn mmap_write_nested(&self) -> MmapWrite<'_, R> {
         MmapWrite {
             mm: self,
             _guard: self.mmap_lock.write_nested(),
@@ -70,40 +108,42 @@ impl Mm {
 }
 
 /// `mmap_lock` is held for reading.
-pub(crate) struct MmapRead<'a> {
-    mm: &'a Mm,
+pub(crate) struct MmapRead<'a, R: Rmap = Live> {
+    mm: &'a Mm<R>,
     _guard: ReadGuard<'a>,
 }
 
 /// `mmap_lock` is held for writing.
-pub(crate) struct MmapWrite<'a> {
-    mm: &'a Mm,
+pub(crate) struct MmapWrite<'a, R: Rmap = Live> {
+    mm: &'a Mm<R>,
     _guard: WriteGuard<'a>,
 }
 
 /// `mmap_lock` is held for reading, and `page_table_lock` is held.
-pub(crate) struct PageTableGuard<'a> {
-    mm: &'a Mm,
+pub(crate) struct PageTableGuard<'a, R: Rmap = Live> {
+    mm: &'a Mm<R>,
     _guard: Guard<'a, (), SpinLockBackend>,
 }
 
 mod sealed {
+    use super::Rmap;
+
     pub(crate) trait Sealed {}
-    impl Sealed for super::MmapRead<'_> {}
-    impl Sealed for super::MmapWrite<'_> {}
-    impl Sealed for super::PageTableGuard<'_> {}
+    impl<R: Rmap> Sealed for super::MmapRead<'_, R> {}
+    impl<R: Rmap> Sealed for super::MmapWrite<'_, R> {}
+    impl<R: Rmap> Sealed for super::PageTableGuard<'_, R> {}
 }
 
 /// Proof that a lock of an address space is held.
-pub(crate) trait Locked: sealed::Sealed {
+pub(crate) trait Locked<R: Rmap = Live>: sealed::Sealed {
     /// Whose.
-    fn mm(&self) -> &Mm;
+    fn mm(&self) -> &Mm<R>;
 }
 
 /// Proof that `mmap_lock` is held, for reading at least: VMAs keep their links.
-pub(crate) trait MmapLocked: Locked {
+pub(crate) trait MmapLocked<R: Rmap = Live>: Locked<R> {
     /// `spin_lock(&mm->page_table_lock)`.
-    fn lock_page_table(&self) -> PageTableGuard<'_> {
+    fn lock_page_table(&self) -> PageTableGuard<'_, R> {
         PageTableGuard {
             mm: self.mm(),
             _guard: self.mm().page_table_lock.lock(),
@@ -112,16 +152,16 @@ pub(crate) trait MmapLocked: Locked {
 }
 
 /// Proof that nobody else changes the chains of this address space's VMAs.
-pub(crate) trait ChainsLocked: Locked {}
+pub(crate) trait ChainsLocked<R: Rmap = Live>: Locked<R> {}
 
 macro_rules! locked {
     ($guard:ident: $($proves:ident),+) => {
-        impl Locked for $guard<'_> {
-            fn mm(&self) -> &Mm {
+        impl<R: Rmap> Locked<R> for $guard<'_, R> {
+            fn mm(&self) -> &Mm<R> {
                 self.mm
             }
         }
-        $(impl $proves for $guard<'_> {})+
+        $(impl<R: Rmap> $proves<R> for $guard<'_, R> {})+
     };
 }
 

@@ -4,10 +4,12 @@
 //!
 //! | module | is |
 //! |---|---|
+//! | [`kind`] | which lock, which rules, which page table: a type |
 //! | [`mm`] | the two locks of an address space that the reverse map knows |
 //! | [`anon_vma`] | the anon_vma, its family's lock, and the word in a page that leads to it |
 //! | [`chain`] | the links between VMAs and anon_vmas |
 //! | [`link`] | prepare, clone, fork, unlink |
+//! | [`merge`] | which VMAs may become one, and what becomes of their links |
 //! | [`lookup`] | from a page to its locked or pinned anon_vma |
 //! | [`rules`] | the rules, their counters, and the switches that break them |
 //!
@@ -20,7 +22,11 @@
 
 pub(crate) mod anon_vma;
 pub(crate) mod chain;
+pub(crate) mod kind;
 pub(crate) mod link;
 pub(crate) mod lookup;
+pub(crate) mod merge;
 pub(crate) mod mm;
 pub(crate) mod rules;
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) mod testing;

@@ -104,6 +104,16 @@ impl Rule {
         holds
     }
 
+    /// As [`check`](Self::check) where passes are counted elsewhere: on paths where even that would
+    /// be felt, see `lookup`.
+    #[inline(always)]
+    pub(crate) fn holds(self, holds: bool) -> bool {
+        if !holds {
+            self.violated();
+        }
+        holds
+    }
+
     /// Counts `n` checks that held.
     #[inline]
     pub(crate) fn checked(self, n: usize) {
@@ -130,17 +140,27 @@ impl Rule {
         EXPECTED.fetch_sub(1, Relaxed);
         let n = self.violations().sum() - before;
         self.violations().add(n.wrapping_neg());
+        if let Some(shown) = SHOWN_BROKEN.get(self as usize) {
+            shown.fetch_add(n, Relaxed);
+        }
         (result, n)
     }
 
     /// How often the rule was checked, and how often it did not hold.
     pub(crate) fn counts(self) -> (usize, usize) {
-        (self.checks().sum(), self.violations().sum())
+        (
+            self.checks().sum() + self.implied_checks(),
+            self.violations().sum(),
+        )
     }
 }
 
 /// Not 0 while a test breaks a rule on purpose.
 static EXPECTED: Atomic<i32> = Atomic::new(0);
+
+/// How often a test has broken each rule on purpose, and its check has fired.
+#[cfg(CONFIG_KUNIT = "y")]
+static SHOWN_BROKEN: [Atomic<usize>; ALL.len()] = [const { Atomic::new(0) }; ALL.len()];
 
 /// All violations of all rules since the module was loaded.
 pub(crate) fn violations() -> usize {
@@ -156,13 +176,137 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// Writes to debugfs `stats` how many rules the tests have broken on purpose and seen found out,
+/// and which they have not.
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) fn show_broken(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let others = || {
+        ALL.iter()
+            .zip(&SHOWN_BROKEN)
+            .filter(|(_, shown)| shown.load(Relaxed) == 0)
+    };
+    let n = others().count();
+    writeln!(f, "rules_shown_broken: {}", ALL.len() - n)?;
+    if n == 0 {
+        return Ok(());
+    }
+    write!(f, "rules_not_shown_broken:")?;
+    for (rule, _) in others() {
+        write!(f, " {}", rule.1)?;
+    }
+    writeln!(f)
+}
+
+/// A place between two steps that a rule holds together.
+///
+/// Correct rules have nothing there; a test or a torture may have somebody else act just then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// A page that is anonymous gets its `mapping` in two stores (never by correct rules, R1).
+    MappingStored,
+    /// A lookup has read `mapping` and holds RCU, and has looked at nothing else (R4, R5).
+    Found,
+    /// A lookup has read the root, and has not locked it yet (R13).
+    RootRead,
+    /// A lookup has the lock, and does not know yet whether it is the right one (R12).
+    Locked,
+    /// A lookup has a reference, and does not know yet whether it is the right one (R11, R12).
+    Referenced,
+    /// A lookup has a reference, and has left RCU; it will wait for the lock (R10).
+    Pinned,
+    /// A lookup has what it wanted; whoever asked for it is about to walk (R9, R18).
+    Confirmed,
+    /// The last reference is gone, and nobody has been waited for yet (R17).
+    LastPut,
+    /// A prepare has seen that the VMA has no anon_vma, and has locked nothing yet (R28).
+    PrepareTested,
+    /// A clone has linked all, and has published nothing (R30, R31).
+    Linked,
+    /// A fork has cloned the links, and the copy has no anon_vma of its own yet (R23).
+    Cloned,
+    /// A VMA is in none of its trees, and its range has not changed yet (R32).
+    OutOfTrees,
+    /// A VMA has been hidden, and its page tables are still there (R33).
+    Unlinked,
+    /// A PTE has been cleared, and the mapcount not been lowered yet (R3).
+    PteCleared,
+    /// A merge has chosen the survivor, and no links have moved (R25, R26).
+    MergeChosen,
+    /// A page has been taken out of all page tables, and is nowhere else yet (R15 of migration).
+    PageUnmapped,
+}
+
 /// The rules that the engine obeys, as constants: each `false` is a deliberate bug.
 ///
 /// [`Correct`] is the only implementation outside `torture/busted.rs`, and what it does not
 /// override is resolved when the module is compiled: nothing is tested at run time.
-pub(crate) trait Rules: 'static {
-    /// [`Rule::R23`]: fork links the child to each anon_vma of its parent.
+pub(crate) trait Rules: Send + Sync + 'static {
+    /// [`Rule::R1`]: pointer and tag are stored at once.
+    const ONE_STORE: bool = true;
+    /// [`Rule::R2`]: the last unmap leaves `mapping` alone.
+    const MAPPING_STAYS: bool = true;
+    /// [`Rule::R3`]: a PTE that is replaced is counted once.
+    const UNMAP_COUNTS_ONCE: bool = true;
+    /// [`Rule::R4`]: nothing is looked into that is not mapped.
+    const FIRST_CHECK: bool = true;
+    /// [`Rule::R5`]: the cache is type-safe.
+    const TYPESAFE: bool = true;
+    /// [`Rule::R6`]: an object is given back in the state that it was constructed in.
+    const FREED_CLEAN: bool = true;
+    /// [`Rule::R7`]: destroying the cache waits for RCU.
+    const DESTROY_WAITS: bool = true;
+    /// [`Rule::R9`]: under a spinning lock, RCU is held until after unlock.
+    const RCU_UNTIL_UNLOCK: bool = true;
+    /// [`Rule::R10`]: who waited with the last reference gets nothing.
+    const LAST_REFERENCE: bool = true;
+    /// [`Rule::R11`]: references are put outside RCU.
+    const PUT_OUTSIDE_RCU: bool = true;
+    /// [`Rule::R12`]: the page is looked at again once the lock or the reference is taken.
+    const SECOND_CHECK: bool = true;
+    /// [`Rule::R15`]: the root's lock is taken for the whole family.
+    const ROOT_LOCK: bool = true;
+    /// [`Rule::R16`]: a child holds its root.
+    const CHILD_HOLDS_ROOT: bool = true;
+    /// [`Rule::R17`]: freeing waits for who holds the root's lock.
+    const FREE_WAITS: bool = true;
+    /// [`Rule::R20`]: a page that others may map as well goes to the root.
+    const SHARED_TO_ROOT: bool = true;
+    /// [`Rule::R21`], [`Rule::R23`]: fork links the child to each anon_vma of its parent.
     const FORK_CLONES_ALL_LINKS: bool = true;
+    /// [`Rule::R22`]: a new link stands first.
+    const NEWEST_FIRST: bool = true;
+    /// [`Rule::R24`]: fork reuses only what no VMA is active in, and has at most one child.
+    const REUSE_ONLY_IDLE: bool = true;
+    /// [`Rule::R25`]: a merge moves the links over that only the one that goes has.
+    const MERGE_MOVES_LINKS: bool = true;
+    /// [`Rule::R26`]: two different anon_vmas are never merged.
+    const MERGE_NEEDS_EQUAL: bool = true;
+    /// [`Rule::R27`]: prepare shares only the anon_vma of a chain of one.
+    const SHARE_ONLY_SINGLETON: bool = true;
+    /// [`Rule::R28`]: prepare tests again under the locks.
+    const TEST_AGAIN: bool = true;
+    /// [`Rule::R29`]: what is new is locked before it is linked.
+    const LOCK_NEW: bool = true;
+    /// [`Rule::R30`]: an anon_vma is published when it is linked, not before.
+    const PUBLISH_LAST: bool = true;
+    /// [`Rule::R32`]: a range changes outside of all trees.
+    const RANGE_OUT_OF_TREES: bool = true;
+    /// [`Rule::R35`]: a walker asks the page table.
+    const WALK_ASKS_PTE: bool = true;
+    /// [`Rule::R36`]: PTEs are moved under the family's lock where the order does not help.
+    const MOVE_LOCKS: bool = true;
+    /// [`Rule::R37`]: a failed clone leaves nothing behind.
+    const CLONE_UNDOES: bool = true;
+    /// [`Rule::R37`]: a merge that fails after a clone takes the links away again.
+    const MERGE_UNDOES: bool = true;
+    /// [`Rule::R38`]: taking all locks takes each root once.
+    const TAKE_ROOT_ONCE: bool = true;
+    /// [`Rule::R39`]: swapoff walks the anon_vma that the page was in.
+    const UNUSE_WALKS: bool = true;
+
+    /// Somebody is at this place.  May be called in any context that the engine is in there.
+    #[inline(always)]
+    fn window(_at: Window) {}
 }
 
 /// Every rule holds.

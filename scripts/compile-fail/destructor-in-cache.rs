@@ -2,7 +2,6 @@
 // R7: no destructor ever runs for the objects of a type-safe cache.
 
 use crate::prim::typesafe::{
-    CacheSlot,
     TypesafeByRcu,
     TypesafeCache, //
 };
@@ -10,16 +9,10 @@ use kernel::prelude::*;
 
 struct Owner(KVec<u8>);
 
-static SLOT: CacheSlot<Owner> = CacheSlot::new();
-
 // SAFETY: Of no interest: a value that owns another is refused before.
 #[allow(unsafe_code)]
 unsafe impl TypesafeByRcu for Owner {
     const NAME: &'static CStr = c"owner";
-
-    fn slot() -> &'static CacheSlot<Self> {
-        &SLOT
-    }
 
     fn constructor() -> impl PinInit<Self> {
         Owner(KVec::new())

@@ -10,11 +10,10 @@ use crate::rmap::{
     mm::{
         MmapRead,
         MmapWrite, //
-    },
-    rules::Correct,
+    }, //
 };
 use kernel::prelude::*;
 
 fn fork(child: &Vma, mmap: &MmapWrite<'_>, parent: &Vma, pmmap: &MmapRead<'_>) -> Result {
-    anon_vma_fork::<Correct>(child, mmap, parent, pmmap, Reuse::ByRule)
+    anon_vma_fork(child, mmap, parent, pmmap, Reuse::ByRule)
 }

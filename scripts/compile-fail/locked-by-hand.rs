@@ -9,7 +9,10 @@ use crate::rmap::anon_vma::{
 
 fn lock(family: FamilyRead, anon_vma: &AnonVma) -> LockedAnonVma<'_> {
     LockedAnonVma {
-        _family: family,
+        family,
+        _kept: None,
         anon_vma,
+        life: 0,
+        found: false,
     }
 }

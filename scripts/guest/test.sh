@@ -5,17 +5,26 @@
 # Each step is a line of KTAP on the console; $OUT/test.ktap is the whole document, $OUT/kunit/
 # has the results of the KUnit suites that ran when the module was loaded.
 #
-# Usage: test.sh [--seed N] [--seeds N] [--steps N]     scripts/test.py starts it
+# Usage: test.sh [--seed N] [--seeds N] [--steps N] [--preempt MODE]     scripts/test.py starts it
+#        test.sh --kunit-only [--preempt MODE]
+#   --preempt MODE   the kernel is preempted like this, or it is a failure
+#   --kunit-only     loads and unloads, no more: the suites run at that
 #   beside it: shadow_rmap.ko, rmapctl, samples/*.scn, samples/bad-input/*
 
-seed=1 seeds=3 steps=2000
+seed=1 seeds=3 steps=2000 preempt='' kunit_only=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--seed) seed=$2 ;;
 	--seeds) seeds=$2 ;;
 	--steps) steps=$2 ;;
+	--preempt) preempt=$2 ;;
+	--kunit-only)
+		kunit_only=1
+		shift
+		continue
+		;;
 	*)
-		sed -n '4,9s/^# \{0,1\}//p' "$0"
+		sed -n '4,12s/^# \{0,1\}//p' "$0"
 		[ "$1" = --help ]
 		exit
 		;;
@@ -26,6 +35,7 @@ done
 module=shadow_rmap
 device=/dev/$module
 debugfs=/sys/kernel/debug/$module
+rules=39
 lines=/tmp/lines
 here=$PWD
 number=0 failed=0
@@ -71,6 +81,11 @@ within() {
 	"$@"
 }
 
+# The mode that is in force is in brackets.
+preempted_as() {
+	cat /sys/kernel/debug/sched/preempt && grep -qF "($1)" /sys/kernel/debug/sched/preempt
+}
+
 loaded() { grep -q "^$module " /proc/modules; }
 
 load() { insmod ./$module.ko "$@" && loaded; }
@@ -83,6 +98,17 @@ kunit_results() {
 		suite=${f%/results}
 		cat "$f" >"$OUT/kunit/${suite##*/}.ktap" || return 1
 	done
+}
+
+# Once all suites have run, each rule was checked, and was broken by a test that wanted to, and by
+# nobody else.
+rules_are_tested() {
+	[ "$(grep -c '^R' $debugfs/rules)" = $rules ] || { echo "not $rules rules"; return 1; }
+	bad=$(sed -n '/ checks=[1-9][0-9]* violations=0$/!s/ .*//p' $debugfs/rules)
+	# shellcheck disable=SC2086 # many words
+	[ -z "$bad" ] || { echo "never checked, or broken:" $bad; return 1; }
+	grep -qx "rules_shown_broken: $rules" $debugfs/stats ||
+		{ grep '^rules_' $debugfs/stats; return 1; }
 }
 
 mode_is() {
@@ -176,9 +202,104 @@ nothing_left() {
 	try "$1: no thread" within 5 no_thread
 }
 
+slab=/sys/kernel/debug/failslab
+
+# set_slab NAME=VALUE...: how allocations are made to fail.
+set_slab() {
+	for setting; do
+		echo "${setting#*=}" >"$slab/${setting%%=*}" || return 1
+	done
+}
+
+# Allocations fail below the module's code only: where that is on the stack.
+module_alone() {
+	set -- "$(awk -v m=$module '$1 == m { print $2, $6 }' /proc/modules)"
+	size=${1% *} start=${1#* } alone=1
+	set_slab require-start="$start" require-end="$(printf '0x%x' $((start + size)))"
+}
+
+anywhere() {
+	alone=''
+	set_slab require-start=0 require-end=0xffffffffffffffff
+}
+
+# starve SCENARIO TIMES INTERVAL BYTES...: in the processes of the scenario, after so many BYTES,
+# each INTERVALth allocation fails, TIMES times or (-1) from then on.  The scenario may fail for
+# want of memory, and for nothing else; where that is not the module's alone, in whatever way.
+starve() {
+	scenario=$1 times=$2 interval=$3 hits=0
+	shift 3
+	for bytes; do
+		set_slab times="$times" interval="$interval" space="$bytes" probability=100 || return 1
+		# Not by `timeout`: that would have to be started as well, and might not be.
+		(
+			cd /tmp
+			echo 1 >/proc/self/make-it-fail
+			exec "$here/rmapctl" run --quiet --timeout 5 "$scenario"
+		) >/tmp/starved 2>&1
+		rc=$?
+		left=$(cat $slab/times)
+		set_slab probability=0 || return 1
+		echo "$times times after $bytes bytes: exit status $rc: $(cat /tmp/starved)"
+		[ $rc = 0 ] || [ -z "$alone" ] || grep -q ENOMEM /tmp/starved || return 1
+		[ $rc = 0 ] && [ "$left" = "$times" ] || hits=$((hits + 1))
+		within 20 not_in_use || return 1
+	done
+	echo "$hits of $# runs were hit"
+	[ $hits -gt $(($# / 2)) ]
+}
+
+no_violations() { ! grep 'violations=[1-9]' $debugfs/rules; }
+
+all_freed() {
+	awk '/_(allocs|allocated): / { kind = $1; sub(/_alloc.*/, "", kind); made[kind] = $2 }
+		/_(frees|freed): / { kind = $1; sub(/_free.*/, "", kind); freed[kind] = $2 }
+		END {
+			for (kind in made)
+				if (made[kind] != freed[kind]) {
+					print kind ": " made[kind] " made, " freed[kind] " freed"
+					bad = 1
+				}
+			exit bad
+		}' $debugfs/stats
+}
+
+# Kmemleak allocates, too, and turns itself off for good when it cannot.
+kmemleak_is_on() { ! dmesg | grep 'kmemleak: .*disabled'; }
+
+# Memory runs out in the middle of everything; only where the kernel can be made to do that.
+out_of_memory() {
+	try "no memory: failslab is there" set_slab probability=0 task-filter=Y verbose=0 \
+		ignore-gfp-wait=N cache-filter=N space=0 || return 1
+	# A VMA for which there is no memory is untracked; all others are to be as ever, which is
+	# looked at after each step, or at the end alone, when some memory has been had again.
+	sed '/^check every/d; /^expect/d; /^save/d; s/^check$/check untracked>=0/' \
+		samples/three-generations.scn >/tmp/often.scn
+	sed '/^check/d; /^compare/d; /^rules/d; /^show/d; s/^exit child$/check untracked>=0\n&/' \
+		/tmp/often.scn >/tmp/late.scn
+	module_alone
+	try "no memory: in the module, once" starve /tmp/often.scn 1 1 $(seq 0 512 8000)
+	try "no memory: in the module, once, checked later" starve /tmp/late.scn 1 1 $(seq 0 320 8000)
+	try "no memory: in the module, a few times" starve /tmp/late.scn 8 3 $(seq 0 512 4000)
+	try "no memory: in the module, ever again" starve /tmp/late.scn -1 1 $(seq 0 512 4000)
+	anywhere
+	try "no memory: anywhere, again and again" starve /tmp/late.scn -1 31 $(seq 0 9973 100000)
+	set_slab task-filter=N
+	try "no memory: no rule is broken" no_violations
+	try "no memory: all that was made is freed" all_freed
+	try "no memory: leaks can still be looked for" kmemleak_is_on
+	try "no memory: once there is some again" scenario samples/three-generations.scn
+}
+
 echo "KTAP version 1"
+[ -z "$preempt" ] || try "preempt=$preempt is in force" preempted_as "$preempt"
 try "module: loads" load || finish
 try "kunit: results" kunit_results
+if [ -n "$kunit_only" ]; then
+	try "module: unloads" unload
+	finish
+fi
+try "rules: each is checked, and broken on purpose alone" rules_are_tested
 try "device: is a character device" is_node
 try "device: mode 0600" mode_is 600 $device
 for f in chains chains.json chains.dot compare rules stats; do
@@ -195,6 +316,7 @@ for f in samples/*.scn; do
 done
 try "random: $seeds x $steps steps from seed $seed" timeout 900 \
 	./rmapctl random --seed "$seed" --steps "$steps" --seeds "$seeds" --check-every 20
+[ "$VM_TARGET" != x86_64 ] || out_of_memory
 try "module: unload is refused while a mapping lives" unload_is_refused
 cp $debugfs/rules "$OUT/rules.txt"
 cp $debugfs/stats "$OUT/stats.txt"

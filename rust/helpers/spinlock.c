@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+/* include/linux/spinlock.h */
+
+#include <linux/spinlock.h>
+
+#include "helpers.h"
+
+void shadow_rmap_spin_lock_nested(spinlock_t *lock, int subclass)
+{
+	spin_lock_nested(lock, subclass);
+}
+
+/* For many of one class, all taken under @outer. */
+void shadow_rmap_spin_lock_nest_lock(spinlock_t *lock, struct rw_semaphore *outer)
+{
+	spin_lock_nest_lock(lock, outer);
+}

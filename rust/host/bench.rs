@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The host's own reverse map at work, on VMAs that no process has: to be timed.
+//!
+//! C: `folio_lock_anon_vma_read()`, `__anon_vma_prepare()`, `anon_vma_fork()` and
+//! `unlink_anon_vmas()` of [`mm/rmap.c`](srctree/mm/rmap.c), the tree of
+//! [`mm/interval_tree.c`](srctree/mm/interval_tree.c).  Modules cannot link to them: whoever loads
+//! this one looks their addresses up in `/proc/kallsyms`.
+//!
+//! # Invariants of this module
+//!
+//! 1. The [`Functions`] are what they are called.
+//! 2. A [`Space`]'s `mmap_lock` is held for writing from its creation to its drop, by the thread
+//!    that has it.
+//! 3. A [`Vma`] stays where it is, and is known to its owner and to the anon_vmas that it is linked
+//!    to; when it is dropped it is linked to none.
+//! 4. A [`Page`] is mapped, and locked, from its creation to its drop; its anon_vma is that of a
+//!    [`Vma`] that lives longer, and that nobody can unlink meanwhile.
+//! 5. At most one VMA was ever entered in a [`Space`]'s maple tree.  When it is dropped the entry
+//!    goes stale: nobody follows it but that VMA's own prepare.
+
+use crate::{
+    ffi,
+    prim::interval_tree::Range, //
+};
+use core::{
+    cell::Cell,
+    mem,
+    ptr, //
+};
+use kernel::{
+    error::to_result,
+    page::PAGE_SHIFT,
+    prelude::*,
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+type LockFn = unsafe extern "C" fn(*const ffi::folio, *mut c_void) -> *mut ffi::anon_vma;
+type PrepareFn = unsafe extern "C" fn(*mut ffi::vm_area_struct) -> c_int;
+type ForkFn = unsafe extern "C" fn(*mut ffi::vm_area_struct, *mut ffi::vm_area_struct) -> c_int;
+type UnlinkFn = unsafe extern "C" fn(*mut ffi::vm_area_struct);
+type FirstFn = unsafe extern "C" fn(*mut ffi::anon_vma, usize, usize) -> *mut ffi::anon_vma_chain;
+type NextFn =
+    unsafe extern "C" fn(*mut ffi::anon_vma_chain, usize, usize) -> *mut ffi::anon_vma_chain;
+
+/// Where the host's functions are, as `/proc/kallsyms` says.
+#[derive(Clone, Copy)]
+pub(crate) struct Addresses {
+    /// `folio_lock_anon_vma_read`
+    pub(crate) lock: usize,
+    /// `__anon_vma_prepare`
+    pub(crate) prepare: usize,
+    /// `anon_vma_fork`
+    pub(crate) fork: usize,
+    /// `unlink_anon_vmas`
+    pub(crate) unlink: usize,
+    /// `anon_rmap_tree_iter_first`
+    pub(crate) first: usize,
+    /// `anon_rmap_tree_iter_next`
+    pub(crate) next: usize,
+}
+
+/// The host's functions.
+pub(crate) struct Functions {
+    lock: LockFn,
+    prepare: PrepareFn,
+    fork: ForkFn,
+    unlink: UnlinkFn,
+    first: FirstFn,
+    next: NextFn,
+}
+
+/// Whether the function `name` begins at `address`; says so in the kernel log if it does not.
+fn begins(address: usize, name: &str) -> bool {
+    let mut buffer = [0; ffi::SR_KSYM_SYMBOL_LEN];
+    // SAFETY: There is room for any symbol; the address is only compared with those known.
+    let length = unsafe { ffi::sprint_symbol(buffer.as_mut_ptr(), address) };
+    let found = usize::try_from(length)
+        .ok()
+        .and_then(|length| buffer.get(..length))
+        .and_then(|bytes| core::str::from_utf8(bytes).ok())
+        .unwrap_or_default();
+    let begins = found
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.starts_with("+0x0/"));
+    if !begins {
+        pr_err!("bench: {name} does not begin at {address:#x}, there is {found}\n");
+    }
+    begins
+}
+
+impl Functions {
+    /// Looks at each address whether that function begins there.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where one does not; the kernel log says which.
+    pub(crate) fn new(at: Addresses) -> Result<Self> {
+        let found = [
+            begins(at.lock, "folio_lock_anon_vma_read"),
+            begins(at.prepare, "__anon_vma_prepare"),
+            begins(at.fork, "anon_vma_fork"),
+            begins(at.unlink, "unlink_anon_vmas"),
+            begins(at.first, "anon_rmap_tree_iter_first"),
+            begins(at.next, "anon_rmap_tree_iter_next"),
+        ];
+        if found.contains(&false) {
+            return Err(EINVAL);
+        }
+        let pointer = ptr::with_exposed_provenance::<()>;
+        // SAFETY: The functions begin there, and have these types.
+        // INVARIANT: (1) Just checked.
+        unsafe {
+            Ok(Self {
+                lock: mem::transmute::<*const (), LockFn>(pointer(at.lock)),
+                prepare: mem::transmute::<*const (), PrepareFn>(pointer(at.prepare)),
+                fork: mem::transmute::<*const (), ForkFn>(pointer(at.fork)),
+                unlink: mem::transmute::<*const (), UnlinkFn>(pointer(at.unlink)),
+                first: mem::transmute::<*const (), FirstFn>(pointer(at.first)),
+                next: mem::transmute::<*const (), NextFn>(pointer(at.next)),
+            })
+        }
+    }
+}
+
+/// An address space without a process and without memory, its `mmap_lock` held for writing.
+pub(crate) struct Space<'a> {
+    host: &'a Functions,
+    mm: Pin<KBox<Opaque<ffi::mm_struct>>>,
+    /// Whether a VMA has been entered in its maple tree.
+    taken: Cell<bool>,
+    _not_send: NotThreadSafe,
+}
+
+impl<'a> Space<'a> {
+    /// A new one.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(host: &'a Functions) -> Result<Self> {
+        let mm = KBox::pin_init(
+            Opaque::ffi_init(|mm| {
+                // SAFETY: Raw memory for an address space.
+                unsafe { ffi::shadow_rmap_bench_mm_init(mm) }
+            }),
+            GFP_KERNEL,
+        )?;
+        // INVARIANT: (2) Released in `drop`.
+        // SAFETY: The lock is initialised.
+        unsafe { ffi::down_write(&raw mut (*mm.get()).__bindgen_anon_1.mmap_lock) };
+        Ok(Self {
+            host,
+            mm,
+            taken: Cell::new(false),
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// Looks for the VMAs beside the one that covers `range`, as [`Vma::prepare`] does, and counts
+    /// those that it sees, that one included.
+    #[inline]
+    pub(crate) fn neighbours(&self, range: Range) -> usize {
+        let end = (range.last + 1) << PAGE_SHIFT;
+        // SAFETY: By invariant (2) the tree is ours; what is in it is only counted.
+        unsafe { ffi::shadow_rmap_bench_neighbours(self.mm.get(), end) as usize }
+    }
+}
+
+impl Drop for Space<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By invariant (2) the tree is ours, and the lock as well.
+        unsafe {
+            let mm = &raw mut (*self.mm.get()).__bindgen_anon_1;
+            ffi::__mt_destroy(&raw mut (*mm).mm_mt);
+            ffi::up_write(&raw mut (*mm).mmap_lock);
+        }
+    }
+}
+
+/// A VMA of a [`Space`].
+pub(crate) struct Vma<'a> {
+    space: &'a Space<'a>,
+    vma: Pin<KBox<Opaque<ffi::vm_area_struct>>>,
+    entered: bool,
+}
+
+impl<'a> Vma<'a> {
+    /// One that covers `range`, in pages, and is linked to nothing.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(space: &'a Space<'a>, range: Range) -> Result<Self> {
+        let init = Opaque::ffi_init(|vma| {
+            // SAFETY: Raw memory for a VMA; the address space outlives it.
+            unsafe {
+                ffi::shadow_rmap_bench_vma_init(vma, space.mm.get(), range.start, range.last)
+            };
+        });
+        // INVARIANT: (3) Nobody knows it.
+        Ok(Self {
+            space,
+            vma: KBox::pin_init(init, GFP_KERNEL)?,
+            entered: false,
+        })
+    }
+
+    /// The first VMA of an address space, which can be [`prepare`](Self::prepare)d.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` where the address space has, or had, its first; `ENOMEM`.
+    pub(crate) fn first(space: &'a Space<'a>, range: Range) -> Result<Self> {
+        let mut vma = Self::new(space, range)?;
+        if space.taken.replace(true) {
+            return Err(EBUSY);
+        }
+        // SAFETY: By invariants (2) and (3).
+        // INVARIANT: (5) It is the only one.
+        to_result(unsafe { ffi::shadow_rmap_bench_vma_store(vma.vma.get()) })?;
+        vma.entered = true;
+        Ok(vma)
+    }
+
+    /// `__anon_vma_prepare()`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` where it is not the [`first`](Self::first) of its address space.
+    #[inline]
+    pub(crate) fn prepare(&mut self) -> Result {
+        if !self.entered {
+            return Err(EINVAL);
+        }
+        // SAFETY: By invariants (1) to (3), and (5) for what it looks at besides.
+        to_result(unsafe { (self.space.host.prepare)(self.vma.get()) })
+    }
+
+    /// `anon_vma_fork()`: makes this VMA, which has no links, the child of `parent`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EBUSY` where it has links.
+    #[inline]
+    pub(crate) fn fork_from(&mut self, parent: &mut Vma<'a>) -> Result {
+        // SAFETY: By invariant (3) nobody else looks at it.
+        if !unsafe { (*self.vma.get()).anon_vma }.is_null() {
+            return Err(EBUSY);
+        }
+        // SAFETY: By invariants (1) to (3); there are no links that could be lost.
+        to_result(unsafe { (self.space.host.fork)(self.vma.get(), parent.vma.get()) })
+    }
+
+    /// `unlink_anon_vmas()`.  Sleeps.
+    #[inline]
+    pub(crate) fn unlink(&mut self) {
+        // SAFETY: By invariants (1) to (3).
+        unsafe { (self.space.host.unlink)(self.vma.get()) };
+    }
+
+    /// How many anon_vmas it is linked to.
+    pub(crate) fn links(&self) -> usize {
+        // SAFETY: By invariant (3) the chain is a list that nobody else changes.
+        unsafe {
+            let head = &raw mut (*self.vma.get()).anon_vma_chain;
+            let (mut n, mut at) = (0, (*head).next);
+            while !ptr::eq(at, head) {
+                (n, at) = (n + 1, (*at).next);
+            }
+            n
+        }
+    }
+}
+
+impl Drop for Vma<'_> {
+    fn drop(&mut self) {
+        // INVARIANT: (3)
+        self.unlink();
+    }
+}
+
+/// An anonymous page that a [`Vma`] maps, as far as the reverse map can tell.
+pub(crate) struct Page<'a> {
+    page: kernel::page::Page,
+    vma: &'a Vma<'a>,
+}
+
+impl<'a> Page<'a> {
+    /// A page at offset `index` of `vma`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` where the VMA has no anon_vma.
+    pub(crate) fn new(vma: &'a Vma<'a>, index: usize) -> Result<Self> {
+        // SAFETY: By invariant (3) nobody else looks at it.
+        let anon_vma = unsafe { (*vma.vma.get()).anon_vma };
+        if anon_vma.is_null() {
+            return Err(EINVAL);
+        }
+        let page = kernel::page::Page::alloc_page(GFP_KERNEL)?;
+        // INVARIANT: (4) The VMA is borrowed, and unlinking takes a mutable one.
+        // SAFETY: The page is ours alone.
+        unsafe { ffi::shadow_rmap_bench_map_page(page.as_ptr(), anon_vma.cast(), index) };
+        Ok(Self { page, vma })
+    }
+
+    /// `folio_lock_anon_vma_read()`.  Sleeps.
+    #[inline]
+    pub(crate) fn lock_anon_vma(&self) -> Option<LockedAnonVma<'_>> {
+        let host = self.vma.space.host;
+        let folio = self.page.as_ptr().cast::<ffi::folio>();
+        // SAFETY: By invariants (1) and (4); a page by itself is a folio.
+        let anon_vma = unsafe { (host.lock)(folio, ptr::null_mut()) };
+        (!anon_vma.is_null()).then_some(LockedAnonVma {
+            host,
+            anon_vma,
+            _page: self,
+        })
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By invariant (4) it is mapped and locked by us.
+        unsafe { ffi::shadow_rmap_bench_unmap_page(self.page.as_ptr()) };
+    }
+}
+
+/// An anon_vma of the host, its family locked for reading.
+///
+/// # Invariants
+///
+/// The read hold is ours, and the anon_vma is linked to the VMA that maps the page.
+pub(crate) struct LockedAnonVma<'a> {
+    host: &'a Functions,
+    anon_vma: *mut ffi::anon_vma,
+    _page: &'a Page<'a>,
+}
+
+impl LockedAnonVma<'_> {
+    /// Calls `f` for each link to a VMA that covers any of the page offsets `first..=last`.
+    #[inline]
+    pub(crate) fn for_each_link(&self, first: usize, last: usize, mut f: impl FnMut()) {
+        // SAFETY: By the type invariant the tree is locked.
+        let mut link = unsafe { (self.host.first)(self.anon_vma, first, last) };
+        while !link.is_null() {
+            f();
+            // SAFETY: As above.
+            link = unsafe { (self.host.next)(link, first, last) };
+        }
+    }
+}
+
+impl Drop for LockedAnonVma<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant: a root is there as long as its family is.
+        unsafe { ffi::up_read(&raw mut (*(*self.anon_vma).root).rwsem) };
+    }
+}

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping, unmapping, splitting, growing, forking, and the end of an address space.
+//!
+//! C: [`mm/vma.c`](srctree/mm/vma.c), `dup_mmap()` of [`mm/mmap.c`](srctree/mm/mmap.c) and
+//! `copy_page_range()` of [`mm/memory.c`](srctree/mm/memory.c).
+//!
+//! Everything that can fail is done before anything that cannot be taken back: the store in the
+//! tree of VMAs is reserved first, then links are cloned, then the store is done.
+
+use super::{
+    merge::{
+        self,
+        Request, //
+    },
+    page::Page,
+    space::{
+        Prot,
+        Space,
+        Vma, //
+    },
+    table::Pte,
+    Modelled, //
+};
+use crate::{
+    prim::{
+        fail,
+        interval_tree::Range, //
+    },
+    rmap::{
+        self,
+        anon_vma::Cache,
+        link::{
+            anon_vma_clone,
+            anon_vma_fork,
+            unlink_anon_vmas,
+            Operation,
+            Reuse,
+            Sharing, //
+        },
+        mm::{
+            MmapLocked,
+            MmapWrite, //
+        },
+        rules::{
+            Rules,
+            Window, //
+        },
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// An address space, for as long as somebody runs in it: dropped, it [exits](Self::exit).
+pub(crate) struct Mm<R: Modelled>(Arc<rmap::mm::Mm<R>>);
+
+/// How many PTEs are cleared at once.
+const BATCH: usize = 16;
+
+impl<R: Modelled> Mm<R> {
+    /// An empty address space of `size` pages, whose anon_vmas come from `cache`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(cache: &Arc<Cache<R>>, size: usize, sharing: Sharing) -> Result<Self> {
+        let space = Space::new(size, sharing)?;
+        fail::allocation()?;
+        Ok(Self(Arc::pin_init(
+            rmap::mm::Mm::new(cache.clone(), space),
+            GFP_KERNEL,
+        )?))
+    }
+
+    /// What the reverse map knows of it.
+    pub(crate) fn core(&self) -> &Arc<rmap::mm::Mm<R>> {
+        &self.0
+    }
+
+    /// Its VMAs and its page table.
+    pub(crate) fn space(&self) -> &Space<R> {
+        self.0.space()
+    }
+
+    /// `mmap(MAP_FIXED_NOREPLACE)`: `pages` pages from `first` on.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` where something is there already, `EINVAL` outside of the address space, `ENOMEM`.
+    pub(crate) fn map(&self, first: usize, pages: usize, prot: Prot) -> Result {
+        let last = self.last_of(first, pages)?;
+        let mut mmap = self.0.mmap_write();
+        if self.space().vmas.range(first, last).next().is_some() {
+            return Err(EEXIST);
+        }
+        let request = Request::new((first, last), first, prot);
+        if merge::try_merge(&self.0, request, &mut mmap)?.is_none() {
+            self.insert((first, last), first, prot)?;
+        }
+        Ok(())
+    }
+
+    /// A new VMA without links.  `mmap_lock` is held for writing.
+    pub(super) fn insert(
+        &self,
+        (first, last): (usize, usize),
+        pgoff: usize,
+        prot: Prot,
+    ) -> Result<Arc<Vma<R>>> {
+        let vma = Vma::new(&self.0, (first, last), pgoff, prot)?;
+        self.space()
+            .vmas
+            .reserve_store(first, last, vma.clone())?
+            .commit();
+        Ok(vma)
+    }
+
+    /// `munmap()`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` outside of the address space; `ENOMEM`, then nothing is unmapped, though a VMA may
+    /// have become two.
+    pub(crate) fn unmap(&self, first: usize, pages: usize) -> Result {
+        let last = self.last_of(first, pages)?;
+        self.unmap_locked(first, last, &mut self.0.mmap_write())
+    }
+
+    /// The part of it under the lock.
+    pub(super) fn unmap_locked(
+        &self,
+        first: usize,
+        last: usize,
+        mmap: &mut MmapWrite<'_, R>,
+    ) -> Result {
+        self.split_at(first, mmap)?;
+        if let Some(behind) = last.checked_add(1) {
+            self.split_at(behind, mmap)?;
+        }
+        let gone = self.space().vmas.reserve_clear(first, last)?.commit();
+        for vma in gone {
+            self.release(&vma, mmap);
+        }
+        Ok(())
+    }
+
+    /// What is to be done with a VMA that is in the tree no more: first its pages, then the links
+    /// by which they are found (R21, R33).
+    fn release(&self, vma: &Vma<R>, mmap: &mut MmapWrite<'_, R>) {
+        let (first, last) = vma.addresses(mmap);
+        self.zap(first, last);
+        unlink_anon_vmas(&vma.core, mmap);
+    }
+
+    /// `zap_page_range()`: clears the PTEs of `first..=last`.  Sleeps.
+    fn zap(&self, first: usize, last: usize) {
+        let mut from = first;
+        while from <= last {
+            let mut gone = [const { Pte::None }; BATCH];
+            self.space().invalidate(|| {
+                let mut ptes = self.space().table.lock();
+                for pte in gone.iter_mut().take(last - from + 1) {
+                    *pte = ptes.clear(from);
+                    R::Rules::window(Window::PteCleared);
+                    if let Some(page) = pte.page() {
+                        page.rmap.remove_rmap();
+                    }
+                    from += 1;
+                }
+            });
+            // The last references may go now, without a lock.
+            drop(gone);
+        }
+    }
+
+    /// `madvise(MADV_DONTNEED)`: forgets what is written there.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` outside of the address space.
+    pub(crate) fn discard(&self, first: usize, pages: usize) -> Result {
+        let last = self.last_of(first, pages)?;
+        let _mmap = self.0.mmap_read();
+        self.zap(first, last);
+        Ok(())
+    }
+
+    /// `split_vma()`: a VMA that covers `at` and the address before becomes two.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; then nothing has changed.
+    pub(super) fn split_at(&self, at: usize, mmap: &mut MmapWrite<'_, R>) -> Result {
+        let Some(vma) = self.space().vmas.find(at) else {
+            return Ok(());
+        };
+        let (first, last) = vma.addresses(mmap);
+        if first == at {
+            return Ok(());
+        }
+        let range = vma.range(mmap);
+        let middle = range.start + (at - first);
+        let part = Vma::new(&self.0, (at, last), middle, vma.prot())?;
+        let store = self.space().vmas.reserve_store(at, last, part.clone())?;
+        anon_vma_clone(&part.core, mmap, &vma.core, mmap, Operation::Copy)?;
+        store.commit();
+        let rest = Range {
+            start: range.start,
+            last: middle - 1,
+        };
+        vma.core.set_range(rest, mmap);
+        Ok(())
+    }
+
+    /// `mprotect()`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` outside of the address space; `ENOMEM` where not all of it is mapped, or for want of
+    /// memory: then a part of it may have been done.
+    pub(crate) fn protect(&self, first: usize, pages: usize, prot: Prot) -> Result {
+        let last = self.last_of(first, pages)?;
+        let mut mmap = self.0.mmap_write();
+        let mut from = first;
+        while from <= last {
+            let vma = self.space().vmas.find(from).ok_or(ENOMEM)?;
+            let (start, end) = vma.addresses(&mmap);
+            let to = end.min(last);
+            if vma.prot() != prot {
+                self.protect_part(&vma, (start, end), (from, to), prot, &mut mmap)?;
+            }
+            from = to + 1;
+        }
+        Ok(())
+    }
+
+    /// `mprotect_fixup()`: a part of one VMA.
+    fn protect_part(
+        &self,
+        vma: &Arc<Vma<R>>,
+        (start, end): (usize, usize),
+        (from, to): (usize, usize),
+        prot: Prot,
+        mmap: &mut MmapWrite<'_, R>,
+    ) -> Result {
+        let pgoff = vma.range(mmap).start + (from - start);
+        let request = Request::new((from, to), pgoff, prot).of_existing(vma);
+        if merge::try_merge(&self.0, request, mmap)?.is_none() {
+            if start < from {
+                self.split_at(from, mmap)?;
+            }
+            if to < end {
+                self.split_at(to + 1, mmap)?;
+            }
+            if let Some(part) = self.space().vmas.find(from) {
+                part.set_prot(prot, mmap);
+            }
+        }
+        if !prot.write {
+            let mut ptes = self.space().table.lock();
+            for address in from..=to {
+                ptes.wrprotect(address);
+            }
+        }
+        Ok(())
+    }
+
+    /// `mremap()` of a VMA that stays where it is and gets `pages` pages longer.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` where no VMA is, `EINVAL` outside of the address space, `EEXIST` where something is
+    /// there already, `ENOMEM`.
+    pub(crate) fn grow(&self, address: usize, pages: usize) -> Result {
+        let mut mmap = self.0.mmap_write();
+        let vma = self.space().vmas.find(address).ok_or(EFAULT)?;
+        let (first, last) = vma.addresses(&mmap);
+        let (from, to) = (last + 1, self.last_of(last + 1, pages)?);
+        if self.space().vmas.range(from, to).next().is_some() {
+            return Err(EEXIST);
+        }
+        let pgoff = vma.range(&mmap).start + (from - first);
+        let request = Request::new((from, to), pgoff, vma.prot()).with_pages_of(&vma);
+        // Nothing hinders a VMA from being merged with itself.
+        merge::try_merge(&self.0, request, &mut mmap)?
+            .map(|_| ())
+            .ok_or(ENOMEM)
+    }
+
+    /// `fork()`: a copy, whose pages are shared until one side writes.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn fork(&self) -> Result<Self> {
+        let mmap = self.0.mmap_write();
+        let child = Self::new(
+            &self.0.shared_cache(),
+            self.space().table.size(),
+            self.space().sharing,
+        )?;
+        let copied = self.copy_to(&child, &mmap);
+        // A child that is not complete exits; so that it can, the parent's lock is released.
+        drop(mmap);
+        copied.map(|()| child)
+    }
+
+    /// `dup_mmap()`.
+    fn copy_to(&self, child: &Self, mmap: &MmapWrite<'_, R>) -> Result {
+        let child_mmap = child.0.mmap_write_nested();
+        for slot in self.space().vmas.range(0, usize::MAX) {
+            let pgoff = slot.vma.range(mmap).start;
+            let vma = Vma::new(&child.0, (slot.first, slot.last), pgoff, slot.vma.prot())?;
+            let store = child
+                .space()
+                .vmas
+                .reserve_store(slot.first, slot.last, vma.clone())?;
+            anon_vma_fork(&vma.core, &child_mmap, &slot.vma.core, mmap, Reuse::ByRule)?;
+            store.commit();
+            self.copy_ptes(child, slot.first, slot.last);
+        }
+        Ok(())
+    }
+
+    /// `copy_page_range()`: under both locks, so that a walker that comes to the parent's VMA first
+    /// and to the child's afterwards finds a PTE in either, or in both (R36).
+    fn copy_ptes(&self, child: &Self, first: usize, last: usize) {
+        let mut from = self.space().table.lock();
+        let mut to = child.space().table.lock_nested();
+        for address in first..=last {
+            from.wrprotect(address);
+            let pte = from.get(address).clone();
+            if let Some(page) = pte.page() {
+                page.rmap.add_anon_rmap();
+            }
+            // Nothing was there: the child is new.
+            let _ = to.set(address, pte);
+        }
+    }
+
+    /// `exit_mmap()`: unmaps everything.  Sleeps, and does not fail.
+    pub(crate) fn exit(&self) {
+        let mut mmap = self.0.mmap_write();
+        for slot in self.space().vmas.range(0, usize::MAX) {
+            self.release(&slot.vma, &mut mmap);
+        }
+        // The VMAs hold the address space that they are of: from here on nobody does.
+        self.space().vmas.clear();
+    }
+
+    /// The page at `address`, with a reference.  Sleeps.
+    pub(crate) fn page_at(&self, address: usize) -> Option<Arc<Page<R>>> {
+        self.space().table.lock().get(address).page().cloned()
+    }
+
+    /// The last of `pages` pages from `first` on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for none, and outside of the address space.
+    pub(super) fn last_of(&self, first: usize, pages: usize) -> Result<usize> {
+        let last = pages
+            .checked_sub(1)
+            .and_then(|more| first.checked_add(more))
+            .ok_or(EINVAL)?;
+        if last < self.space().table.size() {
+            Ok(last)
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// The VMAs that touch the addresses `first..=last` from below and from above.
+    pub(super) fn neighbours(
+        mm: &rmap::mm::Mm<R>,
+        (first, last): (usize, usize),
+        mmap: &impl MmapLocked<R>,
+    ) -> [Option<Arc<Vma<R>>>; 2] {
+        let vmas = &mm.space().vmas;
+        let prev = first
+            .checked_sub(1)
+            .and_then(|before| vmas.find(before))
+            .filter(|vma| vma.addresses(mmap).1 + 1 == first);
+        let next = last
+            .checked_add(1)
+            .and_then(|behind| vmas.find(behind))
+            .filter(|vma| vma.addresses(mmap).0 == last + 1);
+        [prev, next]
+    }
+}
+
+impl<R: Modelled> Drop for Mm<R> {
+    fn drop(&mut self) {
+        self.exit();
+    }
+}
+
+#[kunit_tests(shadow_rmap_mm)]
+mod tests {
+    use super::super::Model;
+    use super::*;
+    use crate::{
+        prim::{
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            rwsem::RwSem, //
+        },
+        stats,
+    };
+
+    /// What one process writes after a fork the other does not read (R3, R20, R21).
+    #[test]
+    fn memory_is_private() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let pages = stats::PAGES_ALLOCATED.sum() - stats::PAGES_FREED.sum();
+            let parent = new::<L>(16)?;
+            parent.map(2, 8, Prot::WRITE)?;
+            for address in 2..10 {
+                parent.write(address, 0, address as u64)?;
+            }
+            let child = parent.fork()?;
+            let shared = parent.page_at(3).map(|page| page.rmap.mapcount());
+            child.write(3, 0, 33)?;
+            let copied = parent.page_at(3).map(|page| page.rmap.mapcount());
+            // The last one left writes to the page that it has.
+            let kept = parent.page_at(3).map(|page| page.id);
+            parent.write(3, 0, 34)?;
+            let reused = parent.page_at(3).map(|page| page.id);
+            let read = (parent.read(3, 0)?, child.read(3, 0)?, child.read(9, 0)?);
+            drop(parent);
+            let alone = child.read(4, 0)?;
+            drop(child);
+            let left = stats::PAGES_ALLOCATED.sum() - stats::PAGES_FREED.sum();
+
+            assert!(shared == Some(2) && copied == Some(1));
+            assert!(kept.is_some() && kept == reused);
+            assert!(read == (34, 33, 9) && alone == 4);
+            assert_eq!(left, pages);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Where nothing is mapped nothing can be read or written, and what is unmapped is gone.
+    #[test]
+    fn faults_outside_are_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = new::<L>(16)?;
+            let nothing = (mm.read(1, 0).err(), mm.write(1, 0, 1).err());
+            mm.map(0, 8, Prot::WRITE)?;
+            let twice = mm.map(7, 2, Prot::WRITE).err();
+            let outside = mm.map(15, 2, Prot::WRITE).err();
+            mm.write(4, 0, 44)?;
+            mm.protect(4, 1, Prot::READ)?;
+            let read_only = (mm.write(4, 0, 1).err(), mm.read(4, 0)?, vmas(&mm));
+            mm.protect(4, 1, Prot::WRITE)?;
+            let merged = vmas(&mm);
+            mm.unmap(3, 2)?;
+            let gone = (mm.read(4, 0).err(), mm.read(5, 0)?, vmas(&mm));
+            mm.map(3, 2, Prot::WRITE)?;
+            let fresh = (mm.read(4, 0)?, vmas(&mm));
+
+            assert!(nothing == (Some(EFAULT), Some(EFAULT)));
+            assert!(twice == Some(EEXIST) && outside == Some(EINVAL));
+            assert!(read_only == (Some(EACCES), 44, 3) && merged == 1);
+            assert!(gone == (Some(EFAULT), 0, 2) && fresh == (0, 1));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// What moves takes its pages along, and what stays behind is empty (R33, R36).
+    #[test]
+    fn pages_move_along() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = new::<L>(32)?;
+            mm.map(0, 8, Prot::WRITE)?;
+            for address in 0..8 {
+                mm.write(address, 1, 100 + address as u64)?;
+            }
+            let child = mm.fork()?;
+            mm.remap(2, 4, 20, false)?;
+            let moved = (mm.read(20, 1)?, mm.read(23, 1)?, mm.read(2, 1).err());
+            mm.remap(20, 4, 2, true)?;
+            let back = (mm.read(2, 1)?, mm.read(20, 1)?, vmas(&mm));
+            mm.write(20, 1, 7)?;
+            let overlap = mm.remap(0, 4, 2, false).err();
+            let others = child.read(3, 1)?;
+            mm.grow(20, 4)?;
+            mm.write(27, 0, 5)?;
+            let grown = (vmas(&mm), mm.read(27, 0)?);
+
+            assert!(moved == (102, 105, Some(EFAULT)));
+            assert!(back.0 == 102 && back.1 == 0);
+            assert!(overlap == Some(EINVAL) && others == 103);
+            assert!(grown.1 == 5 && grown.0 == back.2);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    fn new<L: FamilyLock>(size: usize) -> Result<Mm<Model<L>>> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        Mm::new(&cache, size, Sharing::Singleton)
+    }
+
+    fn vmas<R: Modelled>(mm: &Mm<R>) -> usize {
+        mm.space().vmas.range(0, usize::MAX).count()
+    }
+}

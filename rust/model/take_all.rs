@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every lock of an address space at once, and what that is good for: a notifier that joins while
+//! everybody is at work.
+//!
+//! C: `mm_take_all_locks()` of [`mm/vma.c`](srctree/mm/vma.c), and
+//! [`mm/mmu_notifier.c`](srctree/mm/mmu_notifier.c).
+//!
+//! Who changes PTEs tells the notifiers of that address space before and after.  A notifier that
+//! joins in between would be told of the end of something that it did not see begin.  A walker
+//! holds the lock of a family, but neither `mmap_lock` nor any other lock that one could take for
+//! an address space: so who joins takes `mmap_lock` and the lock of every family that a VMA of the
+//! address space is linked to.  The page lock is none of them, and does not keep an anon_vma alive
+//! either.
+//!
+//! Each root is taken once, in one pass; a system-wide mutex lets one thread do so at a time, so
+//! that no two wait for each other, each with locks that the other wants (R38).
+
+use super::{
+    mm::Mm,
+    Modelled, //
+};
+use crate::{
+    prim::{
+        fail,
+        lock::FamilyLock,
+        sort::sort_by_key,
+        turn::Turn, //
+    },
+    rmap::{
+        anon_vma::{
+            AnonVma,
+            FamilyWrite, //
+        },
+        mm::MmapWrite,
+        rules::{
+            Rule,
+            Rules, //
+        },
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// How many spinning locks may be taken at once: each disables preemption once more, and the kernel
+/// counts to 255.
+const MOST_SPINNING: usize = 128;
+
+/// Every lock of an address space is held: no walker, no fault, nothing else changes its PTEs.
+///
+/// The locks are released before the turn is over.
+pub(crate) struct AllLocks<'a, R: Modelled> {
+    roots: KVVec<FamilyWrite<'a, R>>,
+    _turn: Turn,
+}
+
+impl<'a, R: Modelled> AllLocks<'a, R> {
+    /// `mm_take_all_locks()`: `mmap` is the lock of `mm`.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `E2BIG` for more families than spinning locks can be taken at once.  Nothing is
+    /// locked then.
+    pub(crate) fn take(mm: &Mm<R>, mmap: &'a MmapWrite<'_, R>) -> Result<Self> {
+        let mut roots = roots_of(mm, mmap)?;
+        sort_by_key(&mut roots, |root| root.key());
+        let changes = roots.iter().zip(roots.iter().skip(1));
+        let families = changes.filter(|(a, b)| a.key() != b.key()).count() + 1;
+        if !R::Lock::SLEEPS && families > MOST_SPINNING {
+            return Err(E2BIG);
+        }
+        fail::allocation()?;
+        let mut locked = KVVec::with_capacity(roots.len(), GFP_KERNEL)?;
+        let turn = Turn::take();
+        let mut before = None;
+        for root in roots {
+            if R::Rules::TAKE_ROOT_ONCE && before == Some(root.key()) {
+                continue;
+            }
+            // Taking it a second time would wait for ourselves, for ever.
+            if !Rule::R38.check(before != Some(root.key())) {
+                continue;
+            }
+            before = Some(root.key());
+            locked.push(root.lock_write_under(mmap), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            roots: locked,
+            _turn: turn,
+        })
+    }
+
+    /// How many families are locked.
+    pub(crate) fn families(&self) -> usize {
+        self.roots.len()
+    }
+}
+
+/// The root of each link of each VMA: as often as there are links to its family.
+fn roots_of<'a, R: Modelled>(
+    mm: &Mm<R>,
+    mmap: &'a MmapWrite<'_, R>,
+) -> Result<KVVec<&'a AnonVma<R>>> {
+    let mut roots = KVVec::new();
+    for slot in mm.space().vmas.range(0, usize::MAX) {
+        slot.vma.core.for_each_link(mmap, |anon_vma| {
+            fail::allocation()?;
+            Ok(roots.push(anon_vma.root(), GFP_KERNEL)?)
+        })?;
+    }
+    Ok(roots)
+}
+
+/// `struct mmu_notifier`: wants to know when PTEs of an address space change.
+///
+/// It counts: for each change it is told of the beginning, and then of the end.
+pub(crate) struct Notifier {
+    /// Changes that have begun and not ended.
+    changing: Atomic<i32>,
+    /// Changes that have ended.
+    changes: Atomic<usize>,
+}
+
+impl Notifier {
+    /// One that has been told of nothing.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        fail::allocation()?;
+        Ok(Arc::new(
+            Self {
+                changing: Atomic::new(0),
+                changes: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// `invalidate_range_start()`.
+    pub(super) fn start(&self) {
+        self.changing.fetch_add(1, Full);
+    }
+
+    /// `invalidate_range_end()`: of a change whose beginning it was told of (R38).
+    pub(super) fn end(&self) {
+        let before = self.changing.fetch_sub(1, Full);
+        if Rule::R38.check(before > 0) {
+            self.changes.fetch_add(1, Relaxed);
+        } else {
+            // An end without a beginning: what comes after it is whole again.
+            self.changing.fetch_add(1, Full);
+        }
+    }
+
+    /// How many changes it has seen from beginning to end.
+    pub(crate) fn changes(&self) -> usize {
+        self.changes.load(Relaxed)
+    }
+
+    /// Whether a change is under way.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.changing.load(Relaxed) != 0
+    }
+}
+
+impl<R: Modelled> Mm<R> {
+    /// `mmu_notifier_register()`: from here on `notifier` is told of each change of PTEs from its
+    /// beginning.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// As [`AllLocks::take`]; then it has not joined.
+    pub(crate) fn register_notifier(&self, notifier: Arc<Notifier>) -> Result {
+        let mmap = self.core().mmap_write();
+        fail::allocation()?;
+        let room = KVec::with_capacity(self.space().notifiers() + 1, GFP_KERNEL)?;
+        let locks = AllLocks::take(self, &mmap)?;
+        let old = self.space().join(notifier, room, &locks);
+        drop(locks);
+        old.map(drop)
+    }
+}
+
+#[kunit_tests(shadow_rmap_take_all)]
+mod tests {
+    use super::super::{
+        space::Prot,
+        Model, //
+    };
+    use super::*;
+    use crate::{
+        prim::{
+            kthread::KThread,
+            lock::Spin,
+            rwsem::RwSem, //
+        },
+        rmap::{
+            anon_vma::Cache,
+            link::Sharing,
+            lookup::page_lock_anon_vma, //
+        },
+        torture::busted::TakesRootsAgain,
+    };
+    use core::ops::ControlFlow;
+    use kernel::time::{
+        delay::fsleep,
+        Delta, //
+    };
+
+    /// Each family is locked once, however many VMAs are linked to it, and however often (R38).
+    #[test]
+    fn each_root_is_taken_once() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = forked::<Model<L>>()?;
+            let mmap = mm.core().mmap_write();
+            let locks = AllLocks::take(&mm, &mmap)?;
+            let families = locks.families();
+            drop(locks);
+            drop(mmap);
+            // And all are released: this would wait for ever.
+            mm.write(1, 0, 1)?;
+            let again = AllLocks::take(&mm, &mm.core().mmap_write())?.families();
+
+            assert!(families == 2 && again == 2);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Of spinning locks no more are taken than the kernel can count (R38).
+    #[test]
+    fn spinning_locks_are_limited() -> Result {
+        fn under<L: FamilyLock>() -> Result<Result<usize>> {
+            let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+            let mm = Mm::<Model<L>>::new(&cache, 2 * MOST_SPINNING + 2, Sharing::Singleton)?;
+            for i in 0..=MOST_SPINNING {
+                mm.map(2 * i, 1, Prot::WRITE)?;
+                mm.write(2 * i, 0, 1)?;
+            }
+            let families = AllLocks::take(&mm, &mm.core().mmap_write()).map(|all| all.families());
+            // What was refused has left nothing locked.
+            mm.write(0, 0, 2)?;
+            Ok(families)
+        }
+        let (spin, rwsem) = (under::<Spin>()?, under::<RwSem>()?);
+
+        assert!(spin == Err(E2BIG));
+        assert!(rwsem == Ok(MOST_SPINNING + 1));
+        Ok(())
+    }
+
+    /// Taking a root a second time is noticed before it is done (R38).
+    #[test]
+    fn a_root_taken_again_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = forked::<Model<L, TakesRootsAgain>>()?;
+            let (families, n) = Rule::R38.expect_violations(|| {
+                AllLocks::take(&mm, &mm.core().mmap_write()).map(|locks| locks.families())
+            });
+
+            assert!(families == Ok(2) && n > 0);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A notifier that joins in the middle of a change sees an end without a beginning (R38).
+    #[test]
+    fn a_notifier_that_joins_unlocked_is_noticed() -> Result {
+        let mm = forked::<Model<RwSem>>()?;
+        let notifier = Notifier::new()?;
+        let (joined, n) = Rule::R38.expect_violations(|| {
+            mm.space().invalidate(|| {
+                let room = KVec::with_capacity(1, GFP_KERNEL)?;
+                mm.space().add(notifier.clone(), room).map(drop)
+            })
+        });
+
+        assert!(joined.is_ok() && n == 1);
+        Ok(())
+    }
+
+    /// Notifiers join while walkers walk and faults fault, and see each change as a whole (R38).
+    #[test]
+    fn notifiers_join_while_all_are_at_work() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = Arc::new(forked::<Model<L>>()?, GFP_KERNEL)?;
+            let mut threads = KVec::new();
+            for i in 0..2_usize {
+                let at_work = mm.clone();
+                let thread = KThread::spawn(fmt!("shadow_rmap/walk{i}"), move |stop| {
+                    while !stop.requested() {
+                        walk(&at_work);
+                    }
+                })?;
+                threads.push(thread, GFP_KERNEL)?;
+            }
+            let at_work = mm.clone();
+            let faults = KThread::spawn(fmt!("shadow_rmap/fault"), move |stop| {
+                while !stop.requested() {
+                    // What fails is tried again.
+                    let _ = at_work.discard(0, 4);
+                    let _ = at_work.write(2, 0, 1);
+                    fsleep(Delta::from_micros(20));
+                }
+            })?;
+            threads.push(faults, GFP_KERNEL)?;
+            let mut notifiers = KVec::new();
+            for _ in 0..20 {
+                let notifier = Notifier::new()?;
+                mm.register_notifier(notifier.clone())?;
+                notifiers.push(notifier, GFP_KERNEL)?;
+                fsleep(Delta::from_micros(500));
+            }
+            // What the last one has joined for comes sooner or later.
+            for _ in 0..10_000 {
+                if notifiers.iter().all(|notifier| notifier.changes() > 0) {
+                    break;
+                }
+                fsleep(Delta::from_millis(1));
+            }
+            drop(threads);
+            let told = notifiers.iter().all(|notifier| notifier.changes() > 0);
+            let whole = !notifiers.iter().any(|notifier| notifier.is_changing());
+
+            assert!(told && whole);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// An address space with three VMAs of two families, one of them in two parts, that was forked.
+    fn forked<R: Modelled>() -> Result<Mm<R>> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        let parent = Mm::new(&cache, 16, Sharing::Singleton)?;
+        parent.map(0, 4, Prot::WRITE)?;
+        parent.map(8, 2, Prot::WRITE)?;
+        for address in [0, 1, 2, 3, 8] {
+            parent.write(address, 0, 1)?;
+        }
+        let child = parent.fork()?;
+        child.protect(1, 1, Prot::READ)?;
+        child.protect(1, 1, Prot::WRITE)?;
+        child.protect(3, 1, Prot::READ)?;
+        Ok(child)
+    }
+
+    /// What reclaim does: a page that is looked up, and its PTEs changed.
+    fn walk<R: Modelled>(mm: &Mm<R>) {
+        for address in 0..4 {
+            let Some(page) = mm.page_at(address) else {
+                continue;
+            };
+            let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
+                continue;
+            };
+            let index = page.rmap.index();
+            let _: ControlFlow<()> = anon_vma.for_each_vma(index, index, |vma| {
+                vma.mm().space().invalidate(|| {
+                    drop(vma.mm().space().table.lock());
+                });
+                ControlFlow::Continue(())
+            });
+        }
+    }
+}

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""What the benchmark measured: a table, and the same for programs and as a picture.
+
+  scripts/bench.py [--json FILE] [--svg FILE] [--machine NAME] BENCH.jsonl
+
+scripts/bench.sh starts it.  BENCH.jsonl is what the guest left.
+The ratio of an operation is the median of the rounds' ratios,
+shadow to host: above 1 the shadow costs more.  Documentation/bench.rst defines every field.
+The last line is `bench: worst ratio R (operation)`.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from statistics import median, quantiles
+from xml.sax.saxutils import escape
+
+# What a person reads, for one and for several.
+NAMES = {
+    "lookup": "lock a page's anon_vma, unlock",
+    "prepare-unlink": "prepare, unlink",
+    "fork-unlink": "fork, unlink, {n} deep",
+    "walk": "walk of {n} VMA{s}",
+    "anon_vma": "bytes of an anon_vma",
+    "anon_vma_chain": "bytes of a link",
+}
+
+
+def title(name, n):
+    return NAMES.get(name, name).format(n=n, s="" if n == 1 else "s")
+
+
+def quartiles(figures):
+    if len(figures) < 2:
+        return figures[0], figures[0]
+    low, _, high = quantiles(figures, n=4, method="inclusive")
+    return low, high
+
+
+def timed(record):
+    """An operation, in nanoseconds."""
+    name, n, iterations = record["operation"], record["n"], record["iterations"]
+    shadow = [total / iterations for total in record["shadow"]]
+    host = [total / iterations for total in record["host"]]
+    ratios = [ours / theirs for ours, theirs in zip(shadow, host, strict=True)]
+    low, high = quartiles(ratios)
+    spread = {side: (quartiles(times)[1] - quartiles(times)[0]) / median(times)
+              for side, times in (("shadow", shadow), ("host", host))}
+    return {
+        "op": f"{name}-{n}" if "{n}" in NAMES.get(name, "{n}") else name,
+        "title": title(name, n),
+        "iterations": iterations,
+        "shadow_ns": round(median(shadow), 2),
+        "host_ns": round(median(host), 2),
+        "shadow_spread": round(spread["shadow"], 3),
+        "host_spread": round(spread["host"], 3),
+        "ratio": round(median(ratios), 3),
+        "ratio_low": round(low, 3),
+        "ratio_high": round(high, 3),
+    }
+
+
+def sized(record):
+    """The size of a structure, in bytes."""
+    return {
+        "op": f"bytes-{record['size']}",
+        "title": title(record["size"], 1),
+        "shadow_bytes": record["shadow"],
+        "host_bytes": record["host"],
+        "ratio": round(record["shadow"] / record["host"], 3),
+    }
+
+
+def read(path):
+    result = {"version": 1, "kernel": None, "machine": None, "rounds": None,
+              "operations": [], "sizes": [], "worst": None}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        if "operation" in record:
+            result["operations"].append(timed(record))
+            result["rounds"] = len(record["shadow"])
+        elif "size" in record:
+            result["sizes"].append(sized(record))
+        else:
+            result.update(record)
+    if not result["operations"] or not result["sizes"]:
+        raise ValueError("nothing was measured")
+    worst = max(result["operations"] + result["sizes"], key=lambda row: row["ratio"])
+    result["worst"] = {"op": worst["op"], "ratio": worst["ratio"]}
+    return result
+
+
+def figures(row):
+    """(shadow, host) with their unit."""
+    if "shadow_bytes" in row:
+        return f"{row['shadow_bytes']} B", f"{row['host_bytes']} B"
+    return tuple(f"{row[side]:.{0 if row[side] >= 1000 else 1}f} ns"
+                 for side in ("shadow_ns", "host_ns"))
+
+
+def table(result):
+    yield (f"Linux {result['kernel']}, User-Mode Linux on {result['machine'] or 'a machine'}, "
+           f"{result['rounds']} rounds")
+    yield f"{'':34}{'shadow':>12}{'host':>12}{'ratio':>8}   middle half of the rounds"
+    for row in result["operations"] + result["sizes"]:
+        shadow, host = figures(row)
+        line = f"{row['title']:34}{shadow:>12}{host:>12}{row['ratio']:8.2f}"
+        if "ratio_low" in row:
+            line += f"   {row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
+        yield line
+
+
+# The picture: a bar for each row, its length the ratio, and a line where shadow and host are equal.
+WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 760, 230, 190, 74, 30, 18
+EQUAL, MORE, INK, PALE = "#3b7a57", "#b5651d", "#222", "#888"
+
+
+def svg(result):
+    rows = result["operations"] + result["sizes"]
+    longest = max(1.25, *(row["ratio"] for row in rows))
+    scale = (WIDTH - LEFT - RIGHT) / longest
+    height = TOP + ROW * len(rows) + 40
+    one = LEFT + scale
+
+    def text(x, y, content, size=13, fill=INK, anchor="start"):
+        return (f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" '
+                f'text-anchor="{anchor}">{escape(content)}</text>')
+
+    yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+           f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">')
+    yield f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
+    yield text(16, 26, "shadow_rmap: cost of the shadow, the host's own being 1", 16)
+    yield text(16, 46, f"Linux {result['kernel']}, User-Mode Linux, medians of "
+                       f"{result['rounds']} rounds in one boot; shorter is better", 12, PALE)
+    for i, row in enumerate(rows):
+        y = TOP + ROW * i
+        middle = y + BAR / 2 + 4.5
+        color = MORE if row["ratio"] > 1.005 else EQUAL
+        yield text(LEFT - 10, middle, row["title"], anchor="end")
+        yield (f'<rect x="{LEFT}" y="{y}" width="{row["ratio"] * scale:.1f}" height="{BAR}" '
+               f'fill="{color}"/>')
+        yield text(max(one, LEFT + row["ratio"] * scale) + 8, middle, f"{row['ratio']:.2f}")
+        yield text(WIDTH - 16, middle, " / ".join(figures(row)), 12, PALE, "end")
+    bottom = TOP + ROW * len(rows)
+    yield (f'<line x1="{one:.1f}" y1="{TOP - 8}" x2="{one:.1f}" y2="{bottom}" stroke="{INK}" '
+           'stroke-dasharray="4 3"/>')
+    yield text(one, bottom + 18, "1.00: as the host", 12, INK, "middle")
+    yield text(WIDTH - 16, bottom + 18, "shadow / host", 12, PALE, "end")
+    yield "</svg>"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, metavar="BENCH.jsonl")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--svg", type=Path, metavar="FILE")
+    parser.add_argument("--machine", default="", metavar="NAME", help="what it was measured on")
+    args = parser.parse_args()
+    try:
+        result = read(args.results) | {"machine": args.machine or None}
+    except (OSError, ValueError, KeyError, ZeroDivisionError) as error:
+        print(f"bench: {args.results}: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if args.svg:
+        args.svg.write_text("\n".join(svg(result)) + "\n", encoding="utf-8")
+    print("\n".join(table(result)))
+    print(f"bench: worst ratio {result['worst']['ratio']:.2f} ({result['worst']['op']})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
