@@ -7,6 +7,10 @@
 
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
+#![cfg_attr(
+    not(CONFIG_KUNIT = "y"),
+    allow(dead_code, reason = "some of the engine is driven by its tests alone")
+)]
 
 use kernel::{
     miscdevice::{
@@ -54,6 +58,10 @@ module! {
             default: 1048576,
             description: "Pages that an open file may have in all processes together",
         },
+        seed: u64 {
+            default: 0,
+            description: "The random sequence that the tests do; 0 for the usual ones",
+        },
         bench_rounds: usize {
             default: 0,
             description: "Rounds of the benchmark, which needs all of the following; 0 for none",
@@ -83,6 +91,12 @@ module! {
             description: "The address of anon_rmap_tree_iter_next()",
         },
     },
+}
+
+/// The random sequence that the tests are to do; 0 for the usual ones.
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) fn seed() -> u64 {
+    *module_parameters::seed.value_ref()
 }
 
 /// What the module was loaded with.

@@ -26,8 +26,8 @@ stats! {
     0 ANON_VMA_ALLOCS "anon_vma_allocs";
     /// anon_vmas given back to the cache.
     1 ANON_VMA_FREES "anon_vma_frees";
-    /// Allocations of a slot that had been an anon_vma before.
-    2 ANON_VMA_RECYCLES "anon_vma_recycles";
+    /// Allocations of a slot that had never been an anon_vma before: the others are recycled.
+    2 ANON_VMA_FIRSTS "anon_vma_firsts";
     /// Chain links handed out by their cache.
     3 CHAIN_ALLOCS "chain_allocs";
     /// Chain links given back.
@@ -93,6 +93,7 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{name}: {}", counter.sum())?;
     }
     for (name, born, dead) in [
+        ("anon_vma_recycles", &ANON_VMA_ALLOCS, &ANON_VMA_FIRSTS),
         ("live_anon_vmas", &ANON_VMA_ALLOCS, &ANON_VMA_FREES),
         ("live_chains", &CHAIN_ALLOCS, &CHAIN_FREES),
         ("live_pages", &PAGES_ALLOCATED, &PAGES_FREED),

@@ -8,6 +8,7 @@
 #   CLIPPY=1               everything is compiled again, by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate is compiled, with FILE as one more module
 #   SHADOW_RMAP_BUST=TYPE  a deliberately wrong module, see rust/torture/busted.rs
+# The last two are compiled without the KUnit suites, which would take most of the time.
 # What is built goes to build/<target>; with KDIR to build/<target>-own, whatever target was named;
 # that of the last three to a folder of its own.
 
@@ -17,7 +18,7 @@ target=${1:-}
 case $target in
 um | um-bench | x86_64) shift ;;
 *)
-	sed -n '3,12s/^# \{0,1\}//p' "$0"
+	sed -n '3,13s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
 	exit
 	;;
@@ -32,15 +33,17 @@ if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
 	VARIANT=own
 fi
 out=$TOP/build/$target${VARIANT:+-$VARIANT}
-goal=modules quiet_case=
+goal=modules quiet_case= no_tests=
 for argument in "$@"; do
 	case $argument in
 	CLIPPY=?*) out=$TOP/build/$target-clippy goal=rust/shadow_rmap_main.o ;;
 	SHADOW_RMAP_CASE=?*)
-		out=$TOP/build/$target-case goal=rust/shadow_rmap_main.o quiet_case=1
+		out=$TOP/build/$target-case goal=rust/shadow_rmap_main.o quiet_case=1 no_tests=1
 		export SHADOW_RMAP_CASE=${argument#*=}
 		;;
-	SHADOW_RMAP_BUST=?*) out=$TOP/build/$target-${argument#*=} ;;
+	SHADOW_RMAP_BUST=?*)
+		out=$TOP/build/$target-${argument#*=} no_tests=1
+		;;
 	esac
 done
 
@@ -50,6 +53,10 @@ else
 	kernel=$("$TOP/scripts/kernel.sh" "$target")
 fi
 source "$CACHE/toolchain.env"
+if [ -n "$no_tests" ]; then
+	export SHADOW_RMAP_RUSTC=$RUSTC
+	RUSTC=$TOP/scripts/rustc-no-tests.sh
+fi
 mkdir -p "$out"
 
 build() {

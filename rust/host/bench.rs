@@ -315,7 +315,10 @@ impl<'a> Page<'a> {
         let folio = self.page.as_ptr().cast::<ffi::folio>();
         // SAFETY: By invariants (1) and (4); a page by itself is a folio.
         let anon_vma = unsafe { (host.lock)(folio, ptr::null_mut()) };
-        (!anon_vma.is_null()).then_some(LockedAnonVma {
+        if anon_vma.is_null() {
+            return None;
+        }
+        Some(LockedAnonVma {
             host,
             anon_vma,
             _page: self,

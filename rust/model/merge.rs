@@ -106,18 +106,21 @@ impl<'a, R: Modelled> Request<'a, R> {
     }
 }
 
+/// The first and the last address of something.
+type Addresses = (usize, usize);
+
 /// The survivor of a merge, and what it takes in.
 struct Plan<R: Modelled> {
     target: Arc<Vma<R>>,
     /// The addresses that it will cover, and its first page offset then.
-    addresses: (usize, usize),
+    addresses: Addresses,
     pgoff: usize,
     /// The VMAs whose links it inherits if it has none: the first that has some.
     heirs_of: [Option<Arc<Vma<R>>>; 2],
     /// The VMAs that it covers entirely.
     gone: [Option<Arc<Vma<R>>>; 2],
     /// A VMA that keeps a part, and its addresses then.
-    shrunk: Option<(Arc<Vma<R>>, (usize, usize))>,
+    shrunk: Option<(Arc<Vma<R>>, Addresses)>,
 }
 
 /// Merges what is wanted with its neighbours, where that is possible: returns the VMA that covers

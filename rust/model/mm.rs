@@ -135,9 +135,9 @@ impl<R: Modelled> Mm<R> {
         last: usize,
         mmap: &mut MmapWrite<'_, R>,
     ) -> Result {
-        self.split_at(first, mmap)?;
+        self.split_at(first, true, mmap)?;
         if let Some(behind) = last.checked_add(1) {
-            self.split_at(behind, mmap)?;
+            self.split_at(behind, false, mmap)?;
         }
         let gone = self.space().vmas.reserve_clear(first, last)?.commit();
         for vma in gone {
@@ -187,12 +187,18 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `split_vma()`: a VMA that covers `at` and the address before becomes two.  Sleeps.
+    /// `split_vma()`: a VMA that covers `at` and the address before becomes two.  The new one, whose
+    /// chain runs the other way round, is the lower if `new_below`, or else the upper.  Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; then nothing has changed.
-    pub(super) fn split_at(&self, at: usize, mmap: &mut MmapWrite<'_, R>) -> Result {
+    pub(super) fn split_at(
+        &self,
+        at: usize,
+        new_below: bool,
+        mmap: &mut MmapWrite<'_, R>,
+    ) -> Result {
         let Some(vma) = self.space().vmas.find(at) else {
             return Ok(());
         };
@@ -202,14 +208,26 @@ impl<R: Modelled> Mm<R> {
         }
         let range = vma.range(mmap);
         let middle = range.start + (at - first);
-        let part = Vma::new(&self.0, (at, last), middle, vma.prot())?;
-        let store = self.space().vmas.reserve_store(at, last, part.clone())?;
-        anon_vma_clone(&part.core, mmap, &vma.core, mmap, Operation::Copy)?;
-        store.commit();
-        let rest = Range {
+        let lower = Range {
             start: range.start,
             last: middle - 1,
         };
+        let upper = Range {
+            start: middle,
+            last: range.last,
+        };
+        let (addresses, new, rest) = if new_below {
+            ((first, at - 1), lower, upper)
+        } else {
+            ((at, last), upper, lower)
+        };
+        let part = Vma::new(&self.0, addresses, new.start, vma.prot())?;
+        let store = self
+            .space()
+            .vmas
+            .reserve_store(addresses.0, addresses.1, part.clone())?;
+        anon_vma_clone(&part.core, mmap, &vma.core, mmap, Operation::Copy)?;
+        store.commit();
         vma.core.set_range(rest, mmap);
         Ok(())
     }
@@ -249,10 +267,10 @@ impl<R: Modelled> Mm<R> {
         let request = Request::new((from, to), pgoff, prot).of_existing(vma);
         if merge::try_merge(&self.0, request, mmap)?.is_none() {
             if start < from {
-                self.split_at(from, mmap)?;
+                self.split_at(from, true, mmap)?;
             }
             if to < end {
-                self.split_at(to + 1, mmap)?;
+                self.split_at(to + 1, false, mmap)?;
             }
             if let Some(part) = self.space().vmas.find(from) {
                 part.set_prot(prot, mmap);

@@ -15,6 +15,9 @@
 //! | [`walk`] | from a page to all page tables that map it | `mm/rmap.c` |
 //! | [`take_all`] | every lock of an address space at once | `mm/vma.c`, `mm_take_all_locks()` |
 //! | [`verify`] | whether all of that agrees, at rest | |
+//! | `reference` | what all of that should do, as simply as can be, for tests | |
+//! | `sequences` | random operations, compared with the reference, for tests | |
+//! | `failures` | every allocation fails once, for tests | |
 //!
 //! # Order of locks
 //!
@@ -47,15 +50,22 @@ use crate::{
 use core::marker::PhantomData;
 use kernel::str::CStr;
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod failures;
 pub(crate) mod fault;
 pub(crate) mod merge;
 pub(crate) mod mm;
 pub(crate) mod page;
+#[cfg(CONFIG_KUNIT = "y")]
+mod reference;
 pub(crate) mod remap;
+#[cfg(CONFIG_KUNIT = "y")]
+mod sequences;
 pub(crate) mod space;
 pub(crate) mod swap;
 pub(crate) mod table;
 pub(crate) mod take_all;
+pub(crate) mod verify;
 pub(crate) mod walk;
 
 /// The kind of reverse map whose pages and page tables are here: under the lock `L`, by the rules

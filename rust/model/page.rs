@@ -67,7 +67,7 @@ impl<R: Modelled> Page<R> {
     pub(crate) fn new(index: usize) -> Result<Arc<Self>> {
         let frame = Frame::new()?;
         fail::allocation()?;
-        Ok(Arc::pin_init(
+        Arc::pin_init(
             pin_init!(Self {
                 id: NEXT_ID.fetch_add(1, Relaxed),
                 rmap: PageRmap::new(index),
@@ -76,7 +76,7 @@ impl<R: Modelled> Page<R> {
                 _counted: Counted::new(),
             }),
             GFP_KERNEL,
-        )?)
+        )
     }
 
     /// `folio_lock()`.  Sleeps.

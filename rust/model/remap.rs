@@ -72,7 +72,9 @@ impl<R: Modelled> Mm<R> {
         let vma = self.space().vmas.find(old).ok_or(EFAULT)?;
         self.move_ptes(&vma, old, &copy, new, pages, merged, &mmap);
         if !keep {
-            return self.unmap_locked(old, old_last, &mut mmap);
+            // The pages have moved, which is not taken back: what is left of the source is empty.
+            let _ = self.unmap_locked(old, old_last, &mut mmap);
+            return Ok(());
         }
         if vma.addresses(&mmap) == (old, old_last) {
             // No page of it is left: nothing needs to be found there (R33), and a VMA without pages

@@ -158,11 +158,9 @@ impl<R: Modelled> Ptes<'_, R> {
 
     /// `ptep_set_wrprotect()`: what is at `address` is copied before it is written to.
     pub(crate) fn wrprotect(&mut self, address: usize) {
-        match self.0.get_mut(address) {
-            Some(Pte::Present { writable, .. } | Pte::Migration { writable, .. }) => {
-                *writable = false;
-            }
-            _ => {}
+        let there = self.0.get_mut(address);
+        if let Some(Pte::Present { writable, .. } | Pte::Migration { writable, .. }) = there {
+            *writable = false;
         }
     }
 }

@@ -196,6 +196,7 @@ impl<R: Modelled> Mm<R> {
 mod tests {
     use super::super::{
         space::Prot,
+        walk::page_referenced,
         Model, //
     };
     use super::*;
@@ -207,12 +208,10 @@ mod tests {
         },
         rmap::{
             anon_vma::Cache,
-            link::Sharing,
-            lookup::page_lock_anon_vma, //
+            link::Sharing, //
         },
         torture::busted::TakesRootsAgain,
     };
-    use core::ops::ControlFlow;
     use kernel::time::{
         delay::fsleep,
         Delta, //
@@ -359,22 +358,12 @@ mod tests {
         Ok(child)
     }
 
-    /// What reclaim does: a page that is looked up, and its PTEs changed.
+    /// What reclaim does.
     fn walk<R: Modelled>(mm: &Mm<R>) {
         for address in 0..4 {
-            let Some(page) = mm.page_at(address) else {
-                continue;
-            };
-            let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
-                continue;
-            };
-            let index = page.rmap.index();
-            let _: ControlFlow<()> = anon_vma.for_each_vma(index, index, |vma| {
-                vma.mm().space().invalidate(|| {
-                    drop(vma.mm().space().table.lock());
-                });
-                ControlFlow::Continue(())
-            });
+            if let Some(page) = mm.page_at(address) {
+                page_referenced(&page);
+            }
         }
     }
 }

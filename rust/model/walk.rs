@@ -180,19 +180,22 @@ fn walk_locked<R: Modelled>(
             return ControlFlow::Break(());
         }
         walk.visited += 1;
-        let ptes = vma.mm().space().table.lock();
-        let address = vma.address(index);
-        let right = wanted(ptes.get(address));
-        if !right && R::Rules::WALK_ASKS_PTE {
-            return ControlFlow::Continue(());
-        }
-        walk.found += 1;
-        Rule::R35.check(right);
-        act(&mut Found {
-            ptes,
-            address,
-            right,
-            stray: &mut stray,
+        let space = vma.mm().space();
+        space.invalidate(|| {
+            let ptes = space.table.lock();
+            let address = vma.address(index);
+            let right = wanted(ptes.get(address));
+            if !right && R::Rules::WALK_ASKS_PTE {
+                return ControlFlow::Continue(());
+            }
+            walk.found += 1;
+            Rule::R35.check(right);
+            act(&mut Found {
+                ptes,
+                address,
+                right,
+                stray: &mut stray,
+            })
         })
     });
     if !walk.bounded {
@@ -316,7 +319,7 @@ pub(crate) struct Migration<R: Modelled> {
 }
 
 impl<R: Modelled> Migration<R> {
-    fn new() -> Result<Arc<Self>> {
+    pub(super) fn new() -> Result<Arc<Self>> {
         fail::allocation()?;
         Arc::pin_init(
             pin_init!(Self {

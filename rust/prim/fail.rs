@@ -37,14 +37,12 @@ pub(crate) use injection::{
 };
 
 /// [`KBox::new`] that can be made to fail.
-#[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
 pub(crate) fn kbox<T>(value: T, flags: Flags) -> Result<KBox<T>, AllocError> {
     allocation()?;
     KBox::new(value, flags)
 }
 
 /// [`KVec::with_capacity`] that can be made to fail; an empty one needs no memory.
-#[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
 pub(crate) fn kvec<T>(capacity: usize, flags: Flags) -> Result<KVec<T>, AllocError> {
     if capacity > 0 {
         allocation()?;

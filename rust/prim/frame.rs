@@ -8,7 +8,6 @@
 //! mapped by many page tables at once, and what their owners do to it is nobody's to forbid.
 
 #![allow(unsafe_code, reason = "a room of the design: calls into C")]
-#![cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
 
 use crate::{
     ffi,

@@ -5,7 +5,6 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
-#![cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
 
 use crate::{
     ffi,

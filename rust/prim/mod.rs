@@ -11,6 +11,7 @@
 //! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
 //! | [`kthread`] | kernel threads |
 //! | [`nested`] | `spin_lock_nested()` |
+//! | [`once`] | `READ_ONCE()`, `WRITE_ONCE()` |
 //! | [`percpu`] | per-CPU counters |
 //! | [`frame`] | a page's memory as words that anybody may read and write |
 //! | [`random`] | `struct rnd_state`, numbers that come again with their seed |
@@ -29,6 +30,7 @@ pub(crate) mod interval_tree;
 pub(crate) mod kthread;
 pub(crate) mod lock;
 pub(crate) mod nested;
+pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod random;
 pub(crate) mod rwsem;

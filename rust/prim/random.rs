@@ -5,7 +5,6 @@
 //! C header: [`include/linux/prandom.h`](srctree/include/linux/prandom.h)
 
 #![allow(unsafe_code, reason = "a room of the design: calls into C")]
-#![cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
 
 use crate::ffi;
 

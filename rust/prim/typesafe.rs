@@ -267,7 +267,6 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
         unregister(self.0);
     }
 
-    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
     /// Gives the allocator's spare memory back to the system.  Sleeps.
     pub(crate) fn shrink(&self) {
         // SAFETY: By invariant (1).
@@ -381,8 +380,11 @@ impl<'a, A: Anchor> Candidate<'a, A> {
     pub(crate) fn find(anchor: &'a A) -> Option<Self> {
         let rcu = rcu::read_lock();
         let object = anchor.load()?;
+        if !anchor.vouches() {
+            return None;
+        }
         // INVARIANT: (1) is what an anchor promises.
-        anchor.vouches().then_some(Self {
+        Some(Self {
             anchor,
             object,
             rcu,
@@ -424,7 +426,11 @@ impl<'a, A: Anchor> Candidate<'a, A> {
     where
         A::Target: Pinnable,
     {
-        self.object().try_get().then_some(PinnedCandidate {
+        // No `then_some()`: the reference that it is given would be dropped where none was taken.
+        if !self.object().try_get() {
+            return None;
+        }
+        Some(PinnedCandidate {
             anchor: self.anchor,
             rcu: self.rcu,
             // INVARIANT: Just taken.
@@ -760,11 +766,12 @@ mod tests {
     }
 
     /// A reader whose object is freed under it still has an object of the type, and no reference
-    /// is to be had on it (R5).
+    /// is to be had on it, nor dropped (R5).
     #[test]
     fn a_late_reader_reads_a_free_object() -> Result {
         let cache = TypesafeCache::<Thing>::new()?;
         let place = Place::with_new_thing(&cache)?;
+        let rcu = rcu::read_lock();
         let candidate = Candidate::find(&place);
         place.put_atomic();
         let free = candidate
@@ -773,11 +780,13 @@ mod tests {
         let pinned = candidate
             .and_then(|candidate| candidate.try_pin())
             .is_some();
+        let refs = place.refs();
+        drop(rcu);
         drop(cache);
 
         // Memory of the type until RCU is left.
         assert!(free);
-        assert!(!pinned);
+        assert!(!pinned && refs == 0);
         Ok(())
     }
 
@@ -961,7 +970,8 @@ mod tests {
 
         fn refs(&self) -> i32 {
             self.load().map_or(0, |thing| {
-                // SAFETY: The tests ask only while they hold a reference.
+                // SAFETY: The tests ask only while they hold a reference, or have held RCU since
+                // they did.
                 unsafe { thing.as_ref() }.refs.load(Relaxed)
             })
         }

@@ -27,7 +27,6 @@
 //! returns: nobody has to be believed.
 
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
-#![cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code))]
 
 use crate::{
     ffi,

@@ -40,6 +40,7 @@ use crate::{
     prim::{
         interval_tree::IntervalTree,
         lock::FamilyLock,
+        once::Once,
         typesafe::{
             Anchor,
             Candidate,
@@ -67,7 +68,6 @@ use core::{
 use kernel::{
     prelude::*,
     sync::atomic::{
-        Acquire,
         Atomic,
         Full,
         Relaxed,
@@ -133,8 +133,8 @@ unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
     }
 
     fn is_free(&self) -> bool {
-        let life = self.life.load(Relaxed);
-        self.refcount.load(Relaxed) == 0
+        let life = self.life.read_once();
+        self.refcount.read_once() == 0
             && self.tree.is_empty()
             && life & !LIVES == MAGIC
             && life % 2 == 0
@@ -145,8 +145,9 @@ unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
             Event::Created { own } => {
                 Rule::R8.check(own);
             }
+            // Counted by what is allocated and freed.
             Event::Passed { clean } => {
-                Rule::R6.check(clean);
+                Rule::R6.holds(clean);
             }
             Event::Drained { waited } => {
                 Rule::R7.check(waited);
@@ -161,7 +162,7 @@ unsafe impl<R: Rmap> Pinnable for AnonVma<R> {
         if !Rule::R5.holds(self.is_one()) {
             return false;
         }
-        let mut count = self.refcount.load(Relaxed);
+        let mut count = self.refcount.read_once();
         while count > 0 {
             match self.refcount.cmpxchg(count, count + 1, Full) {
                 Ok(_) => return true,
@@ -199,7 +200,7 @@ unsafe impl<R: Rmap> Lockable for AnonVma<R> {
         if !Rule::R5.holds(self.is_one()) {
             return None;
         }
-        let root = self.root.load(Relaxed);
+        let root = self.root.read_once();
         R::Rules::window(Window::RootRead);
         // SAFETY: By invariant (4); what is not null was an anon_vma when it was stored.
         let root = unsafe { root.as_ref() }?;
@@ -217,13 +218,13 @@ unsafe impl<R: Rmap> Lockable for AnonVma<R> {
 /// The reference count has reached zero, and this is the caller who saw it.
 unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) {
     // Freeing may sleep for the root's lock.
-    if Rule::R11.check(!in_rcu_reader()) && R::Lock::SLEEPS {
+    if Rule::R11.holds(!in_rcu_reader()) && R::Lock::SLEEPS {
         might_sleep();
     }
     R::Rules::window(Window::LastPut);
     // SAFETY: Nobody else frees it.
     let anon_vma = unsafe { this.as_ref() };
-    let root = anon_vma.root.load(Relaxed);
+    let root = anon_vma.root.read_once();
     // SAFETY: By invariant (1): if it is another one, our reference keeps it.
     let root_ref = unsafe { &*root };
     // A reader that found us through a page may hold the lock, and believes that this keeps us
@@ -242,7 +243,7 @@ unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) {
             stats::LOCKED_FREES.inc();
             drop(root_ref.lock.write());
         }
-        Rule::R17.check(!held || R::Rules::FREE_WAITS);
+        Rule::R17.holds(!held || R::Rules::FREE_WAITS);
     }
     stats::ANON_VMA_FREES.inc();
     if R::Rules::FREED_CLEAN {
@@ -251,7 +252,7 @@ unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) {
     // SAFETY: The count says that it is ours to free.
     drop(unsafe { TypesafeBox::from_raw(this) });
     if root != this.as_ptr() {
-        let held = Rule::R16.check(root_ref.refcount.load(Relaxed) > 0);
+        let held = Rule::R16.holds(root_ref.refcount.read_once() > 0);
         if held && R::Rules::CHILD_HOLDS_ROOT {
             // SAFETY: By invariant (1) the reference was the child's, which is no more.
             unsafe { AnonVma::put(NonNull::from(root_ref)) };
@@ -274,19 +275,19 @@ impl<R: Rmap> AnonVma<R> {
     pub(crate) fn alloc(cache: &Cache<R>) -> Result<FreshAnonVma<R>> {
         let anon_vma = cache.alloc()?;
         stats::ANON_VMA_ALLOCS.inc();
-        if anon_vma.life.load(Relaxed) & LIVES > 0 {
-            stats::ANON_VMA_RECYCLES.inc();
+        if anon_vma.life.read_once() & LIVES == 0 {
+            stats::ANON_VMA_FIRSTS.inc();
         }
         anon_vma.next_life();
-        anon_vma.num_children.store(0, Relaxed);
-        anon_vma.num_active_vmas.store(0, Relaxed);
+        anon_vma.num_children.write_once(0);
+        anon_vma.num_active_vmas.write_once(0);
         let raw = anon_vma.into_raw();
         // SAFETY: Just allocated.
         let this = unsafe { raw.as_ref() };
-        this.parent.store(raw.as_ptr(), Relaxed);
+        this.parent.write_once(raw.as_ptr());
         // INVARIANT: (1) A root.
-        this.root.store(raw.as_ptr(), Relaxed);
-        this.refcount.store(1, Relaxed);
+        this.root.write_once(raw.as_ptr());
+        this.refcount.write_once(1);
         // SAFETY: The one reference is ours.
         Ok(FreshAnonVma(unsafe { Pinned::from_raw(raw) }))
     }
@@ -295,24 +296,24 @@ impl<R: Rmap> AnonVma<R> {
     /// anything else (R5).
     #[inline]
     fn is_one(&self) -> bool {
-        self.life.load(Relaxed) & !LIVES == MAGIC
+        self.life.read_once() & !LIVES == MAGIC
     }
 
     /// It is allocated, or freed.
     fn next_life(&self) {
-        let life = self.life.load(Relaxed);
+        let life = self.life.read_once();
         // An odd number stays odd: 0 is for those that have never been allocated.
         let lives = if life & LIVES == LIVES {
             2
         } else {
             (life & LIVES) + 1
         };
-        self.life.store(MAGIC | lives, Relaxed);
+        self.life.write_once(MAGIC | lives);
     }
 
     /// Whether it is its family's root.
     pub(crate) fn is_root(&self) -> bool {
-        ptr::eq(self.root.load(Relaxed), self)
+        ptr::eq(self.root.read_once(), self)
     }
 
     /// What makes this anon_vma this one and no other, for comparing only.
@@ -323,31 +324,31 @@ impl<R: Rmap> AnonVma<R> {
     /// The family's root.
     pub(crate) fn root(&self) -> &AnonVma<R> {
         // SAFETY: By invariants (1) and (4).
-        unsafe { &*self.root.load(Relaxed) }
+        unsafe { &*self.root.read_once() }
     }
 
     /// The [`key`](Self::key) of the anon_vma that this one was forked from; a root is its own.
     pub(crate) fn parent_key(&self) -> usize {
-        self.parent.load(Relaxed).addr()
+        self.parent.read_once().addr()
     }
 
     pub(super) fn parent_ptr(&self) -> *const AnonVma<R> {
-        self.parent.load(Relaxed)
+        self.parent.read_once()
     }
 
     /// References.
     pub(crate) fn refcount(&self) -> i32 {
-        self.refcount.load(Relaxed)
+        self.refcount.read_once()
     }
 
     /// anon_vmas whose parent this is, a root counting itself.  Exact under the root's lock.
     pub(crate) fn num_children(&self) -> usize {
-        self.num_children.load(Relaxed)
+        self.num_children.read_once()
     }
 
     /// VMAs whose `->anon_vma` this is.  Exact under the root's lock.
     pub(crate) fn num_active_vmas(&self) -> usize {
-        self.num_active_vmas.load(Relaxed)
+        self.num_active_vmas.read_once()
     }
 
     /// Whether a fork may hand it out again (R24): no VMA puts new pages there, and at most one
@@ -457,17 +458,17 @@ impl<R: Rmap> AnonVma<R> {
     /// Becomes a child of `parent`, before anybody can find it (R14), and takes a reference on the
     /// root (R16).
     fn adopt(&self, parent: &AnonVma<R>) {
-        if !Rule::R14.check(self.tree.is_empty()) {
+        if !Rule::R14.holds(self.tree.is_empty()) {
             return;
         }
         let root = parent.root();
         // A root whose last reference is gone has no linked child, and nobody could fork it.
-        if R::Rules::CHILD_HOLDS_ROOT && !Rule::R16.check(root.try_get()) {
+        if R::Rules::CHILD_HOLDS_ROOT && !Rule::R16.holds(root.try_get()) {
             return;
         }
         // INVARIANT: (1) The reference just taken is the child's.
-        self.root.store(ptr::from_ref(root).cast_mut(), Relaxed);
-        self.parent.store(ptr::from_ref(parent).cast_mut(), Relaxed);
+        self.root.write_once(ptr::from_ref(root).cast_mut());
+        self.parent.write_once(ptr::from_ref(parent).cast_mut());
     }
 
     pub(super) fn tree(&self) -> &IntervalTree {
@@ -481,7 +482,7 @@ pub(crate) struct FreshAnonVma<R: Rmap = Live>(Pinned<AnonVma<R>>);
 impl<R: Rmap> FreshAnonVma<R> {
     /// Makes it a root: it counts itself as its child.
     pub(crate) fn into_root(self) -> NewAnonVma<R> {
-        self.0.num_children.store(1, Relaxed);
+        self.0.num_children.write_once(1);
         NewAnonVma(self.0)
     }
 
@@ -517,7 +518,7 @@ impl<R: Rmap> NewAnonVma<R> {
             }
         };
         family.newcomer = &*anon_vma;
-        Rule::R29.check(family.root.lock.is_locked());
+        Rule::R29.holds(family.root.lock.is_locked());
         let result = f(&mut family, &anon_vma);
         let linked = !anon_vma.tree.is_empty();
         drop(family);
@@ -541,7 +542,7 @@ pub(crate) struct FamilyWrite<'a, R: Rmap = Live> {
 impl<R: Rmap> FamilyWrite<'_, R> {
     /// Whether this lock is that of `anon_vma`'s family (R15).
     pub(crate) fn protects(&self, anon_vma: &AnonVma<R>) -> bool {
-        let ours = Rule::R15.check(ptr::eq(self.root, anon_vma.root.load(Relaxed)));
+        let ours = Rule::R15.holds(ptr::eq(self.root, anon_vma.root.read_once()));
         // Who does not lock the root goes on all the same: a deliberate bug.
         ours || !R::Rules::ROOT_LOCK
     }
@@ -550,34 +551,34 @@ impl<R: Rmap> FamilyWrite<'_, R> {
     ///
     /// One that is only pinned may not: it is no longer meaningful (R18).
     pub(super) fn is_linkable(&self, anon_vma: &AnonVma<R>) -> bool {
-        Rule::R18.check(!anon_vma.tree.is_empty() || ptr::eq(self.newcomer, anon_vma))
+        Rule::R18.holds(!anon_vma.tree.is_empty() || ptr::eq(self.newcomer, anon_vma))
     }
 
     /// Counts a VMA whose `->anon_vma` becomes this one.
     pub(super) fn activate(&mut self, anon_vma: &AnonVma<R>) {
-        let n = anon_vma.num_active_vmas.load(Relaxed);
-        anon_vma.num_active_vmas.store(n + 1, Relaxed);
+        let n = anon_vma.num_active_vmas.read_once();
+        anon_vma.num_active_vmas.write_once(n + 1);
     }
 
     /// Counts a VMA whose `->anon_vma` is no longer this one.
     pub(super) fn deactivate(&mut self, anon_vma: &AnonVma<R>) {
-        let n = anon_vma.num_active_vmas.load(Relaxed);
-        if Rule::R24.check(n > 0) {
-            anon_vma.num_active_vmas.store(n - 1, Relaxed);
+        let n = anon_vma.num_active_vmas.read_once();
+        if Rule::R24.holds(n > 0) {
+            anon_vma.num_active_vmas.write_once(n - 1);
         }
     }
 
     /// Counts a child of `parent`.
     pub(super) fn child_born(&mut self, parent: &AnonVma<R>) {
-        let n = parent.num_children.load(Relaxed);
-        parent.num_children.store(n + 1, Relaxed);
+        let n = parent.num_children.read_once();
+        parent.num_children.write_once(n + 1);
     }
 
     /// Counts a child of `parent` no more: its last VMA is gone.
     pub(super) fn child_gone(&mut self, parent: &AnonVma<R>) {
-        let n = parent.num_children.load(Relaxed);
-        if Rule::R24.check(n > 0) {
-            parent.num_children.store(n - 1, Relaxed);
+        let n = parent.num_children.read_once();
+        if Rule::R24.holds(n > 0) {
+            parent.num_children.write_once(n - 1);
         }
     }
 }
@@ -649,12 +650,12 @@ impl<'a, R: Rmap> LockedAnonVma<'a, R> {
         if found {
             Rule::R18.holds(!anon_vma.tree.is_empty());
         }
-        Rule::R13.holds(ptr::eq(family.root.as_ptr(), anon_vma.root.load(Relaxed)));
+        Rule::R13.holds(ptr::eq(family.root.as_ptr(), anon_vma.root.read_once()));
         Self {
             family,
             _kept: kept,
             anon_vma,
-            life: anon_vma.life.load(Relaxed),
+            life: anon_vma.life.read_once(),
             found,
         }
     }
@@ -697,9 +698,9 @@ impl<R: Rmap> Drop for LockedAnonVma<'_, R> {
     #[inline]
     fn drop(&mut self) {
         // What is unlocked is what was locked (R13), and it has not been freed meanwhile (R17).
-        let root = self.anon_vma.root.load(Relaxed);
+        let root = self.anon_vma.root.read_once();
         Rule::R13.holds(ptr::eq(self.family.root.as_ptr(), root));
-        Rule::R17.holds(self.anon_vma.life.load(Relaxed) == self.life);
+        Rule::R17.holds(self.anon_vma.life.read_once() == self.life);
         if !R::Lock::SLEEPS && self.found {
             Rule::R9.check(in_rcu_reader());
         }
@@ -731,11 +732,11 @@ unsafe impl<R: Rmap> Anchor for PageRmap<R> {
     #[inline]
     fn load(&self) -> Option<NonNull<AnonVma<R>>> {
         // Read once; the tag is tested and stripped in the copy (R1).
-        let mapping = self.mapping.load(Acquire);
+        let mapping = self.mapping.read_once();
         if mapping & MAPPING_ANON == 0 {
             Rule::R1.holds(mapping == 0);
             // It is set before the page is mapped, and for good (R2).
-            Rule::R2.check(!self.mapped() || self.mapping.load(Relaxed) != 0);
+            Rule::R2.check(!self.mapped() || self.mapping.read_once() != 0);
             return None;
         }
         NonNull::new(ptr::with_exposed_provenance_mut(mapping & !MAPPING_ANON))
@@ -766,12 +767,12 @@ impl<R: Rmap> PageRmap<R> {
     /// `page_mapped()`.
     #[inline]
     pub(crate) fn mapped(&self) -> bool {
-        self.mapcount.load(Acquire) >= 0
+        self.mapcount.read_once() >= 0
     }
 
     /// How many PTEs map it.
     pub(crate) fn mapcount(&self) -> i32 {
-        self.mapcount.load(Relaxed) + 1
+        self.mapcount.read_once() + 1
     }
 
     /// `folio_add_new_anon_rmap()`: the first PTE, to a page that was never mapped before.
@@ -780,11 +781,11 @@ impl<R: Rmap> PageRmap<R> {
     /// read the old `mapping` would see it vouched for by the new mapping's count.  Returns whether
     /// it was done.
     pub(super) fn add_new_anon_rmap(&self, anon_vma: &AnonVma<R>) -> bool {
-        if !Rule::R20.check(self.mapping.load(Relaxed) == 0) {
+        if !Rule::R20.check(self.mapping.read_once() == 0) {
             return false;
         }
         Rule::R1.check(anon_vma.key() & MAPPING_ANON == 0);
-        Rule::R3.check(self.mapcount.load(Relaxed) == -1);
+        Rule::R3.check(self.mapcount.read_once() == -1);
         self.set_anon(anon_vma);
         self.mapcount.store(0, Release);
         true
@@ -804,9 +805,9 @@ impl<R: Rmap> PageRmap<R> {
         let before = self.mapcount.fetch_sub(1, Full);
         Rule::R3.holds(before >= 0);
         if !R::Rules::MAPPING_STAYS && before == 0 {
-            self.mapping.store(0, Relaxed);
+            self.mapping.write_once(0);
         }
-        Rule::R2.holds(self.mapping.load(Relaxed) != 0);
+        Rule::R2.holds(self.mapping.read_once() != 0);
     }
 
     /// Takes over where `old` leads to, for a page that takes its place: migration.
@@ -814,8 +815,8 @@ impl<R: Rmap> PageRmap<R> {
     /// The caller keeps the anon_vma by a pin (R18), and puts this page into page tables of VMAs
     /// that are linked to it (R21).
     pub(crate) fn take_mapping_of(&self, old: &Self) {
-        if Rule::R20.check(self.mapping.load(Relaxed) == 0) {
-            self.mapping.store(old.mapping.load(Relaxed), Release);
+        if Rule::R20.check(self.mapping.read_once() == 0) {
+            self.mapping.store(old.mapping.read_once(), Release);
         }
     }
 
@@ -824,14 +825,14 @@ impl<R: Rmap> PageRmap<R> {
     ///
     /// The caller puts it into page tables of VMAs that are linked to `anon_vma` (R21).
     pub(crate) fn lead_to(&self, anon_vma: &LockedAnonVma<'_, R>) {
-        if Rule::R20.check(self.mapping.load(Relaxed) == 0) {
+        if Rule::R20.check(self.mapping.read_once() == 0) {
             self.set_anon(anon_vma);
         }
     }
 
     /// `folio_test_anon()`: whether it has ever been mapped.
     pub(crate) fn was_anon(&self) -> bool {
-        self.mapping.load(Relaxed) != 0
+        self.mapping.read_once() != 0
     }
 
     /// What `mapping` leads to, for comparing only; `None` where it leads to no anon_vma.

@@ -52,6 +52,7 @@ use crate::{
             Node,
             Range, //
         },
+        once::Once,
         typesafe::Pinned,
     },
     stats,
@@ -67,13 +68,12 @@ use core::{
     },
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     container_of,
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
-            Relaxed,
             Release, //
         },
         Arc, //
@@ -90,10 +90,12 @@ pub(crate) struct AnonVmaChain<R: Rmap = Live> {
     next: Atomic<*mut AnonVmaChain<R>>,
 }
 
-/// Links that were allocated before any lock was taken.
-pub(crate) struct Links<R: Rmap = Live> {
-    links: KVec<KBox<AnonVmaChain<R>>>,
-}
+/// Links that were allocated before any lock was taken, one after the other by their `next`.
+///
+/// # Invariants
+///
+/// Each is owned by the one before, the first by this value.
+pub(crate) struct Links<R: Rmap = Live>(*mut AnonVmaChain<R>);
 
 impl<R: Rmap> Links<R> {
     /// Allocates `n` links.  Sleeps.
@@ -102,21 +104,39 @@ impl<R: Rmap> Links<R> {
     ///
     /// `ENOMEM`; then nothing is allocated.
     pub(crate) fn reserve(n: usize) -> Result<Self> {
-        fail::allocation()?;
-        let mut links = KVec::with_capacity(n, GFP_KERNEL)?;
+        let mut links = Self(ptr::null_mut());
         for _ in 0..n {
             fail::allocation()?;
-            let link = AnonVmaChain {
-                node: Node::new(ptr::null()),
-                anon_vma: ptr::null(),
-                next: Atomic::new(ptr::null_mut()),
-            };
-            links.push(
-                KBox::new(link, kernel::alloc::flags::GFP_KERNEL_ACCOUNT)?,
-                GFP_KERNEL,
+            let link = KBox::new(
+                AnonVmaChain {
+                    node: Node::new(ptr::null()),
+                    anon_vma: ptr::null(),
+                    next: Atomic::new(links.0),
+                },
+                GFP_KERNEL_ACCOUNT,
             )?;
+            // INVARIANT: It owns those that there were, and this value owns it.
+            links.0 = KBox::into_raw(link);
         }
-        Ok(Self { links })
+        Ok(links)
+    }
+
+    /// Takes one.
+    fn pop(&mut self) -> Option<NonNull<AnonVmaChain<R>>> {
+        let link = NonNull::new(self.0)?;
+        // SAFETY: By the type invariant it is ours.
+        // INVARIANT: What it owned is ours, and it is the caller's.
+        self.0 = unsafe { link.as_ref() }.next.read_once();
+        Some(link)
+    }
+}
+
+impl<R: Rmap> Drop for Links<R> {
+    fn drop(&mut self) {
+        while let Some(link) = self.pop() {
+            // SAFETY: By the type invariant, from `KBox::into_raw()`.
+            drop(unsafe { KBox::from_raw(link.as_ptr()) });
+        }
     }
 }
 
@@ -173,7 +193,7 @@ impl<R: Rmap> Vma<R> {
     /// `vma_address()`: where it maps the page offset `index` (in pages), if it covers that.
     #[inline]
     pub(crate) fn address(&self, index: usize) -> usize {
-        index.wrapping_add(self.shift.load(Relaxed))
+        index.wrapping_add(self.shift.read_once())
     }
 
     /// Says where the VMA is: `shift` is its first address (in pages) less its first page offset,
@@ -183,7 +203,7 @@ impl<R: Rmap> Vma<R> {
     pub(crate) fn set_shift(&self, shift: usize) -> bool {
         let hidden = Rule::R32.check(self.is_unfaulted());
         if hidden {
-            self.shift.store(shift, Relaxed);
+            self.shift.write_once(shift);
         }
         hidden
     }
@@ -195,22 +215,23 @@ impl<R: Rmap> Vma<R> {
 
     /// A mark that its owner may leave, and that walkers may leave for the owner.
     pub(crate) fn mark(&self) {
-        self.marked.store(true, Relaxed);
+        self.marked.write_once(true);
     }
 
     /// Whether it has been marked.
     pub(crate) fn is_marked(&self) -> bool {
-        self.marked.load(Relaxed)
+        self.marked.read_once()
     }
 
     /// Whether the lock that was taken is that of this VMA's address space (R34).
     fn covered_by(&self, mm: &Mm<R>) -> bool {
-        Rule::R34.check(ptr::eq(mm, &*self.mm))
+        Rule::R34.holds(ptr::eq(mm, &*self.mm))
     }
 
     /// `vma->anon_vma`: where its new pages go.
     ///
-    /// The acquire pairs with the release in [`FamilyWrite::publish`] (R30).  `None` also where
+    /// Read once: what is behind the pointer depends on it, and pairs with the release in
+    /// [`FamilyWrite::publish`] (R30).  `None` also where
     /// `locked` is another address space's lock.
     pub(crate) fn anon_vma<'a>(&self, locked: &'a impl MmapLocked<R>) -> Option<&'a AnonVma<R>> {
         if !self.covered_by(locked.mm()) {
@@ -218,12 +239,12 @@ impl<R: Rmap> Vma<R> {
         }
         // SAFETY: By invariants (7) and (5) the anon_vma is linked, and its link stays while
         // `mmap_lock` is held; by (2) it is allocated.
-        unsafe { self.anon_vma.load(Acquire).as_ref() }
+        unsafe { self.anon_vma.read_once().as_ref() }
     }
 
     /// Whether it has no `->anon_vma`, as this very moment goes.
     pub(crate) fn is_unfaulted(&self) -> bool {
-        self.anon_vma.load(Acquire).is_null()
+        self.anon_vma.read_once().is_null()
     }
 
     /// The page offsets that it covers.
@@ -242,12 +263,12 @@ impl<R: Rmap> Vma<R> {
         if !self.covered_by(locked.mm()) {
             return Err(EINVAL);
         }
-        let mut link = self.chain.load(Acquire);
+        let mut link = self.chain.read_once();
         // SAFETY: By invariant (5) the links stay while `mmap_lock` is held.
         while let Some(this) = unsafe { link.as_ref() } {
             // SAFETY: By invariants (5) and (2).
             f(unsafe { &*this.anon_vma })?;
-            link = this.next.load(Acquire);
+            link = this.next.read_once();
         }
         Ok(())
     }
@@ -420,7 +441,7 @@ impl<R: Rmap> Vma<R> {
     unsafe fn end_of_chain(&self) -> &Atomic<*mut AnonVmaChain<R>> {
         let mut place = &self.chain;
         // SAFETY: By invariant (5), and the caller's promise.
-        while let Some(link) = unsafe { place.load(Relaxed).as_ref() } {
+        while let Some(link) = unsafe { place.read_once().as_ref() } {
             place = &link.next;
         }
         place
@@ -432,13 +453,13 @@ impl<R: Rmap> Vma<R> {
     ///
     /// The chain does not change meanwhile.
     unsafe fn has_link_to(&self, anon_vma: &AnonVma<R>) -> bool {
-        let mut link = self.chain.load(Relaxed);
+        let mut link = self.chain.read_once();
         // SAFETY: By invariant (5), and the caller's promise.
         while let Some(this) = unsafe { link.as_ref() } {
             if ptr::eq(this.anon_vma, anon_vma) {
                 return true;
             }
-            link = this.next.load(Relaxed);
+            link = this.next.read_once();
         }
         false
     }
@@ -449,12 +470,12 @@ impl<R: Rmap> Vma<R> {
     ///
     /// `mmap_lock` is held for writing.
     unsafe fn each_node(&self, mut f: impl FnMut(&AnonVma<R>, *mut Node)) {
-        let mut link = self.chain.load(Relaxed);
+        let mut link = self.chain.read_once();
         while !link.is_null() {
             // SAFETY: By invariant (5); nobody else changes the chain.
             unsafe {
                 f(&*(*link).anon_vma, &raw mut (*link).node);
-                link = (*link).next.load(Relaxed);
+                link = (*link).next.read_once();
             }
         }
     }
@@ -463,7 +484,7 @@ impl<R: Rmap> Vma<R> {
 #[pinned_drop]
 impl<R: Rmap> PinnedDrop for Vma<R> {
     fn drop(self: Pin<&mut Self>) {
-        if Rule::R33.check(self.anon_vma.load(Relaxed).is_null()) {
+        if Rule::R33.check(self.anon_vma.read_once().is_null()) {
             return;
         }
         let mm = self.mm.clone();
@@ -484,12 +505,12 @@ impl<R: Rmap> FamilyWrite<'_, R> {
         if !vma.covered_by(chains.mm()) || !self.protects(anon_vma) {
             return;
         }
-        if !Rule::R31.check(vma.anon_vma.load(Relaxed).is_null()) {
+        if !Rule::R31.check(vma.anon_vma.read_once().is_null()) {
             return;
         }
         self.activate(anon_vma);
         // SAFETY: The chain is ours by `chains`.
-        Rule::R30.check(unsafe { vma.has_link_to(anon_vma) });
+        Rule::R30.holds(unsafe { vma.has_link_to(anon_vma) });
         vma.anon_vma
             .store(ptr::from_ref(anon_vma).cast_mut(), Release);
     }
@@ -509,15 +530,15 @@ impl<R: Rmap> FamilyWrite<'_, R> {
         }
         // All links of a VMA are of one family: whoever holds its lock may change all their trees.
         // SAFETY: By invariants (5) and (2): the chain is ours by `chains`.
-        let first = unsafe { vma.chain.load(Relaxed).as_ref().map(|link| &*link.anon_vma) };
+        let first = unsafe { vma.chain.read_once().as_ref().map(|link| &*link.anon_vma) };
         if !first.is_none_or(|first| self.protects(first)) {
             return false;
         }
-        let Some(link) = links.links.pop() else {
+        let Some(link) = links.pop() else {
             return false;
         };
+        let link = link.as_ptr();
         stats::CHAIN_ALLOCS.inc();
-        let link = KBox::into_raw(link);
         // SAFETY: The link is ours.  The VMA has its place and outlives it (6), the anon_vma's tree
         // is locked by us (3), the chain by `chains` (5).
         unsafe {
@@ -529,8 +550,12 @@ impl<R: Rmap> FamilyWrite<'_, R> {
             } else {
                 vma.end_of_chain()
             };
-            (*link).next = Atomic::new(place.load(Relaxed));
-            place.store(link, Release);
+            (*link).next.write_once(place.read_once());
+            if chains.has_readers() {
+                place.store(link, Release);
+            } else {
+                place.write_once(link);
+            }
         }
         true
     }
@@ -583,18 +608,18 @@ impl<R: Rmap> Vma<R> {
         // locked: (3), (5).  A link leaves one chain, and the tree by the range of the VMA that it
         // was of, and joins the other and the tree again.
         unsafe {
-            while let Some(link) = place.load(Relaxed).as_mut() {
+            while let Some(link) = place.read_once().as_mut() {
                 let anon_vma = &*link.anon_vma;
                 if self.has_link_to(anon_vma) {
                     place = &link.next;
                     continue;
                 }
-                place.store(link.next.load(Relaxed), Relaxed);
+                place.write_once(link.next.read_once());
                 anon_vma.tree().remove(&raw mut link.node);
                 link.node = Node::new(self.range.get());
                 anon_vma.tree().insert(&raw mut link.node);
                 let end = self.end_of_chain();
-                link.next.store(ptr::null_mut(), Relaxed);
+                link.next.write_once(ptr::null_mut());
                 end.store(link, Release);
             }
         }
@@ -611,7 +636,8 @@ impl<R: Rmap> Vma<R> {
             return;
         }
         // INVARIANT: (5), (7) All links go at once, and `->anon_vma` with them.
-        let first = self.chain.xchg(ptr::null_mut(), Relaxed);
+        let first = self.chain.read_once();
+        self.chain.write_once(ptr::null_mut());
         let mut link = first;
         while !link.is_null() {
             // SAFETY: The link was on the chain, whose lock we hold for writing (5); the family's
@@ -625,25 +651,27 @@ impl<R: Rmap> Vma<R> {
                     // Others are linked to it, and keep its reference (2).
                     (*link).anon_vma = ptr::null();
                 }
-                link = (*link).next.load(Relaxed);
+                link = (*link).next.read_once();
             }
         }
         family.deactivate(active);
-        self.anon_vma.store(ptr::null_mut(), Release);
+        self.anon_vma.write_once(ptr::null_mut());
         // Freeing waits for this very lock (R17), so it is released first.
         drop(family);
 
+        let mut n = 0;
         let mut link = first;
         while !link.is_null() {
             // SAFETY: From `KBox::into_raw()` in `link`, and on no list any more.
             let this = unsafe { KBox::from_raw(link) };
-            link = this.next.load(Relaxed);
+            link = this.next.read_once();
             if let Some(anon_vma) = NonNull::new(this.anon_vma.cast_mut()) {
                 // SAFETY: The tree is empty: its reference (2) is ours to drop.
                 drop(unsafe { Pinned::<AnonVma<R>>::from_raw(anon_vma) });
             }
-            stats::CHAIN_FREES.inc();
+            n += 1;
         }
+        stats::CHAIN_FREES.add(n);
     }
 }
 

@@ -28,10 +28,7 @@ use super::{
         Window, //
     },
 };
-use crate::{
-    prim::fail,
-    stats, //
-};
+use crate::stats;
 use kernel::prelude::*;
 
 /// What a VMA is cloned for.
@@ -170,15 +167,22 @@ pub(crate) fn anon_vma_clone<R: Rmap>(
     src_mmap: &MmapWrite<'_, R>,
     operation: Operation,
 ) -> Result {
+    clone_links(dst, dst_mmap, src, src_mmap, operation).map(|_| ())
+}
+
+/// What it does; returns whether all links were cloned (R21).
+fn clone_links<R: Rmap>(
+    dst: &Vma<R>,
+    dst_mmap: &MmapWrite<'_, R>,
+    src: &Vma<R>,
+    src_mmap: &MmapWrite<'_, R>,
+    operation: Operation,
+) -> Result<bool> {
     let Some(active) = src.anon_vma(src_mmap) else {
-        return Ok(());
+        return Ok(true);
     };
-    let room = chain_of(src, src_mmap).and_then(|chain| {
-        let links = Links::reserve(chain.len())?;
-        Ok((chain, links))
-    });
-    let (chain, mut links) = match room {
-        Ok(room) => room,
+    let mut links = match Links::reserve(src.links(src_mmap)) {
+        Ok(links) => links,
         Err(error) => {
             if !R::Rules::CLONE_UNDOES {
                 active.lock_write().publish(dst, active, dst_mmap);
@@ -189,59 +193,53 @@ pub(crate) fn anon_vma_clone<R: Rmap>(
     };
 
     let mut family = active.lock_write();
-    let reused = match operation {
-        Operation::Copy => None,
-        Operation::Fork(reuse) => {
-            let by_rule = chain.iter().position(|anon_vma| {
-                if R::Rules::REUSE_ONLY_IDLE {
-                    anon_vma.is_reusable()
-                } else {
-                    // As until 2022: children and VMAs were counted together.
-                    anon_vma.key() != active.key() && anon_vma.degree() < 2
-                }
-            });
-            match reuse {
-                Reuse::AsSeen(seen) if seen != by_rule => {
-                    stats::LATE_REUSES.inc();
-                    seen
-                }
-                _ => {
-                    let idle = by_rule.and_then(|i| chain.get(i));
-                    Rule::R24.check(idle.is_none_or(|idle| idle.is_reusable()));
-                    by_rule
-                }
+    // The place on the chain of what the rule reuses.
+    let mut by_rule = None;
+    let (mut i, mut linked) = (0, 0);
+    src.for_each_link(src_mmap, |anon_vma| {
+        if let Operation::Fork(reuse) = operation {
+            if by_rule.is_none() && may_reuse(anon_vma, active) {
+                by_rule = Some(i);
+                Rule::R24.check(anon_vma.is_reusable());
             }
+            if !R::Rules::FORK_CLONES_ALL_LINKS && anon_vma.is_root() {
+                i += 1;
+                return Ok(());
+            }
+            let reuses = match reuse {
+                Reuse::ByRule => by_rule == Some(i),
+                Reuse::AsSeen(seen) => seen == Some(i),
+            };
+            linked += usize::from(family.link(&mut links, dst, anon_vma, dst_mmap));
+            if reuses {
+                stats::REUSES.inc();
+                family.publish(dst, anon_vma, dst_mmap);
+            }
+        } else {
+            linked += usize::from(family.link(&mut links, dst, anon_vma, dst_mmap));
         }
-    };
-    for (i, anon_vma) in chain.iter().enumerate() {
-        let forked = matches!(operation, Operation::Fork(_));
-        if !R::Rules::FORK_CLONES_ALL_LINKS && forked && anon_vma.is_root() {
-            continue;
-        }
-        family.link(&mut links, dst, anon_vma, dst_mmap);
-        if reused == Some(i) {
-            stats::REUSES.inc();
-            family.publish(dst, anon_vma, dst_mmap);
-        }
+        i += 1;
+        Ok(())
+    })?;
+    if matches!(operation, Operation::Fork(Reuse::AsSeen(seen)) if seen != by_rule) {
+        stats::LATE_REUSES.inc();
     }
     R::Rules::window(Window::Linked);
     if operation == Operation::Copy {
         family.publish(dst, active, dst_mmap);
     }
     drop(family);
-    Rule::R21.check(dst.links(dst_mmap) == chain.len());
-    Ok(())
+    Ok(Rule::R21.check(linked == i))
 }
 
-/// The anon_vmas that a VMA is linked to, in its chain's order.
-fn chain_of<'a, R: Rmap>(
-    vma: &Vma<R>,
-    mmap: &'a impl MmapLocked<R>,
-) -> Result<KVec<&'a AnonVma<R>>> {
-    fail::allocation()?;
-    let mut chain = KVec::with_capacity(vma.links(mmap), GFP_KERNEL)?;
-    vma.for_each_link(mmap, |anon_vma| Ok(chain.push(anon_vma, GFP_KERNEL)?))?;
-    Ok(chain)
+/// Whether a fork of a VMA whose `->anon_vma` is `active` may reuse `anon_vma` (R24).
+fn may_reuse<R: Rmap>(anon_vma: &AnonVma<R>, active: &AnonVma<R>) -> bool {
+    if R::Rules::REUSE_ONLY_IDLE {
+        anon_vma.is_reusable()
+    } else {
+        // As until 2022: children and VMAs were counted together.
+        anon_vma.key() != active.key() && anon_vma.degree() < 2
+    }
 }
 
 /// `anon_vma_fork()`: links the child's `vma` to all that its parent's `pvma` is linked to, and
@@ -263,21 +261,23 @@ pub(crate) fn anon_vma_fork<R: Rmap>(
     // Both are allocated first: nothing has to be undone.
     let anon_vma = AnonVma::alloc(mmap.mm().cache())?;
     let mut links = Links::reserve(1)?;
-    anon_vma_clone(vma, mmap, pvma, pmmap, Operation::Fork(reuse))?;
+    let cloned = clone_links(vma, mmap, pvma, pmmap, Operation::Fork(reuse))?;
     R::Rules::window(Window::Cloned);
     if vma.is_unfaulted() {
         // Root and parent are set before anybody can find it (R14, R23).
-        anon_vma
+        let linked = anon_vma
             .into_child_of(parent)
             .lock_and_link(|family, anon_vma| {
-                if family.link(&mut links, vma, anon_vma, mmap) {
+                let linked = family.link(&mut links, vma, anon_vma, mmap);
+                if linked {
                     family.publish(vma, anon_vma, mmap);
                     family.child_born(parent);
                 }
+                linked
             });
         // The newest stands first (R22).
         Rule::R22.check(vma.first_link_is_active(mmap));
-        Rule::R23.check(vma.links(mmap) == pvma.links(pmmap) + 1);
+        Rule::R23.check(linked && cloned);
     }
     Ok(())
 }
@@ -312,6 +312,7 @@ mod tests {
     use super::*;
     use crate::{
         prim::{
+            fail,
             lock::{
                 FamilyLock,
                 Spin, //
@@ -710,9 +711,8 @@ mod tests {
             child?;
 
             assert!(clean);
-            // For the chain, for the links, and for each of two; a fork needs an anon_vma and its
-            // link besides.
-            assert_eq!([copies, forks], [4, 7]);
+            // For each of two links; a fork needs an anon_vma and its link besides.
+            assert_eq!([copies, forks], [2, 4]);
             assert_eq!(live(), was);
             Ok(())
         }

@@ -15,8 +15,7 @@ use super::{
         LockedAnonVma,
         PageRmap, //
     },
-    kind::Rmap,
-    rules::Rule,
+    kind::Rmap, //
 };
 use crate::{
     prim::typesafe::Pinned,
@@ -65,23 +64,12 @@ fn told_if_stale<T>(found: Option<T>) -> Option<T> {
     found
 }
 
-impl Rule {
-    /// How often a rule was checked by what is counted as something else: each lookup checks these
-    /// once, on a path where a counter for each would be felt.
-    pub(super) fn implied_checks(self) -> usize {
-        match self {
-            Rule::R4 | Rule::R5 | Rule::R12 | Rule::R13 | Rule::R18 => stats::LOOKUPS.sum(),
-            Rule::R10 => stats::SLOW_LOOKUPS.sum(),
-            _ => 0,
-        }
-    }
-}
-
 #[kernel::macros::kunit_tests(shadow_rmap_lookup)]
 mod tests {
     use super::super::{
         kind::Bare,
         rules::{
+            Rule,
             Rules,
             Window, //
         },

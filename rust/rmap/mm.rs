@@ -152,19 +152,38 @@ pub(crate) trait MmapLocked<R: Rmap = Live>: Locked<R> {
 }
 
 /// Proof that nobody else changes the chains of this address space's VMAs.
-pub(crate) trait ChainsLocked<R: Rmap = Live>: Locked<R> {}
+pub(crate) trait ChainsLocked<R: Rmap = Live>: Locked<R> {
+    /// Whether others may read the chains meanwhile: those who hold `mmap_lock` for reading.
+    fn has_readers(&self) -> bool;
+}
 
 macro_rules! locked {
-    ($guard:ident: $($proves:ident),+) => {
+    ($guard:ident) => {
         impl<R: Rmap> Locked<R> for $guard<'_, R> {
             fn mm(&self) -> &Mm<R> {
                 self.mm
             }
         }
-        $(impl<R: Rmap> $proves<R> for $guard<'_, R> {})+
     };
 }
 
-locked!(MmapRead: MmapLocked);
-locked!(MmapWrite: MmapLocked, ChainsLocked);
-locked!(PageTableGuard: ChainsLocked);
+locked!(MmapRead);
+locked!(MmapWrite);
+locked!(PageTableGuard);
+
+impl<R: Rmap> MmapLocked<R> for MmapRead<'_, R> {}
+impl<R: Rmap> MmapLocked<R> for MmapWrite<'_, R> {}
+
+impl<R: Rmap> ChainsLocked<R> for MmapWrite<'_, R> {
+    #[inline]
+    fn has_readers(&self) -> bool {
+        false
+    }
+}
+
+impl<R: Rmap> ChainsLocked<R> for PageTableGuard<'_, R> {
+    #[inline]
+    fn has_readers(&self) -> bool {
+        true
+    }
+}

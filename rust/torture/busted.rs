@@ -2,9 +2,9 @@
 
 //! deliberate bugs: each type breaks one rule, and is named by what it does or forgets.
 //!
-//! Real ones have their number in the museum, `Documentation/museum.rst`.  None of them is part of a
-//! module that is built for use: those for tests need KUnit, and a build whose live mappings are to
-//! break a rule names the bug (`make SHADOW_RMAP_BUST=...`, for the tests of the oracles).
+//! A number in the museum is that of a bug which the kernel has had.  None is part of a module that
+//! is built for use: those for tests need KUnit, and a build whose live mappings are to break a rule
+//! names the bug (`make SHADOW_RMAP_BUST=...`, for the tests of the oracles).
 
 use crate::rmap::rules;
 

@@ -324,10 +324,8 @@ cp $debugfs/stats "$OUT/stats.txt"
 try "module: unloads" unload || finish
 nothing_left "unloaded"
 
-# The suites have had their turn, and have another with the last load.
-filter=/sys/module/kunit/parameters/filter_glob
-suites=$(cat $filter)
-echo none >$filter
+# The suites have had their turn.
+echo none >/sys/module/kunit/parameters/filter_glob
 try "limits: the module loads" load max_vmas=2 max_pages=16 || finish
 try "limits: rmapctl selftest --limits" timeout 120 ./rmapctl selftest --limits 2 16
 try "limits: the module unloads" unload || finish
@@ -337,7 +335,6 @@ try "no shadow: three-generations.scn" plain_scenario samples/three-generations.
 try "no shadow: nothing is shadowed" nothing_is_shadowed
 try "no shadow: the module unloads" unload || finish
 
-echo "$suites" >$filter
 try "module: loads again" load || finish
 try "scenario: after the second load" scenario samples/three-generations.scn
 try "module: unloads again" unload || finish

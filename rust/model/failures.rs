@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every operation, with each of its allocations failing once.
+//!
+//! After a failure everything is as it was, nothing is left behind, and the operation can be done
+//! again.
+
+use super::{
+    mm::Mm,
+    space::Prot,
+    table::Pte,
+    verify::{
+        verify,
+        Live, //
+    },
+    walk,
+    Modelled, //
+};
+use crate::{
+    prim::fail,
+    rmap::{
+        anon_vma::Cache,
+        link::Sharing, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Pages of each address space.
+const SIZE: usize = 64;
+
+/// A process and its child, with something of everything.
+///
+/// ```text
+/// first page  0       8     16    20    24    28   32     36     40
+/// parent      pages |     | pages.pages.pages |    empty  pages  |
+///             write       | write  read write |    write  read
+/// child       the same, and some pages of its own
+/// ```
+struct World<R: Modelled> {
+    parent: Mm<R>,
+    child: Mm<R>,
+}
+
+impl<R: Modelled> World<R> {
+    fn new(cache: &Arc<Cache<R>>) -> Result<Self> {
+        let parent = Mm::new(cache, SIZE, Sharing::Singleton)?;
+        parent.map(0, 8, Prot::WRITE)?;
+        parent.map(16, 12, Prot::WRITE)?;
+        parent.map(36, 4, Prot::WRITE)?;
+        for address in [0, 1, 4, 7, 17, 21, 25, 37] {
+            parent.write(address, 0, 100 + address as u64)?;
+        }
+        parent.protect(36, 4, Prot::READ)?;
+        parent.map(32, 4, Prot::WRITE)?;
+        parent.protect(20, 4, Prot::READ)?;
+        let child = parent.fork()?;
+        child.write(1, 0, 201)?;
+        parent.write(4, 0, 304)?;
+        Ok(Self { parent, child })
+    }
+
+    /// What is written there; `None` where no VMA is.
+    fn contents(&self) -> Result<KVVec<Option<u64>>> {
+        let mut all = KVVec::from_elem(None, 2 * SIZE, GFP_KERNEL)?;
+        for (mm, words) in [&self.parent, &self.child].iter().zip(all.chunks_mut(SIZE)) {
+            for slot in mm.space().vmas.range(0, usize::MAX) {
+                for address in slot.first..=slot.last {
+                    if let Some(word) = words.get_mut(address) {
+                        *word = Some(mm.read(address, 0)?);
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether the rules hold, and whether all that is alive belongs to these two.
+    fn is_sound(&self, before: &Live, told: bool) -> Result<bool> {
+        let seen = verify(&[&self.parent, &self.child])?;
+        if !told {
+            return Ok(seen.violations == 0);
+        }
+        let live = Live::now().since(before);
+        let known = Live {
+            anon_vmas: seen.anon_vmas,
+            links: seen.links,
+            // Of the pages that nobody maps the swap cache has some.
+            pages: live.pages,
+            slots: seen.slots,
+        };
+        if live != known {
+            pr_err!("failures: alive {live:?}, known {known:?}\n");
+        }
+        Ok(seen.is_clean() && live == known && live.pages >= seen.pages)
+    }
+}
+
+/// What is done to a world.
+type Action<R> = fn(&World<R>) -> Result;
+
+/// Does `operation` with its first allocation failing, then with its second, and so on, each time
+/// in a new world that was made `ready`: by one action before, and by one after, it was looked what
+/// is written there.
+///
+/// Returns whether all was as it should be, each time.  If it is to be `told`, the kernel log has what
+/// was not, and how many allocations there are.
+fn sweep_told<R: Modelled>(
+    told: bool,
+    name: &str,
+    ready: [Action<R>; 2],
+    operation: Action<R>,
+) -> Result<bool> {
+    let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+    let (mut n, mut right) = (0, true);
+    loop {
+        let before = Live::now();
+        let world = World::new(&cache)?;
+        ready[0](&world)?;
+        let contents = world.contents()?;
+        ready[1](&world)?;
+        let (result, hit) = fail::nth(n + 1, || operation(&world));
+        let mut fine = world.is_sound(&before, told)?;
+        if result.is_err() {
+            fine &= hit && result == Err(ENOMEM) && *world.contents()? == *contents;
+            fine &= operation(&world).is_ok() && world.is_sound(&before, told)?;
+        }
+        // Wherever it is now.
+        let now = world.contents()?;
+        fine &= contents.iter().all(|word| now.contains(word));
+        drop(world);
+        fine &= Live::now() == before;
+        right &= fine;
+        if told && !fine {
+            pr_err!("failures: {name}: allocation {}: {result:?}\n", n + 1);
+        }
+        if told && !hit {
+            pr_info!("failures: {name}: {n} allocations\n");
+        }
+        if !hit {
+            return Ok(right && n > 0);
+        }
+        n += 1;
+    }
+}
+
+/// As [`sweep_told`], told.
+fn sweep<R: Modelled>(name: &str, ready: [Action<R>; 2], operation: Action<R>) -> Result<bool> {
+    sweep_told(true, name, ready, operation)
+}
+
+#[kunit_tests(shadow_rmap_failures)]
+mod tests {
+    use super::super::Model;
+    use super::*;
+    use crate::{
+        prim::{
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            rwsem::RwSem, //
+        },
+        rmap::rules::Rule,
+        torture::busted::KeepsClonedLinks, //
+    };
+
+    /// A child that cannot be completed goes, and its parent has lost nothing (R37).
+    #[test]
+    fn fork() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let swept = sweep::<Model<L>>("fork", as_it_is(), |w| w.parent.fork().map(drop))?;
+            let grandchild = sweep::<Model<L>>("fork", as_it_is(), |w| w.child.fork().map(drop))?;
+
+            assert!(swept);
+            assert!(grandchild);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA is not split by halves.
+    #[test]
+    fn split() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let by_protect = sweep::<Model<L>>("mprotect", as_it_is(), |w| {
+                w.child.protect(2, 4, Prot::READ)
+            })?;
+            let by_unmap = sweep::<Model<L>>("munmap", as_it_is(), |w| w.child.unmap(2, 1))?;
+
+            assert!(by_protect);
+            assert!(by_unmap);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A merge that fails has linked nothing (R37).
+    #[test]
+    fn merge() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let three = sweep::<Model<L>>("merge", as_it_is(), |w| {
+                w.parent.protect(20, 4, Prot::WRITE)
+            })?;
+            // The one before inherits the links of the one behind.
+            let inherits = sweep::<Model<L>>("inherit", as_it_is(), inherit)?;
+            let bridge = sweep::<Model<L>>(
+                "bridge",
+                [
+                    |w| {
+                        w.parent.map(44, 4, Prot::WRITE)?;
+                        w.parent.map(52, 4, Prot::WRITE)?;
+                        w.parent.write(53, 0, 1)
+                    },
+                    nothing,
+                ],
+                |w| w.parent.map(48, 4, Prot::WRITE),
+            )?;
+
+            assert!(three);
+            assert!(inherits);
+            assert!(bridge);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A first write, one to a page that is shared, and new VMAs.
+    #[test]
+    fn faults() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let first = sweep::<Model<L>>("prepare", as_it_is(), |w| w.child.write(33, 0, 5))?;
+            let beside = sweep::<Model<L>>("share", as_it_is(), |w| w.parent.write(33, 0, 5))?;
+            let copies = sweep::<Model<L>>("copy", as_it_is(), |w| w.child.write(0, 0, 5))?;
+            let map = sweep::<Model<L>>("mmap", as_it_is(), |w| w.parent.map(44, 4, Prot::WRITE))?;
+            let grow = sweep::<Model<L>>("grow", as_it_is(), |w| w.parent.grow(1, 8))?;
+
+            assert!(first);
+            assert!(beside);
+            assert!(copies);
+            assert!(map);
+            assert!(grow);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// What cannot be moved stays.
+    #[test]
+    fn moves() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let whole = sweep::<Model<L>>("move", as_it_is(), |w| w.child.remap(0, 8, 44, false))?;
+            let part = sweep::<Model<L>>("move a part", as_it_is(), |w| {
+                w.child.remap(2, 4, 44, false)
+            })?;
+            let keep = sweep::<Model<L>>("keep", as_it_is(), |w| w.child.remap(0, 8, 44, true))?;
+            let keep_part =
+                sweep::<Model<L>>("keep a part", as_it_is(), |w| w.child.remap(2, 4, 44, true))?;
+            let back = sweep::<Model<L>>(
+                "move back",
+                [|w| w.parent.remap(4, 4, 44, false), nothing],
+                |w| w.parent.remap(44, 4, 4, false),
+            )?;
+
+            assert!(whole);
+            assert!(part);
+            assert!(keep);
+            assert!(keep_part);
+            assert!(back);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// To swap and back, and from one place in memory to another.
+    #[test]
+    fn swap_and_migration() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let out = sweep::<Model<L>>("swap out", as_it_is(), swap_out)?;
+            let back = sweep::<Model<L>>("swap in", [nothing, swap_out], |w| {
+                w.child.read(0, 0).map(drop)
+            })?;
+            let unuse = sweep::<Model<L>>("swapoff", [nothing, swap_out], |w| {
+                let slot = match w.parent.space().table.lock().get(0) {
+                    Pte::Swap(entry) => entry.slot().clone(),
+                    _ => return Ok(()),
+                };
+                walk::unuse(&slot).map(drop)
+            })?;
+            let migration = sweep::<Model<L>>("migrate", as_it_is(), |w| {
+                let page = w.parent.page_at(0).ok_or(EINVAL)?;
+                walk::migrate(&page).map(drop)
+            })?;
+
+            assert!(out);
+            assert!(back);
+            assert!(unuse);
+            assert!(migration);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// deliberate bug: a merge that fails keeps the links that it has inherited (R37).
+    #[test]
+    fn half_a_merge_is_noticed() -> Result {
+        let (right, n) = Rule::R37.expect_violations(|| {
+            sweep_told::<Model<RwSem, KeepsClonedLinks>>(false, "", as_it_is(), inherit)
+        });
+
+        assert!(n > 0);
+        assert!(!right?);
+        Ok(())
+    }
+
+    fn nothing<R: Modelled>(_: &World<R>) -> Result {
+        Ok(())
+    }
+
+    fn as_it_is<R: Modelled>() -> [Action<R>; 2] {
+        [nothing; 2]
+    }
+
+    /// The VMA without pages takes in the one behind it; or it has no links then, either.
+    fn inherit<R: Modelled>(world: &World<R>) -> Result {
+        world.parent.protect(36, 4, Prot::WRITE).map_err(|error| {
+            let target = world.parent.space().vmas.find(32);
+            if target.is_some_and(|vma| vma.core.is_unfaulted()) {
+                error
+            } else {
+                EINVAL
+            }
+        })
+    }
+
+    /// The page that parent and child share at address 0.
+    fn swap_out<R: Modelled>(world: &World<R>) -> Result {
+        match world.parent.page_at(0) {
+            Some(page) => walk::reclaim(&page).map(drop),
+            None => Ok(()),
+        }
+    }
+}
