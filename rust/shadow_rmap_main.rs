@@ -113,7 +113,7 @@ pub(crate) struct Limits {
 /// The module.
 ///
 /// Fields are dropped from top to bottom: first nobody comes in any more, then nobody is left, then
-/// the cache goes.
+/// the caches go.
 #[pin_data]
 struct ShadowRmap {
     #[pin]
@@ -121,6 +121,7 @@ struct ShadowRmap {
     #[pin]
     _debugfs: debugfs::DebugFs,
     _published: device::vm_ops::Published,
+    _links: prim::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
 }
 
 impl kernel::InPlaceModule for ShadowRmap {
@@ -144,6 +145,7 @@ impl kernel::InPlaceModule for ShadowRmap {
             },
         };
         try_pin_init!(Self {
+            _links: rmap::chain::create_cache()?,
             _: {
                 bench::run(bench)?;
             },

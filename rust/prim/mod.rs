@@ -16,6 +16,7 @@
 //! | [`frame`] | a page's memory as words that anybody may read and write |
 //! | [`random`] | `struct rnd_state`, numbers that come again with their seed |
 //! | [`turn`] | a `DEFINE_MUTEX()` |
+//! | [`slab`] | a `kmem_cache` for as long as the module is there |
 //! | [`sort`] | `sort_r()` |
 //!
 //! [`gather`] copies what a lock protects without allocating under it.  [`fail`] makes allocations
@@ -34,6 +35,7 @@ pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod random;
 pub(crate) mod rwsem;
+pub(crate) mod slab;
 pub(crate) mod sort;
 pub(crate) mod turn;
 pub(crate) mod typesafe;

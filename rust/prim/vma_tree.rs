@@ -283,7 +283,6 @@ impl<T> VmaTree<T> {
         if last < first {
             return Err(EINVAL);
         }
-        fail::allocation()?;
         if self.reserved.cmpxchg(0, 1, Acquire).is_err() {
             return Err(EBUSY);
         }
@@ -300,12 +299,14 @@ impl<T> VmaTree<T> {
         };
         for slot in self.range(first, last) {
             if first <= slot.first && slot.last <= last {
+                fail::allocation()?;
                 reservation.covered.push(slot.vma, GFP_KERNEL)?;
             } else if slot.first < first && last < slot.last {
                 reservation.cut = Some(slot.vma);
             }
         }
         let entry = reservation.vma.as_ref().map_or(ptr::null(), Arc::as_ptr);
+        fail::allocation()?;
         let guard = self.lock.write();
         // SAFETY: By invariant (1).  The entry is only asked whether it is one.
         let result = unsafe {

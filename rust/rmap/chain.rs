@@ -47,12 +47,16 @@ use super::{
 };
 use crate::{
     prim::{
-        fail,
         interval_tree::{
             Node,
             Range, //
         },
         once::Once,
+        slab::{
+            CacheOwner,
+            SlabBox,
+            StaticCache, //
+        },
         typesafe::Pinned,
     },
     stats,
@@ -68,7 +72,6 @@ use core::{
     },
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
     container_of,
     prelude::*,
     sync::{
@@ -90,6 +93,21 @@ pub(crate) struct AnonVmaChain<R: Rmap = Live> {
     next: Atomic<*mut AnonVmaChain<R>>,
 }
 
+/// Bytes of a link, of whatever kind: all have one layout.
+pub(crate) const LINK_SIZE: usize = mem::size_of::<AnonVmaChain>();
+
+/// Where links come from.
+static LINKS: StaticCache<LINK_SIZE> = StaticCache::new();
+
+/// Creates the cache of links.  Sleeps.  To be kept for as long as the module is loaded.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn create_cache() -> Result<CacheOwner<LINK_SIZE>> {
+    LINKS.create(c"shadow_rmap_anon_vma_chain")
+}
+
 /// Links that were allocated before any lock was taken, one after the other by their `next`.
 ///
 /// # Invariants
@@ -105,19 +123,19 @@ impl<R: Rmap> Links<R> {
     /// `ENOMEM`; then nothing is allocated.
     pub(crate) fn reserve(n: usize) -> Result<Self> {
         let mut links = Self(ptr::null_mut());
-        for _ in 0..n {
-            fail::allocation()?;
-            let link = KBox::new(
-                AnonVmaChain {
-                    node: Node::new(ptr::null()),
-                    anon_vma: ptr::null(),
-                    next: Atomic::new(links.0),
-                },
-                GFP_KERNEL_ACCOUNT,
-            )?;
+        for i in 0..n {
+            let link = AnonVmaChain {
+                node: Node::new(ptr::null()),
+                anon_vma: ptr::null(),
+                next: Atomic::new(links.0),
+            };
+            let link = LINKS
+                .alloc(link)
+                .inspect_err(|_| stats::CHAIN_ALLOCS.add(i))?;
             // INVARIANT: It owns those that there were, and this value owns it.
-            links.0 = KBox::into_raw(link);
+            links.0 = link.into_raw();
         }
+        stats::CHAIN_ALLOCS.add(n);
         Ok(links)
     }
 
@@ -134,8 +152,9 @@ impl<R: Rmap> Links<R> {
 impl<R: Rmap> Drop for Links<R> {
     fn drop(&mut self) {
         while let Some(link) = self.pop() {
-            // SAFETY: By the type invariant, from `KBox::into_raw()`.
-            drop(unsafe { KBox::from_raw(link.as_ptr()) });
+            // SAFETY: By the type invariant, from `SlabBox::into_raw()`.
+            drop(unsafe { SlabBox::from_raw(link) });
+            stats::CHAIN_FREES.inc();
         }
     }
 }
@@ -505,7 +524,7 @@ impl<R: Rmap> FamilyWrite<'_, R> {
         if !vma.covered_by(chains.mm()) || !self.protects(anon_vma) {
             return;
         }
-        if !Rule::R31.check(vma.anon_vma.read_once().is_null()) {
+        if !Rule::R31.holds(vma.anon_vma.read_once().is_null()) {
             return;
         }
         self.activate(anon_vma);
@@ -538,7 +557,6 @@ impl<R: Rmap> FamilyWrite<'_, R> {
             return false;
         };
         let link = link.as_ptr();
-        stats::CHAIN_ALLOCS.inc();
         // SAFETY: The link is ours.  The VMA has its place and outlives it (6), the anon_vma's tree
         // is locked by us (3), the chain by `chains` (5).
         unsafe {
@@ -661,9 +679,9 @@ impl<R: Rmap> Vma<R> {
 
         let mut n = 0;
         let mut link = first;
-        while !link.is_null() {
-            // SAFETY: From `KBox::into_raw()` in `link`, and on no list any more.
-            let this = unsafe { KBox::from_raw(link) };
+        while let Some(raw) = NonNull::new(link) {
+            // SAFETY: From `SlabBox::into_raw()` in `reserve`, and on no list any more.
+            let this = unsafe { SlabBox::from_raw(raw) };
             link = this.next.read_once();
             if let Some(anon_vma) = NonNull::new(this.anon_vma.cast_mut()) {
                 // SAFETY: The tree is empty: its reference (2) is ours to drop.

@@ -229,7 +229,10 @@ fn clone_links<R: Rmap>(
         family.publish(dst, active, dst_mmap);
     }
     drop(family);
-    Ok(Rule::R21.check(linked == i))
+    if operation == Operation::Copy {
+        Rule::R21.checked(1);
+    }
+    Ok(Rule::R21.holds(linked == i))
 }
 
 /// Whether a fork of a VMA whose `->anon_vma` is `active` may reuse `anon_vma` (R24).
@@ -276,7 +279,7 @@ pub(crate) fn anon_vma_fork<R: Rmap>(
                 linked
             });
         // The newest stands first (R22).
-        Rule::R22.check(vma.first_link_is_active(mmap));
+        Rule::R22.holds(vma.first_link_is_active(mmap));
         Rule::R23.check(linked && cloned);
     }
     Ok(())

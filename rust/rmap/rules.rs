@@ -168,8 +168,13 @@ impl Rule {
             Rule::R11 | Rule::R16 | Rule::R17 => frees(),
             // Linked.
             Rule::R15 | Rule::R18 | Rule::R34 => links(),
-            // Published: once for each.
-            Rule::R30 => Rule::R31.checks().sum(),
+            // Each fork that does not reuse an anon_vma checks R23, and these.
+            Rule::R21 | Rule::R22 => Rule::R23.checks().sum(),
+            // Published: by a prepare, a copy, a fork.
+            Rule::R30 | Rule::R31 => {
+                let published = [Rule::R28, Rule::R21, Rule::R23].map(|rule| rule.checks().sum());
+                published.iter().sum::<usize>() + stats::REUSES.sum()
+            }
             _ => 0,
         }
     }
