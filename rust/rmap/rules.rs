@@ -265,7 +265,7 @@ pub(crate) enum Window {
     PteCleared,
     /// A merge has chosen the survivor, and no links have moved (R25, R26).
     MergeChosen,
-    /// A page has been taken out of all page tables, and is nowhere else yet (R15 of migration).
+    /// A page has been taken out of all page tables, and is nowhere else yet (R18).
     PageUnmapped,
 }
 

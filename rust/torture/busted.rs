@@ -110,13 +110,13 @@ bugs! {
     /// deliberate bug: a merge that fails keeps the links that it has cloned (R37, museum 35).
     KeepsClonedLinks: MERGE_UNDOES;
 
-    /// deliberate bug: a merge drops links that only the VMA that goes has (R25, museum 10 and 11).
+    /// deliberate bug: a merge drops links that only the VMA that goes has (R25).
     DropsLinksInMerge: MERGE_MOVES_LINKS;
 
     /// deliberate bug: VMAs of different anon_vmas are merged (R26).
     MergesDifferent: MERGE_NEEDS_EQUAL;
 
-    /// deliberate bug: PTEs are moved without the family's lock (R36, museum 18 to 20).
+    /// deliberate bug: PTEs are moved without the family's lock (R36, museum 19 and 20).
     MovesUnlocked: MOVE_LOCKS;
 
     /// deliberate bug: taking all locks takes a root for each VMA that is linked to it (R38).
