@@ -45,6 +45,9 @@ pub(crate) struct StaticCache<const SIZE: usize>(Atomic<*mut ffi::kmem_cache>);
 pub(crate) struct CacheOwner<const SIZE: usize>(&'static StaticCache<SIZE>);
 
 impl<const SIZE: usize> StaticCache<SIZE> {
+    /// Merged with another, the cache would leave its name in sysfs when the module is gone.
+    const FLAGS: ffi::slab_flags_t = ffi::SR_SLAB_ACCOUNT | ffi::SR_SLAB_NO_MERGE;
+
     /// A place without a cache.
     pub(crate) const fn new() -> Self {
         // INVARIANT: (1) null.
@@ -66,12 +69,7 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         };
         // SAFETY: The name lives for ever, `args` for the call.
         let cache = from_err_ptr(unsafe {
-            ffi::__kmem_cache_create_args(
-                name.as_char_ptr(),
-                SIZE as u32,
-                &mut args,
-                ffi::SR_SLAB_ACCOUNT,
-            )
+            ffi::__kmem_cache_create_args(name.as_char_ptr(), SIZE as u32, &mut args, Self::FLAGS)
         })?;
         // INVARIANT: (1) just created.
         self.0.store(cache, Release);
