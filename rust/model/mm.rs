@@ -97,24 +97,10 @@ impl<R: Modelled> Mm<R> {
         }
         let request = Request::new((first, last), first, prot);
         if merge::try_merge(&self.0, request, &mut mmap)?.is_none() {
-            self.insert((first, last), first, prot)?;
+            let vma = Vma::new(&self.0, (first, last), first, prot)?;
+            self.space().vmas.reserve_store(first, last, vma)?.commit();
         }
         Ok(())
-    }
-
-    /// A new VMA without links.  `mmap_lock` is held for writing.
-    pub(super) fn insert(
-        &self,
-        (first, last): (usize, usize),
-        pgoff: usize,
-        prot: Prot,
-    ) -> Result<Arc<Vma<R>>> {
-        let vma = Vma::new(&self.0, (first, last), pgoff, prot)?;
-        self.space()
-            .vmas
-            .reserve_store(first, last, vma.clone())?
-            .commit();
-        Ok(vma)
     }
 
     /// `munmap()`.  Sleeps.

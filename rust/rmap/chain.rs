@@ -250,8 +250,7 @@ impl<R: Rmap> Vma<R> {
     /// `vma->anon_vma`: where its new pages go.
     ///
     /// Read once: what is behind the pointer depends on it, and pairs with the release in
-    /// [`FamilyWrite::publish`] (R30).  `None` also where
-    /// `locked` is another address space's lock.
+    /// [`FamilyWrite::publish`] (R30).  `None` also where `locked` is another address space's lock.
     pub(crate) fn anon_vma<'a>(&self, locked: &'a impl MmapLocked<R>) -> Option<&'a AnonVma<R>> {
         if !self.covered_by(locked.mm()) {
             return None;

@@ -197,26 +197,27 @@ fn clone_links<R: Rmap>(
     let mut by_rule = None;
     let (mut i, mut linked) = (0, 0);
     src.for_each_link(src_mmap, |anon_vma| {
-        if let Operation::Fork(reuse) = operation {
-            if by_rule.is_none() && may_reuse(anon_vma, active) {
-                by_rule = Some(i);
-                Rule::R24.check(anon_vma.is_reusable());
+        let reused = match operation {
+            Operation::Copy => None,
+            Operation::Fork(reuse) => {
+                if by_rule.is_none() && may_reuse(anon_vma, active) {
+                    by_rule = Some(i);
+                    Rule::R24.check(anon_vma.is_reusable());
+                }
+                match reuse {
+                    Reuse::ByRule => by_rule,
+                    Reuse::AsSeen(seen) => seen,
+                }
             }
-            if !R::Rules::FORK_CLONES_ALL_LINKS && anon_vma.is_root() {
-                i += 1;
-                return Ok(());
-            }
-            let reuses = match reuse {
-                Reuse::ByRule => by_rule == Some(i),
-                Reuse::AsSeen(seen) => seen == Some(i),
-            };
+        };
+        let forgotten =
+            !R::Rules::FORK_CLONES_ALL_LINKS && operation != Operation::Copy && anon_vma.is_root();
+        if !forgotten {
             linked += usize::from(family.link(&mut links, dst, anon_vma, dst_mmap));
-            if reuses {
+            if reused == Some(i) {
                 stats::REUSES.inc();
                 family.publish(dst, anon_vma, dst_mmap);
             }
-        } else {
-            linked += usize::from(family.link(&mut links, dst, anon_vma, dst_mmap));
         }
         i += 1;
         Ok(())
@@ -227,11 +228,9 @@ fn clone_links<R: Rmap>(
     R::Rules::window(Window::Linked);
     if operation == Operation::Copy {
         family.publish(dst, active, dst_mmap);
-    }
-    drop(family);
-    if operation == Operation::Copy {
         Rule::R21.checked(1);
     }
+    drop(family);
     Ok(Rule::R21.holds(linked == i))
 }
 
