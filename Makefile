@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 export KDIR KERNEL_TARBALL
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test bench check vm rmapctl compile-fail clean help
+.PHONY: module demo test torture soak bench check vm rmapctl compile-fail clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -24,6 +24,16 @@ demo:
 #: make test          everything that must pass
 test:
 	@scripts/test.sh
+
+#: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
+#:                    THREADS= VM= PROTOCOL= MODE= DEPTH= REPEAT=, see scripts/torture.sh --help
+torture:
+	@scripts/torture.sh $(foreach n,BUST SECS SEED THREADS VM PROTOCOL MODE DEPTH REPEAT,\
+		$(if $($n),'$n=$($n)'))
+
+#: make soak          the correct rules for HOURS=; goes on where it stopped
+soak:
+	@scripts/torture.sh --soak $(foreach n,HOURS SEED THREADS,$(if $($n),'$n=$($n)'))
 
 #: make bench         times the shadow beside the host's own rmap in one boot
 bench:

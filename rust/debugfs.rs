@@ -32,6 +32,9 @@ type Shared = Arc<Registry>;
 #[pin_data]
 pub(crate) struct DebugFs {
     _dir: Dir,
+    #[cfg(shadow_rmap_torture)]
+    #[pin]
+    torture: crate::torture::control::Files,
     #[pin]
     chains: File<Shared>,
     #[pin]
@@ -51,6 +54,8 @@ impl DebugFs {
     pub(crate) fn new(registry: Shared) -> impl PinInit<Self, Error> {
         let dir = Dir::new(c"shadow_rmap");
         try_pin_init!(Self {
+            #[cfg(shadow_rmap_torture)]
+            torture <- crate::torture::control::Files::new(&dir),
             chains <- dir.read_callback_file(c"chains", registry.clone(), &show_chains),
             chains_json <- dir.read_callback_file(c"chains.json", registry.clone(), &show_json),
             chains_dot <- dir.read_callback_file(c"chains.dot", registry.clone(), &show_dot),

@@ -8,8 +8,11 @@
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(
-    not(CONFIG_KUNIT = "y"),
-    allow(dead_code, reason = "some of the engine is driven by its tests alone")
+    not(all(CONFIG_KUNIT = "y", shadow_rmap_torture)),
+    allow(
+        dead_code,
+        reason = "some of the engine is driven by its tests and by the torture alone"
+    )
 )]
 
 use kernel::{

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Style and safety gates: rustfmt, clippy (the tool and the module), checkpatch, SPDX, unsafe
-# rooms, rules with their checks and tests, misuse that must not compile, syntax of scripts.
+# rooms, rules with their checks and tests, misuse that must not compile, code that the torture
+# must not change, syntax of scripts.
 #
 # Usage: scripts/check.sh [--self-test] [GATE...]     default: all gates
 #   --self-test   proves that each gate fires, on temporary files (KTAP)
@@ -10,7 +11,7 @@
 source "$(dirname "$0")/lab.sh"
 
 ALL_GATES=(rustfmt spdx syntax checkpatch unsafe_rooms rules_table clippy_tool clippy_module
-	compile_fail)
+	compile_fail same_code)
 
 # What checkpatch may not complain about, and why.
 CHECKPATCH_IGNORE=(
@@ -123,6 +124,8 @@ gate_clippy_module() {
 
 gate_compile_fail() { python3 "$TOP/scripts/compile_fail.py" "$@"; }
 
+gate_same_code() { python3 "$TOP/scripts/same_code.py" "$@"; }
+
 # expect NAME 0|1 COMMAND...: one line of KTAP.
 expect() {
 	local name=$1 want=$2 rc=0
@@ -225,7 +228,7 @@ self_test() {
 	mkdir -p "$tmp/rust/rmap" "$tmp/rust/prim" "$tmp/crate/src" "$tmp/cases"
 	cd "$tmp"
 	echo "KTAP version 1"
-	echo "1..58"
+	echo "1..59"
 
 	printf '// SPDX-License-Identifier: GPL-2.0\n\nfn f() {}\n' >good.rs
 	printf '// SPDX-License-Identifier: GPL-2.0\nfn  f( ) { }\n' >bad.rs
@@ -329,7 +332,9 @@ self_test() {
 	cp good.rs cases/compiles.rs
 	printf 'error[E0515]\n' >cases/compiles.stderr
 	expect "compile_fail: a misuse that compiles" 1 gate_compile_fail --rustc cases/compiles.rs
-	[ $number = 58 ] || { say "the plan says 58, $number were run"; failed=1; }
+
+	expect "same_code: what differs is found" 0 gate_same_code --self-test
+	[ $number = 59 ] || { say "the plan says 59, $number were run"; failed=1; }
 	return $failed
 }
 
@@ -341,7 +346,7 @@ gates=()
 for arg; do
 	case $arg in
 	--help)
-		sed -n '4,8s/^# \{0,1\}//p' "$0"
+		sed -n '4,9s/^# \{0,1\}//p' "$0"
 		echo "Gates: ${ALL_GATES[*]}"
 		exit
 		;;

@@ -3,9 +3,11 @@
 #
 # Builds the kernel of one target and prints its build folder.
 #
-# Usage: scripts/kernel.sh um|um-bench|x86_64
+# Usage: scripts/kernel.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle
 #        scripts/kernel.sh --check-config FILE TARGET      is all that the lab asks for in FILE?
-# um-bench is um without the checks of locks and memory, for measuring.
+# um-bench is um without the checks of locks and memory, for measuring.  x86_64-kasan has KASAN, which
+# sees the use of a freed type-safe object, and x86_64-kasan-recycle has KASAN and lets them be
+# allocated again within a grace period; both are compiled by clang.
 #
 # The result is cached by source, toolchain and configuration.  KDIR= and KERNEL_TARBALL= choose
 # another source, see scripts/source.sh.
@@ -20,15 +22,18 @@ fi
 target=${1:-}
 case $target in
 um | um-bench) arch=um image=linux ;;
-x86_64) arch=x86_64 image=bzImage ;;
+x86_64 | x86_64-kasan | x86_64-kasan-recycle) arch=x86_64 image=bzImage ;;
 *)
-	sed -n '3,11s/^# \{0,1\}//p' "$0"
+	sed -n '3,13s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
 	exit
 	;;
 esac
 
 fragments=("$TOP/.config.fragment" "$TOP/scripts/config/$arch.fragment")
+case $target in
+*-*-*) fragments+=("$TOP/scripts/config/${target%-*}.fragment") ;;
+esac
 [ "$target" = "$arch" ] || fragments+=("$TOP/scripts/config/$target.fragment")
 
 # check_config FILE: Kconfig drops what it cannot satisfy without a word.  Of what is asked for
@@ -61,6 +66,14 @@ fi
 [ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
 source "$CACHE/toolchain.env"
 source_dir=$("$TOP/scripts/source.sh")
+llvm=()
+case $target in
+*-kasan*)
+	llvm=("LLVM=$(llvm_suffix "$LIBCLANG_PATH")")
+	command -v "clang${llvm[0]#LLVM=}" "ld.lld${llvm[0]#LLVM=}" "llvm-ar${llvm[0]#LLVM=}" >/dev/null ||
+		"$TOP/scripts/setup.sh" --llvm
+	;;
+esac
 
 key=$(
 	{
@@ -68,14 +81,15 @@ key=$(
 		make -s -C "$source_dir" kernelversion
 		"$RUSTC" --version
 		"$BINDGEN" --version
-		gcc --version | head -n1
+		if [ ${#llvm[@]} = 0 ]; then gcc --version; else "clang${llvm[0]#LLVM=}" --version; fi | head -n1
 		cat "${fragments[@]}"
 	} | sha256sum | cut -c1-12
 )
 build=$CACHE/kernel-$target-$key
 
 kmake() {
-	make -C "$source_dir" O="$build" ARCH=$arch RUSTC="$RUSTC" BINDGEN="$BINDGEN" -j "$JOBS" "$@"
+	make -C "$source_dir" O="$build" ARCH=$arch RUSTC="$RUSTC" BINDGEN="$BINDGEN" "${llvm[@]}" \
+		-j "$JOBS" "$@"
 }
 
 configure() {

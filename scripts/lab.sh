@@ -62,3 +62,6 @@ with_lock() {
 		"$@" 9>&-
 	) 9>"$lock"
 }
+
+# llvm_suffix LIBCLANG_PATH: what `LLVM=` is to be for the clang of that library: -19.
+llvm_suffix() { local d=${1%/lib} && echo "-${d##*llvm-}"; }

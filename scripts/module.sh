@@ -3,22 +3,25 @@
 #
 # Builds shadow_rmap.ko for one kernel and prints its path.
 #
-# Usage: scripts/module.sh um|um-bench|x86_64 [MAKE-ARGUMENT...]
+# Usage: scripts/module.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle [MAKE-ARGUMENT...]
 #   KDIR=FOLDER            a kernel's build folder is used as it is; a kernel's source is built first
 #   CLIPPY=1               everything is compiled again, by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate is compiled, with FILE as one more module
+#   SHADOW_RMAP_APART=FILE the same, each function by itself (scripts/same_code.py)
 #   SHADOW_RMAP_BUST=TYPE  a deliberately wrong module, see rust/torture/busted.rs
-# The last two are compiled without the KUnit suites, which would take most of the time.
+#   SHADOW_RMAP_TESTS=n    without the KUnit suites
+#   SHADOW_RMAP_TORTURE=n  without the torture
+# SHADOW_RMAP_CASE and _BUST leave out both, which would take most of the time.
 # What is built goes to build/<target>; with KDIR to build/<target>-own, whatever target was named;
-# that of the last three to a folder of its own.
+# that of CLIPPY, _CASE and _BUST to a folder of its own.
 
 source "$(dirname "$0")/lab.sh"
 
 target=${1:-}
 case $target in
-um | um-bench | x86_64) shift ;;
+um | um-bench | x86_64 | x86_64-kasan | x86_64-kasan-recycle) shift ;;
 *)
-	sed -n '3,13s/^# \{0,1\}//p' "$0"
+	sed -n '3,16s/^# \{0,1\}//p' "$0"
 	[ "$target" = --help ]
 	exit
 	;;
@@ -33,7 +36,7 @@ if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
 	VARIANT=own
 fi
 out=$TOP/build/$target${VARIANT:+-$VARIANT}
-goal=modules quiet_case= no_tests=
+goal=modules quiet_case= no_tests= tests=
 for argument in "$@"; do
 	case $argument in
 	CLIPPY=?*) out=$TOP/build/$target-clippy goal=rust/shadow_rmap_main.o ;;
@@ -41,8 +44,11 @@ for argument in "$@"; do
 		out=$TOP/build/$target-case goal=rust/shadow_rmap_main.o quiet_case=1 no_tests=1
 		export SHADOW_RMAP_CASE=${argument#*=}
 		;;
-	SHADOW_RMAP_BUST=?*)
-		out=$TOP/build/$target-${argument#*=} no_tests=1
+	SHADOW_RMAP_BUST=?*) out=$TOP/build/$target-${argument#*=} no_tests=1 ;;
+	SHADOW_RMAP_TESTS=n) tests=n ;;
+	SHADOW_RMAP_APART=?*)
+		goal=rust/shadow_rmap_main.o
+		export SHADOW_RMAP_CASE=${argument#*=}
 		;;
 	esac
 done
@@ -53,17 +59,22 @@ else
 	kernel=$("$TOP/scripts/kernel.sh" "$target")
 fi
 source "$CACHE/toolchain.env"
-if [ -n "$no_tests" ]; then
+[ -z "$no_tests" ] || set -- "$@" SHADOW_RMAP_TORTURE=n
+if [ -n "$no_tests$tests" ]; then
 	export SHADOW_RMAP_RUSTC=$RUSTC
 	RUSTC=$TOP/scripts/rustc-no-tests.sh
 fi
+# A module is compiled by what its kernel was compiled with.
+llvm=()
+! grep -qx CONFIG_CC_IS_CLANG=y "$kernel/include/config/auto.conf" ||
+	llvm=("LLVM=${LLVM:-$(llvm_suffix "$LIBCLANG_PATH")}")
 mkdir -p "$out"
 
 build() {
 	# Clippy and the cases leave nothing behind that make could take for done.
 	[ "$goal" = modules ] || rm -f "$out/rust/shadow_rmap_main.o"
-	make -C "$kernel" ARCH="${target%-bench}" M="$TOP" MO="$out" RUSTC="$RUSTC" BINDGEN="$BINDGEN" \
-		-j "$JOBS" "$@" "$goal"
+	make -C "$kernel" ARCH="${target%%-*}" M="$TOP" MO="$out" RUSTC="$RUSTC" BINDGEN="$BINDGEN" \
+		"${llvm[@]}" -j "$JOBS" "$@" "$goal"
 }
 
 if [ -n "$quiet_case" ]; then

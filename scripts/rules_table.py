@@ -11,7 +11,8 @@ the words have to be there: `Rule::R12`, and no other name for it.
 
 check   In code that is no test:
           `Rule::R12.check(X)` or `Rule::R12.holds(X)`, where X is more than `true`;
-          `Rule::R12.violated()`; or `check(Rule::R12, X, ...)`, a function or method.
+          `Rule::R12.violated()`; or `check(Rule::R12, X, ...)` or
+          `holds(Rule::R12, X)`, a function or method.
         `Rule::R12.checked(n)` alone looks at nothing, and is none.
 broken  A test in which the check is seen to fire.  It says `Rule::R12.expect_violations(...)`; or
         it names R12, says `Rule::R12`, and either says `.expect_violations(` of something else
@@ -47,7 +48,7 @@ CLOSING = {"(": ")", "[": "]", "{": "}"}
 TEST_CODE = re.compile(r"cfg\((?:all\()?(?:test|CONFIG_KUNIT)\b|cfg_attr\(not\(CONFIG_KUNIT\b")
 NAMED = re.compile(r"\((R\d+(?:-R\d+)?(?:, R\d+(?:-R\d+)?)*)\)\.")
 METHOD = re.compile(r"\bRule\s*::\s*(R\d+)\s*\.\s*(check|holds|violated|expect_violations)\s*\(")
-CHECK_OF = re.compile(r"(?<!fn )\bcheck\s*\(")
+CHECK_OF = re.compile(r"(?<!fn )\b(?:check|holds)\s*\(")
 TOKENS_OF_RULES = re.compile(r"\bRule\s*::\s*(R\d+)\b")
 CALL = re.compile(r"\b(\w+)\s*(?:::\s*<[^()]*>\s*)?\(")
 EXPECTS = re.compile(r"\.\s*expect_violations\s*\(")

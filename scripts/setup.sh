@@ -4,12 +4,13 @@
 # Installs what is missing: packages, a Rust toolchain that can build the kernel, bindgen.
 # Writes the choice to $CACHE/toolchain.env, which scripts/kernel.sh and others source.
 #
-# Usage: scripts/setup.sh [--help]
+# Usage: scripts/setup.sh [--help | --llvm]
+# --llvm installs clang and its tools as well, as kernels with KASAN and Rust need them.
 
 source "$(dirname "$0")/lab.sh"
 
 if [ "${1:-}" = --help ]; then
-	sed -n '3,8s/^# \{0,1\}//p' "$0"
+	sed -n '3,9s/^# \{0,1\}//p' "$0"
 	exit 0
 fi
 
@@ -144,3 +145,8 @@ if ! cmp -s "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"; then
 	say "toolchain: $("$rustc" --version), $("$bindgen" --version), $(gcc --version | head -n1)"
 fi
 rm -f "$CACHE/toolchain.env.new"
+
+if [ "${1:-}" = --llvm ]; then
+	version=$(llvm_suffix "$libclang")
+	install_packages "clang$version" "lld$version" "llvm$version"
+fi

@@ -5,10 +5,12 @@
 The steps, chosen by --target and --only:
   host-runner   scripts/vm.py --self-test: the table of kernel complaints
   host-check    scripts/check.sh --self-test: each gate fires
+  host-torture  scripts/torture.py --self-test: how a torture is judged
   host-rmapctl  cargo test of tools/rmapctl
   um-runner, x86_64-runner   the VM runner notices complaints, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: the module, its KUnit suites, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
+  um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is found out
 
 Each test counts once.  The last line is `N passed, N failed`; the exit status is 0 only when
@@ -342,6 +344,26 @@ def busted(lab):
          "kunit.filter_glob=none", "busted.sh")
 
 
+def torture(lab):
+    step = "um-torture"
+    out, module = OUT / step, lab.modules.get("um")
+    if not module or not module.is_file():
+        lab.report.add(step, "torture", "failed", f"{module or 'the module'}: no such file")
+        return
+    shutil.rmtree(out, ignore_errors=True)
+    code, _ = stream([SCRIPTS / "torture.py", "--short", f"SEED={lab.seed}", "--out", out,
+                      "--module", f"um={module}", "--kernel", f"um={lab.kernel('um')}"],
+                     limit=900, log=out.with_suffix(".log"), what=step,
+                     show=re.compile(r"^\[\d+/\d+\] .*: (\S* ?caught|\S* ?clean)|^torture: ", re.I))
+    try:
+        document = (out / "torture.ktap").read_text()
+    except OSError:
+        document = ""
+    add_ktap(lab.report, lab.kunit, step, document, step)
+    if code and not lab.report.count("failed", step):
+        lab.report.add(step, step, "failed", f"exit status {code}, see out/test/{step}.log")
+
+
 def self_test(lab):
     """The counting itself, with documents of which the answer is known."""
     report, step = lab.report, "host-test"
@@ -385,9 +407,10 @@ STEPS = {
     "host-test": self_test,
     "host-runner": host_ktap("host-runner", [SCRIPTS / "vm.py", "--self-test"]),
     "host-check": host_ktap("host-check", [SCRIPTS / "check.sh", "--self-test"]),
+    "host-torture": host_ktap("host-torture", [SCRIPTS / "torture.py", "--self-test"]),
     "host-rmapctl": host_rmapctl,
 } | {f"{t}-{what}": make(t) for what, make in (("runner", vm_runner), ("guest", guest))
-     for t in TARGETS} | {"x86_64-lazy": lazy, "um-busted": busted}
+     for t in TARGETS} | {"x86_64-lazy": lazy, "um-torture": torture, "um-busted": busted}
 
 
 class Lab:

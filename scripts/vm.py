@@ -37,6 +37,7 @@ import time
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent
+TARGETS = ("um", "x86_64", "x86_64-kasan", "x86_64-kasan-recycle")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shadow-rmap"
 
 EXIT_SPLAT, EXIT_NO_SPLAT, EXIT_TIME, EXIT_DIED, EXIT_SETUP = 3, 4, 124, 125, 126
@@ -232,7 +233,7 @@ def stage(args, top):
         copy(source, dest or Path(source).name)
 
     settings = {
-        "VM_TARGET": args.target,
+        "VM_TARGET": args.target.partition("-")[0],
         "VM_OUT": args.out if args.target == "um" else "",
         "VM_KMEMLEAK": "1" if args.kmemleak else "",
         "VM_SHELL": "1" if args.shell else "",
@@ -349,8 +350,12 @@ class Lines:
         return lines
 
 
-def watch(process, args, splats, log):
-    """Copies the console until the guest is gone.  Returns True when the time ran out."""
+def watch(process, args, splats, log, observe=None):
+    """Copies the console until the guest is gone.  Returns True when the time ran out.
+
+    `observe` is called with each line, and with None when there was none for a second.  It may
+    return how many seconds the guest has left from then on.
+    """
     lines, deadline, graced = Lines(), None, False
     if args.time_limit:
         deadline = time.monotonic() + args.time_limit
@@ -360,7 +365,11 @@ def watch(process, args, splats, log):
         if left is not None and left <= 0:
             splats.finish()
             return not graced
+        if observe:
+            left = 1 if left is None else min(left, 1)
         if not select.select([fd], [], [], left)[0]:
+            if observe:
+                observe(None)
             continue
         data = os.read(fd, 1 << 16)
         if not data:
@@ -374,11 +383,16 @@ def watch(process, args, splats, log):
             sys.stdout.flush()
         for line in lines.feed(text):
             bad = splats.feed(line)
+            grace = observe(line) if observe else None
             if bad and not graced:
-                note(args.target, f"splat: {bad}")
-                grace = time.monotonic() + SPLAT_GRACE
-                if deadline is None or grace < deadline:
-                    deadline, graced = grace, True
+                if not observe:
+                    note(args.target, f"splat: {bad}")
+                grace = SPLAT_GRACE if grace is None else min(grace, SPLAT_GRACE)
+            if grace is None:
+                continue
+            grace += time.monotonic()
+            if deadline is None or grace < deadline:
+                deadline, graced = grace, True
 
 
 def stop(process, group):
@@ -393,7 +407,7 @@ def stop(process, group):
     process.wait()
 
 
-def boot(command, args, env, splats):
+def boot(command, args, env, splats, observe):
     if args.shell:
         import termios
         saved = termios.tcgetattr(0) if sys.stdin.isatty() else None
@@ -413,7 +427,7 @@ def boot(command, args, env, splats):
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    start_new_session=True)
         try:
-            return watch(process, args, splats, log)
+            return watch(process, args, splats, log, observe)
         finally:
             stop(process, group=True)
 
@@ -442,7 +456,9 @@ def judge(args, timed_out, splats):
     return int(code), "exit", f"exit status {code}"
 
 
-def run(args):
+def run(args, observe=None):
+    """Boots and judges; `observe` sees the console meanwhile, see watch(), and says what there is
+    to say."""
     args.out.mkdir(parents=True, exist_ok=True)
     args.log.parent.mkdir(parents=True, exist_ok=True)
     for name in ("status", "dmesg.txt", "vm.json"):
@@ -459,7 +475,7 @@ def run(args):
         else:
             command = x86_64_command(args, image, work)
             env = None
-        timed_out = boot(command, args, env, splats)
+        timed_out = boot(command, args, env, splats, observe)
         unpack_results(args, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -467,7 +483,7 @@ def run(args):
     seconds = round(time.monotonic() - begin, 1)
     summarize(args, exit=code, reason=reason, text=text, seconds=seconds, splats=splats.bad,
               expected_splats=splats.expected)
-    if reason != "exit" or not args.quiet:
+    if not observe and (reason != "exit" or not args.quiet):
         note(args.target, f"{text} ({seconds} s)")
     return code
 
@@ -548,9 +564,10 @@ def self_test():
 def parse(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="scripts/vm.py --target um|x86_64 [options] -- COMMAND ARGS...")
+        usage="scripts/vm.py --target TARGET [options] -- COMMAND ARGS...")
     add = parser.add_argument
-    add("--target", choices=("um", "x86_64"), help="User-Mode Linux, or x86_64 in QEMU")
+    add("--target", choices=TARGETS,
+        help="User-Mode Linux, or x86_64 in QEMU; the kernels of scripts/kernel.sh")
     add("--kernel", metavar="DIR", help="kernel build folder (default: scripts/kernel.sh TARGET)")
     add("--time-limit", type=float, metavar="SECS", help="default 120; none with --shell")
     add("--module", metavar="FILE.ko", help="loaded before the command")
@@ -562,7 +579,7 @@ def parse(argv):
     add("--append", default="", metavar="ARGS", help="more kernel arguments; the last one wins")
     add("--cpus", type=int,
         help="default: 4 for x86_64, this machine's (2 to 4) for um, whose CPUs spin as threads")
-    add("--memory", metavar="SIZE", help="default 512M for um, 1G for x86_64")
+    add("--memory", metavar="SIZE", help="default 512M for um, 1G for x86_64, 2G with KASAN")
     add("--kmemleak", action="store_true", help="look for leaked memory after the command")
     add("--quiet", action="store_true", help="the console goes to the log only")
     add("--expect-splat", type=re.compile, action="append", default=[], metavar="REGEX",
@@ -574,7 +591,7 @@ def parse(argv):
     add("command", nargs="*", metavar="COMMAND")
     args = parser.parse_args(argv)
     if args.cpus is None:
-        args.cpus = 4 if args.target == "x86_64" else min(4, max(2, os.cpu_count() or 2))
+        args.cpus = min(4, max(2, os.cpu_count() or 2)) if args.target == "um" else 4
     if args.self_test:
         return args
     if not args.target:
@@ -582,7 +599,7 @@ def parse(argv):
     if bool(args.command) == args.shell:
         parser.error("give either a command after -- or --shell")
     if args.memory is None:
-        args.memory = "512M" if args.target == "um" else "1G"
+        args.memory = "2G" if "kasan" in args.target else {"um": "512M"}.get(args.target, "1G")
     if not re.fullmatch(r"\d+[MG]", args.memory):
         parser.error("--memory: a number and M or G")
     if args.time_limit is None:

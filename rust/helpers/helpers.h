@@ -45,6 +45,7 @@ int shadow_rmap_rcu_depth(void);
 
 void shadow_rmap_spin_lock_nested(spinlock_t *lock, int subclass);
 void shadow_rmap_spin_lock_nest_lock(spinlock_t *lock, struct rw_semaphore *outer);
+void shadow_rmap_spin_abandon(spinlock_t *lock);
 
 void shadow_rmap_mt_init(struct maple_tree *mt, struct rw_semaphore *lock);
 void shadow_rmap_mt_on_stack(struct maple_tree *mt);
@@ -53,11 +54,18 @@ void shadow_rmap_prandom_seed_state(struct rnd_state *state, u64 seed);
 
 bool shadow_rmap_cpu_online(unsigned int cpu);
 
+bool shadow_rmap_preemptible(void);
+void shadow_rmap_preempt_here(void);
+bool shadow_rmap_lockdep_works(void);
+bool shadow_rmap_tainted(unsigned int flag);
+void shadow_rmap_keep_module(void);
+
 void shadow_rmap_init_rwsem(struct rw_semaphore *sem, const char *name,
 			    struct lock_class_key *key);
 int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem);
 void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass);
 void shadow_rmap_down_write_nest_lock(struct rw_semaphore *sem, struct rw_semaphore *outer);
+void shadow_rmap_rwsem_abandon(struct rw_semaphore *sem);
 
 /* Indices of the per-CPU counters; the names are in rust/stats.rs. */
 #define SHADOW_RMAP_COUNTERS 128

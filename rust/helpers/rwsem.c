@@ -26,3 +26,9 @@ void shadow_rmap_down_write_nest_lock(struct rw_semaphore *sem, struct rw_semaph
 {
 	down_write_nest_lock(sem, outer);
 }
+
+/* What up_read() does besides: @sem itself is gone. */
+void shadow_rmap_rwsem_abandon(struct rw_semaphore *sem)
+{
+	rwsem_release(&sem->dep_map, _RET_IP_);
+}

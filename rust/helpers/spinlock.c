@@ -15,3 +15,10 @@ void shadow_rmap_spin_lock_nest_lock(spinlock_t *lock, struct rw_semaphore *oute
 {
 	spin_lock_nest_lock(lock, outer);
 }
+
+/* What spin_unlock() does besides: @lock itself is gone. */
+void shadow_rmap_spin_abandon(spinlock_t *lock)
+{
+	spin_release(&lock->dep_map, _RET_IP_);
+	preempt_enable();
+}

@@ -16,7 +16,10 @@ use super::{
     Modelled, //
 };
 use crate::rmap::{
-    link::anon_vma_prepare,
+    link::{
+        anon_vma_prepare,
+        Sharing, //
+    },
     mm::{
         MmapLocked,
         MmapRead, //
@@ -32,7 +35,10 @@ impl<R: Modelled> Mm<R> {
     ///
     /// # Errors
     ///
-    /// `EFAULT` where no VMA is, `EINVAL` for a word beyond the page's end, `ENOMEM`.
+    /// `EFAULT` where no VMA is, `EINVAL` for a word beyond the page's end, `ENOMEM`; `EAGAIN` for
+    /// ever where a page is on its way and does not arrive, see [`Migration`].
+    ///
+    /// [`Migration`]: super::walk::Migration
     pub(crate) fn read(&self, address: usize, word: usize) -> Result<u64> {
         loop {
             let mmap = self.core().mmap_read();
@@ -41,6 +47,7 @@ impl<R: Modelled> Mm<R> {
             let pte = match ptes.get(address) {
                 Pte::None => return Ok(0),
                 Pte::Present { page, .. } => return page.frame.read(word).ok_or(EINVAL),
+                Pte::Migration { to, .. } if to.is_over() => return Err(EAGAIN),
                 other => other.clone(),
             };
             drop(ptes);
@@ -53,7 +60,7 @@ impl<R: Modelled> Mm<R> {
     /// # Errors
     ///
     /// `EFAULT` where no VMA is, `EACCES` where it must not be written to, `EINVAL` for a word beyond
-    /// the page's end, `ENOMEM`.
+    /// the page's end, `ENOMEM`; `EAGAIN` as [`read`](Self::read).
     pub(crate) fn write(&self, address: usize, word: usize, value: u64) -> Result {
         loop {
             let mmap = self.core().mmap_read();
@@ -67,6 +74,7 @@ impl<R: Modelled> Mm<R> {
                     page,
                     writable: true,
                 } => return page.frame.write(word, value).ok_or(EINVAL),
+                Pte::Migration { to, .. } if to.is_over() => return Err(EAGAIN),
                 other => other.clone(),
             };
             drop(ptes);
@@ -75,6 +83,33 @@ impl<R: Modelled> Mm<R> {
                 Pte::Present { page, .. } => self.do_wp_page(&vma, address, &page, &mmap)?,
                 other => self.wait_or_swap_in(&vma, address, other, mmap)?,
             }
+        }
+    }
+
+    /// As [`write`](Self::write), without `mmap_lock`: `lock_vma_under_rcu()`, and the first write to
+    /// a page.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` for whatever else it is, and where somebody changes VMAs just now: that is left to
+    /// `write()`.  `EINVAL` for a word beyond the page's end, `ENOMEM`.
+    pub(crate) fn write_under_vma_lock(&self, address: usize, word: usize, value: u64) -> Result {
+        let vmas = self.core().try_vma_read().ok_or(EAGAIN)?;
+        let vma = self.space().vmas.find(address).ok_or(EAGAIN)?;
+        // Giving it an anon_vma takes looking at its neighbours, and `mmap_lock`.
+        if vma.core.is_unfaulted() || !vma.prot().write {
+            return Err(EAGAIN);
+        }
+        if self.space().table.lock().get(address).is_none() {
+            self.map_new_page(&vma, address, &vmas)?;
+        }
+        let ptes = self.space().table.lock();
+        match ptes.get(address) {
+            Pte::Present {
+                page,
+                writable: true,
+            } => page.frame.write(word, value).ok_or(EINVAL),
+            _ => Err(EAGAIN),
         }
     }
 
@@ -106,6 +141,11 @@ impl<R: Modelled> Mm<R> {
     /// `do_anonymous_page()`: the first write.
     fn do_anonymous_page(&self, vma: &Vma<R>, address: usize, mmap: &MmapRead<'_, R>) -> Result {
         self.prepare(vma, mmap)?;
+        self.map_new_page(vma, address, mmap)
+    }
+
+    /// The part of it that a VMA with an anon_vma is good for.
+    fn map_new_page(&self, vma: &Vma<R>, address: usize, mmap: &impl MmapLocked<R>) -> Result {
         let page = Page::new(Self::index(vma, address, mmap))?;
         let mut ptes = self.space().table.lock();
         // Another thread may have been faster; the loser's page is freed without the lock.
@@ -236,13 +276,20 @@ impl<R: Modelled> Mm<R> {
         if !slot.has(&locked) {
             return Ok(());
         }
+        // While the page is locked nobody else has it mapped in, and no new user comes: only a fork
+        // of this address space could make one of the entry here.
+        let exclusive = slot.users() == 1 && !page.rmap.mapped();
+        if self.space().sharing == Sharing::Any && !exclusive && !page.rmap.was_anon() {
+            // Who shared a neighbour's anon_vma need not be linked to the root: so the page goes
+            // where it was, which all users are linked to (R39).
+            page.rmap.lead_to(&slot.anon_vma().lock_read());
+        }
         let mut ptes = self.space().table.lock();
         let still =
             matches!(ptes.get(address), Pte::Swap(entry) if Arc::ptr_eq(entry.slot(), slot));
         if !still {
             return Ok(());
         }
-        let exclusive = slot.users() == 1 && !page.rmap.mapped();
         let mapped = if page.rmap.was_anon() {
             page.rmap.add_anon_rmap();
             true
@@ -264,5 +311,92 @@ impl<R: Modelled> Mm<R> {
             drop(there);
         }
         Ok(())
+    }
+}
+
+#[kunit_tests(shadow_rmap_fault)]
+mod tests {
+    use super::super::{
+        space::Prot,
+        verify::verify,
+        walk::Migration,
+        Model, //
+    };
+    use super::*;
+    use crate::{
+        prim::{
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            rwsem::RwSem, //
+        },
+        rmap::anon_vma::Cache,
+    };
+
+    /// A fault without `mmap_lock` maps a new page where the VMA has its anon_vma already, and leaves
+    /// all else to one with it (R31).
+    #[test]
+    fn a_fault_under_the_vma_lock() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = new::<L>()?;
+            let first = mm.write_under_vma_lock(1, 0, 1);
+            mm.write(0, 0, 5)?;
+            let second = [(1, 1), (1, 2), (0, 6)]
+                .map(|(address, value)| mm.write_under_vma_lock(address, 0, value));
+            let read = (mm.read(0, 0)?, mm.read(1, 0)?, mm.read(2, 0)?);
+            let mmap = mm.core().mmap_read();
+            let beside = mm.write_under_vma_lock(2, 0, 3);
+            drop(mmap);
+            let mmap = mm.core().mmap_write();
+            let excluded = mm.write_under_vma_lock(2, 0, 4);
+            drop(mmap);
+            let child = mm.fork()?;
+            let shared = mm.write_under_vma_lock(2, 0, 5);
+            let outside = mm.write_under_vma_lock(9, 0, 1);
+            mm.protect(0, 4, Prot::READ)?;
+            let refused = mm.write_under_vma_lock(3, 0, 1);
+            let clean = verify(&[&mm, &child])?.is_clean();
+
+            assert!(second == [Ok(()); 3] && read == (6, 2, 0) && beside == Ok(()));
+            let left = [first, excluded, shared, outside, refused];
+            assert!(left == [Err(EAGAIN); 5]);
+            assert!(clean && child.read(2, 0) == Ok(3));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Who finds a page on its way that has not arrived when the others have does not wait for it for
+    /// ever.
+    #[test]
+    fn a_page_that_does_not_arrive() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = new::<L>()?;
+            let to = Migration::new()?;
+            let pte = Pte::Migration {
+                to: to.clone(),
+                writable: true,
+            };
+            let there = mm.space().table.lock().set(1, pte);
+            drop(there);
+            to.complete();
+            let lost = (mm.read(1, 0), mm.write(1, 0, 1));
+            mm.discard(1, 1)?;
+            let found = mm.read(1, 0);
+
+            assert!(lost == (Err(EAGAIN), Err(EAGAIN)) && found == Ok(0));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    fn new<L: FamilyLock>() -> Result<Mm<Model<L>>> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        let mm = Mm::new(&cache, 16, Sharing::Singleton)?;
+        mm.map(0, 4, Prot::WRITE)?;
+        Ok(mm)
     }
 }

@@ -19,6 +19,7 @@ use super::{
         Space,
         Vma, //
     },
+    swap::Slot,
     table::Pte,
     Modelled, //
 };
@@ -67,6 +68,7 @@ impl<R: Modelled> Mm<R> {
     /// `ENOMEM`.
     pub(crate) fn new(cache: &Arc<Cache<R>>, size: usize, sharing: Sharing) -> Result<Self> {
         let space = Space::new(size, sharing)?;
+        R::Rules::allocation()?;
         fail::allocation()?;
         Ok(Self(Arc::pin_init(
             rmap::mm::Mm::new(cache.clone(), space),
@@ -84,6 +86,11 @@ impl<R: Modelled> Mm<R> {
         self.0.space()
     }
 
+    /// How many addresses there are.
+    pub(crate) fn size(&self) -> usize {
+        self.space().table.size()
+    }
+
     /// `mmap(MAP_FIXED_NOREPLACE)`: `pages` pages from `first` on.  Sleeps.
     ///
     /// # Errors
@@ -98,7 +105,7 @@ impl<R: Modelled> Mm<R> {
         let request = Request::new((first, last), first, prot);
         if merge::try_merge(&self.0, request, &mut mmap)?.is_none() {
             let vma = Vma::new(&self.0, (first, last), first, prot)?;
-            self.space().vmas.reserve_store(first, last, vma)?.commit();
+            self.space().reserve_store(first, last, &vma)?.commit();
         }
         Ok(())
     }
@@ -125,7 +132,7 @@ impl<R: Modelled> Mm<R> {
         if let Some(behind) = last.checked_add(1) {
             self.split_at(behind, false, mmap)?;
         }
-        let gone = self.space().vmas.reserve_clear(first, last)?.commit();
+        let gone = self.space().reserve_clear(first, last)?.commit();
         for vma in gone {
             self.release(&vma, mmap);
         }
@@ -210,8 +217,7 @@ impl<R: Modelled> Mm<R> {
         let part = Vma::new(&self.0, addresses, new.start, vma.prot())?;
         let store = self
             .space()
-            .vmas
-            .reserve_store(addresses.0, addresses.1, part.clone())?;
+            .reserve_store(addresses.0, addresses.1, &part)?;
         anon_vma_clone(&part.core, mmap, &vma.core, mmap, Operation::Copy)?;
         store.commit();
         vma.core.set_range(rest, mmap);
@@ -300,11 +306,7 @@ impl<R: Modelled> Mm<R> {
     /// `ENOMEM`.
     pub(crate) fn fork(&self) -> Result<Self> {
         let mmap = self.0.mmap_write();
-        let child = Self::new(
-            &self.0.shared_cache(),
-            self.space().table.size(),
-            self.space().sharing,
-        )?;
+        let child = Self::new(&self.0.shared_cache(), self.size(), self.space().sharing)?;
         let copied = self.copy_to(&child, &mmap);
         // A child that is not complete exits; so that it can, the parent's lock is released.
         drop(mmap);
@@ -317,10 +319,7 @@ impl<R: Modelled> Mm<R> {
         for slot in self.space().vmas.range(0, usize::MAX) {
             let pgoff = slot.vma.range(mmap).start;
             let vma = Vma::new(&child.0, (slot.first, slot.last), pgoff, slot.vma.prot())?;
-            let store = child
-                .space()
-                .vmas
-                .reserve_store(slot.first, slot.last, vma.clone())?;
+            let store = child.space().reserve_store(slot.first, slot.last, &vma)?;
             anon_vma_fork(&vma.core, &child_mmap, &slot.vma.core, mmap, Reuse::ByRule)?;
             store.commit();
             self.copy_ptes(child, slot.first, slot.last);
@@ -359,6 +358,14 @@ impl<R: Modelled> Mm<R> {
         self.space().table.lock().get(address).page().cloned()
     }
 
+    /// The slot of swap that the page at `address` is in, if the PTE says so.  Sleeps.
+    pub(crate) fn slot_at(&self, address: usize) -> Option<Arc<Slot<R>>> {
+        match self.space().table.lock().get(address) {
+            Pte::Swap(entry) => Some(entry.slot().clone()),
+            _ => None,
+        }
+    }
+
     /// The last of `pages` pages from `first` on.
     ///
     /// # Errors
@@ -369,7 +376,7 @@ impl<R: Modelled> Mm<R> {
             .checked_sub(1)
             .and_then(|more| first.checked_add(more))
             .ok_or(EINVAL)?;
-        if last < self.space().table.size() {
+        if last < self.size() {
             Ok(last)
         } else {
             Err(EINVAL)

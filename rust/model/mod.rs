@@ -26,14 +26,18 @@
 //!
 //! | | lock | protects | may its holder sleep |
 //! |---|---|---|---|
-//! | 1 | `shadow_rmap::take_all` | taking all locks of an address space, one at a time | yes |
-//! | 2 | `shadow_rmap::mmap_lock`, the parent's before the child's | VMAs, ranges, chains | yes |
-//! | 3 | `shadow_rmap::page_lock` | where a page leads to, its migration, its swap slot | yes |
-//! | 4 | `shadow_rmap::anon_vma::rwsem` or `::lock`, the root's | the trees of a family | rwsem only |
-//! | 5 | `shadow_rmap::page_table_lock` | the first anon_vma of a VMA | no |
-//! | 6 | `shadow_rmap::ptl`, the parent's before the child's | PTEs | no |
-//! | 7 | `shadow_rmap::swap_cache` | which page a swap slot has in memory | no |
-//! | 7 | `shadow_rmap::notifiers` | who is told when PTEs change | no |
+//! | 1 | `shadow_rmap::mmap_lock`, the parent's before the child's | VMAs, ranges, chains | yes |
+//! | 2 | `shadow_rmap::vma_lock`, the parent's before the child's | the same, from faults that do without `mmap_lock` | yes |
+//! | 3 | `shadow_rmap_take_all` | taking all locks of an address space, one at a time | yes |
+//! | 4 | `shadow_rmap::page_lock` | where a page leads to, its migration, its swap slot | yes |
+//! | 5 | `shadow_rmap::anon_vma::rwsem` or `::lock`, the root's | the trees of a family | rwsem only |
+//! | 6 | `shadow_rmap::page_table_lock` | the first anon_vma of a VMA | no |
+//! | 7 | `shadow_rmap::ptl`, the parent's before the child's | PTEs | no |
+//! | 8 | `shadow_rmap::swap_cache` | which page a swap slot has in memory | no |
+//! | 8 | `shadow_rmap::notifiers` | who is told when PTEs change | no |
+//!
+//! `vma_lock` stands for the locks of all VMAs of an address space: it is taken for writing whenever
+//! `mmap_lock` is, right after it.
 //!
 //! Addresses are in pages, from 0 to the size that the address space was made with.
 
@@ -77,6 +81,7 @@ impl<L: FamilyLock, B: Rules> Rmap for Model<L, B> {
     type Rules = B;
     type Space = space::Space<Self>;
 
+    const VMA_LOCKS: bool = true;
     const CACHE: &'static CStr = c"shadow_rmap_model_anon_vma";
 }
 

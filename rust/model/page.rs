@@ -16,7 +16,10 @@ use crate::{
         fail,
         frame::Frame, //
     },
-    rmap::anon_vma::PageRmap,
+    rmap::{
+        anon_vma::PageRmap,
+        rules::Rules, //
+    },
     stats, //
 };
 use kernel::{
@@ -65,6 +68,7 @@ impl<R: Modelled> Page<R> {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(index: usize) -> Result<Arc<Self>> {
+        R::Rules::allocation()?;
         let frame = Frame::new()?;
         fail::allocation()?;
         Arc::pin_init(

@@ -30,7 +30,8 @@ use crate::{
         mm::MmapWrite,
         rules::{
             Rule,
-            Rules, //
+            Rules,
+            Window, //
         },
     },
 };
@@ -38,6 +39,9 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
+/// So many pages are moved at once.
+const BULK: usize = 4;
 
 impl<R: Modelled> Mm<R> {
     /// `mremap(MREMAP_MAYMOVE | MREMAP_FIXED)`: moves `pages` pages from `old` to `new`, where
@@ -90,6 +94,42 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
+    /// `shift_arg_pages()`: the VMA at `address`, and what it maps, moves down by `pages` pages, over
+    /// itself if need be, as exec does with its stack.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` where no VMA is, `EINVAL` for no pages and outside of the address space, `EEXIST`
+    /// where something is below, `ENOMEM`: then it may have moved, and be as much longer.
+    pub(crate) fn shift(&self, address: usize, pages: usize) -> Result {
+        let mut mmap = self.core().mmap_write();
+        let vma = self.space().vmas.find(address).ok_or(EFAULT)?;
+        let (first, last) = vma.addresses(&mmap);
+        let to = first.checked_sub(pages).ok_or(EINVAL)?;
+        if pages == 0 {
+            return Err(EINVAL);
+        }
+        if self.space().vmas.range(to, first - 1).next().is_some() {
+            return Err(EEXIST);
+        }
+        // First it covers both places, ...
+        let range = vma.range(&mmap);
+        self.space().reserve_store(to, last, &vma)?.commit();
+        let both = Range {
+            start: range.start,
+            last: range.last + pages,
+        };
+        vma.core.set_range(both, &mut mmap);
+        vma.core
+            .relocate(to.wrapping_sub(range.start), &mut mmap, || {
+                self.move_each(first, to, last - first + 1);
+            });
+        // ... and then one.
+        self.space().reserve_clear(last - pages + 1, last)?.commit();
+        vma.core.set_range(range, &mut mmap);
+        Ok(())
+    }
+
     /// `copy_vma()`: the VMA at the destination, and whether that is one that was there before.
     fn copy_vma(
         &self,
@@ -114,7 +154,7 @@ impl<R: Modelled> Mm<R> {
             return Ok((merged, true));
         }
         let copy = Vma::new(self.core(), to, pgoff, vma.prot())?;
-        let store = self.space().vmas.reserve_store(to.0, to.1, copy.clone())?;
+        let store = self.space().reserve_store(to.0, to.1, &copy)?;
         anon_vma_clone(&copy.core, mmap, &vma.core, mmap, Operation::Copy)?;
         store.commit();
         Ok((copy, false))
@@ -134,7 +174,11 @@ impl<R: Modelled> Mm<R> {
     ) {
         // A copy of its own is behind the source in every tree that both are in.
         let before = merged && to.range(mmap).start <= from.range(mmap).start;
-        let family = if before && R::Rules::MOVE_LOCKS {
+        // By a page table and not by its PTEs: in 2014 that was the way without the lock.
+        let bulk = pages >= BULK || from.addresses(mmap) == (old, old + pages - 1);
+        let locks = R::Rules::move_locks() && (!bulk || R::Rules::bulk_move_locks());
+        R::Rules::window(Window::DestinationReady);
+        let family = if before && locks {
             from.core
                 .anon_vma(mmap)
                 .map(|anon_vma| anon_vma.lock_write())
@@ -142,15 +186,21 @@ impl<R: Modelled> Mm<R> {
             None
         };
         Rule::R36.check(!before || family.is_some() || from.core.is_unfaulted());
+        self.move_each(old, new, pages);
+        drop(family);
+    }
+
+    /// Moves PTEs, from the first on.
+    fn move_each(&self, old: usize, new: usize, pages: usize) {
         self.space().invalidate(|| {
             let mut ptes = self.space().table.lock();
             for i in 0..pages {
                 let pte = ptes.clear(old + i);
-                // Nothing is there: it was unmapped, and nobody faults while `mmap_lock` is ours.
+                // Nothing is there: it was unmapped, or has moved, and nobody faults while
+                // `mmap_lock` is ours.
                 let _ = ptes.set(new + i, pte);
             }
         });
-        drop(family);
     }
 }
 
@@ -158,6 +208,8 @@ impl<R: Modelled> Mm<R> {
 mod tests {
     use super::super::{
         space::Prot,
+        verify::verify,
+        walk::try_to_unmap,
         Model, //
     };
     use super::*;
@@ -171,9 +223,18 @@ mod tests {
         },
         rmap::{
             anon_vma::Cache,
-            link::Sharing, //
+            link::Sharing,
+            oracle::Oracle,
+            testing::{
+                at,
+                Hooked, //
+            }, //
         },
-        torture::busted::MovesUnlocked,
+        torture::busted::{
+            MovesBulkUnlocked,
+            MovesRangeFirst,
+            MovesUnlocked, //
+        },
     };
 
     /// A move that is merged into a VMA before the source holds the family's lock meanwhile (R36).
@@ -205,6 +266,93 @@ mod tests {
         }
         under::<Spin>()?;
         under::<RwSem>()
+    }
+
+    /// Nor is it enough to lock where few PTEs are moved (R36).
+    #[test]
+    fn an_unlocked_bulk_move_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = part_is_away::<Model<L, MovesBulkUnlocked>>()?;
+            let (part, few) = Rule::R36.expect_violations(|| mm.remap(20, 2, 4, false));
+            let (rest, whole) = Rule::R36.expect_violations(|| mm.remap(22, 2, 6, false));
+            drop(mm);
+            let mm = part_is_away::<Model<L, MovesBulkUnlocked>>()?;
+            let (all, many) = Rule::R36.expect_violations(|| mm.remap(20, 4, 4, false));
+
+            assert!(part.is_ok() && rest.is_ok() && all.is_ok());
+            assert_eq!([few, whole, many], [0, 1, 1]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A stack and its pages move down over themselves, and are found at each place (R36).
+    #[test]
+    fn a_stack_moves_down() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = stack::<Model<L>>()?;
+            let child = mm.fork()?;
+            mm.shift(20, 3)?;
+            let refused = [
+                mm.shift(17, 0).err(),
+                mm.shift(17, 18).err(),
+                mm.shift(24, 1).err(),
+                mm.shift(17, 10).err(),
+            ];
+            let gone = mm.read(25, 0).err();
+            let out = try_to_unmap(&mm.page_at(18).ok_or(ENOENT)?);
+            let mut right = true;
+            for address in 20..26 {
+                right &= mm.read(address - 3, 0) == Ok(address as u64);
+                right &= child.read(address, 0) == Ok(address as u64);
+            }
+            mm.write(17, 0, 1)?;
+            let clean = verify(&[&mm, &child])?.is_clean();
+
+            assert!(refused == [Some(EINVAL), Some(EINVAL), Some(EFAULT), Some(EEXIST)]);
+            assert!(gone == Some(EFAULT) && out == Ok(true) && right && clean);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A walk that comes when the VMA has moved, and the PTEs have not, misses them all (R36).
+    #[test]
+    fn a_range_that_moves_first_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = Arc::new(stack::<Model<L, Hooked<MovesRangeFirst>>>()?, GFP_KERNEL)?;
+            let page = mm.page_at(22).ok_or(ENOENT)?;
+            let before = Oracle::WalkCompleteness.reports();
+            let (raced, n) = Rule::R36.expect_violations(|| {
+                at(
+                    Window::RangeMoved,
+                    move || try_to_unmap(&page),
+                    || mm.shift(20, 3),
+                )
+            });
+            let reports = Oracle::WalkCompleteness.reports() - before;
+            let read = mm.read(19, 0);
+
+            assert!(raced == Ok((Ok(()), Ok(false))) && read == Ok(22));
+            assert!(n == 1 && reports == 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Six pages that read what their addresses are, and a VMA below.
+    fn stack<R: Modelled>() -> Result<Mm<R>> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        let mm = Mm::new(&cache, 32, Sharing::Singleton)?;
+        mm.map(20, 6, Prot::WRITE)?;
+        for address in 20..26 {
+            mm.write(address, 0, address as u64)?;
+        }
+        mm.map(8, 2, Prot::WRITE)?;
+        Ok(mm)
     }
 
     /// Of eight pages the last four have been moved to 20.

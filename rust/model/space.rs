@@ -21,7 +21,10 @@ use crate::{
             new_nested_spinlock,
             NestedSpinLock, //
         },
-        vma_tree::VmaTree, //
+        vma_tree::{
+            Reservation,
+            VmaTree, //
+        }, //
     },
     rmap::{
         self,
@@ -29,7 +32,8 @@ use crate::{
         mm::{
             MmapLocked,
             MmapWrite, //
-        }, //
+        },
+        rules::Rules, //
     },
 };
 use kernel::{
@@ -79,6 +83,35 @@ impl<R: Modelled> Space<R> {
             notifiers <- new_nested_spinlock!(KVec::new(), c"shadow_rmap::notifiers"),
             notified: Atomic::new(0),
         }))
+    }
+
+    /// [`VmaTree::reserve_store`] of its VMAs.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub(super) fn reserve_store(
+        &self,
+        first: usize,
+        last: usize,
+        vma: &Arc<Vma<R>>,
+    ) -> Result<Reservation<'_, Vma<R>>> {
+        R::Rules::allocation()?;
+        self.vmas.reserve_store(first, last, vma.clone())
+    }
+
+    /// [`VmaTree::reserve_clear`] of its VMAs.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub(super) fn reserve_clear(
+        &self,
+        first: usize,
+        last: usize,
+    ) -> Result<Reservation<'_, Vma<R>>> {
+        R::Rules::allocation()?;
+        self.vmas.reserve_clear(first, last)
     }
 
     /// `mmu_notifier_invalidate_range_start()`, what `change` does to PTEs, and `…_end()`.
@@ -173,6 +206,7 @@ impl<R: Modelled> Vma<R> {
         pgoff: usize,
         prot: Prot,
     ) -> Result<Arc<Self>> {
+        R::Rules::allocation()?;
         fail::allocation()?;
         let range = Range {
             start: pgoff,

@@ -38,7 +38,10 @@ use crate::{
         frame::Frame,
         typesafe::Pinned, //
     },
-    rmap::anon_vma::AnonVma,
+    rmap::{
+        anon_vma::AnonVma,
+        rules::Rules, //
+    },
     stats, //
 };
 use core::{
@@ -69,6 +72,8 @@ pub(crate) struct Slot<R: Modelled> {
     index: usize,
     /// Entries.  From 0 it grows only while the page is locked.
     users: Atomic<usize>,
+    /// Those of them that are in a PTE.
+    pub(super) ptes: Atomic<usize>,
     /// 1 while somebody tries to do without the slot.
     leaving: Atomic<i32>,
     /// Where the page was: all users are linked to it.
@@ -92,6 +97,7 @@ impl<R: Modelled> Room<R> {
     ///
     /// `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
+        R::Rules::allocation()?;
         let frame = Frame::new()?;
         fail::allocation()?;
         Ok(Self {
@@ -113,6 +119,7 @@ impl<R: Modelled> Room<R> {
             frame,
             index: page.rmap.index(),
             users: Atomic::new(0),
+            ptes: Atomic::new(0),
             leaving: Atomic::new(0),
             pin,
             cache <- new_spinlock!(Some(page.clone()), "shadow_rmap::swap_cache"),
@@ -129,6 +136,11 @@ impl<R: Modelled> Slot<R> {
     /// Any context.
     pub(crate) fn users(&self) -> usize {
         self.users.load(Relaxed)
+    }
+
+    /// How many PTEs hold an entry.  Any context.
+    pub(super) fn ptes(&self) -> usize {
+        self.ptes.load(Relaxed)
     }
 
     /// The offset of its page (in pages).
@@ -376,7 +388,6 @@ mod tests {
     use super::super::{
         mm::Mm,
         space::Prot,
-        table::Pte,
         walk::{
             reclaim,
             try_to_unmap, //
@@ -408,9 +419,11 @@ mod tests {
             let child = parent.fork()?;
             let page = parent.page_at(2).ok_or(ENOENT)?;
             let unmapped = try_to_unmap(&page)?;
-            let slot = slot_at(&parent, 2).ok_or(ENOENT)?;
+            let slot = parent.slot_at(2).ok_or(ENOENT)?;
             let two = slot.users();
-            let same = slot_at(&child, 2).is_some_and(|other| Arc::ptr_eq(&other, &slot));
+            let same = child
+                .slot_at(2)
+                .is_some_and(|other| Arc::ptr_eq(&other, &slot));
             let grandchild = child.fork()?;
             let three = slot.users();
             child.discard(2, 1)?;
@@ -447,7 +460,7 @@ mod tests {
             let outside = old.lock().is_none();
             let old_id = old.id;
             drop(old);
-            let slot = slot_at(&parent, 5).ok_or(ENOENT)?;
+            let slot = parent.slot_at(5).ok_or(ENOENT)?;
             let empty = slot.cached().is_none();
             let page = slot.page()?;
             let again = slot.page()?;
@@ -492,7 +505,7 @@ mod tests {
             let was = live();
             let mm = process::<L>()?;
             let reclaimed = reclaim(&mm.page_at(1).ok_or(ENOENT)?)?;
-            let slot = slot_at(&mm, 1).ok_or(ENOENT)?;
+            let slot = mm.slot_at(1).ok_or(ENOENT)?;
             mm.discard(1, 1)?;
             let gone = (slot.users(), slot.page().err(), slot.try_user().is_none());
             let leaves = Leaving::new(&slot)?.is_none();
@@ -546,10 +559,7 @@ mod tests {
             let mm = process::<L>()?;
             try_to_unmap(&mm.page_at(3).ok_or(ENOENT)?)?;
             try_to_unmap(&mm.page_at(4).ok_or(ENOENT)?)?;
-            let (slot, other) = (
-                slot_at(&mm, 3).ok_or(ENOENT)?,
-                slot_at(&mm, 4).ok_or(ENOENT)?,
-            );
+            let (slot, other) = (mm.slot_at(3).ok_or(ENOENT)?, mm.slot_at(4).ok_or(ENOENT)?);
             let entry = slot.try_user().ok_or(ENOENT)?;
             let clone = entry.clone();
             let users = clone.users();
@@ -590,7 +600,7 @@ mod tests {
             let (back, failed_in) = fail::each(
                 || mm.read(6, 0),
                 |failed| {
-                    stays &= failed.err() == Some(ENOMEM) && slot_at(&mm, 6).is_some();
+                    stays &= failed.err() == Some(ENOMEM) && mm.slot_at(6).is_some();
                 },
             );
             drop(mm);
@@ -613,13 +623,6 @@ mod tests {
             mm.write(address, 0, 100 + address as u64)?;
         }
         Ok(mm)
-    }
-
-    fn slot_at<R: Modelled>(mm: &Mm<R>, address: usize) -> Option<Arc<Slot<R>>> {
-        match mm.space().table.lock().get(address) {
-            Pte::Swap(entry) => Some(entry.slot().clone()),
-            _ => None,
-        }
     }
 
     /// anon_vmas, links, pages and slots that there are.

@@ -11,17 +11,26 @@ use super::{
     walk::Migration,
     Modelled, //
 };
-use crate::prim::{
-    fail,
-    nested::{
-        new_nested_spinlock,
-        NestedGuard,
-        NestedSpinLock, //
+use crate::{
+    prim::{
+        fail,
+        nested::{
+            new_nested_spinlock,
+            NestedGuard,
+            NestedSpinLock, //
+        },
     },
+    rmap::rules::Rules, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
 };
 
 /// What is at an address.
@@ -84,6 +93,15 @@ impl<R: Modelled> Pte<R> {
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Pte::None)
     }
+
+    /// Where the PTEs are counted that have what this one has, if anywhere.
+    fn counter(&self) -> Option<&Atomic<usize>> {
+        match self {
+            Pte::Swap(entry) => Some(&entry.slot().ptes),
+            Pte::Migration { to, .. } => Some(&to.ptes),
+            Pte::None | Pte::Present { .. } => None,
+        }
+    }
 }
 
 /// The PTEs of an address space.
@@ -104,6 +122,7 @@ impl<R: Modelled> PageTable<R> {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<impl PinInit<Self>> {
+        R::Rules::allocation()?;
         fail::allocation()?;
         let mut ptes = KVVec::with_capacity(size, GFP_KERNEL)?;
         for _ in 0..size {
@@ -144,10 +163,16 @@ impl<R: Modelled> Ptes<'_, R> {
     /// Hands `pte` back where there is no such address.
     #[must_use = "what was there may be the last reference on something"]
     pub(crate) fn set(&mut self, address: usize, pte: Pte<R>) -> Pte<R> {
-        match self.0.get_mut(address) {
-            Some(there) => core::mem::replace(there, pte),
-            None => pte,
+        let Some(there) = self.0.get_mut(address) else {
+            return pte;
+        };
+        if let Some(ptes) = pte.counter() {
+            ptes.fetch_add(1, Relaxed);
         }
+        if let Some(ptes) = there.counter() {
+            ptes.fetch_sub(1, Relaxed);
+        }
+        core::mem::replace(there, pte)
     }
 
     /// `ptep_get_and_clear()`.

@@ -33,6 +33,7 @@ use crate::{
             FamilyWrite, //
         },
         mm::MmapWrite,
+        oracle::Oracle,
         rules::{
             Rule,
             Rules, //
@@ -78,16 +79,17 @@ impl<'a, R: Modelled> AllLocks<'a, R> {
         if !R::Lock::SLEEPS && families > MOST_SPINNING {
             return Err(E2BIG);
         }
+        R::Rules::allocation()?;
         fail::allocation()?;
         let mut locked = KVVec::with_capacity(roots.len(), GFP_KERNEL)?;
         let turn = Turn::take();
         let mut before = None;
         for root in roots {
-            if R::Rules::TAKE_ROOT_ONCE && before == Some(root.key()) {
+            if R::Rules::take_root_once() && before == Some(root.key()) {
                 continue;
             }
             // Taking it a second time would wait for ourselves, for ever.
-            if !Rule::R38.check(before != Some(root.key())) {
+            if !Oracle::LockDiscipline.check(Rule::R38, before != Some(root.key())) {
                 continue;
             }
             before = Some(root.key());
@@ -113,6 +115,7 @@ fn roots_of<'a, R: Modelled>(
     let mut roots = KVVec::new();
     for slot in mm.space().vmas.range(0, usize::MAX) {
         slot.vma.core.for_each_link(mmap, |anon_vma| {
+            R::Rules::allocation()?;
             fail::allocation()?;
             Ok(roots.push(anon_vma.root(), GFP_KERNEL)?)
         })?;
@@ -183,6 +186,7 @@ impl<R: Modelled> Mm<R> {
     /// As [`AllLocks::take`]; then it has not joined.
     pub(crate) fn register_notifier(&self, notifier: Arc<Notifier>) -> Result {
         let mmap = self.core().mmap_write();
+        R::Rules::allocation()?;
         fail::allocation()?;
         let room = KVec::with_capacity(self.space().notifiers() + 1, GFP_KERNEL)?;
         let locks = AllLocks::take(self, &mmap)?;

@@ -36,6 +36,7 @@ use crate::{
             AnonVma,
             LockedAnonVma, //
         },
+        link::Sharing,
         lookup::page_lock_anon_vma,
         rules::Rule, //
     },
@@ -60,7 +61,10 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*,
     rbtree::RBTree,
-    str::CString,
+    str::{
+        CStr,
+        CString, //
+    },
     sync::Arc, //
 };
 
@@ -82,14 +86,22 @@ pub(crate) struct Verdict {
     /// What is wrong.
     pub(crate) violations: usize,
     /// What is wrong, in words: the first [`TOLD`] of it.
-    findings: KVVec<CString>,
+    findings: KVVec<Finding>,
 }
 
+/// What is wrong: which rule says so, and in words.
+type Finding = (Rule, CString);
+
 impl Verdict {
+    /// The first thing that is wrong: the rule that says so, and it in words.
+    pub(crate) fn first(&self) -> Option<(Rule, &CStr)> {
+        self.findings.first().map(|(rule, words)| (*rule, &**words))
+    }
+
     /// Whether nothing is wrong.  What is, is told in the kernel log.
     pub(crate) fn is_clean(&self) -> bool {
-        for finding in &self.findings {
-            pr_err!("verify: {}\n", &**finding);
+        for (rule, words) in &self.findings {
+            pr_err!("verify: {}: {}\n", rule.name(), &**words);
         }
         let untold = self.violations - self.findings.len();
         if untold > 0 {
@@ -103,7 +115,7 @@ impl Verdict {
 #[derive(Default)]
 struct Sink {
     violations: usize,
-    findings: KVVec<CString>,
+    findings: KVVec<Finding>,
 }
 
 impl Sink {
@@ -120,8 +132,8 @@ impl Sink {
         self.violations += 1;
         if self.findings.len() < TOLD {
             // What cannot be told is counted all the same.
-            if let Ok(line) = CString::try_from_fmt(fmt!("{}: {words}", rule.name())) {
-                let _ = self.findings.push(line, GFP_KERNEL);
+            if let Ok(line) = CString::try_from_fmt(words) {
+                let _ = self.findings.push((rule, line), GFP_KERNEL);
             }
         }
     }
@@ -179,7 +191,8 @@ pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
     add_pages(&ptes, &vmas, &mut builder, &mut sink)?;
     check_slots(&slots, &mut sink)?;
 
-    let graph = builder.finish();
+    let mut graph = builder.finish();
+    graph.shared = mms.iter().any(|mm| mm.space().sharing == Sharing::Any);
     snapshot::verify::verify(&graph, &mut |rule, words| sink.add(rule, words))?;
     Ok(Verdict {
         vmas: graph.vmas.len(),
@@ -460,7 +473,14 @@ fn add_pages<R: Modelled>(
             page.rmap.index(),
             page.rmap.mapcount().into(),
         )?;
-        pages.try_create_and_insert(key, page, GFP_KERNEL)?;
+        // Where nobody links to its anon_vma that may be gone: the graph says so, and no walk.
+        if page
+            .rmap
+            .anon_vma_key()
+            .is_some_and(|key| builder.knows(key))
+        {
+            pages.try_create_and_insert(key, page, GFP_KERNEL)?;
+        }
     }
     for (&key, page) in pages.iter() {
         let at = page.rmap.index();
@@ -844,7 +864,7 @@ mod tests {
     impl Verdict {
         /// Whether one of the findings says this.
         fn says(&self, words: &str) -> bool {
-            self.findings.iter().any(|finding| {
+            self.findings.iter().any(|(_, finding)| {
                 let finding = finding.to_bytes();
                 finding
                     .windows(words.len())

@@ -16,7 +16,10 @@
 //!
 //! A fork under way is no way past a walk: the child's VMA stands behind its parent's in each tree
 //! that both are in, and PTEs are copied from the one to the other under the locks of both page
-//! tables.
+//! tables.  Nor is a move (R36), and faults map in by the page lock what was there before.  So a walk
+//! that takes out what it finds, with the page locked, leaves no PTE behind, whatever goes on
+//! meanwhile; where it does, a VMA was not linked to what it maps (R21), or something moved that
+//! must not.
 
 use super::{
     page::{
@@ -39,14 +42,21 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::fail,
+    prim::{
+        fail,
+        typesafe::Pinned, //
+    },
     rmap::{
-        anon_vma::LockedAnonVma,
+        anon_vma::{
+            AnonVma,
+            LockedAnonVma, //
+        },
         lookup::{
             page_get_anon_vma,
             page_lock_anon_vma, //
         },
         mm::MmapLocked,
+        oracle::Oracle,
         rules::{
             Rule,
             Rules,
@@ -62,6 +72,12 @@ use core::{
 use kernel::{
     prelude::*,
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         Arc,
         Completion, //
     },
@@ -81,6 +97,9 @@ pub(crate) struct Walk {
     /// Whether no VMA came twice.  A walk through a tree that is a ring ends all the same, and is
     /// counted in `stats`.
     pub(crate) bounded: bool,
+    /// Whether it has taken something else for what it looks for, and ended there: by a deliberate
+    /// bug only (R35).
+    astray: bool,
 }
 
 impl Walk {
@@ -89,7 +108,13 @@ impl Walk {
         visited: 0,
         found: 0,
         bounded: true,
+        astray: false,
     };
+
+    /// Whether it came to all VMAs, as far as it was to.
+    fn is_whole(&self) -> bool {
+        self.bounded && !self.astray
+    }
 }
 
 /// Notices that a sequence repeats itself, before it has gone around three times: by Brent's method,
@@ -149,15 +174,20 @@ impl<R: Modelled> Found<'_, R> {
 
     /// Puts `pte` there.  The walk may go on where that was right.
     fn replace(&mut self, pte: Pte<R>) -> ControlFlow<()> {
+        let unmaps = pte.page().is_none();
         let there = self.ptes.set(self.address, pte);
         if self.right {
             // Never the last reference on what the walk looks for: the walker has one.
             drop(there);
-            ControlFlow::Continue(())
-        } else {
-            *self.stray = Some(there);
-            ControlFlow::Break(())
+            return ControlFlow::Continue(());
         }
+        // What was there is mapped no more, and counted still; and what was not there is not, as soon
+        // as the walker has counted it.
+        if unmaps || there.page().is_some() {
+            Oracle::Mapcount.report(Some(Rule::R35));
+        }
+        *self.stray = Some(there);
+        ControlFlow::Break(())
     }
 }
 
@@ -181,11 +211,11 @@ fn walk_locked<R: Modelled>(
         }
         walk.visited += 1;
         let space = vma.mm().space();
-        space.invalidate(|| {
+        let flow = space.invalidate(|| {
             let ptes = space.table.lock();
             let address = vma.address(index);
             let right = wanted(ptes.get(address));
-            if !right && R::Rules::WALK_ASKS_PTE {
+            if !right && R::Rules::walk_asks_pte() {
                 return ControlFlow::Continue(());
             }
             walk.found += 1;
@@ -196,10 +226,14 @@ fn walk_locked<R: Modelled>(
                 right,
                 stray: &mut stray,
             })
-        })
+        });
+        R::Rules::window(Window::BetweenVmas);
+        flow
     });
+    walk.astray = stray.is_some();
     if !walk.bounded {
         stats::UNBOUNDED_WALKS.inc();
+        Oracle::BoundedWalk.report(None);
     }
     drop(anon_vma);
     // It may be the last reference of something, which goes without a lock.
@@ -288,15 +322,15 @@ fn unmap_locked<R: Modelled>(
         Some(slot) => slot.clone(),
         None => match page_get_anon_vma(&page.rmap) {
             Some(pin) => room.add(page, locked, pin),
-            // Nobody maps it; if somebody is about to do so for the first time, it is not our day.
-            None => return !page.rmap.mapped(),
+            // Nobody maps it.
+            None => return is_out(page, &Walk::NONE),
         },
     };
-    rmap_walk(page, |found| {
+    let walk = rmap_walk(page, |found| {
         let flow = found.replace(Pte::Swap(Entry::new(&slot, locked)));
         R::Rules::window(Window::PteCleared);
         page.rmap.remove_rmap();
-        if !R::Rules::UNMAP_COUNTS_ONCE {
+        if !R::Rules::unmap_counts_once() {
             page.rmap.remove_rmap();
         }
         if page.rmap.mapped() {
@@ -307,23 +341,45 @@ fn unmap_locked<R: Modelled>(
     });
     // Whoever mapped it may have unmapped it before we came.
     free_swap(locked);
-    !page.rmap.mapped()
+    is_out(page, &walk)
+}
+
+/// Whether nobody maps a locked page, after a walk that was to take it out of all page tables.
+///
+/// Where somebody does the walk has not found that (R21): nobody maps it anew while it is locked,
+/// but by a copy of a PTE that the walk has not come to yet.
+fn is_out<R: Modelled>(page: &Page<R>, walk: &Walk) -> bool {
+    let out = !page.rmap.mapped();
+    if !out && walk.is_whole() {
+        Oracle::WalkCompleteness.report(Some(Rule::R21));
+    }
+    out
 }
 
 /// The new place of a page that is being moved, for those who wait for it: a migration entry.
+///
+/// A PTE that has one when it is over is never changed again: where that is (by a deliberate bug
+/// only) the page is lost to whoever wants it.
 #[pin_data]
 pub(crate) struct Migration<R: Modelled> {
     #[pin]
     done: Completion,
+    /// 1 when it is over.
+    over: Atomic<i32>,
+    /// How many PTEs have it.
+    pub(super) ptes: Atomic<usize>,
     _kind: PhantomData<fn() -> R>,
 }
 
 impl<R: Modelled> Migration<R> {
     pub(super) fn new() -> Result<Arc<Self>> {
+        R::Rules::allocation()?;
         fail::allocation()?;
         Arc::pin_init(
             pin_init!(Self {
                 done <- Completion::new(),
+                over: Atomic::new(0),
+                ptes: Atomic::new(0),
                 _kind: PhantomData,
             }),
             GFP_KERNEL,
@@ -334,6 +390,45 @@ impl<R: Modelled> Migration<R> {
     /// new.  Sleeps.
     pub(crate) fn wait(&self) {
         self.done.wait_for_completion();
+    }
+
+    /// Whether PTEs lead to a page again, so that none has it any more.  Any context.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Acquire) != 0
+    }
+
+    /// It is over.  Any context.
+    pub(super) fn complete(&self) {
+        self.over.store(1, Release);
+        self.done.complete_all();
+    }
+}
+
+/// How the second walk of a migration comes back to where the first one was.
+enum WayBack<R: Modelled> {
+    /// By a reference, so that it is there (R18).
+    Pinned(Pinned<AnonVma<R>>),
+    /// By what the old page still has for a pointer, and the life that the anon_vma was in: for a
+    /// deliberate bug.
+    Unpinned(u32),
+}
+
+impl<R: Modelled> WayBack<R> {
+    /// To the anon_vma of `page`, if somebody maps that.  Sleeps, or spins.
+    fn new(page: &Page<R>) -> Option<Self> {
+        if R::Rules::pins_to_migrate() {
+            page_get_anon_vma(&page.rmap).map(Self::Pinned)
+        } else {
+            page_lock_anon_vma(&page.rmap).map(|anon_vma| Self::Unpinned(anon_vma.life()))
+        }
+    }
+
+    /// The anon_vma of `page`, which need not be mapped any more, if it is there.  Sleeps, or spins.
+    fn lock<'a>(&'a self, page: &'a Page<R>) -> Option<LockedAnonVma<'a, R>> {
+        match self {
+            Self::Pinned(pin) => Some(pin.lock_read()),
+            Self::Unpinned(life) => AnonVma::lock_unpinned(&page.rmap, *life),
+        }
     }
 }
 
@@ -355,8 +450,8 @@ pub(crate) fn migrate<R: Modelled>(page: &Arc<Page<R>>) -> Result<Arc<Page<R>>> 
     // it must not take it for his alone before.
     let new_locked = new.try_lock().ok_or(EBUSY)?;
     // While no PTE maps the page it leads nowhere: the anon_vma is pinned before that (R18).
-    let pin = page_get_anon_vma(&page.rmap).ok_or(ENOENT)?;
-    rmap_walk(page, |found| {
+    let back = WayBack::new(page).ok_or(ENOENT)?;
+    let walk = rmap_walk(page, |found| {
         let writable = found.writable();
         let flow = found.replace(Pte::Migration {
             to: to.clone(),
@@ -367,7 +462,7 @@ pub(crate) fn migrate<R: Modelled>(page: &Arc<Page<R>>) -> Result<Arc<Page<R>>> 
         flow
     });
     R::Rules::window(Window::PageUnmapped);
-    let moved = !page.rmap.mapped();
+    let moved = is_out(page, &walk);
     let now = if moved { &new } else { page };
     if moved {
         // It is in no PTE and locked: nobody writes to it, or changes where it leads.
@@ -375,12 +470,18 @@ pub(crate) fn migrate<R: Modelled>(page: &Arc<Page<R>>) -> Result<Arc<Page<R>>> 
         new.rmap.take_mapping_of(&page.rmap);
         stats::MIGRATIONS.inc();
     }
-    remove_migration_ptes(pin.lock_read(), &to, now);
-    to.done.complete_all();
+    if let Some(anon_vma) = back.lock(page) {
+        remove_migration_ptes(anon_vma, &to, now);
+    }
+    // As for pages: a fork copies an entry to where the walk comes later, and nobody makes new ones.
+    if walk.is_whole() && to.ptes.load(Relaxed) > 0 {
+        Oracle::WalkCompleteness.report(Some(Rule::R21));
+    }
+    to.complete();
     drop(new_locked);
     drop(locked);
     // It may be the last reference.
-    drop(pin);
+    drop(back);
     if moved {
         Ok(new)
     } else {
@@ -423,18 +524,20 @@ pub(crate) fn unuse<R: Modelled>(slot: &Arc<Slot<R>>) -> Result<usize> {
     let Some(leaving) = Leaving::new(slot)? else {
         return Ok(0);
     };
-    let patience = if R::Rules::UNUSE_WALKS { PATIENCE } else { 1 };
     let mut found = 0;
-    for _ in 0..patience {
-        found += slot.with_page(|page, _| unuse_page(slot, page))?;
-        if leaving.others() == 0 {
+    for _ in 0..PATIENCE {
+        // A first entry takes the page lock, so where there is one still the walk has not found it,
+        // and another will not.
+        let (n, left) = slot.with_page(|page, _| (unuse_page(slot, page), slot.ptes()))?;
+        found += n;
+        if left > 0 || leaving.others() == 0 {
             break;
         }
         // No PTE has an entry, but a thread that is unmapping or faulting has: as in C, all there is
         // to do is to come again.
         fsleep(Delta::from_millis(1));
     }
-    if Rule::R39.check(leaving.others() == 0) {
+    if Oracle::WalkCompleteness.check(Rule::R39, leaving.others() == 0) {
         Ok(found)
     } else {
         Err(EBUSY)
@@ -459,7 +562,7 @@ fn unuse_page<R: Modelled>(slot: &Arc<Slot<R>>, page: &Arc<Page<R>>) -> usize {
             // A write asks who else has it.
             writable: false,
         });
-        if R::Rules::UNUSE_WALKS {
+        if R::Rules::unuse_walks() {
             flow
         } else {
             ControlFlow::Break(())
@@ -473,6 +576,7 @@ mod tests {
     use super::super::{
         mm::Mm,
         space::Prot,
+        verify::verify,
         Model, //
     };
     use super::*;
@@ -492,6 +596,7 @@ mod tests {
         rmap::{
             anon_vma::Cache,
             link::Sharing,
+            oracle,
             rules,
             testing::{
                 at,
@@ -825,6 +930,46 @@ mod tests {
         under::<RwSem>()
     }
 
+    /// Without a pin the anon_vma may be gone for the second walk, or be another, which is noticed
+    /// before that is walked (R18).
+    #[test]
+    fn an_anon_vma_that_is_gone_is_noticed() -> Result {
+        fn under<L: FamilyLock>(recycled: bool) -> Result {
+            let was = live();
+            let parent = process::<Model<L, Hooked<busted::MigratesUnpinned>>>()?;
+            let parent = Arc::new(parent, GFP_KERNEL)?;
+            let page = parent.page_at(3).ok_or(ENOENT)?;
+            let theirs = parent.clone();
+            let (raced, n) = Rule::R18.expect_violations(|| {
+                at(
+                    Window::PageUnmapped,
+                    move || {
+                        theirs.exit();
+                        if !recycled {
+                            return Ok(());
+                        }
+                        theirs.map(0, PAGES, Prot::WRITE)?;
+                        theirs.write(3, 0, 1)
+                    },
+                    || migrate(&page),
+                )
+            });
+            let (moved, acted) = raced?;
+            let count = moved.map(|moved| moved.rmap.mapcount());
+            drop((page, parent));
+
+            assert!(count == Ok(0) && acted == Ok(()));
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        for recycled in [false, true] {
+            under::<Spin>(recycled)?;
+            under::<RwSem>(recycled)?;
+        }
+        Ok(())
+    }
+
     /// Who finds a page on its way waits, and then has the new one.
     #[test]
     fn faults_wait_for_a_migration() -> Result {
@@ -875,7 +1020,7 @@ mod tests {
                 let page = child.page_at(3).ok_or(ENOENT)?;
                 let unmapped = out(&page)?;
                 drop(page);
-                let slot = slot_at(&child, 3).ok_or(ENOENT)?;
+                let slot = child.slot_at(3).ok_or(ENOENT)?;
                 let grandchild = child.fork()?;
                 child.remap(2, 4, 10, false)?;
                 parent.write(3, 0, 9)?;
@@ -917,7 +1062,7 @@ mod tests {
             let was = live();
             let mm = process::<Model<L>>()?;
             reclaim(&mm.page_at(3).ok_or(ENOENT)?)?;
-            let slot = slot_at(&mm, 3).ok_or(ENOENT)?;
+            let slot = mm.slot_at(3).ok_or(ENOENT)?;
             let mut errors = 0;
             let (inside, failed) = fail::each(
                 || slot.page(),
@@ -955,7 +1100,7 @@ mod tests {
             let parent = process::<Model<L, busted::AsksOneVma>>()?;
             let child = parent.fork()?;
             reclaim(&parent.page_at(3).ok_or(ENOENT)?)?;
-            let slot = slot_at(&child, 3).ok_or(ENOENT)?;
+            let slot = child.slot_at(3).ok_or(ENOENT)?;
             let (left, n) = Rule::R39.expect_violations(|| unuse(&slot));
             let users = slot.users();
             drop(slot);
@@ -971,15 +1116,17 @@ mod tests {
         under::<RwSem>()
     }
 
-    /// Walkers of all kinds race with reads, writes, forks, moves and exits: nobody reads what he has
-    /// not written, no rule is broken, no walk goes astray, and nothing is left (R3, R18, R35, R39).
+    /// Walkers of all kinds race with reads, writes, forks, merges, moves and exits: nobody reads what
+    /// he has not written, no rule is broken, no walk goes astray or misses anything, and nothing is
+    /// left (R3, R18, R21, R35, R39).
     #[test]
     fn walkers_race_with_all() -> Result {
-        fn under<L: FamilyLock>() -> Result {
+        fn under<L: FamilyLock>(sharing: Sharing) -> Result {
             let (was, violations) = (live(), rules::violations());
+            let reports = oracle::reports();
             let astray = stats::UNBOUNDED_WALKS.sum();
             let race = Arc::pin_init(Race::<Model<L>>::new(), GFP_KERNEL)?;
-            if let (Some(process), mm) = (race.processes.first(), process()?) {
+            if let (Some(process), mm) = (race.processes.first(), sharing_process(sharing)?) {
                 let written = core::array::from_fn(|address| 100 + address as u64);
                 *process.lock() = Some((Arc::new(mm, GFP_KERNEL)?, written));
             }
@@ -994,27 +1141,42 @@ mod tests {
             fsleep(Delta::from_millis(400));
             let done = wait_for(|| race.done.iter().all(|n| n.load(Relaxed) > 0));
             drop(threads);
-            let mut right = true;
+            let mut left = KVec::new();
             for process in &race.processes {
-                if let Some((mm, written)) = process.lock().take() {
-                    for (address, word) in written.iter().enumerate() {
-                        right &= mm.read(address, 0) == Ok(*word);
-                    }
+                if let Some(process) = process.lock().take() {
+                    left.push(process, GFP_KERNEL)?;
                 }
             }
+            let mut mms = KVec::new();
+            for (mm, _) in &left {
+                mms.push(&**mm, GFP_KERNEL)?;
+            }
+            let clean = verify(&mms)?.is_clean();
+            drop(mms);
+            let mut right = true;
+            for (mm, written) in &left {
+                for (address, word) in written.iter().enumerate() {
+                    right &= mm.read(address, 0) == Ok(*word);
+                }
+            }
+            drop(left);
             let wrong = race.wrong.load(Relaxed);
             drop(race);
 
-            assert!(right && wrong == 0);
+            assert!(right && wrong == 0 && clean);
             // Each of them has come to something.
             assert!(done.is_ok());
             assert_eq!(rules::violations(), violations);
+            assert_eq!(oracle::reports(), reports);
             assert_eq!(stats::UNBOUNDED_WALKS.sum(), astray);
             assert_eq!(live(), was);
             Ok(())
         }
-        under::<Spin>()?;
-        under::<RwSem>()
+        for sharing in [Sharing::Singleton, Sharing::Any] {
+            under::<Spin>(sharing)?;
+            under::<RwSem>(sharing)?;
+        }
+        Ok(())
     }
 
     const PAGES: usize = 8;
@@ -1029,7 +1191,7 @@ mod tests {
         processes: [Mutex<Process<R>>; 4],
         wrong: Atomic<i32>,
         /// How often what a thread can do has been done.
-        done: [Atomic<i32>; 11],
+        done: [Atomic<i32>; 12],
     }
 
     impl<R: Modelled> Race<R> {
@@ -1039,7 +1201,7 @@ mod tests {
                                 |_| new_mutex!(None, "shadow_rmap::race"),
                             ),
                             wrong: Atomic::new(0),
-                            done: [const { Atomic::new(0) }; 11],
+                            done: [const { Atomic::new(0) }; 12],
                         })
         }
 
@@ -1102,23 +1264,30 @@ mod tests {
                     mm.remap(PAGES + address, 1, address, false)?;
                     return Ok(1);
                 }
+                5 => {
+                    // In two VMAs or three, and in one again.
+                    let pages = 1 + random.below(PAGES - address);
+                    mm.protect(address, pages, Prot::READ)?;
+                    mm.protect(0, PAGES, Prot::WRITE)?;
+                    return Ok(1);
+                }
                 _ => {}
             }
             // The rest acts on a page while its owners go on.
             let mm = mm.clone();
             drop(there);
-            if deed == 5 {
+            if deed == 6 {
                 return self.fault(&mm, address, random);
             }
-            if deed == 6 {
-                let slot = slot_at(&mm, address).ok_or(ENOENT)?;
+            if deed == 7 {
+                let slot = mm.slot_at(address).ok_or(ENOENT)?;
                 return unuse(&slot).map(|n| (n > 0).into());
             }
             let page = mm.page_at(address).ok_or(ENOENT)?;
             match deed {
-                7 => try_to_unmap(&page).map(i32::from),
-                8 => reclaim(&page).map(i32::from),
-                9 => migrate(&page).map(|_| 1),
+                8 => try_to_unmap(&page).map(i32::from),
+                9 => reclaim(&page).map(i32::from),
+                10 => migrate(&page).map(|_| 1),
                 _ => Ok((page_referenced(&page) > 0).into()),
             }
         }
@@ -1126,18 +1295,18 @@ mod tests {
         /// Reads and writes beside others: word 1 says which page it is of, if anything.
         fn fault(&self, mm: &Mm<R>, address: usize, random: &mut Random) -> Result<i32> {
             let own = 1 + address as u64;
-            let done = if random.chance(1, 2) {
-                mm.write(address, 1, own)
-            } else {
-                mm.read(address, 1).map(|word| {
+            let done = match random.below(4) {
+                0 => mm.write_under_vma_lock(address, 1, own),
+                1 => mm.write(address, 1, own),
+                _ => mm.read(address, 1).map(|word| {
                     let right = word == 0 || word == own;
                     self.wrong.add((!right).into(), Relaxed);
-                })
+                }),
             };
             match done {
                 Ok(()) => Ok(1),
-                // It has moved for a moment.
-                Err(error) if error == EFAULT => Ok(0),
+                // It has moved for a moment, or must not be written to for a moment.
+                Err(error) if error == EFAULT || error == EACCES => Ok(0),
                 Err(error) => Err(error),
             }
         }
@@ -1145,8 +1314,13 @@ mod tests {
 
     /// An address space whose page at address `a` reads `100 + a`, with room behind.
     fn process<R: Modelled>() -> Result<Mm<R>> {
+        sharing_process(Sharing::Singleton)
+    }
+
+    /// The same, where VMAs may share what `sharing` says.
+    fn sharing_process<R: Modelled>(sharing: Sharing) -> Result<Mm<R>> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
-        let mm = Mm::new(&cache, 2 * PAGES, Sharing::Singleton)?;
+        let mm = Mm::new(&cache, 2 * PAGES, sharing)?;
         mm.map(0, PAGES, Prot::WRITE)?;
         for address in 0..PAGES {
             mm.write(address, 0, 100 + address as u64)?;
@@ -1159,13 +1333,6 @@ mod tests {
         let mmap = mm.core().mmap_read();
         let vma = mm.space().vmas.find(address)?;
         page_mapped_in_vma(page, &vma, &mmap)
-    }
-
-    fn slot_at<R: Modelled>(mm: &Mm<R>, address: usize) -> Option<Arc<Slot<R>>> {
-        match mm.space().table.lock().get(address) {
-            Pte::Swap(entry) => Some(entry.slot().clone()),
-            _ => None,
-        }
     }
 
     /// anon_vmas, links, pages and slots that there are.

@@ -6,6 +6,9 @@
 //! ([`RwSem`]).  What differs for those who find it through a page is how they wait, and for how
 //! long they stay in their RCU read section; both are said here, and the reverse map is written
 //! once for either.
+//!
+//! A third, `Preemptible`, is for tests and torture: a spinlock that does without what a spinlock
+//! does besides.
 
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
 
@@ -61,6 +64,10 @@ pub(crate) unsafe trait FamilyLock: Sized + Send + Sync + 'static {
     /// Takes it for reading where that can be done without sleeping.  Any context but interrupts.
     fn try_read(&self) -> Option<Self::Read<'_>>;
 
+    /// Takes it for reading where nobody else has it: for deliberate bugs, which may find anything
+    /// in its place.  Any context but interrupts.
+    fn try_read_at_once(&self) -> Option<Self::Read<'_>>;
+
     /// Takes it for writing.  Spins or sleeps.
     fn write(&self) -> Self::Write<'_>;
 
@@ -81,6 +88,14 @@ pub(crate) unsafe trait FamilyLock: Sized + Send + Sync + 'static {
     ///
     /// `lock` comes from `detach`, once, on this thread, and is valid.
     unsafe fn release(lock: NonNull<Self>);
+
+    /// Forgets what [`detach`](Self::detach) kept, of a lock whose memory is somebody else's by now:
+    /// as far as this thread is concerned it holds nothing.  For what deliberate bugs leave behind.
+    ///
+    /// # Safety
+    ///
+    /// `lock` comes from `detach`, once, on this thread; its memory may be anything.
+    unsafe fn abandon(lock: NonNull<Self>);
 
     /// What is to be kept of `rcu` while the lock is held.
     fn keep(rcu: rcu::Guard) -> Self::Kept;
@@ -105,6 +120,11 @@ unsafe impl FamilyLock for RwSem {
 
     #[inline]
     fn try_read(&self) -> Option<ReadGuard<'_>> {
+        RwSem::try_read(self)
+    }
+
+    #[inline]
+    fn try_read_at_once(&self) -> Option<ReadGuard<'_>> {
         RwSem::try_read(self)
     }
 
@@ -134,6 +154,14 @@ unsafe impl FamilyLock for RwSem {
     unsafe fn release(lock: NonNull<Self>) {
         // SAFETY: The caller's promise.
         drop(unsafe { ReadGuard::from_raw(lock) });
+    }
+
+    /// # Safety
+    ///
+    /// As the trait says.
+    unsafe fn abandon(lock: NonNull<Self>) {
+        // SAFETY: The caller's promise.
+        unsafe { RwSem::abandon(lock) }
     }
 
     #[inline]
@@ -171,6 +199,11 @@ unsafe impl FamilyLock for Spin {
     }
 
     #[inline]
+    fn try_read_at_once(&self) -> Option<NestedGuard<'_, ()>> {
+        self.try_lock()
+    }
+
+    #[inline]
     fn write(&self) -> NestedGuard<'_, ()> {
         self.lock()
     }
@@ -197,16 +230,198 @@ unsafe impl FamilyLock for Spin {
         drop(unsafe { NestedGuard::from_raw(lock) });
     }
 
+    /// # Safety
+    ///
+    /// As the trait says.
+    unsafe fn abandon(lock: NonNull<Self>) {
+        // SAFETY: The caller's promise.
+        unsafe { NestedSpinLock::abandon(lock) }
+    }
+
     #[inline]
     fn keep(rcu: rcu::Guard) -> rcu::Guard {
         rcu
     }
 }
 
+#[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture))]
+pub(crate) use preemptible::Preemptible;
+
+#[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture))]
+mod preemptible {
+    use super::*;
+    use crate::ffi;
+    use core::{
+        hint::spin_loop,
+        mem::ManuallyDrop, //
+    };
+    use kernel::{
+        sync::atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        types::NotThreadSafe, //
+    };
+
+    /// A spinlock whose holder may be preempted: readers exclude each other, whoever waits for it
+    /// spins, and that is all.
+    ///
+    /// A spinlock disables preemption, and a thread that cannot be preempted is an RCU reader, by
+    /// accident or, since 5.0, by definition.  So with a spinlock, RCU that is left too early (R9) is
+    /// not left at all.  That was noticed in 2007 for RCU whose readers are preempted, and holds on
+    /// `PREEMPT_RT`, where the holder of a spinlock is preempted.  This lock shows it everywhere.
+    ///
+    /// Lockdep does not know it.  Under a kernel that does not preempt, nobody may sleep with it.
+    ///
+    /// # Invariants
+    ///
+    /// 1. The word is [`HELD`] while somebody owns the hold, and otherwise [`FREE`].
+    pub(crate) struct Preemptible(Atomic<i32>);
+
+    const FREE: i32 = 0;
+    const HELD: i32 = 1;
+
+    /// How often who waits looks before it lets others run.
+    const LOOKS: usize = 100;
+
+    impl Preemptible {
+        fn lock(&self) -> PreemptibleGuard<'_> {
+            loop {
+                if let Some(guard) = self.try_lock() {
+                    return guard;
+                }
+                self.wait();
+            }
+        }
+
+        fn try_lock(&self) -> Option<PreemptibleGuard<'_>> {
+            // Whoever locks sees what was done before the lock was released.
+            if self.0.cmpxchg(FREE, HELD, Acquire).is_err() {
+                return None;
+            }
+            // INVARIANT: Just taken.
+            Some(PreemptibleGuard(self, NotThreadSafe))
+        }
+
+        /// Waits until it is free, at some instant.
+        fn wait(&self) {
+            for looks in 1.. {
+                if !self.is_locked() {
+                    return;
+                }
+                if looks % LOOKS == 0 {
+                    // The holder may be waiting for our CPU.  To be preempted is no sleep: it may
+                    // happen to an RCU reader.
+                    // SAFETY: What an interrupt may do anywhere.
+                    unsafe { ffi::shadow_rmap_preempt_here() };
+                }
+                spin_loop();
+            }
+        }
+
+        fn unlock(&self) {
+            // INVARIANT: (1) Who owned the hold owns it no more.
+            self.0.store(FREE, Release);
+        }
+    }
+
+    /// The lock is held.
+    ///
+    /// # Invariants
+    ///
+    /// This guard owns the hold.
+    #[must_use = "the lock is released when the guard is dropped"]
+    pub(crate) struct PreemptibleGuard<'a>(&'a Preemptible, NotThreadSafe);
+
+    impl Drop for PreemptibleGuard<'_> {
+        fn drop(&mut self) {
+            self.0.unlock();
+        }
+    }
+
+    // SAFETY: One at a time finds the word free and makes it held.
+    unsafe impl FamilyLock for Preemptible {
+        type Read<'a> = PreemptibleGuard<'a>;
+        type Write<'a> = PreemptibleGuard<'a>;
+        type Kept = rcu::Guard;
+
+        const SLEEPS: bool = false;
+
+        fn new() -> impl PinInit<Self> {
+            // INVARIANT: (1) Nobody holds it.
+            Self(Atomic::new(FREE))
+        }
+
+        fn read(&self) -> PreemptibleGuard<'_> {
+            self.lock()
+        }
+
+        /// Always has it in the end, as that of [`Spin`].
+        fn try_read(&self) -> Option<PreemptibleGuard<'_>> {
+            Some(self.lock())
+        }
+
+        fn try_read_at_once(&self) -> Option<PreemptibleGuard<'_>> {
+            self.try_lock()
+        }
+
+        fn write(&self) -> PreemptibleGuard<'_> {
+            self.lock()
+        }
+
+        fn write_under(&self, _outer: &RwSem) -> PreemptibleGuard<'_> {
+            self.lock()
+        }
+
+        fn is_locked(&self) -> bool {
+            self.0.load(Relaxed) != FREE
+        }
+
+        fn detach(hold: PreemptibleGuard<'_>) -> NonNull<Self> {
+            NonNull::from(ManuallyDrop::new(hold).0)
+        }
+
+        /// # Safety
+        ///
+        /// As the trait says.
+        unsafe fn release(lock: NonNull<Self>) {
+            // SAFETY: The caller's promise.
+            unsafe { lock.as_ref() }.unlock();
+        }
+
+        /// # Safety
+        ///
+        /// As the trait says.
+        unsafe fn abandon(_lock: NonNull<Self>) {
+            // There is nothing to it but the word.
+        }
+
+        fn keep(rcu: rcu::Guard) -> rcu::Guard {
+            rcu
+        }
+    }
+}
+
 #[kunit_tests(shadow_rmap_lock)]
 mod tests {
     use super::*;
-    use kernel::sync::Arc;
+    use crate::prim::kthread::KThread;
+    use kernel::{
+        sync::{
+            atomic::{
+                Atomic,
+                Relaxed, //
+            },
+            Arc,
+            Completion, //
+        },
+        time::{
+            delay::fsleep,
+            Delta, //
+        },
+    };
 
     /// A hold outlives its guard, is seen, and is gone when it is released.
     #[test]
@@ -226,7 +441,80 @@ mod tests {
             Ok(())
         }
         under::<Spin>()?;
-        under::<RwSem>()
+        under::<RwSem>()?;
+        under::<Preemptible>()
+    }
+
+    /// A hold on memory that is no lock any more is forgotten, and the memory left alone.
+    #[test]
+    fn an_abandoned_lock_is_not_touched() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let held = Arc::pin_init(pin_init!(Held { lock <- L::new() }), GFP_KERNEL)?;
+            let raw = L::detach(held.lock.read());
+            // SAFETY: From `detach` just above, on this thread.
+            unsafe { L::abandon(raw) };
+
+            assert!(held.lock.is_locked());
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()?;
+        under::<Preemptible>()
+    }
+
+    /// Writers of whom each adds to what the others have written exclude each other, also where
+    /// the holder sleeps.
+    #[test]
+    fn writers_exclude_each_other() -> Result {
+        fn under<L: FamilyLock>(sleeps: bool) -> Result {
+            let sum = Arc::pin_init(
+                pin_init!(Sum {
+                    lock <- L::new(),
+                    value: Atomic::new(0),
+                    done <- Completion::new(),
+                }),
+                GFP_KERNEL,
+            )?;
+            let theirs = sum.clone();
+            let thread = KThread::spawn(fmt!("shadow_rmap/sum"), move |_| {
+                theirs.add(sleeps);
+                theirs.done.complete_all();
+            })?;
+            sum.add(sleeps);
+            sum.done.wait_for_completion();
+            drop(thread);
+
+            assert_eq!(sum.value.load(Relaxed), 2 * ADDITIONS);
+            Ok(())
+        }
+        under::<Spin>(false)?;
+        under::<RwSem>(true)?;
+        under::<Preemptible>(true)
+    }
+
+    const ADDITIONS: usize = 1000;
+
+    #[pin_data]
+    struct Sum<L: FamilyLock> {
+        #[pin]
+        lock: L,
+        value: Atomic<usize>,
+        #[pin]
+        done: Completion,
+    }
+
+    impl<L: FamilyLock> Sum<L> {
+        fn add(&self, sleeps: bool) {
+            for i in 0..ADDITIONS {
+                let held = self.lock.write();
+                let value = self.value.load(Relaxed);
+                if sleeps && i % 100 == 0 {
+                    fsleep(Delta::from_micros(20));
+                }
+                self.value.store(value + 1, Relaxed);
+                drop(held);
+            }
+        }
     }
 
     #[pin_data]

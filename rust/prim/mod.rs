@@ -16,6 +16,7 @@
 //! | [`frame`] | a page's memory as words that anybody may read and write |
 //! | [`random`] | `struct rnd_state`, numbers that come again with their seed |
 //! | [`turn`] | a `DEFINE_MUTEX()` |
+//! | [`sched`] | `preemptible()`, and what the kernel has complained of |
 //! | [`slab`] | a `kmem_cache` for as long as the module is there |
 //! | [`sort`] | `sort_r()` |
 //!
@@ -35,6 +36,8 @@ pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod random;
 pub(crate) mod rwsem;
+#[cfg(shadow_rmap_torture)]
+pub(crate) mod sched;
 pub(crate) mod slab;
 pub(crate) mod sort;
 pub(crate) mod turn;

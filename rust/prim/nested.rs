@@ -99,6 +99,18 @@ impl<T> NestedSpinLock<T> {
         Some(NestedGuard(self, NotThreadSafe))
     }
 
+    /// Forgets a hold without touching the lock: what it was in is somebody else's by now.
+    ///
+    /// # Safety
+    ///
+    /// `lock` comes from [`NestedGuard::into_raw`], once, on this thread; its memory may be anything.
+    pub(crate) unsafe fn abandon(lock: NonNull<Self>) {
+        // SAFETY: A place within what was a lock; nothing is read.
+        let lock = Opaque::cast_into(unsafe { &raw const (*lock.as_ptr()).lock });
+        // SAFETY: This thread has locked it; its memory is still mapped, whatever is there.
+        unsafe { ffi::shadow_rmap_spin_abandon(lock) };
+    }
+
     /// `spin_lock_nested(…, SINGLE_DEPTH_NESTING)`: the second of two of one class.
     pub(crate) fn lock_nested(&self) -> NestedGuard<'_, T> {
         // SAFETY: By invariant (1).

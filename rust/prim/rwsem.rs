@@ -110,6 +110,16 @@ impl RwSem {
         unsafe { ffi::shadow_rmap_rwsem_is_locked(self.sem.get()) != 0 }
     }
 
+    /// Forgets a read hold without touching the semaphore: what it was in is somebody else's by now.
+    ///
+    /// # Safety
+    ///
+    /// `sem` comes from [`ReadGuard::into_raw`], once, on this thread; its memory may be anything.
+    pub(crate) unsafe fn abandon(sem: NonNull<Self>) {
+        // SAFETY: This thread holds it; its memory is still mapped, whatever is there.
+        unsafe { ffi::shadow_rmap_rwsem_abandon(sem.as_ptr().cast()) };
+    }
+
     /// The C object, for code that must name it to C.
     pub(crate) fn as_ptr(&self) -> *mut ffi::rw_semaphore {
         self.sem.get()

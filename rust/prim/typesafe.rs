@@ -75,10 +75,22 @@ pub(crate) unsafe trait TypesafeByRcu: Sync + Sized + 'static {
     const NAME: &'static CStr;
 
     /// Whether the memory of a freed object stays one of this type until RCU readers are done (R5).
-    const TYPESAFE: bool = true;
+    #[inline(always)]
+    fn is_typesafe() -> bool {
+        true
+    }
+
+    /// Whether all objects of the cache are of this type (R8).
+    #[inline(always)]
+    fn is_own() -> bool {
+        true
+    }
 
     /// Whether a cache is destroyed only when RCU readers are done (R7).
-    const DESTROY_WAITS: bool = true;
+    #[inline(always)]
+    fn destroy_waits() -> bool {
+        true
+    }
 
     /// Makes a free object of raw memory, once for each time that the memory joins the cache.
     fn constructor() -> impl PinInit<Self>;
@@ -86,6 +98,13 @@ pub(crate) unsafe trait TypesafeByRcu: Sync + Sized + 'static {
     /// Whether the object is in the state that the constructor left it in, as far as readers who
     /// come too late rely on it (R6).
     fn is_free(&self) -> bool;
+
+    /// What tells this object from others that its memory has been, or will be: for deliberate bugs,
+    /// which do not ask the anchor again; 0 where all do.
+    #[inline(always)]
+    fn mark(&self) -> u32 {
+        0
+    }
 
     /// Called for each allocation and free, and when the cache has been drained, for those who
     /// count.
@@ -203,12 +222,15 @@ unsafe extern "C" fn construct<T: TypesafeByRcu>(object: *mut c_void) {
 }
 
 impl<T: TypesafeByRcu> TypesafeCache<T> {
-    /// `SLAB_TYPESAFE_BY_RCU` also keeps the allocator from poisoning (R7) and merging (R8).
-    const FLAGS: ffi::slab_flags_t = if T::TYPESAFE {
-        ffi::SR_SLAB_TYPESAFE_BY_RCU | ffi::SR_SLAB_ACCOUNT
-    } else {
-        ffi::SR_SLAB_ACCOUNT
-    };
+    /// `SLAB_TYPESAFE_BY_RCU` also keeps the allocator from poisoning (R7) and merging (R8); a plain
+    /// cache has its free objects poisoned, so that they cannot be taken for anything.
+    fn flags() -> ffi::slab_flags_t {
+        if T::is_typesafe() {
+            ffi::SR_SLAB_TYPESAFE_BY_RCU | ffi::SR_SLAB_ACCOUNT
+        } else {
+            ffi::SR_SLAB_POISON | ffi::SR_SLAB_ACCOUNT
+        }
+    }
 
     /// Creates a cache of `T`.  Sleeps.
     ///
@@ -219,7 +241,8 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
         const { assert!(!mem::needs_drop::<T>(), "objects are never destructed (R7)") };
         let mut args = ffi::kmem_cache_args {
             align: mem::align_of::<T>() as u32,
-            ctor: Some(construct::<T>),
+            // In a plain cache an object is constructed whenever it is allocated.
+            ctor: T::is_typesafe().then_some(construct::<T>),
             ..pin_init::zeroed()
         };
         // SAFETY: The name lives for ever, `args` for the call; the constructor fits size and
@@ -229,7 +252,7 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
                 T::NAME.as_char_ptr(),
                 mem::size_of::<T>() as u32,
                 &mut args,
-                Self::FLAGS,
+                Self::flags(),
             )
         })?;
         let cache = NonNull::new(cache).ok_or(ENOMEM)?;
@@ -250,12 +273,47 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
         // SAFETY: By invariant (1) a cache of `T`.
         let object = unsafe { ffi::kmem_cache_alloc_noprof(self.0.as_ptr(), ffi::GFP_KERNEL) };
         let object = NonNull::new(object.cast::<T>()).ok_or(ENOMEM)?;
+        if !T::is_typesafe() {
+            // SAFETY: Just allocated, and as large as a `T`.  Incorrect, on purpose: who looks at it
+            // late sees it change.
+            unsafe { construct::<T>(object.as_ptr().cast()) };
+        }
         // INVARIANT: Just allocated.
         let object = TypesafeBox(object, PhantomData);
-        T::note(Event::Passed {
-            clean: object.is_free(),
-        });
+        let clean = object.is_free();
+        T::note(Event::Passed { clean });
+        if !T::is_own() && !clean {
+            // Another type's, as far as anybody can tell: nothing in it can be relied on.
+            return Err(ENOMEM);
+        }
         Ok(object)
+    }
+
+    /// Has an object of another type come and go, as in a cache that was merged with that type's
+    /// (R8); does nothing where the cache is `T`'s own.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    #[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture))]
+    pub(crate) fn use_as_another_type(&self) -> Result {
+        if T::is_own() {
+            return Ok(());
+        }
+        const { assert!(mem::align_of::<T>() >= mem::align_of::<usize>()) };
+        // SAFETY: By invariant (1).
+        let object = unsafe { ffi::kmem_cache_alloc_noprof(self.0.as_ptr(), ffi::GFP_KERNEL) };
+        let words = NonNull::new(object.cast::<usize>()).ok_or(ENOMEM)?;
+        // As `kzalloc()` has it.  What the allocator keeps in a free object is behind it, since
+        // there is a constructor.
+        for i in 0..mem::size_of::<T>() / mem::size_of::<usize>() {
+            // SAFETY: Within the object, which is ours.  Incorrect, on purpose: those who look at
+            // it late take it for a `T`.
+            unsafe { words.add(i).write_volatile(0) };
+        }
+        // SAFETY: Just allocated.
+        unsafe { ffi::kfree(object) };
+        Ok(())
     }
 
     /// Reports itself as if the allocator had handed it out a second time, merged (R8).
@@ -280,7 +338,7 @@ impl<T: TypesafeByRcu> Drop for TypesafeCache<T> {
         // its way to the system by call_rcu() is waited for by kmem_cache_destroy().
         // SAFETY: No preconditions.
         let before = unsafe { ffi::get_state_synchronize_rcu() };
-        if T::DESTROY_WAITS {
+        if T::destroy_waits() {
             rcu::synchronize_rcu();
         }
         // SAFETY: No preconditions.
@@ -370,6 +428,17 @@ pub(crate) struct Candidate<'a, A: Anchor> {
     anchor: &'a A,
     object: NonNull<A::Target>,
     rcu: rcu::Guard,
+    /// [`TypesafeByRcu::mark`] when it was found.
+    mark: u32,
+}
+
+/// What would have come out if somebody had asked: for deliberate bugs.
+#[derive(Clone, Copy)]
+pub(crate) struct Unasked {
+    /// Whether the anchor vouches for its pointer.
+    pub(crate) good: bool,
+    /// Whether the object is still the one that was found, and not another in the same memory.
+    pub(crate) same: bool,
 }
 
 impl<'a, A: Anchor> Candidate<'a, A> {
@@ -383,11 +452,14 @@ impl<'a, A: Anchor> Candidate<'a, A> {
         if !anchor.vouches() {
             return None;
         }
+        // SAFETY: A `Target` until RCU is left, as an anchor promises.
+        let mark = unsafe { object.as_ref() }.mark();
         // INVARIANT: (1) is what an anchor promises.
         Some(Self {
             anchor,
             object,
             rcu,
+            mark,
         })
     }
 
@@ -399,11 +471,14 @@ impl<'a, A: Anchor> Candidate<'a, A> {
     pub(crate) unsafe fn find_unvouched(anchor: &'a A) -> Option<Self> {
         let rcu = rcu::read_lock();
         let object = anchor.load()?;
+        // SAFETY: The caller's promise.
+        let mark = unsafe { object.as_ref() }.mark();
         // INVARIANT: (1) is what the caller promises.
         Some(Self {
             anchor,
             object,
             rcu,
+            mark,
         })
     }
 
@@ -421,6 +496,14 @@ impl<'a, A: Anchor> Candidate<'a, A> {
         unsafe { self.object.as_ref() }
     }
 
+    /// What would come out if the anchor were asked now, and the object.
+    fn unasked(&self) -> Unasked {
+        Unasked {
+            good: self.anchor.vouches(),
+            same: self.object().mark() == self.mark,
+        }
+    }
+
     /// Takes a reference; the candidate is lost where there is none to be had.
     pub(crate) fn try_pin(self) -> Option<PinnedCandidate<'a, A>>
     where
@@ -431,10 +514,9 @@ impl<'a, A: Anchor> Candidate<'a, A> {
             return None;
         }
         Some(PinnedCandidate {
-            anchor: self.anchor,
-            rcu: self.rcu,
             // INVARIANT: Just taken.
             pin: Pinned(self.object, PhantomData),
+            candidate: self,
         })
     }
 
@@ -468,8 +550,7 @@ pub(crate) struct PinnedCandidate<'a, A: Anchor>
 where
     A::Target: Pinnable,
 {
-    anchor: &'a A,
-    rcu: rcu::Guard,
+    candidate: Candidate<'a, A>,
     pin: Pinned<A::Target>,
 }
 
@@ -479,22 +560,22 @@ where
 {
     /// Asks the anchor again, and leaves RCU.  May sleep once RCU is left.
     pub(crate) fn confirm(self) -> Option<Pinned<A::Target>> {
-        let good = self.anchor.vouches();
-        let Self { rcu, pin, .. } = self;
-        drop(rcu);
+        let Self { candidate, pin } = self;
+        let good = candidate.anchor.vouches();
+        drop(candidate);
         good.then_some(pin)
     }
 
-    /// Leaves RCU without asking, and says what the answer would have been: for deliberate bugs.
+    /// Leaves RCU without asking, and says what would have come out: for deliberate bugs.
     ///
     /// # Safety
     ///
     /// The caller bears with an object that is not the anchor's.
-    pub(crate) unsafe fn trust(self) -> (Pinned<A::Target>, bool) {
-        let good = self.anchor.vouches();
-        let Self { rcu, pin, .. } = self;
-        drop(rcu);
-        (pin, good)
+    pub(crate) unsafe fn trust(self) -> (Pinned<A::Target>, Unasked) {
+        let Self { candidate, pin } = self;
+        let unasked = candidate.unasked();
+        drop(candidate);
+        (pin, unasked)
     }
 
     /// As [`confirm`](Self::confirm), but drops a reference that is not wanted before RCU is left
@@ -504,20 +585,23 @@ where
     ///
     /// Dropping the last reference does not sleep.
     pub(crate) unsafe fn confirm_under_rcu(self) -> Option<Pinned<A::Target>> {
-        let Self { anchor, rcu, pin } = self;
-        let confirmed = if anchor.vouches() {
+        let Self { candidate, pin } = self;
+        let confirmed = if candidate.anchor.vouches() {
             Some(pin)
         } else {
             drop(pin);
             None
         };
-        drop(rcu);
+        drop(candidate);
         confirmed
     }
 }
 
 /// The lock of what an anchor leads to.
 pub(crate) type LockOf<A> = <<A as Anchor>::Target as Lockable>::Lock;
+
+/// That lock, and the object that it was taken by way of.
+pub(crate) type LockAndObject<A> = (LockOf<A>, NonNull<<A as Anchor>::Target>);
 
 /// A lock taken by way of an object of which nobody knows yet whether it is the right one.
 ///
@@ -549,16 +633,37 @@ where
         }
     }
 
-    /// As [`confirm`](Self::confirm) without asking; says what the answer would have been: for
-    /// deliberate bugs.
+    /// As [`confirm`](Self::confirm) without asking; says what would have come out: for deliberate
+    /// bugs.
     ///
     /// # Safety
     ///
     /// The caller bears with an object that is not the anchor's.
-    pub(crate) unsafe fn trust(self) -> (LockOf<A>, NonNull<A::Target>, rcu::Guard, bool) {
-        let good = self.candidate.anchor.vouches();
+    pub(crate) unsafe fn trust(self) -> (LockOf<A>, NonNull<A::Target>, rcu::Guard, Unasked) {
+        let unasked = self.candidate.unasked();
         let Candidate { object, rcu, .. } = self.candidate;
-        (self.lock, object, rcu, good)
+        (self.lock, object, rcu, unasked)
+    }
+
+    /// As [`confirm`](Self::confirm), but leaves RCU before the anchor is asked (R9): for deliberate
+    /// bugs.  What is not confirmed comes back as the error: a lock, outside of RCU.
+    ///
+    /// # Safety
+    ///
+    /// The caller bears with a lock whose memory is no lock any more when it is released.
+    pub(crate) unsafe fn confirm_outside_rcu(self) -> Result<LockAndObject<A>, LockOf<A>> {
+        let Candidate {
+            anchor,
+            object,
+            rcu,
+            ..
+        } = self.candidate;
+        drop(rcu);
+        if anchor.vouches() {
+            Ok((self.lock, object))
+        } else {
+            Err(self.lock)
+        }
     }
 }
 
@@ -700,6 +805,35 @@ mod tests {
         drop(cache);
 
         assert_eq!(n, 1);
+        Ok(())
+    }
+
+    /// An object that was another type's meanwhile is not handed out, where caches are shared (R8).
+    #[test]
+    fn an_object_of_another_type_is_noticed() -> Result {
+        let cache = TypesafeCache::<SharedThing>::new()?;
+        drop(cache.alloc()?);
+        let before = DIRTY.load(Relaxed);
+        cache.use_as_another_type()?;
+        // The allocator hands it out again, sooner or later.
+        let mut others = KVec::new();
+        let mut refused = false;
+        for _ in 0..10_000 {
+            match cache.alloc() {
+                Ok(other) => others.push(other, GFP_KERNEL)?,
+                Err(_) => {
+                    refused = true;
+                    break;
+                }
+            }
+        }
+        let n = DIRTY.load(Relaxed) - before;
+        drop(others);
+        drop(cache);
+
+        assert!(refused);
+        // When it was handed out, and when it was given back.
+        assert_eq!(n, 2);
         Ok(())
     }
 
@@ -868,6 +1002,37 @@ mod tests {
     struct OtherThing {
         _refs: Atomic<i32>,
         _remembers: Atomic<i32>,
+    }
+
+    /// Its constructor leaves something in it.
+    #[pin_data]
+    struct SharedThing {
+        magic: Atomic<u64>,
+    }
+
+    // SAFETY: Nothing but an atomic.
+    unsafe impl TypesafeByRcu for SharedThing {
+        const NAME: &'static CStr = c"shadow_rmap_test_shared";
+
+        fn is_own() -> bool {
+            false
+        }
+
+        fn constructor() -> impl PinInit<Self> {
+            pin_init!(Self {
+                magic: Atomic::new(42),
+            })
+        }
+
+        fn is_free(&self) -> bool {
+            self.magic.load(Relaxed) == 42
+        }
+
+        fn note(event: Event) {
+            if event == (Event::Passed { clean: false }) {
+                DIRTY.add(1, Relaxed);
+            }
+        }
     }
 
     // SAFETY: Nothing but atomics.

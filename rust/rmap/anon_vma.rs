@@ -29,6 +29,7 @@ use super::{
         Rmap, //
     },
     mm::MmapWrite,
+    oracle::Oracle,
     rules::{
         Rule,
         Rules,
@@ -52,7 +53,8 @@ use crate::{
             PinnedCandidate,
             TypesafeBox,
             TypesafeByRcu,
-            TypesafeCache, //
+            TypesafeCache,
+            Unasked, //
         },
     },
     stats,
@@ -67,11 +69,14 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed,
-        Release, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        rcu, //
     },
     task::might_sleep,
 };
@@ -116,8 +121,21 @@ unsafe impl<R: Rmap> Sync for AnonVma<R> {}
 // each free.
 unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
     const NAME: &'static CStr = R::CACHE;
-    const TYPESAFE: bool = R::Rules::TYPESAFE;
-    const DESTROY_WAITS: bool = R::Rules::DESTROY_WAITS;
+
+    #[inline(always)]
+    fn is_typesafe() -> bool {
+        R::Rules::typesafe()
+    }
+
+    #[inline(always)]
+    fn is_own() -> bool {
+        R::Rules::own_cache()
+    }
+
+    #[inline(always)]
+    fn destroy_waits() -> bool {
+        R::Rules::destroy_waits()
+    }
 
     fn constructor() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -140,6 +158,15 @@ unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
             && life % 2 == 0
     }
 
+    #[inline(always)]
+    fn mark(&self) -> u32 {
+        if R::Rules::second_check() && R::Rules::asks_the_page() {
+            0
+        } else {
+            self.life()
+        }
+    }
+
     fn note(event: Event) {
         match event {
             Event::Created { own } => {
@@ -147,7 +174,7 @@ unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
             }
             // Counted by what is allocated and freed.
             Event::Passed { clean } => {
-                Rule::R6.holds(clean);
+                Oracle::TypeStability.holds(Rule::R6, clean);
             }
             Event::Drained { waited } => {
                 Rule::R7.check(waited);
@@ -159,7 +186,7 @@ unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
 // SAFETY: `put` frees only when the count reaches zero.
 unsafe impl<R: Rmap> Pinnable for AnonVma<R> {
     fn try_get(&self) -> bool {
-        if !Rule::R5.holds(self.is_one()) {
+        if !Oracle::TypeStability.holds(Rule::R5, self.is_one()) {
             return false;
         }
         let mut count = self.refcount.read_once();
@@ -197,17 +224,35 @@ unsafe impl<R: Rmap> Lockable for AnonVma<R> {
     #[inline]
     unsafe fn try_lock(&self) -> Option<FamilyRead<R>> {
         // Nothing else is touched of what is no anon_vma (R5).
-        if !Rule::R5.holds(self.is_one()) {
+        if !Oracle::TypeStability.holds(Rule::R5, self.is_one()) {
             return None;
         }
         let root = self.root.read_once();
         R::Rules::window(Window::RootRead);
         // SAFETY: By invariant (4); what is not null was an anon_vma when it was stored.
         let root = unsafe { root.as_ref() }?;
-        if !Rule::R5.holds(root.is_one()) {
+        if !Oracle::TypeStability.holds(Rule::R5, root.is_one()) {
             return None;
         }
-        Some(FamilyRead::new(root, root.lock.try_read()?))
+        let guard = match Self::may_be_gone() {
+            None => root.lock.try_read()?,
+            // It may be waited for only as long as it is a lock.
+            Some(rule) => loop {
+                if !Oracle::TypeStability.holds(rule, root.is_one()) {
+                    return None;
+                }
+                if let Some(guard) = root.lock.try_read_at_once() {
+                    break guard;
+                }
+                if R::Lock::SLEEPS {
+                    return None;
+                }
+                // Who has it may be waiting for our CPU.
+                // SAFETY: What an interrupt may do anywhere.
+                unsafe { ffi::shadow_rmap_preempt_here() };
+            },
+        };
+        Some(FamilyRead::new(root, guard))
     }
 }
 
@@ -218,15 +263,28 @@ unsafe impl<R: Rmap> Lockable for AnonVma<R> {
 /// The reference count has reached zero, and this is the caller who saw it.
 unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) {
     // Freeing may sleep for the root's lock.
-    if Rule::R11.holds(!in_rcu_reader()) && R::Lock::SLEEPS {
+    let may_wait = Oracle::LockDiscipline.holds(Rule::R11, !in_rcu_reader());
+    if may_wait && R::Lock::SLEEPS {
         might_sleep();
     }
     R::Rules::window(Window::LastPut);
     // SAFETY: Nobody else frees it.
     let anon_vma = unsafe { this.as_ref() };
-    let root = anon_vma.root.read_once();
-    // SAFETY: By invariant (1): if it is another one, our reference keeps it.
-    let root_ref = unsafe { &*root };
+    // What counted here has been told that it counts no more.
+    let counted = anon_vma.num_children() + anon_vma.num_active_vmas();
+    Oracle::Refcount.holds(Rule::R24, counted == 0);
+    // By invariant (1): if the root is another one, our reference keeps it.
+    let root = anon_vma.root();
+    let mut root_is_there = anon_vma.has_root();
+    let mut holds_root = root_is_there && !anon_vma.is_root() && R::Rules::child_holds_root();
+    if holds_root && !R::Rules::child_goes_first() {
+        let life = root.life.read_once();
+        holds_root = false;
+        // SAFETY: A deliberate bug: the reference is ours, but the root is looked at below.
+        unsafe { AnonVma::put(NonNull::from(root)) };
+        R::Rules::window(Window::LastPut);
+        root_is_there = Oracle::TypeStability.holds(Rule::R16, root.life.read_once() == life);
+    }
     // A reader that found us through a page may hold the lock, and believes that this keeps us
     // from being freed (R17):
     //
@@ -237,26 +295,24 @@ unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) {
     //
     // Either it sees the page unmapped, or we see its lock and wait for it.  Under a spinning lock
     // it is in RCU for as long as it holds the lock (R9), and the memory stays for it.
-    if R::Lock::SLEEPS {
-        let held = root_ref.lock.is_locked();
-        if held && R::Rules::FREE_WAITS {
+    if R::Lock::SLEEPS && root_is_there {
+        let held = root.lock.is_locked();
+        let waits = held && may_wait && R::Rules::free_waits();
+        if waits {
             stats::LOCKED_FREES.inc();
-            drop(root_ref.lock.write());
+            drop(root.lock.write());
         }
-        Rule::R17.holds(!held || R::Rules::FREE_WAITS);
+        Rule::R17.holds(!held || waits);
     }
     stats::ANON_VMA_FREES.inc();
-    if R::Rules::FREED_CLEAN {
+    if R::Rules::freed_clean() {
         anon_vma.next_life();
     }
     // SAFETY: The count says that it is ours to free.
     drop(unsafe { TypesafeBox::from_raw(this) });
-    if root != this.as_ptr() {
-        let held = Rule::R16.holds(root_ref.refcount.read_once() > 0);
-        if held && R::Rules::CHILD_HOLDS_ROOT {
-            // SAFETY: By invariant (1) the reference was the child's, which is no more.
-            unsafe { AnonVma::put(NonNull::from(root_ref)) };
-        }
+    if holds_root {
+        // SAFETY: By invariant (1) the reference was the child's, which is no more.
+        unsafe { AnonVma::put(NonNull::from(root)) };
     }
 }
 
@@ -273,6 +329,7 @@ impl<R: Rmap> AnonVma<R> {
     ///
     /// `ENOMEM`.
     pub(crate) fn alloc(cache: &Cache<R>) -> Result<FreshAnonVma<R>> {
+        R::Rules::allocation()?;
         let anon_vma = cache.alloc()?;
         stats::ANON_VMA_ALLOCS.inc();
         if anon_vma.life.read_once() & LIVES == 0 {
@@ -299,6 +356,11 @@ impl<R: Rmap> AnonVma<R> {
         self.life.read_once() & !LIVES == MAGIC
     }
 
+    /// Whether it is allocated, as far as it can be told by what is there.
+    pub(super) fn is_allocated(&self) -> bool {
+        self.is_one() && self.refcount() > 0
+    }
+
     /// It is allocated, or freed.
     fn next_life(&self) {
         let life = self.life.read_once();
@@ -309,6 +371,11 @@ impl<R: Rmap> AnonVma<R> {
             (life & LIVES) + 1
         };
         self.life.write_once(MAGIC | lives);
+    }
+
+    /// Which of its lives this memory is in, as an anon_vma: for telling one from another.
+    pub(crate) fn life(&self) -> u32 {
+        self.life.read_once()
     }
 
     /// Whether it is its family's root.
@@ -325,6 +392,24 @@ impl<R: Rmap> AnonVma<R> {
     pub(crate) fn root(&self) -> &AnonVma<R> {
         // SAFETY: By invariants (1) and (4).
         unsafe { &*self.root.read_once() }
+    }
+
+    /// Whether the root is there, which a child that has not been freed holds (R16).
+    fn has_root(&self) -> bool {
+        let root = self.root();
+        ptr::eq(root, self)
+            || Oracle::TypeStability.holds(Rule::R16, root.is_one())
+                && Oracle::Refcount.holds(Rule::R16, root.refcount() > 0)
+    }
+
+    /// Whose lock is taken for the family: the root's (R15), which by a deliberate bug may be gone.
+    #[inline]
+    fn lock_owner(&self) -> &AnonVma<R> {
+        if R::Rules::child_holds_root() || self.has_root() {
+            self.root()
+        } else {
+            self
+        }
     }
 
     /// The [`key`](Self::key) of the anon_vma that this one was forked from; a root is its own.
@@ -364,8 +449,8 @@ impl<R: Rmap> AnonVma<R> {
 
     /// `anon_vma_lock_write()`.  Sleeps, or spins.
     pub(crate) fn lock_write(&self) -> FamilyWrite<'_, R> {
-        let root = if R::Rules::ROOT_LOCK {
-            self.root()
+        let root = if R::Rules::root_lock() {
+            self.lock_owner()
         } else {
             self
         };
@@ -389,7 +474,8 @@ impl<R: Rmap> AnonVma<R> {
 
     /// `anon_vma_lock_read()`.  Sleeps, or spins.
     pub(crate) fn lock_read(&self) -> LockedAnonVma<'_, R> {
-        let family = FamilyRead::new(self.root(), self.root().lock.read());
+        let root = self.lock_owner();
+        let family = FamilyRead::new(root, root.lock.read());
         // SAFETY: Who has `self` keeps it for as long as the borrow.
         unsafe { LockedAnonVma::confirmed(family, NonNull::from(self), None, false) }
     }
@@ -397,7 +483,7 @@ impl<R: Rmap> AnonVma<R> {
     /// The look at the page before anything is dereferenced (R4, R12).
     #[inline]
     pub(super) fn find(page: &PageRmap<R>) -> Option<Candidate<'_, PageRmap<R>>> {
-        let candidate = if R::Rules::FIRST_CHECK {
+        let candidate = if R::Rules::first_check() {
             Candidate::find(page)?
         } else {
             // SAFETY: A deliberate bug; what is not an anon_vma is told by its magic (R5).
@@ -409,32 +495,102 @@ impl<R: Rmap> AnonVma<R> {
         Some(candidate)
     }
 
+    /// Locks what a page leads to that nobody maps, by a pointer that nothing has kept good: for a
+    /// deliberate bug (R18).  `life` is that in which it was last seen; where it is in another it is
+    /// gone, or is another one, which is told.  Sleeps, or spins.
+    ///
+    /// `None` there, and where no VMA is linked to it any more.  The caller holds a reference on the
+    /// page (R4).
+    pub(crate) fn lock_unpinned(page: &PageRmap<R>, life: u32) -> Option<LockedAnonVma<'_, R>> {
+        // SAFETY: A deliberate bug; what is not an anon_vma is told by its magic (R5).
+        let candidate = unsafe { Candidate::find_unvouched(page) }?;
+        let (family, anon_vma, rcu) = match candidate.try_lock() {
+            Ok(locked) => {
+                // SAFETY: As above; what is not the page's any more is told below.
+                let (family, anon_vma, rcu, _) = unsafe { locked.trust() };
+                (family, anon_vma, rcu)
+            }
+            Err(candidate) => {
+                // SAFETY: As above; a reference keeps the memory, whatever it is.
+                let pin = candidate
+                    .try_pin()
+                    .map(|pinned| unsafe { pinned.trust() }.0);
+                let same = pin.as_ref().is_some_and(|pin| pin.life() == life);
+                Oracle::TypeStability.holds(Rule::R18, same);
+                return pin.filter(|_| same).and_then(LockedAnonVma::wait);
+            }
+        };
+        // SAFETY: RCU is held: what has the magic of an `AnonVma` stays one.
+        let found = unsafe { anon_vma.as_ref() };
+        let same = Oracle::TypeStability.holds(Rule::R18, found.life() == life);
+        if !same || found.tree.is_empty() {
+            // The lock goes first: without RCU it may be anything (R9).
+            drop(family);
+            drop(rcu);
+            return None;
+        }
+        let kept = Some(R::Lock::keep(rcu));
+        // SAFETY: It is in the life that the page was mapped in, so it is allocated; a VMA is linked
+        // to it, and is not unlinked before `family` is released (invariant (3)).
+        Some(unsafe { LockedAnonVma::confirmed(family, anon_vma, kept, false) })
+    }
+
     /// Confirms a lock that was taken through a page (R12).
     #[inline]
     pub(super) fn confirm(
         locked: LockedCandidate<'_, PageRmap<R>>,
     ) -> Option<LockedAnonVma<'_, R>> {
         R::Rules::window(Window::Locked);
-        let (family, anon_vma, rcu) = if R::Rules::SECOND_CHECK {
-            locked.confirm()?
+        let (family, anon_vma, rcu, same) = if !R::Rules::rcu_until_unlock() {
+            // SAFETY: A deliberate bug; `FamilyRead` looks what there is before it unlocks.
+            match unsafe { locked.confirm_outside_rcu() } {
+                Ok((family, anon_vma)) => (family, anon_vma, None, true),
+                Err(family) => {
+                    R::Rules::window(Window::RcuLeft);
+                    drop(family);
+                    return None;
+                }
+            }
         } else {
-            // SAFETY: A deliberate bug; what is not the page's is told below.
-            let (family, anon_vma, rcu, good) = unsafe { locked.trust() };
-            Rule::R12.holds(good);
-            (family, anon_vma, rcu)
-        };
-        let kept = if R::Rules::RCU_UNTIL_UNLOCK {
-            Some(R::Lock::keep(rcu))
-        } else {
-            drop(rcu);
-            None
+            if R::Rules::second_check() && R::Rules::asks_the_page() {
+                let (family, anon_vma, rcu) = locked.confirm()?;
+                (family, anon_vma, Some(rcu), true)
+            } else {
+                Self::believe(locked)?
+            }
         };
         // SAFETY: The page was seen mapped while `family` was held: a VMA that maps it is linked
         // to `anon_vma` (R21), and is not unlinked before the lock is released (invariant (3)).
-        // The lock is released when the result is dropped, within the life of the page.
+        let right = family.is_of(unsafe { anon_vma.as_ref() });
+        if !(right && same) {
+            // The lock is released before RCU is left (R9).
+            drop(family);
+            return None;
+        }
+        let kept = rcu.map(R::Lock::keep);
+        // SAFETY: As above.  The lock is released when the result is dropped, within the life of the
+        // page.
         let locked = unsafe { LockedAnonVma::confirmed(family, anon_vma, kept, true) };
         R::Rules::window(Window::Confirmed);
         Some(locked)
+    }
+
+    /// Takes a lock that was taken through a page for what it may be, or asks the wrong one (R12):
+    /// deliberate bugs.  Says besides whether it is that of what was found.
+    fn believe(locked: LockedCandidate<'_, PageRmap<R>>) -> Option<Believed<R>> {
+        // SAFETY: What is not the page's is told, and not used.
+        let (family, anon_vma, rcu, Unasked { good, same }) = unsafe { locked.trust() };
+        // SAFETY: Until RCU is left it is an `AnonVma` (4).
+        let refcount = unsafe { anon_vma.as_ref() }.refcount();
+        if !R::Rules::asks_the_page() && refcount == 0 {
+            drop(family);
+            return None;
+        }
+        // In another life it has been found by nobody.
+        if Oracle::LockIdentity.holds(Rule::R12, same) {
+            Rule::R12.holds(good);
+        }
+        Some((family, anon_vma, Some(rcu), same))
     }
 
     /// Confirms a reference that was taken through a page (R12), and leaves RCU (R11).
@@ -442,15 +598,19 @@ impl<R: Rmap> AnonVma<R> {
         pinned: PinnedCandidate<'_, PageRmap<R>>,
     ) -> Option<Pinned<AnonVma<R>>> {
         R::Rules::window(Window::Referenced);
-        if !R::Rules::PUT_OUTSIDE_RCU {
+        if !R::Rules::put_outside_rcu() {
             // SAFETY: A deliberate bug; `free` does not sleep where it finds itself in RCU.
             return unsafe { pinned.confirm_under_rcu() };
         }
-        if R::Rules::SECOND_CHECK {
+        if R::Rules::second_check() && R::Rules::asks_the_page() {
             return pinned.confirm();
         }
-        // SAFETY: A deliberate bug: the pin keeps the memory, whatever it is.
-        let (pin, good) = unsafe { pinned.trust() };
+        // SAFETY: A deliberate bug: the pin keeps the memory, whatever it is.  That there is a
+        // reference is what the count would say if it was asked again.
+        let (pin, Unasked { good, same }) = unsafe { pinned.trust() };
+        if !Oracle::TypeStability.holds(Rule::R12, same) {
+            return None;
+        }
         Rule::R12.holds(good);
         Some(pin)
     }
@@ -463,7 +623,7 @@ impl<R: Rmap> AnonVma<R> {
         }
         let root = parent.root();
         // A root whose last reference is gone has no linked child, and nobody could fork it.
-        if R::Rules::CHILD_HOLDS_ROOT && !Rule::R16.holds(root.try_get()) {
+        if R::Rules::child_holds_root() && !Rule::R16.holds(root.try_get()) {
             return;
         }
         // INVARIANT: (1) The reference just taken is the child's.
@@ -474,7 +634,28 @@ impl<R: Rmap> AnonVma<R> {
     pub(super) fn tree(&self) -> &IntervalTree {
         &self.tree
     }
+
+    /// Whether, by a deliberate bug, memory may cease to be an `AnonVma` while somebody holds a lock
+    /// that is in it; and then, the rule that is in question.
+    #[inline(always)]
+    fn may_be_gone() -> Option<Rule> {
+        if !R::Rules::rcu_until_unlock() {
+            Some(Rule::R9)
+        } else if !R::Rules::typesafe() || !R::Rules::own_cache() || !R::Rules::first_check() {
+            Some(Rule::R5)
+        } else if !R::Rules::child_holds_root() || !R::Rules::child_goes_first() {
+            Some(Rule::R16)
+        } else if !R::Rules::free_waits() || !R::Rules::put_outside_rcu() {
+            Some(Rule::R17)
+        } else {
+            None
+        }
+    }
 }
+
+/// What [`AnonVma::believe`] has: a lock, what it was taken for, RCU, and whether that is the same
+/// as was found.
+type Believed<R> = (FamilyRead<R>, NonNull<AnonVma<R>>, Option<rcu::Guard>, bool);
 
 /// An anon_vma that nobody else knows yet: the only time at which it can be given a family (R14).
 pub(crate) struct FreshAnonVma<R: Rmap = Live>(Pinned<AnonVma<R>>);
@@ -499,6 +680,11 @@ impl<R: Rmap> FreshAnonVma<R> {
 pub(crate) struct NewAnonVma<R: Rmap = Live>(Pinned<AnonVma<R>>);
 
 impl<R: Rmap> NewAnonVma<R> {
+    /// It, unlocked: for a deliberate bug.
+    pub(super) fn get(&self) -> &AnonVma<R> {
+        &self.0
+    }
+
     /// Locks it (R29: nobody knows it, but somebody may have known its memory) and lets `f` link
     /// it.  Sleeps.
     ///
@@ -508,7 +694,7 @@ impl<R: Rmap> NewAnonVma<R> {
         f: impl FnOnce(&mut FamilyWrite<'_, R>, &AnonVma<R>) -> T,
     ) -> T {
         let anon_vma = self.0;
-        let mut family = if R::Rules::LOCK_NEW {
+        let mut family = if R::Rules::lock_new() {
             anon_vma.lock_write()
         } else {
             FamilyWrite {
@@ -518,13 +704,16 @@ impl<R: Rmap> NewAnonVma<R> {
             }
         };
         family.newcomer = &*anon_vma;
-        Rule::R29.holds(family.root.lock.is_locked());
+        Oracle::LockDiscipline.holds(Rule::R29, family.root.lock.is_locked());
         let result = f(&mut family, &anon_vma);
         let linked = !anon_vma.tree.is_empty();
         drop(family);
         if linked {
             // INVARIANT: (2) The reference is the tree's.
             let _ = anon_vma.into_raw();
+        } else {
+            // A root that has counted itself for nothing.
+            anon_vma.num_children.write_once(0);
         }
         result
     }
@@ -542,16 +731,20 @@ pub(crate) struct FamilyWrite<'a, R: Rmap = Live> {
 impl<R: Rmap> FamilyWrite<'_, R> {
     /// Whether this lock is that of `anon_vma`'s family (R15).
     pub(crate) fn protects(&self, anon_vma: &AnonVma<R>) -> bool {
-        let ours = Rule::R15.holds(ptr::eq(self.root, anon_vma.root.read_once()));
+        let ours =
+            Oracle::LockDiscipline.holds(Rule::R15, ptr::eq(self.root, anon_vma.root.read_once()));
         // Who does not lock the root goes on all the same: a deliberate bug.
-        ours || !R::Rules::ROOT_LOCK
+        ours || !R::Rules::root_lock()
     }
 
     /// Whether `anon_vma` may be linked: its tree owns a reference (invariant (2)), or is about to.
     ///
     /// One that is only pinned may not: it is no longer meaningful (R18).
     pub(super) fn is_linkable(&self, anon_vma: &AnonVma<R>) -> bool {
-        Rule::R18.holds(!anon_vma.tree.is_empty() || ptr::eq(self.newcomer, anon_vma))
+        Oracle::Topology.holds(
+            Rule::R18,
+            !anon_vma.tree.is_empty() || ptr::eq(self.newcomer, anon_vma),
+        )
     }
 
     /// Counts a VMA whose `->anon_vma` becomes this one.
@@ -563,7 +756,7 @@ impl<R: Rmap> FamilyWrite<'_, R> {
     /// Counts a VMA whose `->anon_vma` is no longer this one.
     pub(super) fn deactivate(&mut self, anon_vma: &AnonVma<R>) {
         let n = anon_vma.num_active_vmas.read_once();
-        if Rule::R24.holds(n > 0) {
+        if Oracle::Refcount.holds(Rule::R24, n > 0) {
             anon_vma.num_active_vmas.write_once(n - 1);
         }
     }
@@ -576,8 +769,14 @@ impl<R: Rmap> FamilyWrite<'_, R> {
 
     /// Counts a child of `parent` no more: its last VMA is gone.
     pub(super) fn child_gone(&mut self, parent: &AnonVma<R>) {
+        // A VMA without links may have been forked, by a deliberate bug.
+        if !R::Rules::unlink_resets()
+            && !Oracle::TypeStability.holds(Rule::R33, parent.is_allocated())
+        {
+            return;
+        }
         let n = parent.num_children.read_once();
-        if Rule::R24.holds(n > 0) {
+        if Oracle::Refcount.holds(Rule::R24, n > 0) {
             parent.num_children.write_once(n - 1);
         }
     }
@@ -604,13 +803,44 @@ impl<R: Rmap> FamilyRead<R> {
             hold: R::Lock::detach(guard),
         }
     }
+
+    /// Whether this is the lock of `anon_vma`'s family (R13), and VMAs are linked there (R18).
+    #[inline]
+    fn is_of(&self, anon_vma: &AnonVma<R>) -> bool {
+        let linked = Oracle::LockIdentity.holds(Rule::R18, !anon_vma.tree.is_empty());
+        self.is_root_of(anon_vma) && linked
+    }
+
+    /// Whether this is the lock of `anon_vma`'s family (R13).
+    #[inline]
+    fn is_root_of(&self, anon_vma: &AnonVma<R>) -> bool {
+        let ours = ptr::eq(self.root.as_ptr(), anon_vma.root.read_once());
+        Oracle::LockIdentity.holds(Rule::R13, ours)
+    }
+
+    /// Whether there still is a lock that is held, where a deliberate bug may have freed it; told
+    /// where there is none.
+    #[inline]
+    fn is_there(&self) -> bool {
+        let Some(rule) = AnonVma::<R>::may_be_gone() else {
+            return true;
+        };
+        // SAFETY: Incorrect, on purpose: memory that may be anybody's is read.
+        let (root, lock) = unsafe { (self.root.as_ref(), self.hold.as_ref()) };
+        Oracle::TypeStability.holds(rule, root.is_one() && lock.is_locked())
+    }
 }
 
 impl<R: Rmap> Drop for FamilyRead<R> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { R::Lock::release(self.hold) };
+        if self.is_there() {
+            // SAFETY: By the type invariant.
+            unsafe { R::Lock::release(self.hold) };
+        } else {
+            // SAFETY: From `detach`, once.
+            unsafe { R::Lock::abandon(self.hold) };
+        }
     }
 }
 
@@ -647,10 +877,9 @@ impl<'a, R: Rmap> LockedAnonVma<'a, R> {
     ) -> Self {
         // SAFETY: The caller's promise.
         let anon_vma = unsafe { anon_vma.as_ref() };
-        if found {
-            Rule::R18.holds(!anon_vma.tree.is_empty());
+        if !found {
+            family.is_root_of(anon_vma);
         }
-        Rule::R13.holds(ptr::eq(family.root.as_ptr(), anon_vma.root.read_once()));
         Self {
             family,
             _kept: kept,
@@ -666,12 +895,13 @@ impl<'a, R: Rmap> LockedAnonVma<'a, R> {
     /// anon_vma is freed (R10).
     pub(super) fn wait(pin: Pinned<AnonVma<R>>) -> Option<Self> {
         R::Rules::window(Window::Pinned);
-        let family = FamilyRead::new(pin.root(), pin.root().lock.read());
+        let root = pin.lock_owner();
+        let family = FamilyRead::new(root, root.lock.read());
         let raw = pin.into_raw();
         // SAFETY: The pin is still ours.
         let anon_vma = unsafe { raw.as_ref() };
         let last = anon_vma.refcount.fetch_sub(1, Full) == 1;
-        if last && (R::Rules::LAST_REFERENCE || !Rule::R10.holds(!last)) {
+        if last && (R::Rules::last_reference() || !Oracle::Refcount.holds(Rule::R10, !last)) {
             stats::LAST_REFERENCES.inc();
             drop(family);
             // SAFETY: That was the last reference, and we saw it.
@@ -681,7 +911,13 @@ impl<'a, R: Rmap> LockedAnonVma<'a, R> {
         // Others hold references: the tree's, whose unlinking needs the lock; or only pins, and
         // then the tree is empty, and `free` waits for the lock (R17).
         // SAFETY: As just said.
-        Some(unsafe { Self::confirmed(family, raw, None, false) })
+        let locked = unsafe { Self::confirmed(family, raw, None, false) };
+        R::Rules::window(if locked.tree.is_empty() {
+            Window::Outlived
+        } else {
+            Window::Confirmed
+        });
+        Some(locked)
     }
 }
 
@@ -697,10 +933,14 @@ impl<R: Rmap> Deref for LockedAnonVma<'_, R> {
 impl<R: Rmap> Drop for LockedAnonVma<'_, R> {
     #[inline]
     fn drop(&mut self) {
+        if let Some(rule) = AnonVma::<R>::may_be_gone() {
+            if !Oracle::TypeStability.holds(rule, self.anon_vma.is_one()) {
+                return;
+            }
+        }
         // What is unlocked is what was locked (R13), and it has not been freed meanwhile (R17).
-        let root = self.anon_vma.root.read_once();
-        Rule::R13.holds(ptr::eq(self.family.root.as_ptr(), root));
-        Rule::R17.holds(self.anon_vma.life.read_once() == self.life);
+        self.family.is_root_of(self.anon_vma);
+        Oracle::TypeStability.holds(Rule::R17, self.anon_vma.life.read_once() == self.life);
         if !R::Lock::SLEEPS && self.found {
             Rule::R9.check(in_rcu_reader());
         }
@@ -734,9 +974,10 @@ unsafe impl<R: Rmap> Anchor for PageRmap<R> {
         // Read once; the tag is tested and stripped in the copy (R1).
         let mapping = self.mapping.read_once();
         if mapping & MAPPING_ANON == 0 {
-            Rule::R1.holds(mapping == 0);
+            Oracle::Tag.holds(Rule::R1, mapping == 0);
             // It is set before the page is mapped, and for good (R2).
-            Rule::R2.check(!self.mapped() || self.mapping.read_once() != 0);
+            Oracle::WalkCompleteness
+                .check(Rule::R2, !self.mapped() || self.mapping.read_once() != 0);
             return None;
         }
         NonNull::new(ptr::with_exposed_provenance_mut(mapping & !MAPPING_ANON))
@@ -785,7 +1026,7 @@ impl<R: Rmap> PageRmap<R> {
             return false;
         }
         Rule::R1.check(anon_vma.key() & MAPPING_ANON == 0);
-        Rule::R3.check(self.mapcount.read_once() == -1);
+        Oracle::Mapcount.check(Rule::R3, self.mapcount.read_once() == -1);
         self.set_anon(anon_vma);
         self.mapcount.store(0, Release);
         true
@@ -795,7 +1036,7 @@ impl<R: Rmap> PageRmap<R> {
     #[inline]
     pub(crate) fn add_anon_rmap(&self) {
         let before = self.mapcount.fetch_add(1, Relaxed);
-        Rule::R3.holds(before >= -1);
+        Oracle::Mapcount.holds(Rule::R3, before >= -1);
     }
 
     /// `folio_remove_rmap_pte()`: one PTE less.  `mapping` stays as it is (R2).  One atomic
@@ -803,8 +1044,8 @@ impl<R: Rmap> PageRmap<R> {
     #[inline]
     pub(crate) fn remove_rmap(&self) {
         let before = self.mapcount.fetch_sub(1, Full);
-        Rule::R3.holds(before >= 0);
-        if !R::Rules::MAPPING_STAYS && before == 0 {
+        Oracle::Mapcount.holds(Rule::R3, before >= 0);
+        if !R::Rules::mapping_stays() && before == 0 {
             self.mapping.write_once(0);
         }
         Rule::R2.holds(self.mapping.read_once() != 0);
@@ -842,7 +1083,7 @@ impl<R: Rmap> PageRmap<R> {
 
     pub(super) fn set_anon(&self, anon_vma: &AnonVma<R>) {
         let address = ptr::from_ref(anon_vma).expose_provenance();
-        if !R::Rules::ONE_STORE {
+        if !R::Rules::one_store() {
             self.mapping.store(address, Release);
             R::Rules::window(Window::MappingStored);
         }
@@ -1176,8 +1417,8 @@ mod tests {
         under::<RwSem>()
     }
 
-    /// Without the second look at the page the root that is locked is not that of what was found:
-    /// as soon as it is found, and when it is unlocked (R13).
+    /// Without the second look at the page what is locked is not what was found, and the lock not
+    /// that of its root (R12, R13).
     #[test]
     fn a_changed_root_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -1187,8 +1428,9 @@ mod tests {
             let [memory_came_back, found, unlocked] = result?;
 
             assert!(memory_came_back);
-            assert!(found && unlocked);
-            assert_eq!([looks, roots], [1, 2]);
+            // Told, and gone no further.
+            assert!(!found && unlocked);
+            assert_eq!([looks, roots], [1, 1]);
             Ok(())
         }
         under::<Spin>()?;

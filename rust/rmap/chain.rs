@@ -39,6 +39,7 @@ use super::{
         MmapLocked,
         MmapWrite, //
     },
+    oracle::Oracle,
     rules::{
         Rule,
         Rules,
@@ -77,6 +78,7 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
+            Relaxed,
             Release, //
         },
         Arc, //
@@ -129,8 +131,8 @@ impl<R: Rmap> Links<R> {
                 anon_vma: ptr::null(),
                 next: Atomic::new(links.0),
             };
-            let link = LINKS
-                .alloc(link)
+            let link = R::Rules::allocation()
+                .and_then(|()| LINKS.alloc(link))
                 .inspect_err(|_| stats::CHAIN_ALLOCS.add(i))?;
             // INVARIANT: It owns those that there were, and this value owns it.
             links.0 = link.into_raw();
@@ -220,11 +222,35 @@ impl<R: Rmap> Vma<R> {
     ///
     /// While it is linked that does not change: walkers rely on it.  Returns whether it was set.
     pub(crate) fn set_shift(&self, shift: usize) -> bool {
-        let hidden = Rule::R32.check(self.is_unfaulted());
+        let hidden = Rule::R32.check(self.chain.read_once().is_null());
         if hidden {
             self.shift.write_once(shift);
         }
         hidden
+    }
+
+    /// Says that the VMA is elsewhere, as [`set_shift`](Self::set_shift), and has `move_ptes` see to
+    /// it that its PTEs are, too: for whoever walks that is one step (R36).  Sleeps, or spins.
+    pub(crate) fn relocate(
+        &self,
+        shift: usize,
+        mmap: &mut MmapWrite<'_, R>,
+        move_ptes: impl FnOnce(),
+    ) {
+        if !self.covered_by(mmap.mm()) {
+            return;
+        }
+        let family = self
+            .anon_vma(mmap)
+            .filter(|_| R::Rules::range_moves_with_ptes())
+            .map(AnonVma::lock_write);
+        self.shift.write_once(shift);
+        if !R::Rules::range_moves_with_ptes() {
+            R::Rules::window(Window::RangeMoved);
+        }
+        Rule::R36.check(family.is_some() || self.is_unfaulted());
+        move_ptes();
+        drop(family);
     }
 
     /// What makes this VMA this one and no other, for comparing only.
@@ -255,9 +281,38 @@ impl<R: Rmap> Vma<R> {
         if !self.covered_by(locked.mm()) {
             return None;
         }
+        let anon_vma = self.anon_vma.read_once();
+        if !self.still_has(anon_vma) {
+            return None;
+        }
         // SAFETY: By invariants (7) and (5) the anon_vma is linked, and its link stays while
         // `mmap_lock` is held; by (2) it is allocated.
-        unsafe { self.anon_vma.read_once().as_ref() }
+        unsafe { anon_vma.as_ref() }
+    }
+
+    /// Whether there is an anon_vma behind a pointer that, by a deliberate bug, a VMA may have
+    /// without a link, so that nothing keeps what it leads to.  Where there is none the VMA forgets
+    /// it, and gets another with its next fault.
+    #[inline(always)]
+    fn still_has(&self, anon_vma: *mut AnonVma<R>) -> bool {
+        if R::Rules::unlink_resets() && R::Rules::clone_undoes() {
+            return true;
+        }
+        if anon_vma.is_null() || !self.chain.read_once().is_null() {
+            return true;
+        }
+        let rule = if R::Rules::unlink_resets() {
+            Rule::R37
+        } else {
+            Rule::R33
+        };
+        // SAFETY: Incorrect, on purpose: memory that may be anybody's is read.
+        let there = unsafe { (*anon_vma).is_allocated() };
+        if !Oracle::TypeStability.holds(rule, there) {
+            // Whoever fails has nothing to forget any more.
+            let _ = self.anon_vma.cmpxchg(anon_vma, ptr::null_mut(), Relaxed);
+        }
+        there
     }
 
     /// Whether it has no `->anon_vma`, as this very moment goes.
@@ -336,7 +391,7 @@ impl<R: Rmap> Vma<R> {
         let Some(anon_vma) = self.anon_vma(mmap) else {
             return Rule::R20.check(false);
         };
-        let anon_vma = if exclusive || !R::Rules::SHARED_TO_ROOT {
+        let anon_vma = if exclusive || !R::Rules::shared_to_root() {
             anon_vma
         } else {
             anon_vma.root()
@@ -434,19 +489,19 @@ impl<R: Rmap> Vma<R> {
     unsafe fn set_range_locked(&self, range: Range, _family: &FamilyWrite<'_, R>) {
         // SAFETY: The caller's promise.
         unsafe {
-            if R::Rules::RANGE_OUT_OF_TREES {
+            if R::Rules::range_out_of_trees() {
                 self.each_node(|anon_vma, node| anon_vma.tree().remove(node));
             }
             R::Rules::window(Window::OutOfTrees);
             *self.range.get() = range;
-            if R::Rules::RANGE_OUT_OF_TREES {
+            if R::Rules::range_out_of_trees() {
                 self.each_node(|anon_vma, node| anon_vma.tree().insert(node));
             }
             // What was in a tree while its range changed is not found where it is now.
             if cfg!(CONFIG_DEBUG_VM = "y") {
                 let mut found = true;
                 self.each_node(|anon_vma, node| found &= anon_vma.tree().contains(node));
-                Rule::R32.check(found);
+                Oracle::WalkCompleteness.check(Rule::R32, found);
             }
         }
     }
@@ -471,11 +526,24 @@ impl<R: Rmap> Vma<R> {
     ///
     /// The chain does not change meanwhile.
     unsafe fn has_link_to(&self, anon_vma: &AnonVma<R>) -> bool {
+        // SAFETY: The caller's promise.
+        unsafe { self.has_links_to(anon_vma, 1) }
+    }
+
+    /// Whether at least `n` of the links are to `anon_vma`.
+    ///
+    /// # Safety
+    ///
+    /// The chain does not change meanwhile.
+    unsafe fn has_links_to(&self, anon_vma: &AnonVma<R>, mut n: usize) -> bool {
         let mut link = self.chain.read_once();
         // SAFETY: By invariant (5), and the caller's promise.
         while let Some(this) = unsafe { link.as_ref() } {
             if ptr::eq(this.anon_vma, anon_vma) {
-                return true;
+                n -= 1;
+                if n == 0 {
+                    return true;
+                }
             }
             link = this.next.read_once();
         }
@@ -502,7 +570,7 @@ impl<R: Rmap> Vma<R> {
 #[pinned_drop]
 impl<R: Rmap> PinnedDrop for Vma<R> {
     fn drop(self: Pin<&mut Self>) {
-        if Rule::R33.check(self.anon_vma.read_once().is_null()) {
+        if Oracle::Refcount.check(Rule::R33, self.chain.read_once().is_null()) {
             return;
         }
         let mm = self.mm.clone();
@@ -523,7 +591,7 @@ impl<R: Rmap> FamilyWrite<'_, R> {
         if !vma.covered_by(chains.mm()) || !self.protects(anon_vma) {
             return;
         }
-        if !Rule::R31.holds(vma.anon_vma.read_once().is_null()) {
+        if !Oracle::Topology.holds(Rule::R31, vma.anon_vma.read_once().is_null()) {
             return;
         }
         self.activate(anon_vma);
@@ -562,7 +630,7 @@ impl<R: Rmap> FamilyWrite<'_, R> {
             (*link).node = Node::new(vma.range.get());
             (*link).anon_vma = anon_vma;
             anon_vma.tree().insert(&raw mut (*link).node);
-            let place = if R::Rules::NEWEST_FIRST {
+            let place = if R::Rules::newest_first() {
                 &vma.chain
             } else {
                 vma.end_of_chain()
@@ -620,6 +688,8 @@ impl<R: Rmap> Vma<R> {
         if !family.protects(theirs) {
             return;
         }
+        // A deliberate bug; twice does the harm, and more would double with each merge.
+        let enough = if R::Rules::merge_links_once() { 1 } else { 2 };
         let mut place = &goes.chain;
         // SAFETY: Both chains are ours by `mmap`, and all their links are of the family that is
         // locked: (3), (5).  A link leaves one chain, and the tree by the range of the VMA that it
@@ -627,7 +697,7 @@ impl<R: Rmap> Vma<R> {
         unsafe {
             while let Some(link) = place.read_once().as_mut() {
                 let anon_vma = &*link.anon_vma;
-                if self.has_link_to(anon_vma) {
+                if self.has_links_to(anon_vma, enough) {
                     place = &link.next;
                     continue;
                 }
@@ -671,8 +741,13 @@ impl<R: Rmap> Vma<R> {
                 link = (*link).next.read_once();
             }
         }
-        family.deactivate(active);
-        self.anon_vma.write_once(ptr::null_mut());
+        if R::Rules::unlink_resets() {
+            family.deactivate(active);
+            self.anon_vma.write_once(ptr::null_mut());
+        } else if !first.is_null() {
+            // A deliberate bug, but it is counted once.
+            family.deactivate(active);
+        }
         // Freeing waits for this very lock (R17), so it is released first.
         drop(family);
 

@@ -27,6 +27,9 @@ pub(crate) trait Rmap: Sized + Send + Sync + 'static {
     /// What an address space has besides its locks: its page table.
     type Space: Send + Sync;
 
+    /// Whether a fault may do without `mmap_lock`: VMAs have locks of their own.
+    const VMA_LOCKS: bool = false;
+
     /// The name of the cache of its anon_vmas, as in `/proc/slabinfo`.
     const CACHE: &'static CStr;
 }

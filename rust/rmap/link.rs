@@ -22,6 +22,7 @@ use super::{
         MmapLocked,
         MmapWrite, //
     },
+    oracle::Oracle,
     rules::{
         Rule,
         Rules,
@@ -90,14 +91,14 @@ pub(crate) fn anon_vma_prepare<R: Rmap>(
     match shared {
         Some(anon_vma) => {
             R::Rules::window(Window::PrepareTested);
+            publish_early(vma, mmap, anon_vma);
             attach(vma, mmap, links, &mut anon_vma.lock_write(), anon_vma);
         }
         None => {
-            let anon_vma = AnonVma::alloc(mmap.mm().cache())?;
+            let anon_vma = AnonVma::alloc(mmap.mm().cache())?.into_root();
             R::Rules::window(Window::PrepareTested);
-            anon_vma
-                .into_root()
-                .lock_and_link(|family, anon_vma| attach(vma, mmap, links, family, anon_vma));
+            publish_early(vma, mmap, anon_vma.get());
+            anon_vma.lock_and_link(|family, anon_vma| attach(vma, mmap, links, family, anon_vma));
         }
     }
     Ok(())
@@ -114,14 +115,32 @@ fn reusable_anon_vma<'a, R: Rmap>(
 ) -> Option<&'a AnonVma<R>> {
     let anon_vma = neighbour.anon_vma(mmap)?;
     if sharing == Sharing::Any {
-        return Some(anon_vma);
+        // Who is linked to this one alone does not keep its parent; a child keeps its root (R16).
+        let kept = anon_vma.parent_key() == anon_vma.root().key();
+        return kept.then_some(anon_vma);
     }
     let single = neighbour.links(mmap) == 1;
-    if !single && R::Rules::SHARE_ONLY_SINGLETON {
+    if !single && R::Rules::share_only_singleton() {
         return None;
     }
     Rule::R27.check(single);
     Some(anon_vma)
+}
+
+/// Has others come by when `vma` is seen to have an anon_vma, and is not linked to it: for a
+/// deliberate bug (R30).  Sleeps, or spins.
+fn publish_early<R: Rmap>(vma: &Vma<R>, mmap: &impl MmapLocked<R>, anon_vma: &AnonVma<R>) {
+    if R::Rules::publish_last() {
+        return;
+    }
+    let mut family = anon_vma.lock_write();
+    let page_table = mmap.lock_page_table();
+    if vma.is_unfaulted() {
+        family.publish(vma, anon_vma, &page_table);
+    }
+    drop(page_table);
+    drop(family);
+    R::Rules::window(Window::Linked);
 }
 
 /// The part of a prepare that is done under the locks.
@@ -134,20 +153,23 @@ fn attach<R: Rmap>(
 ) {
     let page_table = mmap.lock_page_table();
     // Another thread's fault may have been faster; its loser frees what it allocated (R28).
-    let first = vma.is_unfaulted();
-    if !first && R::Rules::TEST_AGAIN {
+    let first = vma.is_unfaulted() || is_early(vma, mmap, anon_vma);
+    if !first && R::Rules::test_again() {
         stats::PREPARE_RACES.inc();
         return;
     }
-    Rule::R28.check(first);
-    if !R::Rules::PUBLISH_LAST {
-        family.publish(vma, anon_vma, &page_table);
-        R::Rules::window(Window::Linked);
-    }
-    if family.link(&mut links, vma, anon_vma, &page_table) && R::Rules::PUBLISH_LAST {
+    Oracle::Topology.check(Rule::R28, first);
+    if family.link(&mut links, vma, anon_vma, &page_table) && R::Rules::publish_last() {
         R::Rules::window(Window::Linked);
         family.publish(vma, anon_vma, &page_table);
     }
+}
+
+/// Whether `vma` has been given `anon_vma`, and not been linked to it yet, see [`publish_early`].
+fn is_early<R: Rmap>(vma: &Vma<R>, mmap: &impl MmapLocked<R>, anon_vma: &AnonVma<R>) -> bool {
+    !R::Rules::publish_last()
+        && vma.links(mmap) == 0
+        && vma.anon_vma(mmap).map(AnonVma::key) == Some(anon_vma.key())
 }
 
 /// `anon_vma_clone()`: links `dst`, which has no links, to each anon_vma that `src` is linked to.
@@ -184,10 +206,10 @@ fn clone_links<R: Rmap>(
     let mut links = match Links::reserve(src.links(src_mmap)) {
         Ok(links) => links,
         Err(error) => {
-            if !R::Rules::CLONE_UNDOES {
+            if !R::Rules::clone_undoes() {
                 active.lock_write().publish(dst, active, dst_mmap);
             }
-            Rule::R37.check(dst.is_unfaulted() && dst.links(dst_mmap) == 0);
+            Oracle::Refcount.check(Rule::R37, dst.is_unfaulted() && dst.links(dst_mmap) == 0);
             return Err(error);
         }
     };
@@ -197,26 +219,31 @@ fn clone_links<R: Rmap>(
     let mut by_rule = None;
     let (mut i, mut linked) = (0, 0);
     src.for_each_link(src_mmap, |anon_vma| {
-        let reused = match operation {
-            Operation::Copy => None,
-            Operation::Fork(reuse) => {
-                if by_rule.is_none() && may_reuse(anon_vma, active) {
-                    by_rule = Some(i);
-                    Rule::R24.check(anon_vma.is_reusable());
-                }
-                match reuse {
-                    Reuse::ByRule => by_rule,
-                    Reuse::AsSeen(seen) => seen,
-                }
-            }
+        let reuses = match operation {
+            Operation::Copy => !R::Rules::reuses_at_fork_only(),
+            Operation::Fork(_) => R::Rules::reuses(),
         };
-        let forgotten =
-            !R::Rules::FORK_CLONES_ALL_LINKS && operation != Operation::Copy && anon_vma.is_root();
+        if reuses && by_rule.is_none() && may_reuse(anon_vma, active) {
+            by_rule = Some(i);
+            Oracle::Topology.check(Rule::R24, anon_vma.is_reusable());
+        }
+        let reused = match operation {
+            Operation::Fork(Reuse::AsSeen(seen)) => seen,
+            _ => by_rule,
+        };
+        let forgotten = !R::Rules::fork_clones_all_links()
+            && operation != Operation::Copy
+            && anon_vma.is_root();
         if !forgotten {
             linked += usize::from(family.link(&mut links, dst, anon_vma, dst_mmap));
             if reused == Some(i) {
-                stats::REUSES.inc();
-                family.publish(dst, anon_vma, dst_mmap);
+                if operation == Operation::Copy {
+                    // A deliberate bug: it is counted there, and gets another below.
+                    family.activate(anon_vma);
+                } else {
+                    stats::REUSES.inc();
+                    family.publish(dst, anon_vma, dst_mmap);
+                }
             }
         }
         i += 1;
@@ -228,6 +255,10 @@ fn clone_links<R: Rmap>(
     R::Rules::window(Window::Linked);
     if operation == Operation::Copy {
         family.publish(dst, active, dst_mmap);
+        // By deliberate bugs: it is counted elsewhere, or, without a link, nowhere.
+        if by_rule.is_some() || i == 0 {
+            family.deactivate(active);
+        }
         Rule::R21.checked(1);
     }
     drop(family);
@@ -236,7 +267,7 @@ fn clone_links<R: Rmap>(
 
 /// Whether a fork of a VMA whose `->anon_vma` is `active` may reuse `anon_vma` (R24).
 fn may_reuse<R: Rmap>(anon_vma: &AnonVma<R>, active: &AnonVma<R>) -> bool {
-    if R::Rules::REUSE_ONLY_IDLE {
+    if R::Rules::reuse_only_idle() {
         anon_vma.is_reusable()
     } else {
         // As until 2022: children and VMAs were counted together.
@@ -265,6 +296,10 @@ pub(crate) fn anon_vma_fork<R: Rmap>(
     let mut links = Links::reserve(1)?;
     let cloned = clone_links(vma, mmap, pvma, pmmap, Operation::Fork(reuse))?;
     R::Rules::window(Window::Cloned);
+    if !R::Rules::fork_makes_own() && vma.is_unfaulted() {
+        // A deliberate bug.
+        parent.lock_write().publish(vma, parent, mmap);
+    }
     if vma.is_unfaulted() {
         // Root and parent are set before anybody can find it (R14, R23).
         let linked = anon_vma
@@ -278,7 +313,7 @@ pub(crate) fn anon_vma_fork<R: Rmap>(
                 linked
             });
         // The newest stands first (R22).
-        Rule::R22.holds(vma.first_link_is_active(mmap));
+        Oracle::Topology.holds(Rule::R22, vma.first_link_is_active(mmap));
         Rule::R23.check(linked && cloned);
     }
     Ok(())

@@ -307,7 +307,7 @@ mod tests {
             let (pinned, at_pin) = Rule::R12
                 .expect_violations(|| unmapped_in_a_lookup(&world, Window::Referenced, true));
 
-            assert!(locked == Ok(true) && pinned == Ok(true));
+            assert!(locked == Ok(false) && pinned == Ok(true));
             assert_eq!([at_lock, unlinked, at_pin], [1, 1, 1]);
             assert_eq!(live(), was);
             Ok(())

@@ -24,6 +24,7 @@ use super::{
         MmapLocked,
         MmapWrite, //
     },
+    oracle::Oracle,
     rules::{
         Rule,
         Rules,
@@ -51,20 +52,19 @@ pub(crate) fn is_mergeable_anon_vma<R: Rmap>(
     sharing: Sharing,
 ) -> bool {
     let theirs = anon.and_then(|vma| vma.anon_vma(mmap));
+    let may_inherit = sharing == Sharing::Any || !R::Rules::forked_stay_apart();
     match (target.anon_vma(mmap), theirs) {
         (None, None) => true,
-        (None, Some(_)) => {
-            sharing == Sharing::Any || !forked.is_some_and(|vma| is_fork_child(vma, mmap))
-        }
-        (Some(_), None) => sharing == Sharing::Any || !is_fork_child(target, mmap),
-        (Some(ours), Some(theirs)) => !R::Rules::MERGE_NEEDS_EQUAL || ptr::eq(ours, theirs),
+        (None, Some(_)) => may_inherit || !forked.is_some_and(|vma| is_fork_child(vma, mmap)),
+        (Some(_), None) => may_inherit || !is_fork_child(target, mmap),
+        (Some(ours), Some(theirs)) => !R::Rules::merge_needs_equal() || ptr::eq(ours, theirs),
     }
 }
 
 /// Whether two VMAs on either side of a third may become one with it.
 pub(crate) fn are_compatible<R: Rmap>(a: &Vma<R>, b: &Vma<R>, mmap: &impl MmapLocked<R>) -> bool {
     match (a.anon_vma(mmap), b.anon_vma(mmap)) {
-        (Some(a), Some(b)) => !R::Rules::MERGE_NEEDS_EQUAL || ptr::eq(a, b),
+        (Some(a), Some(b)) => !R::Rules::merge_needs_equal() || ptr::eq(a, b),
         _ => true,
     }
 }
@@ -79,20 +79,55 @@ pub(crate) fn dup_anon_vma<R: Rmap>(
     target: &Vma<R>,
     source: &Vma<R>,
     mmap: &MmapWrite<'_, R>,
+    sharing: Sharing,
 ) -> Result<bool> {
     if !target.is_unfaulted() || source.is_unfaulted() {
         return Ok(false);
     }
     anon_vma_clone(target, mmap, source, mmap, Operation::Copy)?;
+    // By today's rules nobody is tied to a family that only a fork child has to do with.
+    let single = sharing == Sharing::Any || target.links(mmap) == 1;
+    Oracle::Topology.holds(Rule::R26, single);
     Ok(true)
+}
+
+/// Has a fault come in when `target` has the anon_vma that it is to inherit, and no link to it: as
+/// `dup_anon_vma()` did until 2023, which set `->anon_vma` first, cloned the links then, and locked
+/// the VMA last.  For a deliberate bug (R31).  Sleeps.
+///
+/// `target` is left without an anon_vma, as it is where there is no memory for the links.
+pub(crate) fn publish_before_links<R: Rmap>(
+    target: &Vma<R>,
+    source: &Vma<R>,
+    mmap: &mut MmapWrite<'_, R>,
+) {
+    if !target.is_unfaulted() || source.is_unfaulted() {
+        return;
+    }
+    mmap.with_vmas_unlocked(|mmap| {
+        if let Some(anon_vma) = source.anon_vma(mmap) {
+            anon_vma.lock_write().publish(target, anon_vma, mmap);
+        }
+        R::Rules::window(Window::Published);
+    });
+    unlink_anon_vmas(target, mmap);
+}
+
+/// Whether `heir` is linked to all that `giver`, of the same address space, is linked to.
+pub(crate) fn has_links_of<R: Rmap>(
+    heir: &Vma<R>,
+    giver: &Vma<R>,
+    mmap: &impl MmapLocked<R>,
+) -> bool {
+    heir.is_linked_to_all_of(giver, mmap)
 }
 
 /// Takes back what [`dup_anon_vma`] did: the merge has failed after all (R37).  Sleeps.
 pub(crate) fn undo_dup<R: Rmap>(target: &Vma<R>, mmap: &mut MmapWrite<'_, R>) {
-    if R::Rules::MERGE_UNDOES {
+    if R::Rules::merge_undoes() {
         unlink_anon_vmas(target, mmap);
     }
-    Rule::R37.check(target.is_unfaulted());
+    Oracle::Refcount.check(Rule::R37, target.is_unfaulted());
 }
 
 /// `anon_vma_merge()`: `goes` is about to be unlinked, and what it maps is `survivor`'s from here
@@ -116,13 +151,13 @@ pub(crate) fn anon_vma_merge<R: Rmap>(
                 == goes.anon_vma(mmap).map(AnonVma::key)
                 && survivor.links(mmap) == goes.links(mmap)
                 && survivor.is_linked_to_all_of(goes, mmap);
-            Rule::R26.check(equal);
+            Oracle::Topology.check(Rule::R26, equal);
         }
         Sharing::Any => {
-            if R::Rules::MERGE_MOVES_LINKS {
+            if R::Rules::merge_moves_links() {
                 survivor.take_links_of(goes, mmap);
             }
-            Rule::R25.check(survivor.is_linked_to_all_of(goes, mmap));
+            Oracle::WalkCompleteness.check(Rule::R25, survivor.is_linked_to_all_of(goes, mmap));
         }
     }
     unlink_anon_vmas(goes, mmap);
@@ -306,7 +341,7 @@ mod tests {
             let heir = b.another(8, 11)?;
             let before = b.facts();
             let mut mmap = heir.mm.mmap_write();
-            let inherited = dup_anon_vma(&heir.vma.core, &b.vma.core, &mmap)?;
+            let inherited = dup_anon_vma(&heir.vma.core, &b.vma.core, &mmap, Sharing::Any)?;
             let links = heir.vma.core.links(&mmap);
             undo_dup(&heir.vma.core, &mut mmap);
             drop(mmap);
@@ -334,7 +369,7 @@ mod tests {
             a.fault()?;
             let heir = a.another(8, 11)?;
             let mut mmap = heir.mm.mmap_write();
-            let inherited = dup_anon_vma(&heir.vma.core, &a.vma.core, &mmap);
+            let inherited = dup_anon_vma(&heir.vma.core, &a.vma.core, &mmap, Sharing::Singleton);
             let ((), n) = Rule::R37.expect_violations(|| undo_dup(&heir.vma.core, &mut mmap));
             drop(mmap);
             a.unmap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An address space, as far as the reverse map knows it: two locks, and what is mapped there.
+//! An address space, as far as the reverse map knows it: its locks, and what is mapped there.
 //!
 //! C header: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
 
@@ -36,12 +36,18 @@ use kernel::{
 /// more than its first anon_vma; `mmap_lock` for reading together with `page_table_lock` is enough
 /// to give a VMA its first anon_vma.
 ///
+/// Where a fault may do without `mmap_lock` ([`Rmap::VMA_LOCKS`]) there is `vma_lock` as well: the
+/// locks of all VMAs (`vm_lock`) as one.  Whoever has `mmap_lock` for writing has it for writing, so
+/// whoever has it for reading keeps VMAs and links as they are.
+///
 /// It holds the cache of its anon_vmas: that is not destroyed while there is an address space whose
 /// VMAs may have some.
 #[pin_data]
 pub(crate) struct Mm<R: Rmap = Live> {
     #[pin]
     mmap_lock: RwSem,
+    #[pin]
+    vma_lock: RwSem,
     #[pin]
     page_table_lock: SpinLock<()>,
     cache: Arc<Cache<R>>,
@@ -54,6 +60,16 @@ impl<R: Rmap> MmapWrite<'_, R> {
     pub(super) fn lock(&self) -> &RwSem {
         &self.mm.mmap_lock
     }
+
+    /// Runs `f` while faults that need no `mmap_lock` are let in: for a deliberate bug.
+    ///
+    /// Links may be added meanwhile, as far as this lock goes, but none be taken away.  Sleeps.
+    pub(super) fn with_vmas_unlocked<T>(&mut self, f: impl FnOnce(&Self) -> T) -> T {
+        self.vmas = None;
+        let result = f(self);
+        self.vmas = R::VMA_LOCKS.then(|| self.mm.vma_lock.write());
+        result
+    }
 }
 
 impl<R: Rmap> Mm<R> {
@@ -61,6 +77,7 @@ impl<R: Rmap> Mm<R> {
     pub(crate) fn new(cache: Arc<Cache<R>>, space: impl PinInit<R::Space>) -> impl PinInit<Self> {
         pin_init!(Self {
             mmap_lock <- new_rwsem!(c"shadow_rmap::mmap_lock"),
+            vma_lock <- new_rwsem!(c"shadow_rmap::vma_lock"),
             page_table_lock <- new_spinlock!((), "shadow_rmap::page_table_lock"),
             cache,
             space <- space,
@@ -90,20 +107,36 @@ impl<R: Rmap> Mm<R> {
         }
     }
 
-    /// `mmap_write_lock()`.  Sleeps.
+    /// `mmap_write_lock()`, and `vma_start_write()` of all VMAs.  Sleeps.
     pub(crate) fn mmap_write(&self) -> MmapWrite<'_, R> {
+        let guard = self.mmap_lock.write();
         MmapWrite {
+            vmas: R::VMA_LOCKS.then(|| self.vma_lock.write()),
             mm: self,
-            _guard: self.mmap_lock.write(),
+            _guard: guard,
         }
     }
 
     /// `mmap_write_lock_nested()`: for the child, at fork, while the parent's is held.  Sleeps.
     pub(crate) fn mmap_write_nested(&self) -> MmapWrite<'_, R> {
+        let guard = self.mmap_lock.write_nested();
         MmapWrite {
+            vmas: R::VMA_LOCKS.then(|| self.vma_lock.write_nested()),
             mm: self,
-            _guard: self.mmap_lock.write_nested(),
+            _guard: guard,
         }
+    }
+
+    /// `vma_start_read()`: `None` where there are no such locks, or somebody changes VMAs.  Any
+    /// context but interrupts.
+    pub(crate) fn try_vma_read(&self) -> Option<VmaRead<'_, R>> {
+        if !R::VMA_LOCKS {
+            return None;
+        }
+        Some(VmaRead {
+            mm: self,
+            _guard: self.vma_lock.try_read()?,
+        })
     }
 }
 
@@ -114,9 +147,19 @@ pub(crate) struct MmapRead<'a, R: Rmap = Live> {
 }
 
 /// `mmap_lock` is held for writing.
+///
+/// The fields' order is that of the locks, the last first.
 pub(crate) struct MmapWrite<'a, R: Rmap = Live> {
+    /// `vma_lock`, where there is one.
+    vmas: Option<WriteGuard<'a>>,
     mm: &'a Mm<R>,
     _guard: WriteGuard<'a>,
+}
+
+/// `vma_lock` is held for reading, and `mmap_lock` need not be.
+pub(crate) struct VmaRead<'a, R: Rmap = Live> {
+    mm: &'a Mm<R>,
+    _guard: ReadGuard<'a>,
 }
 
 /// `mmap_lock` is held for reading, and `page_table_lock` is held.
@@ -131,6 +174,7 @@ mod sealed {
     pub(crate) trait Sealed {}
     impl<R: Rmap> Sealed for super::MmapRead<'_, R> {}
     impl<R: Rmap> Sealed for super::MmapWrite<'_, R> {}
+    impl<R: Rmap> Sealed for super::VmaRead<'_, R> {}
     impl<R: Rmap> Sealed for super::PageTableGuard<'_, R> {}
 }
 
@@ -140,7 +184,7 @@ pub(crate) trait Locked<R: Rmap = Live>: sealed::Sealed {
     fn mm(&self) -> &Mm<R>;
 }
 
-/// Proof that `mmap_lock` is held, for reading at least: VMAs keep their links.
+/// Proof that `mmap_lock` is held, for reading at least, or else `vma_lock`: VMAs keep their links.
 pub(crate) trait MmapLocked<R: Rmap = Live>: Locked<R> {
     /// `spin_lock(&mm->page_table_lock)`.
     fn lock_page_table(&self) -> PageTableGuard<'_, R> {
@@ -153,7 +197,7 @@ pub(crate) trait MmapLocked<R: Rmap = Live>: Locked<R> {
 
 /// Proof that nobody else changes the chains of this address space's VMAs.
 pub(crate) trait ChainsLocked<R: Rmap = Live>: Locked<R> {
-    /// Whether others may read the chains meanwhile: those who hold `mmap_lock` for reading.
+    /// Whether others may read the chains meanwhile: those who hold a lock for reading.
     fn has_readers(&self) -> bool;
 }
 
@@ -169,15 +213,17 @@ macro_rules! locked {
 
 locked!(MmapRead);
 locked!(MmapWrite);
+locked!(VmaRead);
 locked!(PageTableGuard);
 
 impl<R: Rmap> MmapLocked<R> for MmapRead<'_, R> {}
 impl<R: Rmap> MmapLocked<R> for MmapWrite<'_, R> {}
+impl<R: Rmap> MmapLocked<R> for VmaRead<'_, R> {}
 
 impl<R: Rmap> ChainsLocked<R> for MmapWrite<'_, R> {
     #[inline]
     fn has_readers(&self) -> bool {
-        false
+        R::VMA_LOCKS && self.vmas.is_none()
     }
 }
 

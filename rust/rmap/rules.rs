@@ -6,12 +6,15 @@
 //! A check costs one per-CPU addition.  A violation is counted, and the first one of each rule
 //! told in the kernel log; it never stops the machine.
 
+#[cfg(shadow_rmap_torture)]
+use crate::prim::once::Once;
 use crate::{
     prim::percpu::Counter,
     stats, //
 };
 use kernel::{
     fmt,
+    macros::paste,
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -230,116 +233,267 @@ pub(crate) fn show_broken(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f)
 }
 
-/// A place between two steps that a rule holds together.
-///
-/// Correct rules have nothing there; a test or a torture may have somebody else act just then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Window {
-    /// A page that is anonymous gets its `mapping` in two stores (never by correct rules, R1).
-    MappingStored,
-    /// A lookup has read `mapping` and holds RCU, and has looked at nothing else (R4, R5).
-    Found,
-    /// A lookup has read the root, and has not locked it yet (R13).
-    RootRead,
-    /// A lookup has the lock, and does not know yet whether it is the right one (R12).
-    Locked,
-    /// A lookup has a reference, and does not know yet whether it is the right one (R11, R12).
-    Referenced,
-    /// A lookup has a reference, and has left RCU; it will wait for the lock (R10).
-    Pinned,
-    /// A lookup has what it wanted; whoever asked for it is about to walk (R9, R18).
-    Confirmed,
-    /// The last reference is gone, and nobody has been waited for yet (R17).
-    LastPut,
-    /// A prepare has seen that the VMA has no anon_vma, and has locked nothing yet (R28).
-    PrepareTested,
-    /// A clone has linked all, and has published nothing (R30, R31).
-    Linked,
-    /// A fork has cloned the links, and the copy has no anon_vma of its own yet (R23).
-    Cloned,
-    /// A VMA is in none of its trees, and its range has not changed yet (R32).
-    OutOfTrees,
-    /// A VMA has been hidden, and its page tables are still there (R33).
-    Unlinked,
-    /// A PTE has been cleared, and the mapcount not been lowered yet (R3).
-    PteCleared,
-    /// A merge has chosen the survivor, and no links have moved (R25, R26).
-    MergeChosen,
-    /// A page has been taken out of all page tables, and is nowhere else yet (R18).
-    PageUnmapped,
+macro_rules! windows {
+    ($($(#[$about:meta])* $window:ident;)*) => {
+        /// A place between two steps that a rule holds together.
+        ///
+        /// Correct rules have nothing there; a test or a torture may have somebody else act just then.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Window {
+            $($(#[$about])* $window,)*
+        }
+
+        /// Their names, in order.
+        #[cfg(shadow_rmap_torture)]
+        pub(crate) const WINDOWS: &[&str] = &[$(stringify!($window)),*];
+    };
 }
 
-/// The rules that the engine obeys, as constants: each `false` is a deliberate bug.
-///
-/// [`Correct`] is the only implementation outside `torture/busted.rs`, and what it does not
-/// override is resolved when the module is compiled: nothing is tested at run time.
-pub(crate) trait Rules: Send + Sync + 'static {
-    /// [`Rule::R1`]: pointer and tag are stored at once.
-    const ONE_STORE: bool = true;
-    /// [`Rule::R2`]: the last unmap leaves `mapping` alone.
-    const MAPPING_STAYS: bool = true;
-    /// [`Rule::R3`]: a PTE that is replaced is counted once.
-    const UNMAP_COUNTS_ONCE: bool = true;
-    /// [`Rule::R4`]: nothing is looked into that is not mapped.
-    const FIRST_CHECK: bool = true;
-    /// [`Rule::R5`]: the cache is type-safe.
-    const TYPESAFE: bool = true;
-    /// [`Rule::R6`]: an object is given back in the state that it was constructed in.
-    const FREED_CLEAN: bool = true;
-    /// [`Rule::R7`]: destroying the cache waits for RCU.
-    const DESTROY_WAITS: bool = true;
-    /// [`Rule::R9`]: under a spinning lock, RCU is held until after unlock.
-    const RCU_UNTIL_UNLOCK: bool = true;
-    /// [`Rule::R10`]: who waited with the last reference gets nothing.
-    const LAST_REFERENCE: bool = true;
-    /// [`Rule::R11`]: references are put outside RCU.
-    const PUT_OUTSIDE_RCU: bool = true;
-    /// [`Rule::R12`]: the page is looked at again once the lock or the reference is taken.
-    const SECOND_CHECK: bool = true;
-    /// [`Rule::R15`]: the root's lock is taken for the whole family.
-    const ROOT_LOCK: bool = true;
-    /// [`Rule::R16`]: a child holds its root.
-    const CHILD_HOLDS_ROOT: bool = true;
-    /// [`Rule::R17`]: freeing waits for who holds the root's lock.
-    const FREE_WAITS: bool = true;
-    /// [`Rule::R20`]: a page that others may map as well goes to the root.
-    const SHARED_TO_ROOT: bool = true;
-    /// [`Rule::R21`], [`Rule::R23`]: fork links the child to each anon_vma of its parent.
-    const FORK_CLONES_ALL_LINKS: bool = true;
-    /// [`Rule::R22`]: a new link stands first.
-    const NEWEST_FIRST: bool = true;
-    /// [`Rule::R24`]: fork reuses only what no VMA is active in, and has at most one child.
-    const REUSE_ONLY_IDLE: bool = true;
-    /// [`Rule::R25`]: a merge moves the links over that only the one that goes has.
-    const MERGE_MOVES_LINKS: bool = true;
-    /// [`Rule::R26`]: two different anon_vmas are never merged.
-    const MERGE_NEEDS_EQUAL: bool = true;
-    /// [`Rule::R27`]: prepare shares only the anon_vma of a chain of one.
-    const SHARE_ONLY_SINGLETON: bool = true;
-    /// [`Rule::R28`]: prepare tests again under the locks.
-    const TEST_AGAIN: bool = true;
-    /// [`Rule::R29`]: what is new is locked before it is linked.
-    const LOCK_NEW: bool = true;
-    /// [`Rule::R30`]: an anon_vma is published when it is linked, not before.
-    const PUBLISH_LAST: bool = true;
-    /// [`Rule::R32`]: a range changes outside of all trees.
-    const RANGE_OUT_OF_TREES: bool = true;
-    /// [`Rule::R35`]: a walker asks the page table.
-    const WALK_ASKS_PTE: bool = true;
-    /// [`Rule::R36`]: PTEs are moved under the family's lock where the order does not help.
-    const MOVE_LOCKS: bool = true;
-    /// [`Rule::R37`]: a failed clone leaves nothing behind.
-    const CLONE_UNDOES: bool = true;
-    /// [`Rule::R37`]: a merge that fails after a clone takes the links away again.
-    const MERGE_UNDOES: bool = true;
-    /// [`Rule::R38`]: taking all locks takes each root once.
-    const TAKE_ROOT_ONCE: bool = true;
-    /// [`Rule::R39`]: swapoff walks the anon_vma that the page was in.
-    const UNUSE_WALKS: bool = true;
+windows! {
+    /// A page that is anonymous gets its `mapping` in two stores (never by correct rules, R1).
+    MappingStored;
+    /// A lookup has read `mapping` and holds RCU, and has looked at nothing else (R4, R5).
+    Found;
+    /// A lookup has read the root, and has not locked it yet (R13).
+    RootRead;
+    /// A lookup has the lock, and does not know yet whether it is the right one (R12).
+    Locked;
+    /// A lookup has left RCU with a lock that turns out to be the wrong one (never by correct rules,
+    /// R9).
+    RcuLeft;
+    /// A lookup has a reference, and does not know yet whether it is the right one (R11, R12).
+    Referenced;
+    /// A lookup has a reference, and has left RCU; it will wait for the lock (R10).
+    Pinned;
+    /// A lookup has what it wanted; whoever asked for it is about to walk (R9, R18).
+    Confirmed;
+    /// A lookup has the lock of what others have references on, and no VMA is linked to (R17, R18).
+    Outlived;
+    /// A walker has looked at one VMA, and has not come to the next (R36).
+    BetweenVmas;
+    /// A move has its destination, and its PTEs are still where they were (R36).
+    DestinationReady;
+    /// A VMA is elsewhere, and its PTEs are still where they were (never by correct rules, R36).
+    RangeMoved;
+    /// The last reference is gone, and nobody has been waited for yet (R17).
+    LastPut;
+    /// A prepare has seen that the VMA has no anon_vma, and has locked nothing yet (R28).
+    PrepareTested;
+    /// A clone has linked all, and has published nothing (R30, R31).
+    Linked;
+    /// A merge has published an anon_vma, and linked nothing (never by correct rules, R31).
+    Published;
+    /// A fork has cloned the links, and the copy has no anon_vma of its own yet (R23).
+    Cloned;
+    /// A VMA is in none of its trees, and its range has not changed yet (R32).
+    OutOfTrees;
+    /// A VMA has been hidden, and its page tables are still there (R33).
+    Unlinked;
+    /// A PTE has been cleared, and the mapcount not been lowered yet (R3).
+    PteCleared;
+    /// A merge has chosen the survivor, and no links have moved (R25, R26).
+    MergeChosen;
+    /// A page has been taken out of all page tables, and is nowhere else yet (R18).
+    PageUnmapped;
+}
 
-    /// Somebody is at this place.  May be called in any context that the engine is in there.
-    #[inline(always)]
-    fn window(_at: Window) {}
+macro_rules! switches {
+    ($d:tt $($(#[$about:meta])* $switch:ident;)*) => { paste! {
+        /// The rules that the engine obeys, as constants: each `false` is a deliberate bug.
+        ///
+        /// [`Correct`] is the only implementation that a module for use has.  The engine asks by the
+        /// function of each constant, which is resolved when the module is compiled: nothing is
+        /// tested at run time, but by the one type that is all deliberate bugs in turn.
+        pub(crate) trait Rules: Send + Sync + 'static {
+            $(
+                $(#[$about])*
+                const $switch: bool = true;
+
+                $(#[$about])*
+                #[inline(always)]
+                fn [<$switch:lower>]() -> bool {
+                    Self::$switch
+                }
+            )*
+
+            /// Somebody is at this place.  May be called in any context that the engine is in there.
+            #[inline(always)]
+            fn window(_at: Window) {}
+
+            /// Whether the allocation that the engine is about to make may go ahead.  Sleeps.
+            ///
+            /// # Errors
+            ///
+            /// `ENOMEM` where it is to fail.
+            #[inline(always)]
+            fn allocation() -> Result {
+                Ok(())
+            }
+        }
+
+        /// The constants of [`Rules`], by number.
+        #[cfg(shadow_rmap_torture)]
+        #[allow(
+            clippy::upper_case_acronyms,
+            non_camel_case_types,
+            reason = "named as what they number"
+        )]
+        #[derive(Clone, Copy)]
+        enum Switch {
+            $($switch,)*
+        }
+
+        /// Which constants are `false` in `B`: a bit for each.
+        #[cfg(shadow_rmap_torture)]
+        pub(crate) const fn broken_by<B: Rules>() -> u64 {
+            0 $(| (!B::$switch as u64) << Switch::$switch as u32)*
+        }
+
+        /// All constants as those of `$rules`.
+        #[cfg(CONFIG_KUNIT = "y")]
+        macro_rules! as_those_of {
+            ($d rules:ident) => {
+                $(const $switch: bool = $d rules::$switch;)*
+            };
+        }
+        #[cfg(CONFIG_KUNIT = "y")]
+        pub(crate) use as_those_of;
+
+        /// Whatever is broken at the moment, and somebody in each window.
+        #[cfg(shadow_rmap_torture)]
+        impl Rules for AtRunTime {
+            $(
+                fn [<$switch:lower>]() -> bool {
+                    BROKEN.read_once() & 1 << Switch::$switch as u32 == 0
+                }
+            )*
+
+            fn window(at: Window) {
+                crate::torture::pressure::pass(at);
+            }
+
+            fn allocation() -> Result {
+                crate::torture::pressure::allocate()
+            }
+        }
+    } };
+}
+
+/// The rules of a torture: all deliberate bugs in turn, or none, with somebody in each window.
+///
+/// An engine for each bug would be the same machine code a hundred times over; this one asks at run
+/// time.  It is another engine than that of [`Correct`], which knows nothing of it.
+#[cfg(shadow_rmap_torture)]
+pub(crate) struct AtRunTime;
+
+/// See [`broken_by`].
+#[cfg(shadow_rmap_torture)]
+static BROKEN: Atomic<u64> = Atomic::new(0);
+
+#[cfg(shadow_rmap_torture)]
+impl AtRunTime {
+    /// Breaks what `switches` says, see [`broken_by`], and nothing else.  Nobody obeys these rules
+    /// meanwhile.
+    pub(crate) fn set(switches: u64) {
+        BROKEN.write_once(switches);
+    }
+}
+
+switches! { $
+    /// [`Rule::R1`]: pointer and tag are stored at once.
+    ONE_STORE;
+    /// [`Rule::R2`]: the last unmap leaves `mapping` alone.
+    MAPPING_STAYS;
+    /// [`Rule::R3`]: a PTE that is replaced is counted once.
+    UNMAP_COUNTS_ONCE;
+    /// [`Rule::R4`]: nothing is looked into that is not mapped.
+    FIRST_CHECK;
+    /// [`Rule::R5`]: the cache is type-safe.
+    TYPESAFE;
+    /// [`Rule::R6`]: an object is given back in the state that it was constructed in.
+    FREED_CLEAN;
+    /// [`Rule::R7`]: destroying the cache waits for RCU.
+    DESTROY_WAITS;
+    /// [`Rule::R8`]: the cache is this type's alone.
+    OWN_CACHE;
+    /// [`Rule::R9`]: under a spinning lock, RCU is held until after unlock.
+    RCU_UNTIL_UNLOCK;
+    /// [`Rule::R10`]: who waited with the last reference gets nothing.
+    LAST_REFERENCE;
+    /// [`Rule::R11`]: references are put outside RCU.
+    PUT_OUTSIDE_RCU;
+    /// [`Rule::R12`]: the page is looked at again once the lock or the reference is taken.
+    SECOND_CHECK;
+    /// [`Rule::R12`]: what is looked at again is the page, not the reference count.
+    ASKS_THE_PAGE;
+    /// [`Rule::R15`]: the root's lock is taken for the whole family.
+    ROOT_LOCK;
+    /// [`Rule::R16`]: a child holds its root.
+    CHILD_HOLDS_ROOT;
+    /// [`Rule::R16`]: a child is freed before it lets go of its root.
+    CHILD_GOES_FIRST;
+    /// [`Rule::R17`]: freeing waits for who holds the root's lock.
+    FREE_WAITS;
+    /// [`Rule::R18`]: the anon_vma of a page that migrates is pinned.
+    PINS_TO_MIGRATE;
+    /// [`Rule::R20`]: a page that others may map as well goes to the root.
+    SHARED_TO_ROOT;
+    /// [`Rule::R21`], [`Rule::R23`]: fork links the child to each anon_vma of its parent.
+    FORK_CLONES_ALL_LINKS;
+    /// [`Rule::R21`]: where a boundary shifts into an unfaulted VMA, that one inherits the links.
+    COPIES_ON_SHIFT;
+    /// [`Rule::R21`]: links are copied to the VMA that grows, from the one that shrinks.
+    COPIES_FORWARD;
+    /// [`Rule::R21`]: an unfaulted VMA that a moved one is merged into inherits the links.
+    COPIES_ON_MOVE;
+    /// [`Rule::R22`]: a new link stands first.
+    NEWEST_FIRST;
+    /// [`Rule::R23`]: fork gives the child an anon_vma of its own.
+    FORK_MAKES_OWN;
+    /// [`Rule::R24`]: fork reuses what it may.
+    REUSES;
+    /// [`Rule::R24`]: fork reuses only what no VMA is active in, and has at most one child.
+    REUSE_ONLY_IDLE;
+    /// [`Rule::R24`]: nothing but fork reuses an anon_vma.
+    REUSES_AT_FORK_ONLY;
+    /// [`Rule::R25`]: a merge moves the links over that only the one that goes has.
+    MERGE_MOVES_LINKS;
+    /// [`Rule::R25`]: a merge moves a link over only where the survivor has none like it.
+    MERGE_LINKS_ONCE;
+    /// [`Rule::R26`]: two different anon_vmas are never merged.
+    MERGE_NEEDS_EQUAL;
+    /// [`Rule::R26`]: an unfaulted VMA does not inherit the links of a fork child.
+    FORKED_STAY_APART;
+    /// [`Rule::R27`]: prepare shares only the anon_vma of a chain of one.
+    SHARE_ONLY_SINGLETON;
+    /// [`Rule::R28`]: prepare tests again under the locks.
+    TEST_AGAIN;
+    /// [`Rule::R29`]: what is new is locked before it is linked.
+    LOCK_NEW;
+    /// [`Rule::R30`]: an anon_vma is published when it is linked, not before.
+    PUBLISH_LAST;
+    /// [`Rule::R31`]: a merge locks its VMAs before it gives one of them an anon_vma.
+    MERGE_LOCKS_FIRST;
+    /// [`Rule::R32`]: a range changes outside of all trees.
+    RANGE_OUT_OF_TREES;
+    /// [`Rule::R33`]: a VMA without links has no anon_vma.
+    UNLINK_RESETS;
+    /// [`Rule::R35`]: a walker asks the page table.
+    WALK_ASKS_PTE;
+    /// [`Rule::R36`]: PTEs are moved under the family's lock where the order does not help.
+    MOVE_LOCKS;
+    /// [`Rule::R36`]: so it is where all PTEs of a VMA are moved at once.
+    BULK_MOVE_LOCKS;
+    /// [`Rule::R36`]: where exec moves its stack, a walker sees the VMA and its PTEs at one place.
+    RANGE_MOVES_WITH_PTES;
+    /// [`Rule::R37`]: a failed clone leaves nothing behind.
+    CLONE_UNDOES;
+    /// [`Rule::R37`]: a merge that fails after a clone takes the links away again.
+    MERGE_UNDOES;
+    /// [`Rule::R38`]: taking all locks takes each root once.
+    TAKE_ROOT_ONCE;
+    /// [`Rule::R39`]: swapoff walks the anon_vma that the page was in.
+    UNUSE_WALKS;
 }
 
 /// Every rule holds.

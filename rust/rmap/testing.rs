@@ -26,6 +26,7 @@ use super::{
     },
     mm::Mm,
     rules::{
+        as_those_of,
         Correct,
         Rules,
         Window, //
@@ -314,25 +315,16 @@ impl<T: Send + Unpin + 'static> Job<T> {
 /// The rules of `B`, under which another thread may act in each window, see [`at`].
 pub(crate) struct Hooked<B = Correct>(PhantomData<B>);
 
-macro_rules! as_those_of {
-    ($rules:ident: $($switch:ident)*) => {
-        $(const $switch: bool = $rules::$switch;)*
-    };
-}
-
 impl<B: Rules> Rules for Hooked<B> {
-    as_those_of! { B:
-        ONE_STORE MAPPING_STAYS UNMAP_COUNTS_ONCE FIRST_CHECK TYPESAFE FREED_CLEAN DESTROY_WAITS
-        RCU_UNTIL_UNLOCK LAST_REFERENCE PUT_OUTSIDE_RCU SECOND_CHECK ROOT_LOCK CHILD_HOLDS_ROOT
-        FREE_WAITS SHARED_TO_ROOT FORK_CLONES_ALL_LINKS NEWEST_FIRST REUSE_ONLY_IDLE
-        MERGE_MOVES_LINKS MERGE_NEEDS_EQUAL SHARE_ONLY_SINGLETON TEST_AGAIN LOCK_NEW PUBLISH_LAST
-        RANGE_OUT_OF_TREES WALK_ASKS_PTE MOVE_LOCKS CLONE_UNDOES MERGE_UNDOES TAKE_ROOT_ONCE
-        UNUSE_WALKS
-    }
+    as_those_of!(B);
 
     fn window(at: Window) {
         B::window(at);
         passing(at);
+    }
+
+    fn allocation() -> Result {
+        B::allocation()
     }
 }
 

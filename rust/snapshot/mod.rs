@@ -99,6 +99,9 @@ pub(crate) struct PageNode {
 pub(crate) struct Graph {
     /// Whose.
     pub(crate) source: Source,
+    /// Whether VMAs share any neighbour's anon_vma, as in 2010 (R25), and not only that of one whose
+    /// chain is no longer (R27).
+    pub(crate) shared: bool,
     /// The address spaces.
     pub(crate) mms: KVVec<MmNode>,
     /// The VMAs, ordered by address space and address.
@@ -114,6 +117,7 @@ impl Graph {
     pub(crate) fn new(source: Source) -> Self {
         Self {
             source,
+            shared: false,
             mms: KVVec::new(),
             vmas: KVVec::new(),
             anon_vmas: KVVec::new(),

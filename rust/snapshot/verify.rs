@@ -333,9 +333,11 @@ impl<'a> Facts<'a> {
                     fmt!("vma {id}: it is not in the tree of anon_vma {number} of its chain"),
                 );
                 if let Some(node) = self.graph.anon_vmas.get(anon_vma) {
+                    // A root stays for as long as it has children, linked or not (R16).
+                    let apart = self.graph.shared && node.parent == node.root;
                     sink.check(
                         Rule::R23,
-                        self.chains.has(index, node.parent),
+                        apart || self.chains.has(index, node.parent),
                         fmt!(
                             "vma {id}: its chain links anon_vma {number}, but not the parent of that, anon_vma {}",
                             node.parent + 1
@@ -422,7 +424,7 @@ impl<'a> Facts<'a> {
             );
             sink.check(
                 Rule::R26,
-                self.chains.get(first) == self.chains.get(second),
+                self.graph.shared || self.chains.get(first) == self.chains.get(second),
                 fmt!("vma {one} and vma {two}: both have anon_vma {number}, but different chains"),
             );
         }

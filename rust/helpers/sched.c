@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+/* include/linux/sched.h, include/linux/preempt.h */
+
+#include <linux/debug_locks.h>
+#include <linux/module.h>
+#include <linux/panic.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+
+#include "helpers.h"
+
+/* Whether the caller could be preempted just now. */
+bool shadow_rmap_preemptible(void)
+{
+	return preemptible();
+}
+
+/* What an interrupt does that finds another task to be due: here and now. */
+void shadow_rmap_preempt_here(void)
+{
+	preempt_disable();
+	set_tsk_need_resched(current);
+	set_preempt_need_resched();
+	preempt_enable();
+}
+
+bool shadow_rmap_lockdep_works(void)
+{
+	return !IS_ENABLED(CONFIG_PROVE_LOCKING) || debug_locks;
+}
+
+bool shadow_rmap_tainted(unsigned int flag)
+{
+	return test_taint(flag);
+}
+
+void shadow_rmap_keep_module(void)
+{
+	__module_get(THIS_MODULE);
+}

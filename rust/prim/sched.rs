@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a thread may do where it is, and whether the kernel is still content.
+//!
+//! C headers: [`include/linux/preempt.h`](srctree/include/linux/preempt.h),
+//! [`include/linux/panic.h`](srctree/include/linux/panic.h)
+
+#![allow(unsafe_code, reason = "a room of the design: calls into C")]
+
+use crate::ffi;
+
+/// What a thread may do at some place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Context {
+    /// Nothing but go on: preemption or interrupts are off.
+    Atomic,
+    /// Be preempted; it is in an RCU read section, and must not sleep.
+    Preemptible,
+    /// Sleep.
+    Sleepable,
+}
+
+impl Context {
+    /// That of this thread, here.
+    pub(crate) fn here() -> Self {
+        // SAFETY: No preconditions, of both.
+        let (preemptible, rcu) =
+            unsafe { (ffi::shadow_rmap_preemptible(), ffi::shadow_rmap_rcu_depth()) };
+        match (preemptible, rcu) {
+            (false, _) => Context::Atomic,
+            (true, 0) => Context::Sleepable,
+            (true, _) => Context::Preemptible,
+        }
+    }
+}
+
+/// Lets others run, as if an interrupt had found one that is due; where preemption is off, as soon
+/// as it is on again.  Any context.
+pub(crate) fn preempt_here() {
+    // SAFETY: What an interrupt may do anywhere.
+    unsafe { ffi::shadow_rmap_preempt_here() }
+}
+
+/// What the kernel has complained of since it was booted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Complaints {
+    /// Lockdep has found something, and has switched itself off.
+    pub(crate) locks: bool,
+    /// Flags of [`TAINTS`] that are set.
+    taints: u32,
+}
+
+/// Flags that a kernel sets when something has gone wrong in it.
+const TAINTS: [u32; 4] = [
+    ffi::TAINT_BAD_PAGE,
+    ffi::TAINT_DIE,
+    ffi::TAINT_WARN,
+    ffi::TAINT_SOFTLOCKUP,
+];
+
+impl Complaints {
+    /// Those of this moment.  Any context.
+    pub(crate) fn now() -> Self {
+        let mut taints = 0;
+        for flag in TAINTS {
+            // SAFETY: No preconditions.
+            taints |= u32::from(unsafe { ffi::shadow_rmap_tainted(flag) }) << flag;
+        }
+        Self {
+            // SAFETY: No preconditions.
+            locks: !unsafe { ffi::shadow_rmap_lockdep_works() },
+            taints,
+        }
+    }
+
+    /// Whether there are others than `before`, besides lockdep's.
+    pub(crate) fn differ(self, before: Self) -> bool {
+        self.taints != before.taints
+    }
+}
+
+/// Keeps this module from being unloaded, for good.
+pub(crate) fn keep_module() {
+    // SAFETY: This code runs, so there is a reference on the module already.
+    unsafe { ffi::shadow_rmap_keep_module() }
+}

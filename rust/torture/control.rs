@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! debugfs `torture/`: `control`, `status`, `results`.
+
+use super::{
+    busted::{
+        self,
+        Bust, //
+    },
+    load::MIXES,
+    pressure::{
+        self,
+        Mode,
+        MOST_STEPS,
+        MOST_THREADS, //
+    },
+    run::{
+        self,
+        Plan,
+        Run,
+        PROTOCOLS, //
+    },
+};
+use crate::{
+    prim::{
+        kthread::KThread,
+        random::Random, //
+    },
+    rmap::{
+        oracle,
+        rules::Rule, //
+    },
+};
+use kernel::{
+    debugfs::{
+        Dir,
+        File, //
+    },
+    fmt, new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    uaccess::UserSliceReader,
+};
+
+/// The one torture that there is at a time.
+#[pin_data]
+pub(crate) struct Control {
+    #[pin]
+    torture: Mutex<Option<Torture>>,
+}
+
+/// A torture and its threads.  The threads end first.
+struct Torture {
+    _monitor: KThread,
+    _director: KThread,
+    run: Arc<Run>,
+}
+
+impl Drop for Torture {
+    fn drop(&mut self) {
+        self.run.end();
+    }
+}
+
+type Shared = Arc<Control>;
+
+/// The files; dropping this ends a torture and removes them.
+#[pin_data]
+pub(crate) struct Files {
+    #[pin]
+    control: File<Shared>,
+    #[pin]
+    status: File<Shared>,
+    #[pin]
+    results: File<Shared>,
+}
+
+impl Files {
+    /// Makes the files in `torture/` of `dir`.  Sleeps.
+    pub(crate) fn new(dir: &Dir) -> impl PinInit<Self, Error> + use<'_> {
+        let control = Arc::pin_init(
+            pin_init!(Control {
+                torture <- new_mutex!(None, "shadow_rmap::torture"),
+            }),
+            GFP_KERNEL,
+        );
+        let dir = dir.subdir(c"torture");
+        pin_init::pin_init_scope(move || {
+            let shared: Shared = control?;
+            Ok(try_pin_init!(Self {
+                control <- dir.read_write_callback_file(
+                    c"control", shared.clone(), &show_usage, &start
+                ),
+                status <- dir.read_callback_file(c"status", shared.clone(), &show_status),
+                results <- dir.read_callback_file(c"results", shared.clone(), &show_results),
+            }? Error))
+        })
+    }
+}
+
+/// What may be written to `control`, and which bugs there are.
+fn show_usage(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "usage: bust=none|R12|museum:16|NAME [secs=10] [ops=N] [seed=N] [threads=4] \
+         [load=NAME] [protocol=rwsem|spin|preemptible] [mode=random|pct] [depth=3] [stay=128] [fail=64]"
+    )?;
+    writeln!(
+        f,
+        "secs and ops: whichever is first; stay: one passage of a window out of N takes longer; \
+         fail: one allocation of N fails, 0 for none"
+    )?;
+    write!(f, "loads:")?;
+    for (_, name) in MIXES {
+        write!(f, " {name}")?;
+    }
+    writeln!(f)?;
+    for bust in busted::ALL.iter().filter(|bust| !bust.under.is_empty()) {
+        let rule = bust.rule.map_or("-", Rule::name);
+        write!(f, "bust {} {rule}", bust.name)?;
+        for number in bust.museum {
+            write!(f, " museum:{number}")?;
+        }
+        write!(f, " protocols=")?;
+        for (i, protocol) in bust.under.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{}", protocol.name())?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+fn show_status(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match &*control.torture.lock() {
+        Some(torture) => run::status(&torture.run, f),
+        None => writeln!(f, "state: idle"),
+    }
+}
+
+fn show_results(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match &*control.torture.lock() {
+        Some(torture) if torture.run.is_done() => {
+            run::tell(&torture.run, &mut |line| writeln!(f, "{line}"))
+        }
+        // Whoever wants to know waits for `state: done`.
+        _ => Ok(()),
+    }
+}
+
+/// The longest line that `control` takes.
+const LONGEST: usize = 256;
+
+/// For how long a torture may run, in seconds: a week.
+const MOST_SECS: u64 = 7 * 24 * 60 * 60;
+
+/// Starts a torture.
+fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
+    let n = line.len();
+    if n > LONGEST {
+        return Err(EINVAL);
+    }
+    let mut bytes = KVec::from_elem(0, n, GFP_KERNEL)?;
+    line.read_slice(&mut bytes)?;
+    let words = core::str::from_utf8(&bytes).map_err(|_| EINVAL)?;
+    let plan = parse(words)?;
+
+    let mut torture = control.torture.lock();
+    if torture.as_ref().is_some_and(|last| !last.run.is_done()) {
+        return Err(EBUSY);
+    }
+    // Its threads have come to their end, or never will: then the machine is no good any more.
+    if let Some(last) = &*torture {
+        if last.run.is_stuck() {
+            return Err(EBUSY);
+        }
+    }
+    *torture = None;
+    oracle::clear();
+    pressure::begin(plan.mode, plan.mix.focus(), plan.stay, plan.fail);
+    let run = Run::new(plan)?;
+    let director = run::start(&run)?;
+    let theirs = run.clone();
+    let monitor = match KThread::spawn(fmt!("shadow_rmap/watch"), move |_| run::watch(&theirs)) {
+        Ok(monitor) => monitor,
+        Err(error) => {
+            run.end();
+            return Err(error);
+        }
+    };
+    *torture = Some(Torture {
+        _monitor: monitor,
+        _director: director,
+        run,
+    });
+    Ok(())
+}
+
+/// Says why a line is not understood.
+fn refuse<T>(why: fmt::Arguments<'_>) -> Result<T> {
+    pr_warn!("torture: {why}\n");
+    Err(EINVAL)
+}
+
+/// A number of `key=number`.
+fn number(key: &str, value: &str, from: u64, to: u64) -> Result<u64> {
+    match value.parse() {
+        Ok(n) if n >= from && n <= to => Ok(n),
+        _ => refuse(fmt!("{key}={value}: not a number from {from} to {to}")),
+    }
+}
+
+/// The bug that is meant by a rule, a number in the museum, or a name.
+fn bust(value: &str) -> Option<&'static Bust> {
+    if value == busted::CORRECT.name {
+        return Some(&busted::CORRECT);
+    }
+    let mut offered = busted::ALL.iter().filter(|bust| !bust.under.is_empty());
+    match value.strip_prefix("museum:") {
+        Some(number) => {
+            let number = number.parse().ok()?;
+            offered.find(|bust| bust.museum.contains(&number))
+        }
+        None => offered
+            .find(|bust| bust.name == value || bust.rule.is_some_and(|rule| rule.name() == value)),
+    }
+}
+
+/// What a line asks for.
+fn parse(words: &str) -> Result<Plan> {
+    let mut chosen = None;
+    let (mut protocol, mut mix) = (None, None);
+    let (mut seed, mut threads, mut secs, mut ops, mut fail) = (None, 4, 10, 0, 64);
+    let mut stay = 128;
+    let (mut pct, mut depth) = (false, 3);
+    for word in words.split_whitespace() {
+        let Some((key, value)) = word.split_once('=') else {
+            return refuse(fmt!("{word}: not of the form key=value"));
+        };
+        match key {
+            "bust" => match bust(value) {
+                Some(bust) => chosen = Some(bust),
+                None => return refuse(fmt!("bust={value}: no such bug; read control for those")),
+            },
+            "protocol" => match PROTOCOLS.iter().find(|(_, name)| *name == value) {
+                Some((found, _)) => protocol = Some(*found),
+                None => return refuse(fmt!("protocol={value}: rwsem, spin or preemptible")),
+            },
+            "load" => match MIXES.iter().find(|(_, name)| *name == value) {
+                Some((found, _)) => mix = Some(*found),
+                None => return refuse(fmt!("load={value}: read control for those there are")),
+            },
+            "mode" => match value {
+                "random" => pct = false,
+                "pct" => pct = true,
+                _ => return refuse(fmt!("mode={value}: random or pct")),
+            },
+            "seed" => seed = Some(number(key, value, 0, u64::MAX)?),
+            "threads" => threads = number(key, value, 1, MOST_THREADS as u64 - 1)? as usize,
+            "secs" => secs = number(key, value, 1, MOST_SECS)?,
+            "ops" => ops = number(key, value, 0, u64::MAX)? as usize,
+            "fail" => fail = number(key, value, 0, u32::MAX.into())? as usize,
+            "stay" => stay = number(key, value, 1, u32::MAX.into())? as usize,
+            "depth" => depth = number(key, value, 1, MOST_STEPS as u64)? as usize,
+            _ => return refuse(fmt!("{key}: read control for what may be written")),
+        }
+    }
+    let Some(bust) = chosen else {
+        return refuse(fmt!("which bust=? none is one as well"));
+    };
+    let under = match protocol {
+        Some(wanted) => bust.under.iter().find(|protocol| **protocol == wanted),
+        None => bust.under.first(),
+    };
+    let Some(protocol) = under else {
+        return refuse(fmt!("{} is not offered under that protocol", bust.name));
+    };
+    Ok(Plan {
+        bust,
+        mix: mix.unwrap_or(bust.mix),
+        protocol: *protocol,
+        mode: if pct {
+            Mode::Priorities(depth)
+        } else {
+            Mode::Random
+        },
+        seed: seed.unwrap_or_else(Random::any_seed),
+        threads,
+        secs,
+        ops,
+        stay,
+        fail,
+    })
+}

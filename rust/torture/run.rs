@@ -1,0 +1,698 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One torture from beginning to end.
+//!
+//! ```text
+//!   control --write--> start()
+//!                        |
+//!            monitor     |      director, for Model<L, AtRunTime>
+//!              |         +--------> |---- thief
+//!   every      |                    |---- workers, in rounds of so many deeds each:
+//!   millisecond:                    |       all work | all wait, the director verifies the forest;
+//!   has an oracle spoken up?        |                | now and then everybody exits, and nothing
+//!   has the kernel complained?      |                | may be left
+//!   does anybody get on?            |
+//!              | <----- is over --->|
+//!              v
+//!           results
+//! ```
+//!
+//! What a thread does in a round comes from the seed, the round's number and its own.  The first
+//! report of an oracle ends a torture, so that the bug is caught before it can do much: where a
+//! rule was broken on purpose, nothing is touched any more, and the module stays.
+
+use super::{
+    busted::Bust,
+    load::{
+        self,
+        Mix,
+        Own,
+        World,
+        DEEDS, //
+    },
+    pressure::{
+        self,
+        Mode,
+        Seated,
+        MOST_THREADS, //
+    },
+};
+use crate::{
+    model::{
+        mm::Mm,
+        verify::verify,
+        Model,
+        Modelled, //
+    },
+    prim::{
+        kthread::{
+            KThread,
+            Stop, //
+        },
+        lock::{
+            self,
+            FamilyLock, //
+        },
+        random::Random,
+        rwsem,
+        sched::{
+            self,
+            Complaints, //
+        },
+    },
+    rmap::{
+        oracle::{
+            self,
+            Oracle, //
+        },
+        rules::{
+            self,
+            AtRunTime,
+            Rule,
+            WINDOWS, //
+        },
+    },
+    stats,
+};
+use kernel::{
+    cpu::nr_cpu_ids,
+    fmt, new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// Which lock a family has, and with it how a lookup goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// A sleeping lock, from 2011 on.
+    RwSem,
+    /// A spinning lock, until 2010.
+    Spin,
+    /// A spinning lock whose holder can be preempted.
+    Preemptible,
+}
+
+/// All protocols, by name.
+pub(super) const PROTOCOLS: [(Protocol, &str); 3] = [
+    (Protocol::RwSem, "rwsem"),
+    (Protocol::Spin, "spin"),
+    (Protocol::Preemptible, "preemptible"),
+];
+
+impl Protocol {
+    /// Its name in `control`.
+    pub(super) fn name(self) -> &'static str {
+        PROTOCOLS
+            .iter()
+            .find(|(protocol, _)| *protocol == self)
+            .map_or("?", |(_, name)| name)
+    }
+}
+
+/// What a torture is to do.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    /// Which rule is to be broken, if any.
+    pub(super) bust: &'static Bust,
+    /// Under which load.
+    pub(super) mix: Mix,
+    /// Under which lock.
+    pub(super) protocol: Protocol,
+    /// Who decides when a thread stays in a window.
+    pub(super) mode: Mode,
+    /// Where all that is random comes from.
+    pub(super) seed: u64,
+    /// Threads, without the thief.
+    pub(super) threads: usize,
+    /// For how long, in seconds.
+    pub(super) secs: u64,
+    /// For how many operations; 0 for any number.
+    pub(super) ops: usize,
+    /// At random, one passage of a window out of so many takes longer.
+    pub(super) stay: usize,
+    /// One allocation of so many fails; 0 for none.
+    pub(super) fail: usize,
+}
+
+/// A torture, as all who take part in it see it.
+#[pin_data]
+pub(crate) struct Run {
+    pub(super) plan: Plan,
+    begin: Instant<Monotonic>,
+    /// The number of the round in which the workers are, from 1 on.
+    round: Atomic<usize>,
+    /// Workers who have done their part of it.
+    arrived: Atomic<usize>,
+    /// Workers that there are.
+    workers: Atomic<usize>,
+    /// Operations that were done, by deed.
+    deeds: [Atomic<usize>; DEEDS.len()],
+    /// Deeds that were tried: whoever hangs adds none to them.
+    beats: Atomic<usize>,
+    /// 1 when it is to end.
+    over: Atomic<usize>,
+    /// 1 when the director has ended, with all threads.
+    ended: Atomic<usize>,
+    /// 1 when there will be no more news.
+    told: Atomic<usize>,
+    /// Violations of rules before it began.
+    violations: usize,
+    /// What became of it.
+    #[pin]
+    outcome: Mutex<Outcome>,
+}
+
+/// What became of a torture.
+#[derive(Clone, Copy, Default)]
+struct Outcome {
+    /// Milliseconds until the first report, or the end.
+    millis: i64,
+    /// Operations until then.
+    operations: usize,
+    /// Near misses until then.
+    near_misses: usize,
+    /// Why it could not even be done.
+    error: Option<Error>,
+    /// Some thread did not come back.
+    stuck: bool,
+}
+
+/// How many deeds each worker does in a round.
+const DEEDS_A_ROUND: usize = 192;
+
+/// Everybody exits after so many rounds.
+const ROUNDS_AN_EPOCH: usize = 8;
+
+/// After so many milliseconds in which nobody has done anything somebody hangs.
+const HANGS: i64 = 4_000;
+
+/// How many traces of rounds are kept, for those who want to compare.
+const TRACES: usize = 8;
+
+impl Run {
+    /// A torture that has not begun.  Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(plan: Plan) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                plan,
+                begin: Instant::now(),
+                round: Atomic::new(0),
+                arrived: Atomic::new(0),
+                workers: Atomic::new(0),
+                deeds: [const { Atomic::new(0) }; DEEDS.len()],
+                beats: Atomic::new(0),
+                over: Atomic::new(0),
+                ended: Atomic::new(0),
+                told: Atomic::new(0),
+                violations: rules::violations(),
+                outcome <- new_mutex!(Outcome::default(), "shadow_rmap::torture_outcome"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Whether there will be no more news.
+    pub(super) fn is_done(&self) -> bool {
+        self.told.load(Acquire) != 0
+    }
+
+    /// Whether some thread did not come back.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.outcome.lock().stuck
+    }
+
+    /// Tells all threads to come to an end.
+    pub(super) fn end(&self) {
+        self.over.store(1, Release);
+    }
+
+    /// Whether an oracle has spoken up, or time is over.
+    fn is_over(&self) -> bool {
+        self.over.load(Acquire) != 0 || oracle::first().is_some()
+    }
+
+    fn millis(&self) -> i64 {
+        self.begin.elapsed().as_millis()
+    }
+
+    /// Operations that were done.
+    fn operations(&self) -> usize {
+        self.deeds.iter().map(|n| n.load(Relaxed)).sum()
+    }
+
+    fn is_busted(&self) -> bool {
+        self.plan.bust.rule.is_some()
+    }
+
+    fn fail(&self, error: Error) {
+        self.outcome.lock().error = Some(error);
+        self.end();
+    }
+
+    /// A number that follows from the seed and from what it is for.
+    fn derived(&self, what: usize, number: usize) -> u64 {
+        let mixed = self.plan.seed ^ ((what as u64) << 40) ^ ((number as u64) << 8);
+        Random::new(mixed ^ mixed >> 32).u64()
+    }
+}
+
+/// Starts a torture: returns its director.  There is no other.  Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EINTR` when the caller is killed.
+pub(super) fn start(run: &Arc<Run>) -> Result<KThread> {
+    AtRunTime::set(run.plan.bust.breaks);
+    match run.plan.protocol {
+        Protocol::RwSem => start_under::<rwsem::RwSem>(run),
+        Protocol::Spin => start_under::<lock::Spin>(run),
+        Protocol::Preemptible => start_under::<lock::Preemptible>(run),
+    }
+}
+
+/// The same, of the lock `L`.
+fn start_under<L: FamilyLock>(run: &Arc<Run>) -> Result<KThread> {
+    let world = World::<Model<L, AtRunTime>>::new(run.plan.mix)?;
+    let run = run.clone();
+    KThread::spawn(fmt!("shadow_rmap/direct"), move |_| {
+        if let Err(error) = direct(&run, &world) {
+            run.fail(error);
+        }
+        if run.is_busted() && oracle::first().is_some() {
+            // Whatever has been broken is left as it is.
+            core::mem::forget(world);
+        } else {
+            world.clear();
+            // The last to know it: the cache is destroyed, and complains of what is left in it.
+            drop(world);
+        }
+        run.ended.store(1, Release);
+    })
+}
+
+/// Anon_vmas, links and pages that there are.
+fn alive() -> [usize; 3] {
+    [
+        (&stats::ANON_VMA_ALLOCS, &stats::ANON_VMA_FREES),
+        (&stats::CHAIN_ALLOCS, &stats::CHAIN_FREES),
+        (&stats::PAGES_ALLOCATED, &stats::PAGES_FREED),
+    ]
+    .map(|(born, dead)| born.sum().wrapping_sub(dead.sum()))
+}
+
+/// The director: has all threads work in rounds, and looks at what they have done in between.
+fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>) -> Result {
+    let thief = {
+        let (run, world) = (run.clone(), world.clone());
+        KThread::spawn(fmt!("shadow_rmap/thief"), move |stop| {
+            let mut random = Random::new(run.derived(MOST_THREADS, 0));
+            let pause = match run.plan.mix {
+                Mix::Recycling | Mix::Emptying => 20,
+                _ => 1_000,
+            };
+            while !stop.requested() && !run.is_over() {
+                // Without memory it comes again later.
+                let _ = load::steal(&world, &mut random);
+                fsleep(Delta::from_micros(pause));
+            }
+        })?
+    };
+    let mut threads = KVec::with_capacity(run.plan.threads, GFP_KERNEL)?;
+    let mut spawned = Ok(());
+    for i in 0..run.plan.threads {
+        match worker(run, world, i) {
+            Ok(thread) => threads.push(thread, GFP_KERNEL)?,
+            Err(error) => {
+                spawned = Err(error);
+                break;
+            }
+        }
+    }
+    let worked = spawned.and_then(|()| {
+        run.workers.store(threads.len(), Relaxed);
+        rounds(run, world, threads.len())
+    });
+    run.end();
+    // All have seen that it is over, or are stuck: who watches tells.
+    drop(threads);
+    drop(thief);
+    worked
+}
+
+/// Starts worker `i`: every other one is bound to a CPU, the others mostly walk.
+fn worker<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>, i: usize) -> Result<KThread> {
+    let (theirs, world) = (run.clone(), world.clone());
+    let job = move |stop: &Stop| work(&theirs, &world, i, stop);
+    if i % 2 == 0 {
+        // A CPU that is not online takes nobody.
+        let cpu = (i / 2) as u32 % nr_cpu_ids();
+        KThread::spawn_on(cpu, fmt!("shadow_rmap/work{i}"), job)
+    } else {
+        KThread::spawn(fmt!("shadow_rmap/work{i}"), job)
+    }
+}
+
+/// A worker.
+fn work<R: Modelled>(run: &Run, world: &World<R>, i: usize, stop: &Stop) {
+    let Some(seat) = Seated::take(i, 0) else {
+        return;
+    };
+    let mut own = Own::new();
+    let mut last = 0;
+    while !stop.requested() && !run.is_over() {
+        let round = run.round.load(Acquire);
+        if round == last {
+            fsleep(Delta::from_micros(20));
+            continue;
+        }
+        last = round;
+        let numbers = run.derived(i, round);
+        seat.set_busy(true, numbers);
+        let mut random = Random::new(numbers);
+        for _ in 0..DEEDS_A_ROUND {
+            if run.is_over() {
+                break;
+            }
+            let deed = world.mix().choose(i % 2 == 1, &mut random);
+            let done = load::act(world, deed, &mut own, &mut random);
+            run.beats.fetch_add(1, Relaxed);
+            if let (Ok(operations), Some(n)) = (done, run.deeds.get(deed as usize)) {
+                n.fetch_add(operations, Relaxed);
+            }
+        }
+        seat.set_busy(false, 0);
+        if !run.is_over() {
+            // What is pinned is no leak, but looks like one.
+            own = Own::new();
+        }
+        run.arrived.fetch_add(1, Release);
+    }
+    if run.is_busted() && oracle::first().is_some() {
+        // It may be anything by now.
+        core::mem::forget(own);
+    }
+}
+
+/// Round after round.
+fn rounds<R: Modelled>(run: &Run, world: &World<R>, threads: usize) -> Result {
+    let baseline = alive();
+    let mut random = Random::new(run.derived(MOST_THREADS, 1));
+    for round in 1.. {
+        pressure::begin_round(threads, &mut random);
+        run.arrived.store(0, Relaxed);
+        run.round.store(round, Release);
+        while run.arrived.load(Acquire) < threads {
+            if run.is_over() {
+                return Ok(());
+            }
+            fsleep(Delta::from_micros(50));
+        }
+        if run.is_over() {
+            return Ok(());
+        }
+        if round <= TRACES && run.plan.mode != Mode::Random {
+            pr_info!("torture: round {round}: trace {:016x}\n", pressure::trace());
+        }
+        look(world)?;
+        if round % ROUNDS_AN_EPOCH == 0 {
+            world.clear();
+            Oracle::Refcount.holds(Rule::R18, alive() == baseline);
+        }
+        let enough = run.plan.ops > 0 && run.operations() >= run.plan.ops;
+        if enough || run.millis() >= run.plan.secs as i64 * 1_000 {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Nobody is at work: whether all is as it must be.
+fn look<R: Modelled>(world: &World<R>) -> Result {
+    let processes = world.processes()?;
+    let mut mms: KVec<&Mm<R>> = KVec::with_capacity(processes.len(), GFP_KERNEL)?;
+    for mm in &processes {
+        mms.push(mm, GFP_KERNEL)?;
+    }
+    let verdict = verify(&mms)?;
+    if let Some((rule, words)) = verdict.first() {
+        pr_info!("torture: {}: {}\n", rule.name(), words);
+        witness(rule).report(Some(rule));
+    }
+    Ok(())
+}
+
+/// Which oracle it is that speaks up when `rule` does not hold in a forest at rest.
+fn witness(rule: Rule) -> Oracle {
+    match rule {
+        Rule::R3 => Oracle::Mapcount,
+        Rule::R16 | Rule::R18 | Rule::R37 => Oracle::Refcount,
+        Rule::R20 | Rule::R33 | Rule::R36 | Rule::R39 => Oracle::WalkCompleteness,
+        _ => Oracle::Topology,
+    }
+}
+
+/// Watches a torture until it is over, and tells what became of it.
+pub(super) fn watch(run: &Run) {
+    let before = Complaints::now();
+    let (mut beats, mut since) = (0, run.millis());
+    while run.ended.load(Acquire) == 0 {
+        let now = Complaints::now();
+        if now.locks && !before.locks {
+            Oracle::LockDiscipline.report(None);
+        }
+        if now.differ(before) {
+            Oracle::Kernel.report(None);
+        }
+        if run.beats.load(Relaxed) != beats || run.is_over() {
+            beats = run.beats.load(Relaxed);
+            since = run.millis();
+        } else if run.millis() - since > HANGS {
+            Oracle::Watchdog.report(None);
+        }
+        if run.is_over() {
+            break;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    if let Some((oracle, rule)) = oracle::first() {
+        pr_info!(
+            "torture: {} by {} ({}) after {} ms, {} operations, near misses {}: {}\n",
+            if run.is_busted() {
+                "caught"
+            } else {
+                "reported"
+            },
+            oracle.name(),
+            rule.map_or("-", Rule::name),
+            run.millis(),
+            run.operations(),
+            pressure::near_misses(),
+            oracle.words()
+        );
+    }
+    {
+        let mut outcome = run.outcome.lock();
+        outcome.millis = run.millis();
+        outcome.operations = run.operations();
+        outcome.near_misses = pressure::near_misses();
+    }
+    run.end();
+    let from = run.millis();
+    while run.ended.load(Acquire) == 0 {
+        if run.millis() - from > HANGS {
+            if oracle::first().is_none() {
+                Oracle::Watchdog.report(None);
+            }
+            run.outcome.lock().stuck = true;
+            break;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    if run.is_busted() {
+        // Freed memory may lead back here.
+        sched::keep_module();
+    }
+    run.told.store(1, Release);
+    let _ = tell(run, &mut |line| {
+        pr_info!("{line}\n");
+        Ok(())
+    });
+}
+
+/// Whether it came out as it should.
+fn is_as_expected(run: &Run, outcome: &Outcome) -> bool {
+    if run.is_busted() {
+        return oracle::first().is_some();
+    }
+    oracle::first().is_none()
+        && rules::violations() == run.violations
+        && outcome.error.is_none()
+        && !outcome.stuck
+}
+
+/// Tells debugfs `torture/results`, line by line: KTAP.
+pub(super) fn tell(
+    run: &Run,
+    say: &mut dyn FnMut(fmt::Arguments<'_>) -> fmt::Result,
+) -> fmt::Result {
+    let plan = &run.plan;
+    let outcome = *run.outcome.lock();
+    let first = oracle::first();
+    say(fmt!("KTAP version 1"))?;
+    say(fmt!("1..1"))?;
+    say(fmt!("# name: {}", plan.bust.name))?;
+    say(fmt!("# rule: {}", plan.bust.rule.map_or("-", Rule::name)))?;
+    for number in plan.bust.museum {
+        say(fmt!("# museum: {number}"))?;
+    }
+    say(fmt!("# load: {}", plan.mix.name()))?;
+    say(fmt!("# protocol: {}", plan.protocol.name()))?;
+    match plan.mode {
+        Mode::Random => say(fmt!("# mode: random"))?,
+        Mode::Priorities(d) => {
+            let (n, k) = (plan.threads, pressure::longest_round());
+            // The bound itself is too small a number for whole ones: one in so many rounds.
+            let one_in = (1..d).fold(n as u128, |all, _| all.saturating_mul(k as u128));
+            say(fmt!("# mode: pct"))?;
+            say(fmt!("# n: {n}"))?;
+            say(fmt!("# k: {k}"))?;
+            say(fmt!("# d: {d}"))?;
+            say(fmt!("# bound: 1/{one_in}"))?;
+        }
+    }
+    say(fmt!("# seed: {}", plan.seed))?;
+    say(fmt!("# threads: {}", plan.threads))?;
+    say(fmt!("# secs: {}", plan.secs))?;
+    say(fmt!("# ops: {}", plan.ops))?;
+    say(fmt!("# stay: {}", plan.stay))?;
+    say(fmt!("# fail: {}", plan.fail))?;
+    say(fmt!(
+        "# caught: {}",
+        if run.is_busted() && first.is_some() {
+            "yes"
+        } else {
+            "no"
+        }
+    ))?;
+    say(fmt!(
+        "# oracle: {}",
+        first.map_or("-", |(oracle, _)| oracle.name())
+    ))?;
+    say(fmt!(
+        "# oracle_rule: {}",
+        first.and_then(|(_, rule)| rule).map_or("-", Rule::name)
+    ))?;
+    say(fmt!(
+        "# words: {}",
+        first.map_or("-", |(oracle, _)| oracle.words())
+    ))?;
+    say(fmt!("# milliseconds: {}", outcome.millis))?;
+    say(fmt!("# operations: {}", outcome.operations))?;
+    say(fmt!("# rounds: {}", run.round.load(Relaxed)))?;
+    say(fmt!("# near_misses: {}", outcome.near_misses))?;
+    say(fmt!("# reports: {}", oracle::reports()))?;
+    say(fmt!(
+        "# violations: {}",
+        rules::violations().wrapping_sub(run.violations)
+    ))?;
+    say(fmt!("# stuck: {}", outcome.stuck))?;
+    if let Some(error) = outcome.error {
+        say(fmt!("# error: {error:?}"))?;
+    }
+    for (oracle, name, _) in oracle::ALL {
+        let n = oracle.reports();
+        if n > 0 {
+            say(fmt!("# reports_{name}: {n}"))?;
+        }
+    }
+    for (rule, name, _) in rules::ALL {
+        let violations = rule.counts().1;
+        if violations > 0 {
+            say(fmt!("# violations_{name}: {violations}"))?;
+        }
+    }
+    for (i, name) in WINDOWS.iter().enumerate() {
+        let (passed, near) = pressure::counts(i);
+        say(fmt!("# window_{name}: {passed} {near}"))?;
+    }
+    for n in 0..pressure::REMEMBERED {
+        if let (Some(_), Some((thread, window))) = (first, pressure::recent(n)) {
+            say(fmt!("# step: thread {thread} {window}"))?;
+        }
+    }
+    for (n, name) in run.deeds.iter().zip(DEEDS) {
+        say(fmt!("# did_{name}: {}", n.load(Relaxed)))?;
+    }
+    let good = is_as_expected(run, &outcome);
+    say(fmt!(
+        "{} 1 {}",
+        if good { "ok" } else { "not ok" },
+        plan.bust.name
+    ))?;
+    let verdict = match (run.is_busted(), good) {
+        (true, true) => "CAUGHT",
+        (true, false) => "MISSED",
+        (false, true) => "SUCCESS",
+        (false, false) => "FAILURE",
+    };
+    say(fmt!(
+        "# torture: End of test: {verdict} bust={} rule={} load={} protocol={} mode={} seed={} threads={} \
+         secs={} ops={} stay={} fail={} operations={}",
+        plan.bust.name,
+        plan.bust.rule.map_or("-", Rule::name),
+        plan.mix.name(),
+        plan.protocol.name(),
+        match plan.mode {
+            Mode::Random => "random",
+            Mode::Priorities(_) => "pct",
+        },
+        plan.seed,
+        plan.threads,
+        plan.secs,
+        plan.ops,
+        plan.stay,
+        plan.fail,
+        outcome.operations
+    ))
+}
+
+/// Writes debugfs `torture/status`: `key: value` lines.
+pub(super) fn status(run: &Run, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let plan = &run.plan;
+    let state = if run.is_done() { "done" } else { "running" };
+    writeln!(f, "state: {state}")?;
+    writeln!(f, "bust: {}", plan.bust.name)?;
+    writeln!(f, "protocol: {}", plan.protocol.name())?;
+    writeln!(f, "seed: {}", plan.seed)?;
+    writeln!(f, "threads: {}", plan.threads)?;
+    writeln!(f, "secs: {}", plan.secs)?;
+    let millis = if run.is_done() {
+        run.outcome.lock().millis
+    } else {
+        run.millis()
+    };
+    writeln!(f, "elapsed_ms: {millis}")?;
+    writeln!(f, "operations: {}", run.operations())?;
+    writeln!(f, "rounds: {}", run.round.load(Relaxed))?;
+    writeln!(f, "near_misses: {}", pressure::near_misses())?;
+    writeln!(f, "reports: {}", oracle::reports())
+}

@@ -1,0 +1,72 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in the test guest, where the module has been loaded: one torture, with a line each second on
+# how far it has come.  The kernel log goes to the console meanwhile.
+#
+# Usage: torture.sh list              what can be broken, to $OUT/control.txt
+#        torture.sh bust LINE SECS    LINE goes to torture/control; after SECS it has hung.  What is
+#                                     left of the kernel may be broken, so nothing more is asked of it
+#        torture.sh correct LINE SECS as bust; then the module is unloaded
+#   scripts/torture.py starts it.  Exit status: 0 it came to its end, whatever that is; 2 it was
+#   refused; 3 it hangs; 4 the module cannot be unloaded
+
+torture=/sys/kernel/debug/shadow_rmap/torture
+
+# Nothing here starts a program where the shell will do: what starts one may find the memory damaged.
+uptime() { read -r now rest </proc/uptime; now=${now%.*}; }
+
+# shellcheck disable=SC2034 # all keys are read
+show_status() {
+	state='' elapsed_ms='' operations='' near_misses='' reports=''
+	while IFS=': ' read -r key value; do
+		case $key in
+		state | elapsed_ms | operations | near_misses | reports) eval "$key=\$value" ;;
+		esac
+	done <$torture/status
+	[ -n "$1" ] || [ "$state" = done ] || return 0
+	echo "torture: state=$state elapsed_ms=$elapsed_ms operations=$operations" \
+		"near_misses=$near_misses reports=$reports"
+}
+
+case ${1:-} in
+list)
+	cat $torture/control >"$OUT/control.txt" || exit 2
+	exit
+	;;
+bust | correct) [ $# = 3 ] || exit 2 ;;
+*)
+	sed -n '4,13s/^# \{0,1\}//p' "$0"
+	[ "${1:-}" = --help ]
+	exit
+	;;
+esac
+
+dmesg -n 8
+echo "<5>torture: begins: $2" >/dev/kmsg
+if ! echo "$2" >$torture/control; then
+	echo "torture: refused: $2"
+	exit 2
+fi
+uptime
+begin=$now shown=$now
+while :; do
+	sleep 0.2
+	uptime
+	second=''
+	[ "$now" = "$shown" ] || second=1
+	shown=$now
+	show_status $second
+	[ "$state" != done ] || break
+	if [ $((now - begin)) -gt "$3" ]; then
+		echo "torture: hangs"
+		exit 3
+	fi
+done
+cat $torture/results >"$OUT/results.ktap"
+echo "torture: ended"
+[ "$1" = correct ] || exit 0
+for file in rules stats; do
+	cat /sys/kernel/debug/shadow_rmap/$file >"$OUT/$file.txt"
+done
+rmmod shadow_rmap || exit 4

@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Tests how scripts/torture.py judges, with guests of which the answer is known; KTAP.
+
+scripts/torture.py --self-test runs it.  Nothing is booted.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import torture
+import torture_report as report
+import vm
+
+BEGIN = "[   10.000000] torture: begins: bust=SkipsSecondCheck protocol=rwsem"
+RUNS = "torture: state=running elapsed_ms=1500 operations=900 near_misses=7 reports=0"
+CAUGHT = ("[   10.200000] shadow_rmap: torture: caught by LI (R13) after 123 ms, 4567 operations, "
+          "near misses 89: the lock is another one")
+KASAN = "[   10.250000] BUG: KASAN: slab-use-after-free in walk+0x1c/0x90"
+LOCKDEP = "[   10.250000] WARNING: suspicious RCU usage"
+PANIC = "[   10.300000] Kernel panic - not syncing: Segfault with no mm"
+ENDED = "torture: ended"
+RESULTS = """KTAP version 1
+1..1
+# name: SkipsSecondCheck
+# museum: 16
+# museum: 17
+# caught: yes
+# oracle: LI
+# oracle_rule: R13
+# words: the lock is another one
+# milliseconds: 123
+# operations: 4570
+# rounds: 3
+# near_misses: 90
+# reports: 1
+# violations: 1
+# window_Found: 123 4
+# torture: End of test: CAUGHT bust=SkipsSecondCheck
+ok 1 SkipsSecondCheck
+"""
+MISSED = RESULTS.replace("caught: yes", "caught: no").replace("ok 1", "not ok 1")
+CLEAN = """KTAP version 1
+1..1
+# name: none
+# caught: no
+# oracle: -
+# words: -
+# milliseconds: 10000
+# operations: 20000
+# rounds: 30
+# near_misses: 500
+# reports: 0
+# violations: 0
+ok 1 none
+"""
+FINE = {"reason": "exit", "exit": 0, "text": "exit status 0", "splats": []}
+TIME = {"reason": "time-limit", "exit": 124, "text": "the time limit of 5 s was reached"}
+DIED = {"reason": "died", "exit": 125, "text": "the guest went away without delivering a status"}
+
+
+class Cases:
+    """What was tried."""
+
+    def __init__(self):
+        self.cases = []
+
+    def equal(self, name, got, wanted):
+        self.cases.append((name, got == wanted, f"{got!r}, not {wanted!r}"))
+
+    def raises(self, name, words, function, *args):
+        try:
+            got = function(*args)
+        except torture.Mistake as mistake:
+            got = str(mistake)
+            if words in got and "\n" not in got:
+                got = words
+        self.equal(name, got, words)
+
+    def show(self):
+        print(f"KTAP version 1\n1..{len(self.cases)}")
+        for number, (name, good, why) in enumerate(self.cases, 1):
+            if not good:
+                print(f"# {name}: {why.replace('#', '')}")
+            print(f"{'ok' if good else 'not ok'} {number} {name}")
+        return 0 if all(good for _, good, _ in self.cases) else 1
+
+
+def console(*lines, merciful=False):
+    heard = torture.Console("um", merciful=merciful)
+    for line in lines:
+        heard(line)
+    return heard
+
+
+def parameters(cases):
+    parse = torture.parameters
+    got = parse(["BUST=R12", "SECS=5", "SEED=0", "VM=x86_64-kasan", "MODE=pct", "DEPTH=2"])
+    cases.equal("parameters: are parsed", [got[name] for name in (
+        "BUST", "SECS", "SEED", "VM", "DEPTH", "REPEAT", "PROTOCOL")],
+                ["R12", 5, 0, "x86_64-kasan", 2, 1, None])
+    cases.equal("parameters: an empty one is none", parse(["SECS=", "BUST="]), parse([]))
+    for word, words in (("SECS=0", "from 1"), ("SECS=x", "whole number"), ("SEED=-1", "SEED=-1"),
+                        ("PROTOCOL=mutex", "rwsem, spin"), ("VM=arm", "um, x86_64"),
+                        ("COLOR=red", "NAME=VALUE"), ("R12", "NAME=VALUE"), ("HOURS=0", "hours"),
+                        ("DEPTH=3", "MODE=pct")):
+        cases.raises(f"parameters: {word} is refused", words, parse, [word])
+    cases.raises("options: one that is none is refused", "--color", torture.parse, ["--color"])
+
+
+CONTROL = """usage: bust=none|R12|museum:16|NAME [secs=10]
+secs and ops: whichever is first
+bust none - protocols=rwsem,spin,preemptible
+bust SkipsSecondCheck R12 museum:16 protocols=rwsem,spin
+bust AsksRefcount R12 museum:17,18 protocols=spin
+bust PublishesFirst R30 museum:36 museum:40 protocols=rwsem not-shown: x86 keeps stores in order
+"""
+
+
+def control(cases):
+    busts = torture.parse_control(CONTROL)
+    names = [bust.name for bust in busts]
+    cases.equal("control: names", names,
+                ["none", "SkipsSecondCheck", "AsksRefcount", "PublishesFirst"])
+    cases.equal("control: the museum", [bust.museum for bust in busts],
+                [[], [16], [17, 18], [36, 40]])
+    cases.equal("control: protocols", [bust.protocols for bust in busts][:2],
+                [["rwsem", "spin", "preemptible"], ["rwsem", "spin"]])
+    cases.equal("control: what cannot be shown", busts[3].not_shown, "x86 keeps stores in order")
+    cases.raises("control: nothing listed", "no bug", torture.parse_control, "usage: bust=R12\n")
+    for wanted, found in (("all", names[1:3]), ("none", []), ("R12", names[1:3]),
+                          ("museum:18", [names[2]]), ("SkipsSecondCheck", [names[1]]),
+                          ("PublishesFirst", [names[3]]), ("museum:40", [names[3]])):
+        cases.equal(f"choice: {wanted}", [b.name for b in torture.choose(busts, wanted)], found)
+    for wanted in ("R1", "museum:1", "Skips", "museum:"):
+        cases.raises(f"choice: {wanted} is none", "no such bug", torture.choose, busts, wanted)
+    plan = torture.correct_plan
+    want = torture.parameters([])
+    cases.equal("plan: both machines, all protocols", len(plan(busts, want, False)), 6)
+    cases.equal("plan: the short form", {row[0] for row in plan(busts, want, True)}, {"um"})
+    want = torture.parameters(["BUST=none", "SECS=7", "PROTOCOL=spin"])
+    cases.equal("plan: for so many seconds", plan(busts, want, False), [("um", "spin", 7, 0)])
+
+
+def busts(cases):
+    def judged(name, lines, results="", guest=FINE, **wanted):
+        run = torture.judge_bust(console(*lines), results, guest)
+        cases.equal(f"bust: {name}", {key: run[key] for key in wanted}, wanted)
+
+    judged("the oracle", [BEGIN, RUNS, CAUGHT, ENDED], RESULTS, caught=True, how="oracle",
+           oracle="LI", oracle_rule="R13", milliseconds=123, operations=4567, near_misses=89,
+           words="the lock is another one")
+    judged("the oracle, by the results alone", [BEGIN, ENDED], RESULTS, caught=True, how="oracle",
+           oracle="LI", milliseconds=123, operations=4570)
+    judged("the oracle, by the console alone", [BEGIN, CAUGHT.replace("R13", "-")], "", DIED,
+           caught=True, how="oracle", oracle_rule=None)
+    judged("the oracle, and then the kernel dies", [BEGIN, RUNS, CAUGHT, PANIC], "", DIED,
+           caught=True, how="oracle", oracle="LI", milliseconds=123)
+    judged("the oracle, and then it hangs", [BEGIN, RUNS, CAUGHT], "", TIME, caught=True,
+           how="oracle", oracle="LI")
+    judged("KASAN first", [BEGIN, RUNS, KASAN, CAUGHT.replace("10.2", "10.4"), ENDED], RESULTS,
+           caught=True, how="kernel complained: KASAN", oracle="KA", milliseconds=250)
+    judged("KASAN, which the module has heard of",
+           [BEGIN, KASAN, CAUGHT.replace("LI (R13)", "LD (-)"), ENDED], RESULTS, oracle="KA",
+           how="kernel complained: KASAN", milliseconds=250, oracle_rule=None)
+    judged("lockdep, and the module has heard of it and names the rule",
+           [BEGIN, LOCKDEP, CAUGHT.replace("LI (R13)", "LD (R11)"), ENDED], RESULTS, oracle="LD",
+           how="kernel complained: lockdep: RCU", oracle_rule="R11")
+    judged("lockdep", [BEGIN, RUNS, LOCKDEP, ENDED], MISSED, caught=True, oracle="LD",
+           how="kernel complained: lockdep: RCU", operations=4570)
+    judged("the kernel dies", [BEGIN, RUNS, PANIC], "", DIED, caught=True, oracle="KA",
+           how="kernel died: panic", milliseconds=300, operations=900, near_misses=7)
+    judged("the kernel dies without a word", [BEGIN, RUNS], "", DIED, caught=True, oracle="KA",
+           how="kernel died: silently", milliseconds=1500)
+    judged("the guest hangs", [BEGIN, RUNS], "", TIME, caught=True, how="hang", oracle="WD")
+    judged("the torture hangs", [BEGIN, RUNS, "torture: hangs"], "", FINE | {"exit": 3},
+           caught=True, how="hang", milliseconds=1500)
+    judged("missed", [BEGIN, RUNS, ENDED], MISSED, caught=False, how="missed", oracle=None)
+    judged("missed, by the console alone",
+           [BEGIN, *(f"[   40.000000] shadow_rmap: {line}" for line in MISSED.splitlines()), ENDED],
+           "", caught=False, how="missed", rounds=3)
+    judged("a guest that does not boot proves nothing", [], "", TIME, caught=False, how="not run")
+    judged("a guest that dies as it boots proves nothing", [PANIC], "", DIED, caught=False,
+           how="not run")
+    judged("what is refused proves nothing",
+           [BEGIN, "[   10.000001] shadow_rmap: torture: threads=99: not a number from 1 to 15",
+            "torture: refused: bust=SkipsSecondCheck threads=99"], "", FINE | {"exit": 2},
+           caught=False, how="not run", words="threads=99: not a number from 1 to 15")
+    judged("a program's words are no complaint",
+           [BEGIN, "BUG: KASAN: not the kernel's", "shadow_rmap: torture: caught by LI", ENDED],
+           MISSED, caught=False, how="missed")
+
+
+def correct(cases):
+    def judged(name, lines, results, guest=FINE, enough=0, why=""):
+        run = torture.judge_correct(console(*lines, merciful=True), results, guest, enough)
+        said = "; ".join(run["reasons"])
+        cases.equal(f"correct: {name}", (run["clean"], bool(why) and why in said),
+                    (not why, bool(why)))
+
+    good = [BEGIN, RUNS, ENDED]
+    judged("clean", good, CLEAN, enough=20_000)
+    judged("too few operations", good, CLEAN, enough=20_001, why="only 20,000 of 20,001")
+    judged("a report", good, CLEAN.replace("reports: 0", "reports: 1"), why="1 reports")
+    judged("a violation", good, CLEAN.replace("violations: 0", "violations: 2"), why="2 violations")
+    judged("not ok", good, CLEAN.replace("ok 1", "not ok 1"), why="not ok")
+    judged("a report that was heard", [BEGIN, CAUGHT.replace("caught", "reported"), ENDED], CLEAN,
+           why="LI reported")
+    judged("a complaint", good, CLEAN, {"reason": "splat", "exit": 3, "text": "splat: x",
+                                        "splats": [{"name": "memory leak", "line": "object"}]},
+           why="memory leak: object")
+    judged("a complaint on the console", [BEGIN, LOCKDEP, ENDED], CLEAN, why="lockdep: RCU")
+    judged("no results", [BEGIN, RUNS], "", TIME, why="no results")
+    judged("a hang", [BEGIN, RUNS, "torture: hangs"], "", FINE | {"exit": 3}, why="hangs")
+    judged("a module that stays", good, CLEAN, FINE | {"exit": 4}, why="cannot be unloaded")
+    judged("a guest that ends badly", good, CLEAN, TIME, why="time limit")
+    judged("no boot", [], "", DIED, why="not run")
+
+
+def run_of(bust, ms, caught=True, **more):
+    return {"bust": bust, "rule": "R12", "museum": [16], "protocol": "rwsem", "vm": "um",
+            "caught": caught, "how": "oracle" if caught else "missed",
+            "oracle": "LI" if caught else None, "words": "words & more", "milliseconds": ms,
+            "operations": 1000, "near_misses": 5} | more
+
+
+def reports(cases):
+    runs = [run_of("A", 5), run_of("A", 100), run_of("A", 12_345), run_of("B", None, caught=False),
+            run_of("C", 7), run_of("C", 9, how="kernel died: panic", oracle="KA"),
+            run_of("C", 1, caught=False)]
+    rows = report.summarize(runs)
+    cases.equal("report: medians, worst",
+                [(row["bust"], row["caught"], row["runs"], row["median_ms"], row["worst_ms"])
+                 for row in rows],
+                [("A", 3, 3, 100, 12_345), ("B", 0, 1, None, None), ("C", 2, 3, 8, 9)])
+    cases.equal("report: a bug counts when no run misses it", [report.is_caught(r) for r in rows],
+                [True, False, False])
+    lines = list(report.table(rows))
+    cases.equal("report: a table of several runs", [" ".join(line.split()) for line in lines], [
+        "deliberate bug rule museum protocol caught by runs median ms worst ms operations near "
+        "misses",
+        "A R12 16 rwsem LI 3/3 100 12,345 1,000 5",
+        "B R12 16 rwsem missed 0/1 - - - -",
+        "C R12 16 rwsem LI KA (kernel died: panic) 2/3 8 9 1,000 5"])
+    lines = list(report.table(report.summarize(runs[:1])))
+    cases.equal("report: a table of single runs", " ".join(lines[1].split()),
+                "A R12 16 rwsem LI 5 1,000 5")
+    result = {"seed": 1, "parameters": {"vm": "um"}, "busts": rows, "runs": runs,
+              "correct": [{"clean": True, "protocol": "spin", "vm": "um", "reasons": []}],
+              "not_shown": [{"bust": "D", "rule": "R30", "reason": "in order"}]}
+    picture = ElementTree.fromstring("\n".join(report.svg(result)))
+    circles = [float(e.get("cx")) for e in picture.iter() if e.tag.endswith("circle")]
+    words = [e.text for e in picture.iter() if e.tag.endswith("text")]
+    cases.equal("report: the picture has a dot for each bug that was caught, the worst rightmost",
+                (len(circles), circles[0] > circles[1]), (2, True))
+    cases.equal("report: and says what was missed", "caught 0 of 1" in words, True)
+    document = list(torture.ktap(result))
+    cases.equal("report: KTAP", [line for line in document if not line.startswith("#")], [
+        "KTAP version 1", "1..5", "ok 1 A is caught (R12, rwsem, um)",
+        "not ok 2 B is caught (R12, rwsem, um)", "not ok 3 C is caught (R12, rwsem, um)",
+        "ok 4 correct rules are clean (spin, um)", "ok 5 D # SKIP not shown here: in order"])
+    cases.equal("report: the last line", torture.last_line(result),
+                "torture: busted caught 1/3, correct clean 1/1")
+    cases.equal("report: incomplete", torture.is_complete(result), False)
+    cases.equal("report: complete", torture.is_complete(result | {"busts": rows[:1]}), True)
+    cases.equal("report: nothing was run", torture.is_complete({"busts": [], "correct": []}), False)
+    piece = {"vm": "um", "protocol": "spin", "clean": True, "operations": 5, "near_misses": 1,
+             "seconds": 2, "cpu_seconds": 3}
+    rows = torture.totals([piece, piece | {"clean": False}, piece | {"protocol": "rwsem"}])
+    cases.equal("soak: totals", [(r["pieces"], r["operations"], r["cpu_seconds"], r["clean"])
+                                 for r in rows], [(2, 10, 6, False), (1, 5, 3, True)])
+
+
+def machinery(cases):
+    seeds = [torture.derived(77, i) for i in range(200)]
+    cases.equal("seeds: the first is what was asked for, all differ",
+                (seeds[0], len(set(seeds)), seeds == [torture.derived(77, i) for i in range(200)]),
+                (77, 200, True))
+    passed, said = torture.parse_results(RESULTS)
+    cases.equal("results: parsed",
+                (passed, said["museum"], said["window_Found"], "torture" in said),
+                (True, "16, 17", "123 4", False))
+    cases.equal("results: none", torture.parse_results(""), (None, {}))
+    heard = console(BEGIN)
+    cases.equal("console: what ends a run is limited in time",
+                [heard(line) for line in (RUNS, CAUGHT, ENDED, None)], [None, 10, 10, None])
+    heard = console(BEGIN, merciful=True)
+    cases.equal("console: the correct rules have time to be looked at",
+                [heard(line) for line in (RUNS, ENDED)], [None, None])
+
+    # A guest that says that it has ended, and stays.
+    begin = time.monotonic()
+    process = subprocess.Popen(["sh", "-c", f"echo '{BEGIN}'; echo '{CAUGHT}'; exec sleep 60"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               start_new_session=True)
+    heard = torture.Console("um")
+    heard.grace = 1
+    args = vm.parse(["--target", "um", "--quiet", "--time-limit", "30", "--", "true"])
+    try:
+        timed_out = vm.watch(process, args, vm.Splats([], []), io.StringIO(), heard)
+    finally:
+        vm.stop(process, group=True)
+    cases.equal("guest: one that stays is stopped, and that is no time-out",
+                (timed_out, time.monotonic() - begin < 20, heard.caught["oracle"]),
+                (False, True, "LI"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a/b.json"
+        torture.write_json(path, {"n": 1})
+        cases.equal("state: written and read", (torture.read_json(path), len(list(
+            path.parent.iterdir()))), ({"n": 1}, 1))
+        path.write_text('{"n": ')
+        cases.equal("state: one that is broken", torture.read_json(path), {})
+
+
+def main():
+    cases = Cases()
+    for part in (parameters, control, busts, correct, reports, machinery):
+        part(cases)
+    return cases.show()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
