@@ -362,18 +362,35 @@ for arg; do
 done
 [ ${#gates[@]} -gt 0 ] || gates=("${ALL_GATES[@]}")
 
-bad=()
-for gate in "${gates[@]}"; do
-	begin=$SECONDS
-	mkdir -p "$OUT/check"
-	if ( "gate_$gate" ) >"$OUT/check/$gate.log" 2>&1 </dev/null; then
-		echo "check: $gate: ok ($((SECONDS - begin)) s)"
+# run_gate GATE: what it says goes to a file, how it went is printed.
+run_gate() {
+	local begin=$SECONDS
+	if ( "gate_$1" ) >"$OUT/check/$1.log" 2>&1 </dev/null; then
+		echo "check: $1: ok ($((SECONDS - begin)) s)"
 	else
-		bad+=("$gate")
-		tail -n 60 "$OUT/check/$gate.log"
-		echo "check: $gate: FAILED (all of it in out/check/$gate.log)"
+		tail -n 60 "$OUT/check/$1.log"
+		echo "check: $1: FAILED (all of it in out/check/$1.log)"
+		return 1
 	fi
+}
+
+# Most of them are a compiler, which is one thread: two of them at a time.
+bad=()
+declare -A running=()
+mkdir -p "$OUT/check"
+# wait_for_one: until one of those that run is done.
+wait_for_one() {
+	local pid rc=0
+	wait -n -p pid || rc=$?
+	[ "$rc" = 0 ] || bad+=("${running[$pid]}")
+	unset "running[$pid]"
+}
+for gate in "${gates[@]}"; do
+	[ ${#running[@]} -lt 2 ] || wait_for_one
+	run_gate "$gate" &
+	running[$!]=$gate
 done
+while [ ${#running[@]} -gt 0 ]; do wait_for_one; done
 [ ${#bad[@]} = 0 ] || {
 	echo "check: FAIL ${bad[*]}"
 	exit 1

@@ -13,8 +13,9 @@ The steps, chosen by --target and --only:
   um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is found out
 
-Each test counts once.  The last line is `N passed, N failed`; the exit status is 0 only when
-nothing failed and every KUnit suite named in rust/ was seen.  Details go to out/test/, the list
+The steps of x86_64 run beside the others.  Each test counts once.  The last line is `N passed, N
+failed`; the exit status is 0 only when nothing failed and every KUnit suite named in rust/ was
+seen.  Details go to out/test/, the list
 of all tests to out/test.json.
 """
 
@@ -74,6 +75,10 @@ def stop(process):
             pass
 
 
+# What runs at the moment: whoever is told to end ends it.
+RUNNING = set()
+
+
 def stream(command, log, what, show=None, cwd=TOP, env=None, limit=HOST_LIMIT):
     """Runs a command; its output goes to `log`.  Lines that `show` picks are printed; when there
     was nothing to print for a while, how far it has come.  Returns (exit status, output); the
@@ -91,6 +96,7 @@ def stream(command, log, what, show=None, cwd=TOP, env=None, limit=HOST_LIMIT):
 
     threading.Thread(target=read, daemon=True).start()
     begin = said = time.monotonic()
+    RUNNING.add(process)
     try:
         with open(log, "w", encoding="utf-8") as file:
             while True:
@@ -115,6 +121,7 @@ def stream(command, log, what, show=None, cwd=TOP, env=None, limit=HOST_LIMIT):
                     said = time.monotonic()
     finally:
         stop(process)
+        RUNNING.discard(process)
 
 
 class Kunit:
@@ -444,6 +451,24 @@ def pair(text):
     return target, Path(value).resolve()
 
 
+def run_steps(lab, names):
+    """One after the other."""
+    report = lab.report
+    for name in names:
+        begin = time.monotonic()
+        say(f"{name} ...")
+        try:
+            STEPS[name](lab)
+        except Exception as error:  # pylint: disable=broad-except
+            # Another thread would not be missed.
+            report.add(name, name, "failed", f"{type(error).__name__}: {error}")
+        if not any(test["step"] == name for test in report.tests):
+            report.add(name, name, "failed", "no test was run")
+        skipped = report.count("skipped", name)
+        say(f"{name}: {report.count('passed', name)} passed, {report.count('failed', name)} failed"
+            + (f", {skipped} skipped" if skipped else "") + f" ({time.monotonic() - begin:.0f} s)")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -468,16 +493,18 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     lab = Lab(args)
     report = lab.report
-    for name in steps:
-        begin = time.monotonic()
-        say(f"{name} ...")
-        before = len(report.tests)
-        STEPS[name](lab)
-        if len(report.tests) == before:
-            report.add(name, name, "failed", "no test was run")
-        skipped = report.count("skipped", name)
-        say(f"{name}: {report.count('passed', name)} passed, {report.count('failed', name)} failed"
-            + (f", {skipped} skipped" if skipped else "") + f" ({time.monotonic() - begin:.0f} s)")
+    # QEMU's guests take as long as all the rest: both at the same time.
+    slow = [name for name in steps if name.startswith("x86_64")]
+    for target in {name.partition("-")[0] for name in steps} & set(TARGETS):
+        lab.kernel(target)
+    other = threading.Thread(target=run_steps, args=(lab, slow), daemon=True)
+    other.start()
+    try:
+        run_steps(lab, [name for name in steps if name not in slow])
+        other.join()
+    finally:
+        for process in list(RUNNING):
+            stop(process)
     for test in report.tests:
         if test["status"] == "failed":
             say(f"FAILED {test['step']}: {test['name']}: {test['reason']}")

@@ -106,7 +106,7 @@ def parameters(cases):
                 ["R12", 5, 0, "x86_64-kasan", 2, 1, None])
     cases.equal("parameters: an empty one is none", parse(["SECS=", "BUST="]), parse([]))
     for word, words in (("SECS=0", "from 1"), ("SECS=x", "whole number"), ("SEED=-1", "SEED=-1"),
-                        ("PROTOCOL=mutex", "rwsem, spin"), ("VM=arm", "um, x86_64"),
+                        ("PROTOCOL=mutex", "rwsem, spin"), ("VM=arm", "um, um-bench"),
                         ("COLOR=red", "NAME=VALUE"), ("R12", "NAME=VALUE"), ("HOURS=0", "hours"),
                         ("DEPTH=3", "MODE=pct")):
         cases.raises(f"parameters: {word} is refused", words, parse, [word])

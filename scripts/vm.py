@@ -37,7 +37,7 @@ import time
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent
-TARGETS = ("um", "x86_64", "x86_64-kasan", "x86_64-kasan-recycle")
+TARGETS = ("um", "um-bench", "x86_64", "x86_64-kasan", "x86_64-kasan-recycle")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shadow-rmap"
 
 EXIT_SPLAT, EXIT_NO_SPLAT, EXIT_TIME, EXIT_DIED, EXIT_SETUP = 3, 4, 124, 125, 126
@@ -195,6 +195,10 @@ def find_program(name):
     return path
 
 
+def is_um(args):
+    return args.target.startswith("um")
+
+
 def kernel_image(args):
     build = args.kernel
     if not build:
@@ -203,7 +207,7 @@ def kernel_image(args):
         if done.returncode:
             raise SetupError(f"scripts/kernel.sh {args.target} failed")
         build = done.stdout.split("\n")[-2]
-    image = Path(build) / ("linux" if args.target == "um" else "arch/x86/boot/bzImage")
+    image = Path(build) / ("linux" if is_um(args) else "arch/x86/boot/bzImage")
     if not image.is_file():
         raise SetupError(f"{image}: no such kernel")
     return image.resolve()
@@ -234,7 +238,7 @@ def stage(args, top):
 
     settings = {
         "VM_TARGET": args.target.partition("-")[0],
-        "VM_OUT": args.out if args.target == "um" else "",
+        "VM_OUT": args.out if is_um(args) else "",
         "VM_KMEMLEAK": "1" if args.kmemleak else "",
         "VM_SHELL": "1" if args.shell else "",
         "VM_MODULE": "",
@@ -469,7 +473,7 @@ def run(args, observe=None):
     splats = Splats(args.expect_splat, args.allow_splat)
     begin = time.monotonic()
     try:
-        if args.target == "um":
+        if is_um(args):
             command = um_command(args, image, work)
             env = um_environment(args, work)
         else:
@@ -591,7 +595,7 @@ def parse(argv):
     add("command", nargs="*", metavar="COMMAND")
     args = parser.parse_args(argv)
     if args.cpus is None:
-        args.cpus = min(4, max(2, os.cpu_count() or 2)) if args.target == "um" else 4
+        args.cpus = min(4, max(2, os.cpu_count() or 2)) if is_um(args) else 4
     if args.self_test:
         return args
     if not args.target:
@@ -599,7 +603,7 @@ def parse(argv):
     if bool(args.command) == args.shell:
         parser.error("give either a command after -- or --shell")
     if args.memory is None:
-        args.memory = "2G" if "kasan" in args.target else {"um": "512M"}.get(args.target, "1G")
+        args.memory = "512M" if is_um(args) else "2G" if "kasan" in args.target else "1G"
     if not re.fullmatch(r"\d+[MG]", args.memory):
         parser.error("--memory: a number and M or G")
     if args.time_limit is None:
