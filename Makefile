@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 export KDIR KERNEL_TARBALL
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test torture soak bench check vm rmapctl compile-fail clean help
+.PHONY: module demo test torture soak experiment bench check vm rmapctl compile-fail clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -34,6 +34,11 @@ torture:
 #: make soak          the correct rules for HOURS=; goes on where it stopped
 soak:
 	@scripts/torture.sh --soak $(foreach n,HOURS SEED THREADS,$(if $($n),'$n=$($n)'))
+
+#: make experiment    E=2004, 2007, 2010 or 2011: a question from the mails, answered
+experiment:
+	@scripts/setup.sh
+	@scripts/experiments.py $(E) $(foreach n,SECS SEED REPEAT KASAN,$(if $($n),'$n=$($n)'))
 
 #: make bench         times the shadow beside the host's own rmap in one boot
 bench:

@@ -420,6 +420,8 @@ class Lab:
         self.wanted, self.out = wanted, args.out
         self.kernels, self.modules = dict(args.kernel), dict(args.module)
         self.boots = 0
+        # More for torture/control, and for the kernel's command line.
+        self.more, self.append = [], ""
         self.seed = random.getrandbits(32) if wanted["SEED"] is None else wanted["SEED"]
 
     def kernel(self, target):
@@ -442,7 +444,8 @@ class Lab:
         # An oops is the end: what goes on after it says nothing.
         command = ["--target", target, "--kernel", str(self.kernel(target)), "--quiet",
                    "--module", str(self.module(target)), "--out", str(out),
-                   "--time-limit", str(limit), "--append", "kunit.filter_glob=none oops=panic",
+                   "--time-limit", str(limit), "--append",
+                   f"kunit.filter_glob=none oops=panic {self.append}".strip(),
                    *(["--kmemleak"] if leaks else []),
                    "--", str(SCRIPTS / "guest/torture.sh"), *arguments]
         try:
@@ -467,7 +470,7 @@ class Lab:
         words += [f"ops={enough}"] if enough else []
         words += [f"{name.lower()}={self.wanted[name]}" for name in ("THREADS", "MODE", "DEPTH")
                   if self.wanted[name] is not None]
-        return " ".join(words)
+        return " ".join(words + self.more)
 
     def replay(self, bust, protocol, target, secs, seed):
         words = [f"BUST={bust}", f"PROTOCOL={protocol}", f"VM={target}", f"SECS={secs}",

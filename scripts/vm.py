@@ -196,7 +196,7 @@ def find_program(name):
 
 
 def is_um(args):
-    return args.target.startswith("um")
+    return (args.target or "").startswith("um")
 
 
 def kernel_image(args):

@@ -646,6 +646,41 @@ mod tests {
         Ok(())
     }
 
+    /// A walk that comes to a VMA twice, because a merge has linked it twice, ends all the same, and
+    /// tells (R25).
+    #[test]
+    fn a_walk_that_comes_twice_tells() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let was = live();
+            let before = Oracle::BoundedWalk.reports();
+            let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+            let parent = Mm::<Model<L, busted::LinksTwice>>::new(&cache, 8, Sharing::Any)?;
+            parent.map(0, 8, Prot::WRITE)?;
+            parent.write(4, 0, 1)?;
+            let child = parent.fork()?;
+            child.write(4, 0, 2)?;
+            // What is new shares the anon_vma of what was forked, and is what survives.
+            child.unmap(0, 4)?;
+            child.protect(4, 4, Prot::READ)?;
+            child.map(0, 4, Prot::WRITE)?;
+            child.write(0, 0, 3)?;
+            child.protect(4, 4, Prot::WRITE)?;
+            let page = child.page_at(0).ok_or(ENOENT)?;
+            // No PTE says so: the walk goes on.
+            page.rmap.add_anon_rmap();
+            let found = page_referenced(&page);
+            page.rmap.remove_rmap();
+            let told = Oracle::BoundedWalk.reports() - before;
+            drop((parent, child, page));
+
+            assert_eq!((found, told), (1, 1));
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
     /// Who maps a page is counted, whoever else covers its offset (R35).
     #[test]
     fn who_maps_it_is_counted() -> Result {

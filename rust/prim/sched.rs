@@ -73,6 +73,15 @@ impl Complaints {
         }
     }
 
+    /// As if there was another one.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn with_one_more(self) -> Self {
+        Self {
+            taints: self.taints ^ 1 << ffi::TAINT_DIE,
+            ..self
+        }
+    }
+
     /// Whether there are others than `before`, besides lockdep's.
     pub(crate) fn differ(self, before: Self) -> bool {
         self.taints != before.taints

@@ -18,6 +18,7 @@ use super::{
         self,
         Plan,
         Run,
+        HANGS,
         PROTOCOLS, //
     },
 };
@@ -214,7 +215,7 @@ fn number(key: &str, value: &str, from: u64, to: u64) -> Result<u64> {
 }
 
 /// The bug that is meant by a rule, a number in the museum, or a name.
-fn bust(value: &str) -> Option<&'static Bust> {
+pub(super) fn bust_named(value: &str) -> Option<&'static Bust> {
     if value == busted::CORRECT.name {
         return Some(&busted::CORRECT);
     }
@@ -230,7 +231,7 @@ fn bust(value: &str) -> Option<&'static Bust> {
 }
 
 /// What a line asks for.
-fn parse(words: &str) -> Result<Plan> {
+pub(super) fn parse(words: &str) -> Result<Plan> {
     let mut chosen = None;
     let (mut protocol, mut mix) = (None, None);
     let (mut seed, mut threads, mut secs, mut ops, mut fail) = (None, 4, 10, 0, 64);
@@ -241,7 +242,7 @@ fn parse(words: &str) -> Result<Plan> {
             return refuse(fmt!("{word}: not of the form key=value"));
         };
         match key {
-            "bust" => match bust(value) {
+            "bust" => match bust_named(value) {
                 Some(bust) => chosen = Some(bust),
                 None => return refuse(fmt!("bust={value}: no such bug; read control for those")),
             },
@@ -293,5 +294,6 @@ fn parse(words: &str) -> Result<Plan> {
         ops,
         stay,
         fail,
+        hangs: HANGS,
     })
 }

@@ -223,6 +223,7 @@ impl Mix {
                 (WriteFast, 6),
                 (Create, 2),
                 (ShortLife, 4),
+                (Crowd, 1),
                 (Fork, 4),
                 (ForkAndExit, 4),
                 (TakeOver, 2),

@@ -147,6 +147,8 @@ pub(super) struct Plan {
     pub(super) stay: usize,
     /// One allocation of so many fails; 0 for none.
     pub(super) fail: usize,
+    /// After so many milliseconds in which nobody has done anything somebody hangs.
+    pub(super) hangs: i64,
 }
 
 /// A torture, as all who take part in it see it.
@@ -198,8 +200,8 @@ const DEEDS_A_ROUND: usize = 192;
 /// Everybody exits after so many rounds.
 const ROUNDS_AN_EPOCH: usize = 8;
 
-/// After so many milliseconds in which nobody has done anything somebody hangs.
-const HANGS: i64 = 4_000;
+/// [`Plan::hangs`], where nobody says otherwise.
+pub(super) const HANGS: i64 = 4_000;
 
 /// How many traces of rounds are kept, for those who want to compare.
 const TRACES: usize = 8;
@@ -476,16 +478,17 @@ pub(super) fn watch(run: &Run) {
     let (mut beats, mut since) = (0, run.millis());
     while run.ended.load(Acquire) == 0 {
         let now = Complaints::now();
-        if now.locks && !before.locks {
-            Oracle::LockDiscipline.report(None);
-        }
+        // Whatever else the kernel complains of switches lockdep off as well.
         if now.differ(before) {
             Oracle::Kernel.report(None);
+        }
+        if now.locks && !before.locks {
+            Oracle::LockDiscipline.report(None);
         }
         if run.beats.load(Relaxed) != beats || run.is_over() {
             beats = run.beats.load(Relaxed);
             since = run.millis();
-        } else if run.millis() - since > HANGS {
+        } else if run.millis() - since > run.plan.hangs {
             Oracle::Watchdog.report(None);
         }
         if run.is_over() {
@@ -518,7 +521,7 @@ pub(super) fn watch(run: &Run) {
     run.end();
     let from = run.millis();
     while run.ended.load(Acquire) == 0 {
-        if run.millis() - from > HANGS {
+        if run.millis() - from > run.plan.hangs {
             if oracle::first().is_none() {
                 Oracle::Watchdog.report(None);
             }
@@ -695,4 +698,138 @@ pub(super) fn status(run: &Run, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "rounds: {}", run.round.load(Relaxed))?;
     writeln!(f, "near_misses: {}", pressure::near_misses())?;
     writeln!(f, "reports: {}", oracle::reports())
+}
+
+#[kernel::macros::kunit_tests(shadow_rmap_torture)]
+mod tests {
+    use super::*;
+    use crate::{
+        rmap::testing::wait_for,
+        torture::{
+            busted,
+            control::{
+                bust_named,
+                parse, //
+            }, //
+        },
+    };
+
+    fn plan() -> Plan {
+        Plan {
+            bust: &busted::CORRECT,
+            mix: Mix::All,
+            protocol: Protocol::RwSem,
+            mode: Mode::Random,
+            seed: 1,
+            threads: 2,
+            secs: 60,
+            ops: 2_000,
+            stay: 128,
+            fail: 64,
+            hangs: 30,
+        }
+    }
+
+    /// Where nobody does anything the watchdog speaks up, and it is not waited for ever.
+    #[test]
+    fn a_hang_is_told() -> Result {
+        oracle::clear();
+        let run = Run::new(plan())?;
+        watch(&run);
+        let told = oracle::first();
+        let stuck = run.is_stuck();
+        oracle::clear();
+
+        assert!(told == Some((Oracle::Watchdog, None)));
+        assert!(stuck && run.is_done());
+        Ok(())
+    }
+
+    /// A complaint of the kernel that was not there before is one.
+    #[test]
+    fn a_complaint_is_told() -> Result {
+        let now = Complaints::now();
+
+        assert!(!now.differ(now) && now.with_one_more().differ(now));
+        Ok(())
+    }
+
+    /// A short torture of the correct rules does what it was asked for, and nobody has anything to
+    /// say; so it is under each lock.
+    #[test]
+    fn correct_rules_are_clean() -> Result {
+        for protocol in [Protocol::RwSem, Protocol::Spin, Protocol::Preemptible] {
+            oracle::clear();
+            let plan = Plan {
+                protocol,
+                hangs: HANGS,
+                ..plan()
+            };
+            pressure::begin(plan.mode, &[], plan.stay, plan.fail);
+            let run = Run::new(plan)?;
+            let director = start(&run)?;
+            let ended = wait_for(|| run.ended.load(Acquire) != 0);
+            let operations = run.operations();
+            let told = oracle::first();
+            run.end();
+            drop(director);
+
+            assert!(ended.is_ok() && operations >= 2_000);
+            assert!(told.is_none() && rules::violations() == run.violations);
+        }
+        Ok(())
+    }
+
+    /// What is written to `control` is understood, or refused.
+    #[test]
+    fn control_is_understood() -> Result {
+        let plan = parse("bust=R12 secs=10 seed=1 threads=4\n")?;
+        let defaults = plan.bust.name == "SkipsSecondCheck"
+            && (plan.secs, plan.seed, plan.threads) == (10, 1, 4)
+            && plan.protocol == Protocol::RwSem
+            && plan.mode == Mode::Random;
+        let other = parse("bust=museum:4 protocol=spin mode=pct depth=2 load=moves")?;
+        let chosen = other.bust.name == "LeavesRcuEarly"
+            && other.protocol == Protocol::Spin
+            && other.mode == Mode::Priorities(2)
+            && other.mix == Mix::Moves;
+        let none = parse("bust=none")?.bust.rule.is_none();
+        let mut refused = 0;
+        let nonsense = [
+            "",
+            "bust=R40",
+            "bust=museum:0",
+            "bust=none secs=0",
+            "bust=none threads=99",
+            "bust=none protocol=mutex",
+            "bust=none colour=blue",
+            "bust",
+            "bust=KeepsLastReference protocol=spin",
+        ];
+        for line in nonsense {
+            refused += usize::from(parse(line).err() == Some(EINVAL));
+        }
+        let each = busted::ALL
+            .iter()
+            .filter(|bust| !bust.under.is_empty())
+            .all(|bust| bust_named(bust.name).is_some_and(|found| found.name == bust.name));
+
+        assert!(defaults && chosen && none && each);
+        assert_eq!(refused, nonsense.len());
+        Ok(())
+    }
+
+    /// Each deliberate bug breaks one thing, and no two the same.
+    #[test]
+    fn bugs_differ() -> Result {
+        let mut all = 0_u64;
+        let mut one_each = true;
+        for bust in busted::ALL {
+            one_each &= bust.breaks.count_ones() == 1 && all & bust.breaks == 0;
+            all |= bust.breaks;
+        }
+
+        assert!(one_each && busted::CORRECT.breaks == 0);
+        Ok(())
+    }
 }
