@@ -31,7 +31,6 @@ use crate::{
             anon_vma_merge,
             are_compatible,
             dup_anon_vma,
-            has_links_of,
             is_mergeable_anon_vma,
             publish_before_links,
             undo_dup, //
@@ -222,7 +221,7 @@ fn plan<R: Modelled>(
     // rules of 2010 may have more of them (R25).
     let giver = request.copied_from.or(part.map(|(vma, _)| vma));
     let whole = mm.space().sharing == Sharing::Singleton
-        || giver.is_none_or(|giver| has_links_of(&plan.heir().core, &giver.core, mmap));
+        || giver.is_none_or(|giver| plan.heir().core.is_linked_to_all_of(&giver.core, mmap));
     whole.then_some(plan)
 }
 

@@ -659,7 +659,7 @@ impl<R: Rmap> Vma<R> {
     }
 
     /// Whether this VMA is linked to all that `other`, of the same address space, is linked to.
-    pub(super) fn is_linked_to_all_of(&self, other: &Self, mmap: &impl MmapLocked<R>) -> bool {
+    pub(crate) fn is_linked_to_all_of(&self, other: &Self, mmap: &impl MmapLocked<R>) -> bool {
         let mut all = self.covered_by(mmap.mm());
         // An error only ends the loop.
         let _ = other.for_each_link(mmap, |anon_vma| {

@@ -113,15 +113,6 @@ pub(crate) fn publish_before_links<R: Rmap>(
     unlink_anon_vmas(target, mmap);
 }
 
-/// Whether `heir` is linked to all that `giver`, of the same address space, is linked to.
-pub(crate) fn has_links_of<R: Rmap>(
-    heir: &Vma<R>,
-    giver: &Vma<R>,
-    mmap: &impl MmapLocked<R>,
-) -> bool {
-    heir.is_linked_to_all_of(giver, mmap)
-}
-
 /// Takes back what [`dup_anon_vma`] did: the merge has failed after all (R37).  Sleeps.
 pub(crate) fn undo_dup<R: Rmap>(target: &Vma<R>, mmap: &mut MmapWrite<'_, R>) {
     if R::Rules::merge_undoes() {

@@ -811,11 +811,22 @@ fn longest_chain<R: Modelled>(mm: &Mm<R>) -> usize {
         .unwrap_or(0)
 }
 
-/// Two parts of one length beside each other, at home: their first addresses, and that length.
+/// Two parts of one length beside each other, at home: their first addresses, the lower first, and
+/// that length.
 fn two_parts(random: &mut Random) -> (usize, usize, usize) {
     let pages = 2 << random.below(2);
     let first = random.below(HOME / (2 * pages)) * 2 * pages;
     (first, first + pages, pages)
+}
+
+/// As [`two_parts`], in either order.
+fn two_sides(random: &mut Random) -> (usize, usize, usize) {
+    let (lower, upper, pages) = two_parts(random);
+    if random.chance(1, 2) {
+        (lower, upper, pages)
+    } else {
+        (upper, lower, pages)
+    }
 }
 
 /// Remembers the page at `address` of `mm`, if there is one.
@@ -829,12 +840,7 @@ fn remember<R: Modelled>(world: &World<R>, random: &mut Random, mm: &Mm<R>, addr
 /// where it was, and moves it back: both become one VMA.
 fn move_beside<R: Modelled>(world: &World<R>, random: &mut Random) -> Result<usize> {
     let mm = world.process(random)?;
-    let (lower, upper, pages) = two_parts(random);
-    let (stays, moves) = if random.chance(1, 2) {
-        (lower, upper)
-    } else {
-        (upper, lower)
-    };
+    let (stays, moves, pages) = two_sides(random);
     mm.write(moves, 0, 1)?;
     mm.remap(moves, pages, moves + HOME, false)?;
     if random.chance(1, 2) {
@@ -860,15 +866,15 @@ fn shift_down<R: Modelled>(world: &World<R>, random: &mut Random) -> Result<usiz
 /// Of what has been written a part joins the VMA beside it, which nobody has written to.
 fn shift_boundary<R: Modelled>(world: &World<R>, random: &mut Random) -> Result<usize> {
     let mm = world.process(random)?;
-    let (lower, upper, pages) = two_parts(random);
+    let (empty, written, pages) = two_sides(random);
     // The part that shifts is beside the boundary.
-    let (empty, written, part) = if random.chance(1, 2) {
-        (lower, upper, upper)
+    let part = if empty < written {
+        written
     } else {
-        (upper, lower, lower + pages / 2)
+        written + pages / 2
     };
     world.hot.store(empty, Relaxed);
-    mm.unmap(lower, 2 * pages)?;
+    mm.unmap(empty.min(written), 2 * pages)?;
     mm.map(written, pages, Prot::WRITE)?;
     mm.write(part, 0, 1)?;
     mm.protect(written, pages, Prot::READ)?;
@@ -881,12 +887,7 @@ fn shift_boundary<R: Modelled>(world: &World<R>, random: &mut Random) -> Result<
 /// A VMA that was forked, and one that is new and shares its anon_vma if it may, become one.
 fn merge_with_new<R: Modelled>(world: &World<R>, random: &mut Random) -> Result<usize> {
     let mm = world.process(random)?;
-    let (lower, upper, pages) = two_parts(random);
-    let (new, old) = if random.chance(1, 2) {
-        (lower, upper)
-    } else {
-        (upper, lower)
-    };
+    let (new, old, pages) = two_sides(random);
     remember(world, random, &mm, old);
     mm.unmap(new, pages)?;
     mm.protect(old, pages, Prot::READ)?;
