@@ -26,10 +26,11 @@ test:
 	@scripts/test.sh
 
 #: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
-#:                    THREADS= VM= PROTOCOL= MODE= DEPTH= REPEAT=, see scripts/torture.sh --help
+#:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see
+#:                    scripts/torture.sh --help
 torture:
-	@scripts/torture.sh $(foreach n,BUST SECS SEED THREADS VM PROTOCOL MODE DEPTH REPEAT,\
-		$(if $($n),'$n=$($n)'))
+	@scripts/torture.sh $(foreach n,BUST SECS SEED THREADS VM PROTOCOL MODE DEPTH LOAD STAY FAIL \
+		REPEAT,$(if $($n),'$n=$($n)'))
 
 #: make soak          the correct rules for HOURS=; goes on where it stopped
 soak:

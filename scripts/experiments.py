@@ -32,7 +32,7 @@ class Row:
         self.runs = []
 
     def run(self, lab, secs, place):
-        lab.more = [f"load={self.load}"] if self.load else []
+        lab.wanted = lab.wanted | {"LOAD": self.load or None}
         lab.append = self.append
         told, how = lab.torture("bust" if self.bust != "none" else "correct", self.bust, self.target,
                                 self.protocol, secs, f"{place} {self.words}")
@@ -101,15 +101,14 @@ EXPERIMENTS = {"2004": rows_2004, "2007": rows_2007, "2010": rows_2010, "2011": 
 
 
 def interleaving(run):
-    """The last passages of windows, each thread in a column of its own; what a thread did between two
-    passages of others is one line."""
+    """The last passages of windows, each thread in a column of its own; before each, how many there
+    were until then, of which not all are remembered."""
     steps = [step.split() for step in run["diagnostics"].get("step", "").split(", ") if step]
-    steps = [(int(step[1]), step[2]) for step in steps if len(step) == 3]
-    threads = sorted({thread for thread, _ in steps})
-    lines = ["  " + "".join(f"thread {thread:<16}" for thread in threads)]
-    for thread, window in steps:
-        lines.append("  " + " " * 23 * threads.index(thread) + window)
-    return lines
+    steps = [(when, int(thread), window) for when, _, thread, window in steps]
+    threads = sorted({thread for _, thread, _ in steps})
+    yield f"{'':10}" + "".join(f"thread {thread:<16}" for thread in threads)
+    for when, thread, window in steps:
+        yield f"{when:>8}  " + " " * 23 * threads.index(thread) + window
 
 
 def table(rows):
@@ -145,7 +144,7 @@ def experiment(name, kasan, wanted):
             for run in row.caught()[:1]:
                 torture.say(f"\n{row.words}: the last steps, seed {run['seed']}; then {run['oracle']}"
                             f" ({run['oracle_rule']}): {run['words']}")
-                torture.say("\n".join(interleaving(run)[-40:]))
+                torture.say("\n".join(interleaving(run)))
     torture.write_json(TOP / f"out/experiment-{name}.json", {
         "version": 1, "experiment": name, "seed": lab.seed,
         "rows": [dict(zip(("what", "where", "harm", "oracles", "median", "operations", "broken"),

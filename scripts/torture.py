@@ -18,6 +18,9 @@ say.  `make torture` and `make soak` start it by scripts/torture.sh.
   PROTOCOL=        rwsem, spin or preemptible: by default, the one that suits the bug, and all for
                    the correct rules
   MODE=random      or pct, with DEPTH=
+  LOAD=            another than the bug's own, as control of the module names them
+  STAY=128         one passage of a window out of so many takes longer
+  FAIL=64          one allocation out of so many fails; 0 for none
   REPEAT=1         boots for each bug, which counts only when each has caught it
   HOURS=1          how long make soak goes on, all its runs taken together
 
@@ -62,8 +65,8 @@ GRACE = {"um": 10, "x86_64": 30}
 HANGS = 20
 # The short form: how long each bug may take, the correct rules do take, and all bugs together may.
 SHORT_SECS, SHORT_CORRECT, SHORT_ALL = 45, 10, 300
-# A piece of a soak, in seconds.
-PIECE = 240
+# A piece of a soak, in seconds: x86_64 does 30 times fewer operations a second.
+PIECE = {"um": 120, "x86_64": 480}
 
 # Which oracle a complaint of the kernel stands for: the first that fits its name in vm.SPLATS.
 SPOKESMEN = (
@@ -114,9 +117,15 @@ PARAMETERS = {
     "PROTOCOL": (one_of(*PROTOCOLS), None),
     "MODE": (one_of("random", "pct"), None),
     "DEPTH": (whole(1, 1000), None),
+    "LOAD": (lambda _, text: text, None),
+    "STAY": (whole(1, 2 ** 32 - 1), None),
+    "FAIL": (whole(0, 2 ** 32 - 1), None),
     "REPEAT": (whole(1, 10_000), 1),
     "HOURS": (hours, 1.0),
 }
+
+# Those that the module is told by the same names; it knows best what it takes.
+PASSED_ON = ("THREADS", "MODE", "DEPTH", "LOAD", "STAY", "FAIL")
 
 
 def parameters(words):
@@ -420,8 +429,7 @@ class Lab:
         self.wanted, self.out = wanted, args.out
         self.kernels, self.modules = dict(args.kernel), dict(args.module)
         self.boots = 0
-        # More for torture/control, and for the kernel's command line.
-        self.more, self.append = [], ""
+        self.append = ""  # More for the kernel's command line.
         self.seed = random.getrandbits(32) if wanted["SEED"] is None else wanted["SEED"]
 
     def kernel(self, target):
@@ -468,14 +476,14 @@ class Lab:
         """What is written to torture/control."""
         words = [f"bust={bust}", f"protocol={protocol}", f"secs={secs}", f"seed={seed}"]
         words += [f"ops={enough}"] if enough else []
-        words += [f"{name.lower()}={self.wanted[name]}" for name in ("THREADS", "MODE", "DEPTH")
+        words += [f"{name.lower()}={self.wanted[name]}" for name in PASSED_ON
                   if self.wanted[name] is not None]
-        return " ".join(words + self.more)
+        return " ".join(words)
 
     def replay(self, bust, protocol, target, secs, seed):
         words = [f"BUST={bust}", f"PROTOCOL={protocol}", f"VM={target}", f"SECS={secs}",
                  f"SEED={seed}"]
-        words += [f"{name}={self.wanted[name]}" for name in ("THREADS", "MODE", "DEPTH")
+        words += [f"{name}={self.wanted[name]}" for name in PASSED_ON
                   if self.wanted[name] is not None]
         return "make torture " + " ".join(words)
 
@@ -686,7 +694,8 @@ def soak(args, wanted):
     try:
         while done < goal:
             target, protocol = TURNS[len(pieces) % len(TURNS)]
-            secs = int(max(10, min(PIECE, goal - done)))
+            piece = PIECE[target.partition("-")[0]]
+            secs = int(max(10, min(piece, goal - done)))
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             place = f"[{done / 3600:.2f}/{wanted['HOURS']:g} h]"
             run = lab.correct(target, protocol, secs, 0, place)

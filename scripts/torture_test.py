@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import experiments
 import torture
 import torture_report as report
 import vm
@@ -111,6 +112,12 @@ def parameters(cases):
                         ("DEPTH=3", "MODE=pct")):
         cases.raises(f"parameters: {word} is refused", words, parse, [word])
     cases.raises("options: one that is none is refused", "--color", torture.parse, ["--color"])
+    lab = torture.Lab(torture.parse([]), parse(["LOAD=moves", "STAY=4", "FAIL=0", "SEED=1"]))
+    cases.equal("parameters: the module is told those that are its own",
+                lab.line("none", "spin", 5, 1),
+                "bust=none protocol=spin secs=5 seed=1 load=moves stay=4 fail=0")
+    cases.equal("parameters: a replay has them all", lab.replay("none", "spin", "um", 5, 1),
+                "make torture BUST=none PROTOCOL=spin VM=um SECS=5 SEED=1 LOAD=moves STAY=4 FAIL=0")
 
 
 CONTROL = """usage: bust=none|R12|museum:16|NAME [secs=10]
@@ -317,9 +324,41 @@ def machinery(cases):
         cases.equal("state: one that is broken", torture.read_json(path), {})
 
 
+def questions(cases):
+    """What the tables of scripts/experiments.py say of runs that are known."""
+    caught = {"caught": True, "oracle": "LI", "milliseconds": 20, "operations": 1500,
+              "violations": 3}
+    missed = caught | {"caught": False, "oracle": None, "milliseconds": None, "violations": 7}
+
+    def row(harm, *runs):
+        made = experiments.Row("it is not", harm, "SkipsSecondCheck", "spin", "x86_64", "",
+                               "preempt=lazy")
+        made.runs = list(runs)
+        return made
+
+    cases.equal("experiment: harm is expected of each boot or of none",
+                [row(*told).is_as_expected() for told in (
+                    (True, caught, caught), (True, caught, missed), (False, missed, missed),
+                    (False, missed, caught))], [True, False, True, False])
+    cases.equal("experiment: a row", row(True, caught, missed).cells(),
+                ("it is not", "spin, x86_64 preempt=lazy", "1/2", "LI", "20 ms", "3,000", "10"))
+    _, said = torture.parse_results(
+        "# step: 4 thread 0 Found\n# step: 9 thread 2 Unlinked\n# step: 12 thread 0 Locked\n")
+    cases.equal("experiment: an interleaving",
+                [line.split() for line in experiments.interleaving({"diagnostics": said})],
+                [["thread", "0", "thread", "2"], ["4", "Found"], ["9", "Unlinked"],
+                 ["12", "Locked"]])
+    columns = [line.index(line.split()[-1]) for line in
+               list(experiments.interleaving({"diagnostics": said}))[1:]]
+    cases.equal("experiment: a column for each thread",
+                (columns[0] == columns[2], columns[0] < columns[1]), (True, True))
+    cases.raises("experiment: one that is none is refused", "which experiment? 2004, 2007",
+                 experiments.parse, ["1999"])
+
+
 def main():
     cases = Cases()
-    for part in (parameters, control, busts, correct, reports, machinery):
+    for part in (parameters, control, busts, correct, reports, machinery, questions):
         part(cases)
     return cases.show()
 

@@ -9,6 +9,7 @@
 //! tree of VMAs is reserved first, then links are cloned, then the store is done.
 
 use super::{
+    may_allocate,
     merge::{
         self,
         Request, //
@@ -25,7 +26,6 @@ use super::{
 };
 use crate::{
     prim::{
-        fail,
         interval_tree::Range, //
     },
     rmap::{
@@ -68,8 +68,7 @@ impl<R: Modelled> Mm<R> {
     /// `ENOMEM`.
     pub(crate) fn new(cache: &Arc<Cache<R>>, size: usize, sharing: Sharing) -> Result<Self> {
         let space = Space::new(size, sharing)?;
-        R::Rules::allocation()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         Ok(Self(Arc::pin_init(
             rmap::mm::Mm::new(cache.clone(), space),
             GFP_KERNEL,

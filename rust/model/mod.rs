@@ -42,7 +42,10 @@
 //! Addresses are in pages, from 0 to the size that the address space was made with.
 
 use crate::{
-    prim::lock::FamilyLock,
+    prim::{
+        fail,
+        lock::FamilyLock, //
+    },
     rmap::{
         kind::Rmap,
         rules::{
@@ -52,7 +55,10 @@ use crate::{
     },
 };
 use core::marker::PhantomData;
-use kernel::str::CStr;
+use kernel::{
+    prelude::*,
+    str::CStr, //
+};
 
 #[cfg(CONFIG_KUNIT = "y")]
 mod failures;
@@ -89,3 +95,14 @@ impl<L: FamilyLock, B: Rules> Rmap for Model<L, B> {
 pub(crate) trait Modelled: Rmap<Space = space::Space<Self>> {}
 
 impl<R: Rmap<Space = space::Space<R>>> Modelled for R {}
+
+/// Whether the allocation that the caller is about to make may go ahead: a test or the torture can
+/// make it fail.  Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM` where it is to fail.
+fn may_allocate<R: Rmap>() -> Result {
+    R::Rules::allocation()?;
+    Ok(fail::allocation()?)
+}

@@ -8,18 +8,13 @@
 //! swap cache, and whoever looks it up (R4).
 
 use super::{
+    may_allocate,
     swap::Slot,
     Modelled, //
 };
 use crate::{
-    prim::{
-        fail,
-        frame::Frame, //
-    },
-    rmap::{
-        anon_vma::PageRmap,
-        rules::Rules, //
-    },
+    prim::frame::Frame,
+    rmap::anon_vma::PageRmap,
     stats, //
 };
 use kernel::{
@@ -68,9 +63,8 @@ impl<R: Modelled> Page<R> {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(index: usize) -> Result<Arc<Self>> {
-        R::Rules::allocation()?;
         let frame = Frame::new()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         Arc::pin_init(
             pin_init!(Self {
                 id: NEXT_ID.fetch_add(1, Relaxed),

@@ -6,6 +6,7 @@
 //! [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
 
 use super::{
+    may_allocate,
     table::PageTable,
     take_all::{
         AllLocks,
@@ -15,7 +16,6 @@ use super::{
 };
 use crate::{
     prim::{
-        fail,
         interval_tree::Range,
         nested::{
             new_nested_spinlock,
@@ -206,8 +206,7 @@ impl<R: Modelled> Vma<R> {
         pgoff: usize,
         prot: Prot,
     ) -> Result<Arc<Self>> {
-        R::Rules::allocation()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         let range = Range {
             start: pgoff,
             last: pgoff + (last - first),

@@ -26,6 +26,7 @@
 //! there is none, there is nothing to be found: the pin itself keeps no more than the memory (R18).
 
 use super::{
+    may_allocate,
     page::{
         Page,
         PageGuard, //
@@ -34,14 +35,10 @@ use super::{
 };
 use crate::{
     prim::{
-        fail,
         frame::Frame,
         typesafe::Pinned, //
     },
-    rmap::{
-        anon_vma::AnonVma,
-        rules::Rules, //
-    },
+    rmap::anon_vma::AnonVma,
     stats, //
 };
 use core::{
@@ -97,9 +94,8 @@ impl<R: Modelled> Room<R> {
     ///
     /// `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        R::Rules::allocation()?;
         let frame = Frame::new()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         Ok(Self {
             slot: UniqueArc::new_uninit(GFP_KERNEL)?,
             frame,
@@ -397,6 +393,7 @@ mod tests {
     use super::*;
     use crate::{
         prim::{
+            fail,
             lock::{
                 FamilyLock,
                 Spin, //

@@ -6,21 +6,16 @@
 //! without split page table locks.  The reverse map's rules do not depend on how many there are.
 
 use super::{
+    may_allocate,
     page::Page,
     swap::Entry,
     walk::Migration,
     Modelled, //
 };
-use crate::{
-    prim::{
-        fail,
-        nested::{
-            new_nested_spinlock,
-            NestedGuard,
-            NestedSpinLock, //
-        },
-    },
-    rmap::rules::Rules, //
+use crate::prim::nested::{
+    new_nested_spinlock,
+    NestedGuard,
+    NestedSpinLock, //
 };
 use kernel::{
     prelude::*,
@@ -122,8 +117,7 @@ impl<R: Modelled> PageTable<R> {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<impl PinInit<Self>> {
-        R::Rules::allocation()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         let mut ptes = KVVec::with_capacity(size, GFP_KERNEL)?;
         for _ in 0..size {
             ptes.push(Pte::None, GFP_KERNEL)?;

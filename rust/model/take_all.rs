@@ -17,6 +17,7 @@
 //! that no two wait for each other, each with locks that the other wants (R38).
 
 use super::{
+    may_allocate,
     mm::Mm,
     Modelled, //
 };
@@ -79,8 +80,7 @@ impl<'a, R: Modelled> AllLocks<'a, R> {
         if !R::Lock::SLEEPS && families > MOST_SPINNING {
             return Err(E2BIG);
         }
-        R::Rules::allocation()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         let mut locked = KVVec::with_capacity(roots.len(), GFP_KERNEL)?;
         let turn = Turn::take();
         let mut before = None;
@@ -115,8 +115,7 @@ fn roots_of<'a, R: Modelled>(
     let mut roots = KVVec::new();
     for slot in mm.space().vmas.range(0, usize::MAX) {
         slot.vma.core.for_each_link(mmap, |anon_vma| {
-            R::Rules::allocation()?;
-            fail::allocation()?;
+            may_allocate::<R>()?;
             Ok(roots.push(anon_vma.root(), GFP_KERNEL)?)
         })?;
     }
@@ -186,8 +185,7 @@ impl<R: Modelled> Mm<R> {
     /// As [`AllLocks::take`]; then it has not joined.
     pub(crate) fn register_notifier(&self, notifier: Arc<Notifier>) -> Result {
         let mmap = self.core().mmap_write();
-        R::Rules::allocation()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         let room = KVec::with_capacity(self.space().notifiers() + 1, GFP_KERNEL)?;
         let locks = AllLocks::take(self, &mmap)?;
         let old = self.space().join(notifier, room, &locks);

@@ -22,6 +22,7 @@
 //! must not.
 
 use super::{
+    may_allocate,
     page::{
         Page,
         PageGuard, //
@@ -43,7 +44,6 @@ use super::{
 };
 use crate::{
     prim::{
-        fail,
         typesafe::Pinned, //
     },
     rmap::{
@@ -373,8 +373,7 @@ pub(crate) struct Migration<R: Modelled> {
 
 impl<R: Modelled> Migration<R> {
     pub(super) fn new() -> Result<Arc<Self>> {
-        R::Rules::allocation()?;
-        fail::allocation()?;
+        may_allocate::<R>()?;
         Arc::pin_init(
             pin_init!(Self {
                 done <- Completion::new(),
@@ -582,6 +581,7 @@ mod tests {
     use super::*;
     use crate::{
         prim::{
+            fail,
             kthread::{
                 KThread,
                 Stop, //

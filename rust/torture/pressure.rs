@@ -158,37 +158,68 @@ static CHANGES: [Atomic<usize>; MOST_STEPS - 1] = [const { Atomic::new(0) }; MOS
 /// Who passed what in which order, in this round: two rounds that went the same way have the same.
 static TRACE: Atomic<u64> = Atomic::new(0);
 
-/// How many passages are remembered.
-pub(super) const REMEMBERED: usize = 64;
+/// How many passages of each thread are remembered.  Each has its own, since one that is between two
+/// steps for long is what is to be told, and the others have passed hundreds of windows by then.
+const REMEMBERED: usize = 16;
 
-/// The last passages: who, and where; see [`recent`].
-static HISTORY: [Atomic<usize>; REMEMBERED] = [const { Atomic::new(0) }; REMEMBERED];
+/// The last passages of each thread: when, counted in passages of all, and where; see [`recent`].
+static HISTORY: [[Atomic<usize>; REMEMBERED]; MOST_THREADS] =
+    [const { [const { Atomic::new(0) }; REMEMBERED] }; MOST_THREADS];
 
 /// How many passages there were until an oracle spoke up.
-static NEXT: Atomic<usize> = Atomic::new(0);
+static PASSAGES: Atomic<usize> = Atomic::new(0);
+
+/// How many bits of a word of the history say where.
+const WINDOW_BITS: u32 = 8;
 
 /// Remembers that thread `i` has come to `at`, unless there is something to be told already.
 fn remember(i: usize, at: Window) {
-    if oracle::first().is_none() {
-        let place = NEXT.fetch_add(1, Relaxed) % REMEMBERED;
-        if let Some(place) = HISTORY.get(place) {
-            place.store(1 + (i << 8 | at as usize), Relaxed);
-        }
+    if oracle::first().is_some() {
+        return;
+    }
+    let when = PASSAGES.fetch_add(1, Relaxed) + 1;
+    // Nobody else writes what is this thread's: the oldest is the one with the lowest number.
+    let oldest = HISTORY
+        .get(i)
+        .and_then(|own| own.iter().min_by_key(|word| word.load(Relaxed)));
+    if let Some(oldest) = oldest {
+        oldest.store(when << WINDOW_BITS | at as usize, Relaxed);
     }
 }
 
-/// The `n`th of the last passages, from the oldest on: the thread and the window.
-pub(super) fn recent(n: usize) -> Option<(usize, &'static str)> {
-    let place = NEXT.load(Relaxed).wrapping_add(n) % REMEMBERED;
-    let word = HISTORY.get(place)?.load(Relaxed).checked_sub(1)?;
-    Some((word >> 8, WINDOWS.get(word & 0xff)?))
+/// A passage that is remembered: when, by which thread, and through which window.
+pub(super) struct Passage {
+    pub(super) when: usize,
+    pub(super) thread: usize,
+    pub(super) window: &'static str,
+}
+
+/// The first passage after `when` of those that are remembered.
+pub(super) fn recent(when: usize) -> Option<Passage> {
+    let all = HISTORY
+        .iter()
+        .enumerate()
+        .flat_map(|(thread, own)| own.iter().map(move |word| (word.load(Relaxed), thread)));
+    let (word, thread) = all
+        .filter(|(word, _)| word >> WINDOW_BITS > when)
+        .min_by_key(|(word, _)| *word)?;
+    Some(Passage {
+        when: word >> WINDOW_BITS,
+        thread,
+        window: WINDOWS.get(word & ((1 << WINDOW_BITS) - 1))?,
+    })
 }
 
 /// Begins a torture: forgets what was counted.
 pub(super) fn begin(mode: Mode, focus: &[Window], stay: usize, failures: usize) {
-    for counts in [&PASSED[..], &NEAR[..], &SIDES[..], &HISTORY[..]] {
-        counts.iter().for_each(|count| count.store(0, Relaxed));
+    let counts = [&PASSED[..], &NEAR[..], &SIDES[..]];
+    for count in counts.into_iter().flatten() {
+        count.store(0, Relaxed);
     }
+    for passage in HISTORY.iter().flatten() {
+        passage.store(0, Relaxed);
+    }
+    PASSAGES.store(0, Relaxed);
     for seat in &SEATS {
         seat.task.store(0, Relaxed);
     }

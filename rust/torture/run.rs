@@ -637,10 +637,14 @@ pub(super) fn tell(
         let (passed, near) = pressure::counts(i);
         say(fmt!("# window_{name}: {passed} {near}"))?;
     }
-    for n in 0..pressure::REMEMBERED {
-        if let (Some(_), Some((thread, window))) = (first, pressure::recent(n)) {
-            say(fmt!("# step: thread {thread} {window}"))?;
-        }
+    let mut last = 0;
+    while let (Some(_), Some(step)) = (first, pressure::recent(last)) {
+        last = step.when;
+        say(fmt!(
+            "# step: {last} thread {} {}",
+            step.thread,
+            step.window
+        ))?;
     }
     for (n, name) in run.deeds.iter().zip(DEEDS) {
         say(fmt!("# did_{name}: {}", n.load(Relaxed)))?;
