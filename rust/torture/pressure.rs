@@ -417,7 +417,7 @@ fn sleep_long(at: Window, seat: &Seat) -> bool {
         // Long enough for who drops the last reference.
         Window::Outlived => 1_000 + random % 3_000,
         // Long enough for a process to die.
-        _ if random % 2 == 0 => 50 + random % 1_000,
+        _ if random % 8 != 0 => 50 + random % 2_000,
         _ => return false,
     };
     fsleep(Delta::from_micros(micros.into()));
