@@ -34,7 +34,8 @@ torture:
 
 #: make soak          the correct rules for HOURS=; goes on where it stopped
 soak:
-	@scripts/torture.sh --soak $(foreach n,HOURS SEED THREADS,$(if $($n),'$n=$($n)'))
+	@scripts/torture.sh --soak $(foreach n,HOURS SEED THREADS MODE DEPTH LOAD STAY FAIL,\
+		$(if $($n),'$n=$($n)'))
 
 #: make experiment    E=2004, 2007, 2010 or 2011: a question from the mails, answered
 experiment:

@@ -48,7 +48,9 @@ class Row:
         return [run for run in self.runs if run["caught"]]
 
     def is_as_expected(self):
-        return len(self.caught()) == (len(self.runs) if self.harm else 0)
+        """A boot that has not run, or not come to an end, shows neither harm nor that there is none."""
+        ran = all(run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
+        return ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
 
     def cells(self):
         caught = self.caught()
@@ -123,6 +125,7 @@ def parse(words):
         raise torture.Mistake(f"which experiment? {', '.join(EXPERIMENTS)}; --help says more")
     kasan = "KASAN=1" in words
     wanted = torture.parameters([word for word in words[1:] if word != "KASAN=1"])
+    torture.refuse_others(wanted, ("SECS", "SEED", "REPEAT"))
     return words[0], kasan, wanted
 
 

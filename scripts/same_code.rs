@@ -6,6 +6,7 @@
 use crate::{
     rmap::rules::Rule,
     snapshot::{
+        build::Builder,
         verify::verify,
         Graph, //
     },
@@ -17,3 +18,6 @@ use kernel::{
 
 #[used]
 static VERIFY: fn(&Graph, &mut dyn FnMut(Rule, fmt::Arguments<'_>)) -> Result<usize> = verify;
+
+#[used]
+static FOUND: fn(&mut Builder, usize, usize) -> Result = Builder::found;

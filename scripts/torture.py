@@ -15,7 +15,7 @@ say.  `make torture` and `make soak` start it by scripts/torture.sh.
                    shown.  By default another one each time
   THREADS=         as many as the module thinks best, when not given
   VM=um            or x86_64, x86_64-kasan, x86_64-kasan-recycle
-  PROTOCOL=        rwsem, spin or preemptible: by default, the one that suits the bug, and all for
+  PROTOCOL=        rwsem, spin or preemptible: by default, the one that suits the bug, and each for
                    the correct rules
   MODE=random      or pct, with DEPTH=
   LOAD=            another than the bug's own, as control of the module names them
@@ -154,8 +154,8 @@ class Bust:
             key, _, value = word.partition("museum:")
             if re.fullmatch(r"R\d+", word):
                 self.rule = word
-            elif not key and value:
-                self.museum += [int(n) for n in value.split(",") if n.isdigit()]
+            elif not key and value.isdigit():
+                self.museum.append(int(value))
             elif word.startswith("protocols="):
                 self.protocols = [p for p in word.partition("=")[2].split(",") if p]
 
@@ -352,12 +352,12 @@ def judge_bust(console, results, guest):
                       "milliseconds": splat["milliseconds"]}
     if caught:
         return run
+    # Nobody has said that it was the bug: it may have been the machine.
     if console.hangs or not console.ended and guest.get("reason") == "time-limit":
-        return run | {"how": "hang", "oracle": "WD", "words": "the guest hangs",
-                      "milliseconds": console.figure("elapsed_ms")}
+        return run | {"caught": False, "how": "hang", "words": "the guest hangs, and says nothing"}
     if not console.ended and passed is None:
-        return run | {"how": "kernel died: silently", "oracle": "KA",
-                      "words": guest.get("text", ""), "milliseconds": console.figure("elapsed_ms")}
+        return run | {"caught": False, "how": "kernel died: silently",
+                      "words": guest.get("text", "")}
     return run | {"caught": False, "how": "missed", "words": said.get("error", "")}
 
 
@@ -480,9 +480,10 @@ class Lab:
                   if self.wanted[name] is not None]
         return " ".join(words)
 
-    def replay(self, bust, protocol, target, secs, seed):
-        words = [f"BUST={bust}", f"PROTOCOL={protocol}", f"VM={target}", f"SECS={secs}",
-                 f"SEED={seed}"]
+    def replay(self, bust, protocol, target, secs, seed, enough=0):
+        words = [f"BUST={bust}", f"PROTOCOL={protocol}", f"VM={target}"]
+        # By default there are to be so many operations.
+        words += ([] if enough else [f"SECS={secs}"]) + [f"SEED={seed}"]
         words += [f"{name}={self.wanted[name]}" for name in PASSED_ON
                   if self.wanted[name] is not None]
         return "make torture " + " ".join(words)
@@ -491,6 +492,9 @@ class Lab:
         """One boot, one torture; returns what there is to judge, and how it was run."""
         seed = derived(self.seed, self.boots)
         self.boots += 1
+        # What has to be built is no part of it.
+        self.kernel(target)
+        self.module(target)
         console = Console(target, what, merciful=kind == "correct")
         folder = f"{self.boots:03}-{name}-{protocol}-{target}"
         begin = time.monotonic()
@@ -502,7 +506,7 @@ class Lab:
             "bust": name, "protocol": protocol, "vm": target, "seed": seed, "secs": secs,
             "mode": self.wanted["MODE"] or "random", "depth": self.wanted["DEPTH"],
             "threads": self.wanted["THREADS"], "seconds": round(time.monotonic() - begin),
-            "replay": self.replay(name, protocol, target, secs, seed), "folder": folder,
+            "replay": self.replay(name, protocol, target, secs, seed, enough), "folder": folder,
         }
 
     def bust(self, bust, protocol, secs, place):
@@ -533,8 +537,8 @@ class Lab:
 def correct_plan(busts, wanted, short):
     """(target, protocol, seconds, operations) of each run of the correct rules.  Whether they must
     do so many operations, or run for so long, is a question of time."""
-    listed = next((bust.protocols for bust in busts if bust.name == "none"), None)
-    protocols = [wanted["PROTOCOL"]] if wanted["PROTOCOL"] else listed or list(PROTOCOLS[:2])
+    listed = next(bust.protocols for bust in busts if bust.name == "none")
+    protocols = [wanted["PROTOCOL"]] if wanted["PROTOCOL"] else listed
     # Most of what the correct rules do they do where nobody looks at each lock: that is many times
     # faster.  Each of the other kernels looks at something else.
     targets = ["um-bench" if wanted["VM"] == "um" else wanted["VM"]]
@@ -583,6 +587,13 @@ def last_line(result):
 def is_complete(result):
     rows = [*map(report.is_caught, result["busts"]), *(run["clean"] for run in result["correct"])]
     return bool(rows) and all(rows)
+
+
+def refuse_others(wanted, used):
+    """What would be ignored is not taken."""
+    for name, (_, default) in PARAMETERS.items():
+        if name not in used and wanted[name] != default:
+            raise Mistake(f"{name}= has no meaning here, only {', '.join(used)}")
 
 
 def offers(bust, protocol):
@@ -679,6 +690,7 @@ def totals(pieces):
 
 
 def soak(args, wanted):
+    refuse_others(wanted, ("HOURS", "SEED", *PASSED_ON))
     path = args.json
     state = read_json(path)
     if path.exists() and not isinstance(state.get("pieces"), list):
@@ -696,13 +708,14 @@ def soak(args, wanted):
             target, protocol = TURNS[len(pieces) % len(TURNS)]
             piece = PIECE[target.partition("-")[0]]
             secs = int(max(10, min(piece, goal - done)))
+            module = hashlib.sha256(Path(lab.module(target)).read_bytes()).hexdigest()[:12]
+            lab.kernel(target)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             place = f"[{done / 3600:.2f}/{wanted['HOURS']:g} h]"
             run = lab.correct(target, protocol, secs, 0, place)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             run["cpu_seconds"] = round(after.ru_utime + after.ru_stime - before.ru_utime
                                        - before.ru_stime)
-            module = hashlib.sha256(Path(lab.module(target)).read_bytes()).hexdigest()[:12]
             pieces.append({name: run[name] for name in KEPT} | {"module": module})
             done += run["seconds"]
             write_json(path, {"version": 1, "totals": totals(pieces), "pieces": pieces})

@@ -58,7 +58,8 @@ bool shadow_rmap_preemptible(void);
 void shadow_rmap_preempt_here(void);
 bool shadow_rmap_lockdep_works(void);
 bool shadow_rmap_tainted(unsigned int flag);
-void shadow_rmap_keep_module(void);
+bool shadow_rmap_try_module_get(void);
+void shadow_rmap_module_put(void);
 
 void shadow_rmap_init_rwsem(struct rw_semaphore *sem, const char *name,
 			    struct lock_class_key *key);

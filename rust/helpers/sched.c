@@ -34,7 +34,12 @@ bool shadow_rmap_tainted(unsigned int flag)
 	return test_taint(flag);
 }
 
-void shadow_rmap_keep_module(void)
+bool shadow_rmap_try_module_get(void)
 {
-	__module_get(THIS_MODULE);
+	return try_module_get(THIS_MODULE);
+}
+
+void shadow_rmap_module_put(void)
+{
+	module_put(THIS_MODULE);
 }

@@ -80,6 +80,12 @@ unsafe fn free<F>(job: *mut c_void) {
     drop(unsafe { KBox::from_raw(job.cast::<Option<F>>()) });
 }
 
+/// Whether threads can be bound to `cpu` now.  Any context.
+pub(crate) fn is_online(cpu: u32) -> bool {
+    // SAFETY: May be asked of any number.
+    unsafe { ffi::shadow_rmap_cpu_online(cpu) }
+}
+
 impl KThread {
     /// Starts a thread that runs `closure`, on whatever CPU.  Sleeps.
     ///
@@ -106,8 +112,7 @@ impl KThread {
     where
         F: FnOnce(&Stop) + Send + 'static,
     {
-        // SAFETY: May be asked of any number.
-        if !unsafe { ffi::shadow_rmap_cpu_online(cpu) } {
+        if !is_online(cpu) {
             return Err(EINVAL);
         }
         let thread = Self::create(name, closure)?;

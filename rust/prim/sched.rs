@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "a room of the design: calls into C")]
 
 use crate::ffi;
+use kernel::prelude::*;
 
 /// What a thread may do at some place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,8 +89,38 @@ impl Complaints {
     }
 }
 
-/// Keeps this module from being unloaded, for good.
-pub(crate) fn keep_module() {
-    // SAFETY: This code runs, so there is a reference on the module already.
-    unsafe { ffi::shadow_rmap_keep_module() }
+/// A reference on this module: while there is one it cannot be unloaded.
+///
+/// # Invariants
+///
+/// It is one that [`ModuleRef::get`] has taken.
+pub(crate) struct ModuleRef(());
+
+impl ModuleRef {
+    /// Takes one.  Any context.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` where the module is being unloaded already.
+    pub(crate) fn get() -> Result<Self> {
+        // SAFETY: No preconditions.
+        if unsafe { ffi::shadow_rmap_try_module_get() } {
+            // INVARIANT: As just said.
+            Ok(Self(()))
+        } else {
+            Err(ENODEV)
+        }
+    }
+
+    /// Never gives it back.
+    pub(crate) fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for ModuleRef {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant it is ours to give back.
+        unsafe { ffi::shadow_rmap_module_put() }
+    }
 }

@@ -901,7 +901,9 @@ impl<'a, R: Rmap> LockedAnonVma<'a, R> {
         // SAFETY: The pin is still ours.
         let anon_vma = unsafe { raw.as_ref() };
         let last = anon_vma.refcount.fetch_sub(1, Full) == 1;
-        if last && (R::Rules::last_reference() || !Oracle::Refcount.holds(Rule::R10, !last)) {
+        let frees = last && R::Rules::last_reference();
+        Rule::R10.holds(frees == last);
+        if frees {
             stats::LAST_REFERENCES.inc();
             drop(family);
             // SAFETY: That was the last reference, and we saw it.
@@ -1382,6 +1384,35 @@ mod tests {
             Ok(())
         }
         under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A lookup that would go on with the last reference is noticed, and nobody frees what it had
+    /// (R10).
+    #[test]
+    fn a_last_reference_that_is_kept_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::KeepsLastReference>>::new()?;
+            let was = live();
+            let (a, page) = world.process_with_page()?;
+            let pin = page_get_anon_vma(&page);
+            page.remove_rmap();
+            a.unmap();
+            let (left, n) = Rule::R10.expect_violations(|| {
+                let found = pin.and_then(LockedAnonVma::wait);
+                found.map(|locked| NonNull::from(locked.anon_vma))
+            });
+            let leaked = live();
+            if let Some(anon_vma) = left {
+                // SAFETY: The count is zero, and who saw it has not freed it.
+                unsafe { free(anon_vma) };
+            }
+
+            assert_eq!(n, 1);
+            assert_eq!(leaked, was + 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
         under::<RwSem>()
     }
 

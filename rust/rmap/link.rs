@@ -158,7 +158,7 @@ fn attach<R: Rmap>(
         stats::PREPARE_RACES.inc();
         return;
     }
-    Oracle::Topology.check(Rule::R28, first);
+    Rule::R28.check(first);
     if family.link(&mut links, vma, anon_vma, &page_table) && R::Rules::publish_last() {
         R::Rules::window(Window::Linked);
         family.publish(vma, anon_vma, &page_table);
@@ -225,7 +225,7 @@ fn clone_links<R: Rmap>(
         };
         if reuses && by_rule.is_none() && may_reuse(anon_vma, active) {
             by_rule = Some(i);
-            Oracle::Topology.check(Rule::R24, anon_vma.is_reusable());
+            Rule::R24.check(anon_vma.is_reusable());
         }
         let reused = match operation {
             Operation::Fork(Reuse::AsSeen(seen)) => seen,

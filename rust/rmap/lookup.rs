@@ -208,27 +208,6 @@ mod tests {
         under::<RwSem>()
     }
 
-    /// A lookup that would go on with the last reference is noticed (R10).
-    #[test]
-    fn a_last_reference_that_is_kept_is_noticed() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::KeepsLastReference>>::new()?;
-            let was = live();
-            let (a, page) = world.process_with_page()?;
-            let pin = page_get_anon_vma(&page);
-            page.remove_rmap();
-            a.unmap();
-            let (found, n) =
-                Rule::R10.expect_violations(|| pin.and_then(LockedAnonVma::wait).is_some());
-
-            assert!(!found);
-            assert_eq!(n, 1);
-            assert_eq!(live(), was);
-            Ok(())
-        }
-        under::<RwSem>()
-    }
-
     /// The last reference dropped in an RCU read section is noticed, and frees all the same (R11).
     #[test]
     fn a_put_under_rcu_is_noticed() -> Result {

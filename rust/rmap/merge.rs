@@ -148,7 +148,7 @@ pub(crate) fn anon_vma_merge<R: Rmap>(
             if R::Rules::merge_moves_links() {
                 survivor.take_links_of(goes, mmap);
             }
-            Oracle::WalkCompleteness.check(Rule::R25, survivor.is_linked_to_all_of(goes, mmap));
+            Rule::R25.check(survivor.is_linked_to_all_of(goes, mmap));
         }
     }
     unlink_anon_vmas(goes, mmap);

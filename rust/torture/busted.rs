@@ -48,6 +48,8 @@ pub(crate) struct Bust {
     pub(crate) mix: Mix,
     /// The protocols that it is offered under, the usual one first.
     pub(crate) under: &'static [Protocol],
+    /// Where it is offered under none: why, and what shows it instead.
+    pub(crate) instead: &'static str,
     /// What its type breaks, see [`rules::broken_by`].
     pub(crate) breaks: u64,
 }
@@ -60,12 +62,14 @@ pub(crate) static CORRECT: Bust = Bust {
     museum: &[],
     mix: Mix::All,
     under: &[RwSem, Spin, Preemptible],
+    instead: "",
     breaks: rules::broken_by::<rules::Correct>(),
 };
 
 macro_rules! bugs {
     ($($(#[$about:meta])*
-       $bug:ident: $switch:ident, $rule:ident, $museum:expr, $mix:ident, [$($lock:ident)*];)*) => {
+       $bug:ident: $switch:ident, $rule:ident, $museum:expr, $mix:ident, [$($lock:ident)*]
+       $(, $instead:literal)?;)*) => {
         $(
             $(#[$about])*
             #[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture, shadow_rmap_busted))]
@@ -86,6 +90,7 @@ macro_rules! bugs {
                 museum: &$museum,
                 mix: Mix::$mix,
                 under: &[$($lock),*],
+                instead: concat!($($instead)?),
                 breaks: rules::broken_by::<$bug>(),
             }),*
         ];
@@ -112,7 +117,8 @@ bugs! {
     FreesDirty: FREED_CLEAN, R6, [], Recycling, [RwSem Spin];
 
     /// deliberate bug: a cache is destroyed under its readers (R7).
-    DestroysAtOnce: DESTROY_WAITS, R7, [], Recycling, [];
+    DestroysAtOnce: DESTROY_WAITS, R7, [], Recycling, [],
+        "a torture has one cache from beginning to end; the KUnit suite shadow_rmap_anon_vma shows it";
 
     /// deliberate bug: another type's objects come from the same cache (R8, museum 5).
     SharesCache: OWN_CACHE, R8, [5], Recycling, [RwSem Spin];

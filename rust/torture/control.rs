@@ -25,13 +25,15 @@ use super::{
 use crate::{
     prim::{
         kthread::KThread,
-        random::Random, //
+        random::Random,
+        sched::ModuleRef, //
     },
     rmap::{
         oracle,
         rules::Rule, //
     },
 };
+use core::slice;
 use kernel::{
     debugfs::{
         Dir,
@@ -119,7 +121,10 @@ fn show_usage(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " {name}")?;
     }
     writeln!(f)?;
-    for bust in busted::ALL.iter().filter(|bust| !bust.under.is_empty()) {
+    for bust in [slice::from_ref(&busted::CORRECT), busted::ALL]
+        .into_iter()
+        .flatten()
+    {
         let rule = bust.rule.map_or("-", Rule::name);
         write!(f, "bust {} {rule}", bust.name)?;
         for number in bust.museum {
@@ -129,6 +134,9 @@ fn show_usage(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, protocol) in bust.under.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
             write!(f, "{comma}{}", protocol.name())?;
+        }
+        if bust.under.is_empty() {
+            write!(f, " not-shown: {}", bust.instead)?;
         }
         writeln!(f)?;
     }
@@ -180,18 +188,29 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
         }
     }
     *torture = None;
+    let module = ModuleRef::get()?;
     oracle::clear();
     pressure::begin(plan.mode, plan.mix.focus(), plan.stay, plan.fail);
     let run = Run::new(plan)?;
     let director = run::start(&run)?;
     let theirs = run.clone();
-    let monitor = match KThread::spawn(fmt!("shadow_rmap/watch"), move |_| run::watch(&theirs)) {
+    let monitor = match KThread::spawn(fmt!("shadow_rmap/watch"), move |_| {
+        run::watch(&theirs);
+        if theirs.is_stuck() {
+            // Whoever unloads the module would wait for ever.
+            let _ = ModuleRef::get().map(ModuleRef::keep);
+        }
+    }) {
         Ok(monitor) => monitor,
         Err(error) => {
             run.end();
             return Err(error);
         }
     };
+    if run.is_busted() {
+        // Freed memory may lead back here.
+        module.keep();
+    }
     *torture = Some(Torture {
         _monitor: monitor,
         _director: director,

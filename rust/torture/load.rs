@@ -349,6 +349,18 @@ impl Mix {
         }
     }
 
+    /// How many deeds each worker does in a round, after which the forest is verified; and after how
+    /// many rounds everybody exits, so that what is left over is found.
+    pub(super) fn round(self) -> (usize, usize) {
+        match self {
+            // What is wrong with a family is gone with its VMAs.
+            Mix::Forks => (32, 48),
+            // What is wrong with a reference stays.
+            Mix::Recycling | Mix::Emptying => (192, 2),
+            Mix::All | Mix::Walkers | Mix::Merges | Mix::SharedMerges | Mix::Moves => (192, 8),
+        }
+    }
+
     /// The windows that it is about: who passes one of these stays there more often, and longer.
     pub(super) fn focus(self) -> &'static [Window] {
         match self {

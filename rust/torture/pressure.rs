@@ -365,7 +365,7 @@ pub(crate) fn pass(at: Window) {
     let others = 1 - side(at);
     let before = load(&SIDES, others);
     let stayed = match DEPTH.load(Relaxed) {
-        _ if sleeps_long(at) && Context::here() == Context::Sleepable => sleep_long(at, seat),
+        0 if sleeps_long(at) && Context::here() == Context::Sleepable => sleep_long(at, seat),
         0 => stay_at_random(at, seat, others),
         depth => stay_by_priority(at, i, seat, depth),
     };

@@ -46,6 +46,7 @@ use crate::{
     },
     prim::{
         kthread::{
+            is_online,
             KThread,
             Stop, //
         },
@@ -55,10 +56,7 @@ use crate::{
         },
         random::Random,
         rwsem,
-        sched::{
-            self,
-            Complaints, //
-        },
+        sched::Complaints,
     },
     rmap::{
         oracle::{
@@ -172,15 +170,17 @@ pub(crate) struct Run {
     ended: Atomic<usize>,
     /// 1 when there will be no more news.
     told: Atomic<usize>,
-    /// Violations of rules before it began.
-    violations: usize,
+    /// How often each rule had been violated before it began.
+    violations: [usize; rules::ALL.len()],
+    /// What the kernel had complained of before.
+    complaints: Complaints,
     /// What became of it.
     #[pin]
     outcome: Mutex<Outcome>,
 }
 
 /// What became of a torture.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Outcome {
     /// Milliseconds until the first report, or the end.
     millis: i64,
@@ -192,13 +192,38 @@ struct Outcome {
     error: Option<Error>,
     /// Some thread did not come back.
     stuck: bool,
+    /// The oracle that was first, and of which rule it spoke.
+    first: Option<(Oracle, Option<Rule>)>,
+    /// How often each oracle has spoken.
+    reports: [u32; oracle::ALL.len()],
+    /// How often each rule was violated.
+    violations: [usize; rules::ALL.len()],
 }
 
-/// How many deeds each worker does in a round.
-const DEEDS_A_ROUND: usize = 192;
+impl Outcome {
+    /// Nothing yet.
+    const fn new() -> Self {
+        Self {
+            millis: 0,
+            operations: 0,
+            near_misses: 0,
+            error: None,
+            stuck: false,
+            first: None,
+            reports: [0; oracle::ALL.len()],
+            violations: [0; rules::ALL.len()],
+        }
+    }
+}
 
-/// Everybody exits after so many rounds.
-const ROUNDS_AN_EPOCH: usize = 8;
+/// How often each rule has been violated, ever.
+fn violations() -> [usize; rules::ALL.len()] {
+    let mut counts = [0; rules::ALL.len()];
+    for (count, (rule, ..)) in counts.iter_mut().zip(rules::ALL) {
+        *count = rule.counts().1;
+    }
+    counts
+}
 
 /// [`Plan::hangs`], where nobody says otherwise.
 pub(super) const HANGS: i64 = 4_000;
@@ -225,8 +250,9 @@ impl Run {
                 over: Atomic::new(0),
                 ended: Atomic::new(0),
                 told: Atomic::new(0),
-                violations: rules::violations(),
-                outcome <- new_mutex!(Outcome::default(), "shadow_rmap::torture_outcome"),
+                violations: violations(),
+                complaints: Complaints::now(),
+                outcome <- new_mutex!(Outcome::new(), "shadow_rmap::torture_outcome"),
             }),
             GFP_KERNEL,
         )
@@ -252,6 +278,11 @@ impl Run {
         self.over.load(Acquire) != 0 || oracle::first().is_some()
     }
 
+    /// Whether it has lasted as long as it was to.
+    fn is_late(&self) -> bool {
+        self.millis() >= self.plan.secs as i64 * 1_000
+    }
+
     fn millis(&self) -> i64 {
         self.begin.elapsed().as_millis()
     }
@@ -261,7 +292,8 @@ impl Run {
         self.deeds.iter().map(|n| n.load(Relaxed)).sum()
     }
 
-    fn is_busted(&self) -> bool {
+    /// Whether a rule is broken on purpose.
+    pub(super) fn is_busted(&self) -> bool {
         self.plan.bust.rule.is_some()
     }
 
@@ -296,14 +328,18 @@ fn start_under<L: FamilyLock>(run: &Arc<Run>) -> Result<KThread> {
     let world = World::<Model<L, AtRunTime>>::new(run.plan.mix)?;
     let run = run.clone();
     KThread::spawn(fmt!("shadow_rmap/direct"), move |_| {
-        if let Err(error) = direct(&run, &world) {
+        let baseline = alive();
+        if let Err(error) = direct(&run, &world, baseline) {
             run.fail(error);
+        }
+        if oracle::first().is_none() {
+            world.clear();
+            Oracle::Refcount.holds(Rule::R18, alive() == baseline);
         }
         if run.is_busted() && oracle::first().is_some() {
             // Whatever has been broken is left as it is.
             core::mem::forget(world);
         } else {
-            world.clear();
             // The last to know it: the cache is destroyed, and complains of what is left in it.
             drop(world);
         }
@@ -322,7 +358,7 @@ fn alive() -> [usize; 3] {
 }
 
 /// The director: has all threads work in rounds, and looks at what they have done in between.
-fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>) -> Result {
+fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>, baseline: [usize; 3]) -> Result {
     let thief = {
         let (run, world) = (run.clone(), world.clone());
         KThread::spawn(fmt!("shadow_rmap/thief"), move |stop| {
@@ -351,7 +387,7 @@ fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>) -> Result {
     }
     let worked = spawned.and_then(|()| {
         run.workers.store(threads.len(), Relaxed);
-        rounds(run, world, threads.len())
+        rounds(run, world, threads.len(), baseline)
     });
     run.end();
     // All have seen that it is over, or are stuck: who watches tells.
@@ -364,9 +400,9 @@ fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>) -> Result {
 fn worker<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>, i: usize) -> Result<KThread> {
     let (theirs, world) = (run.clone(), world.clone());
     let job = move |stop: &Stop| work(&theirs, &world, i, stop);
-    if i % 2 == 0 {
-        // A CPU that is not online takes nobody.
-        let cpu = (i / 2) as u32 % nr_cpu_ids();
+    let cpu = (i / 2) as u32 % nr_cpu_ids();
+    // A CPU that is not online takes nobody.
+    if i % 2 == 0 && is_online(cpu) {
         KThread::spawn_on(cpu, fmt!("shadow_rmap/work{i}"), job)
     } else {
         KThread::spawn(fmt!("shadow_rmap/work{i}"), job)
@@ -379,6 +415,7 @@ fn work<R: Modelled>(run: &Run, world: &World<R>, i: usize, stop: &Stop) {
         return;
     };
     let mut own = Own::new();
+    let (deeds, _) = run.plan.mix.round();
     let mut last = 0;
     while !stop.requested() && !run.is_over() {
         let round = run.round.load(Acquire);
@@ -390,8 +427,8 @@ fn work<R: Modelled>(run: &Run, world: &World<R>, i: usize, stop: &Stop) {
         let numbers = run.derived(i, round);
         seat.set_busy(true, numbers);
         let mut random = Random::new(numbers);
-        for _ in 0..DEEDS_A_ROUND {
-            if run.is_over() {
+        for _ in 0..deeds {
+            if run.is_over() || run.is_late() {
                 break;
             }
             let deed = world.mix().choose(i % 2 == 1, &mut random);
@@ -415,9 +452,14 @@ fn work<R: Modelled>(run: &Run, world: &World<R>, i: usize, stop: &Stop) {
 }
 
 /// Round after round.
-fn rounds<R: Modelled>(run: &Run, world: &World<R>, threads: usize) -> Result {
-    let baseline = alive();
+fn rounds<R: Modelled>(
+    run: &Run,
+    world: &World<R>,
+    threads: usize,
+    baseline: [usize; 3],
+) -> Result {
     let mut random = Random::new(run.derived(MOST_THREADS, 1));
+    let (_, epoch) = run.plan.mix.round();
     for round in 1.. {
         pressure::begin_round(threads, &mut random);
         run.arrived.store(0, Relaxed);
@@ -435,12 +477,12 @@ fn rounds<R: Modelled>(run: &Run, world: &World<R>, threads: usize) -> Result {
             pr_info!("torture: round {round}: trace {:016x}\n", pressure::trace());
         }
         look(world)?;
-        if round % ROUNDS_AN_EPOCH == 0 {
+        if round % epoch == 0 {
             world.clear();
             Oracle::Refcount.holds(Rule::R18, alive() == baseline);
         }
         let enough = run.plan.ops > 0 && run.operations() >= run.plan.ops;
-        if enough || run.millis() >= run.plan.secs as i64 * 1_000 {
+        if enough || run.is_late() {
             return Ok(());
         }
     }
@@ -472,30 +514,23 @@ fn witness(rule: Rule) -> Oracle {
     }
 }
 
-/// Watches a torture until it is over, and tells what became of it.
-pub(super) fn watch(run: &Run) {
-    let before = Complaints::now();
-    let (mut beats, mut since) = (0, run.millis());
-    while run.ended.load(Acquire) == 0 {
-        let now = Complaints::now();
-        // Whatever else the kernel complains of switches lockdep off as well.
-        if now.differ(before) {
-            Oracle::Kernel.report(None);
-        }
-        if now.locks && !before.locks {
-            Oracle::LockDiscipline.report(None);
-        }
-        if run.beats.load(Relaxed) != beats || run.is_over() {
-            beats = run.beats.load(Relaxed);
-            since = run.millis();
-        } else if run.millis() - since > run.plan.hangs {
-            Oracle::Watchdog.report(None);
-        }
-        if run.is_over() {
-            break;
-        }
-        fsleep(Delta::from_millis(1));
+/// Has an oracle speak up where the kernel has complained since the torture began.  Sleeps.
+fn hear_the_kernel(run: &Run) {
+    let mut now = Complaints::now();
+    if now.locks && !run.complaints.locks && !now.differ(run.complaints) {
+        // Whatever the kernel complains of switches lockdep off as well, and first.
+        fsleep(Delta::from_millis(10));
+        now = Complaints::now();
     }
+    if now.differ(run.complaints) {
+        Oracle::Kernel.report(None);
+    } else if now.locks && !run.complaints.locks {
+        Oracle::LockDiscipline.report(None);
+    }
+}
+
+/// Says which oracle was first.
+fn announce(run: &Run) {
     if let Some((oracle, rule)) = oracle::first() {
         pr_info!(
             "torture: {} by {} ({}) after {} ms, {} operations, near misses {}: {}\n",
@@ -512,6 +547,27 @@ pub(super) fn watch(run: &Run) {
             oracle.words()
         );
     }
+}
+
+/// Watches a torture until it is over, and tells what became of it.
+pub(super) fn watch(run: &Run) {
+    let (mut beats, mut since) = (0, run.millis());
+    while run.ended.load(Acquire) == 0 {
+        hear_the_kernel(run);
+        if run.beats.load(Relaxed) != beats || run.is_over() {
+            beats = run.beats.load(Relaxed);
+            since = run.millis();
+        } else if run.millis() - since > run.plan.hangs {
+            Oracle::Watchdog.report(None);
+        }
+        if run.is_over() {
+            break;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    // As soon as it is known: what has been broken may be the end of this kernel.
+    announce(run);
+    let early = oracle::first().is_some();
     {
         let mut outcome = run.outcome.lock();
         outcome.millis = run.millis();
@@ -520,19 +576,30 @@ pub(super) fn watch(run: &Run) {
     }
     run.end();
     let from = run.millis();
-    while run.ended.load(Acquire) == 0 {
-        if run.millis() - from > run.plan.hangs {
-            if oracle::first().is_none() {
-                Oracle::Watchdog.report(None);
-            }
-            run.outcome.lock().stuck = true;
-            break;
-        }
+    let mut stuck = false;
+    while run.ended.load(Acquire) == 0 && !stuck {
+        stuck = run.millis() - from > run.plan.hangs;
         fsleep(Delta::from_millis(1));
     }
-    if run.is_busted() {
-        // Freed memory may lead back here.
-        sched::keep_module();
+    if stuck && !early {
+        Oracle::Watchdog.report(None);
+    }
+    // The cache has been destroyed by now, and may have had something to say.
+    hear_the_kernel(run);
+    if !early {
+        announce(run);
+    }
+    {
+        let mut outcome = run.outcome.lock();
+        outcome.stuck = stuck;
+        outcome.first = oracle::first();
+        for (reports, (oracle, ..)) in outcome.reports.iter_mut().zip(oracle::ALL) {
+            *reports = oracle.reports();
+        }
+        outcome.violations = violations();
+        for (now, before) in outcome.violations.iter_mut().zip(run.violations) {
+            *now = now.wrapping_sub(before);
+        }
     }
     run.told.store(1, Release);
     let _ = tell(run, &mut |line| {
@@ -544,10 +611,10 @@ pub(super) fn watch(run: &Run) {
 /// Whether it came out as it should.
 fn is_as_expected(run: &Run, outcome: &Outcome) -> bool {
     if run.is_busted() {
-        return oracle::first().is_some();
+        return outcome.first.is_some();
     }
-    oracle::first().is_none()
-        && rules::violations() == run.violations
+    outcome.first.is_none()
+        && outcome.violations.iter().all(|n| *n == 0)
         && outcome.error.is_none()
         && !outcome.stuck
 }
@@ -559,7 +626,7 @@ pub(super) fn tell(
 ) -> fmt::Result {
     let plan = &run.plan;
     let outcome = *run.outcome.lock();
-    let first = oracle::first();
+    let first = outcome.first;
     say(fmt!("KTAP version 1"))?;
     say(fmt!("1..1"))?;
     say(fmt!("# name: {}", plan.bust.name))?;
@@ -612,25 +679,22 @@ pub(super) fn tell(
     say(fmt!("# operations: {}", outcome.operations))?;
     say(fmt!("# rounds: {}", run.round.load(Relaxed)))?;
     say(fmt!("# near_misses: {}", outcome.near_misses))?;
-    say(fmt!("# reports: {}", oracle::reports()))?;
-    say(fmt!(
-        "# violations: {}",
-        rules::violations().wrapping_sub(run.violations)
-    ))?;
+    let reports: u32 = outcome.reports.iter().sum();
+    let violations: usize = outcome.violations.iter().sum();
+    say(fmt!("# reports: {reports}"))?;
+    say(fmt!("# violations: {violations}"))?;
     say(fmt!("# stuck: {}", outcome.stuck))?;
     if let Some(error) = outcome.error {
         say(fmt!("# error: {error:?}"))?;
     }
-    for (oracle, name, _) in oracle::ALL {
-        let n = oracle.reports();
-        if n > 0 {
+    for (n, (_, name, _)) in outcome.reports.iter().zip(oracle::ALL) {
+        if *n > 0 {
             say(fmt!("# reports_{name}: {n}"))?;
         }
     }
-    for (rule, name, _) in rules::ALL {
-        let violations = rule.counts().1;
-        if violations > 0 {
-            say(fmt!("# violations_{name}: {violations}"))?;
+    for (n, (_, name, _)) in outcome.violations.iter().zip(rules::ALL) {
+        if *n > 0 {
+            say(fmt!("# violations_{name}: {n}"))?;
         }
     }
     for (i, name) in WINDOWS.iter().enumerate() {
@@ -779,7 +843,7 @@ mod tests {
             drop(director);
 
             assert!(ended.is_ok() && operations >= 2_000);
-            assert!(told.is_none() && rules::violations() == run.violations);
+            assert!(told.is_none() && violations() == run.violations);
         }
         Ok(())
     }
