@@ -7,6 +7,10 @@ use crate::{
         check,
         file::Registry, //
     },
+    prim::debugfs::{
+        Dir,
+        File, //
+    },
     rmap::rules,
     snapshot::{
         dot,
@@ -17,10 +21,6 @@ use crate::{
     stats,
 };
 use kernel::{
-    debugfs::{
-        Dir,
-        File, //
-    },
     fmt,
     prelude::*,
     sync::Arc, //
@@ -29,40 +29,34 @@ use kernel::{
 type Shared = Arc<Registry>;
 
 /// The files; dropping this removes them.
-#[pin_data]
 pub(crate) struct DebugFs {
-    _dir: Dir,
     #[cfg(shadow_rmap_torture)]
-    #[pin]
-    torture: crate::torture::control::Files,
-    #[pin]
-    chains: File<Shared>,
-    #[pin]
-    chains_json: File<Shared>,
-    #[pin]
-    chains_dot: File<Shared>,
-    #[pin]
-    compare: File<Shared>,
-    #[pin]
-    rules: File<Shared>,
-    #[pin]
-    stats: File<Shared>,
+    _torture: crate::torture::control::Files,
+    _chains: File<Shared>,
+    _chains_json: File<Shared>,
+    _chains_dot: File<Shared>,
+    _compare: File<Shared>,
+    _rules: File<Shared>,
+    _stats: File<Shared>,
 }
 
 impl DebugFs {
     /// Makes the files.  Sleeps.
-    pub(crate) fn new(registry: Shared) -> impl PinInit<Self, Error> {
-        let dir = Dir::new(c"shadow_rmap");
-        try_pin_init!(Self {
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(registry: Shared) -> Result<Self> {
+        let dir = Dir::new(c"shadow_rmap")?;
+        Ok(Self {
             #[cfg(shadow_rmap_torture)]
-            torture <- crate::torture::control::Files::new(&dir),
-            chains <- dir.read_callback_file(c"chains", registry.clone(), &show_chains),
-            chains_json <- dir.read_callback_file(c"chains.json", registry.clone(), &show_json),
-            chains_dot <- dir.read_callback_file(c"chains.dot", registry.clone(), &show_dot),
-            compare <- dir.read_callback_file(c"compare", registry.clone(), &show_compare),
-            rules <- dir.read_callback_file(c"rules", registry.clone(), &show_rules),
-            stats <- dir.read_callback_file(c"stats", registry.clone(), &show_stats),
-            _dir: dir,
+            _torture: crate::torture::control::Files::new(&dir)?,
+            _chains: dir.read_file(c"chains", registry.clone(), show_chains)?,
+            _chains_json: dir.read_file(c"chains.json", registry.clone(), show_json)?,
+            _chains_dot: dir.read_file(c"chains.dot", registry.clone(), show_dot)?,
+            _compare: dir.read_file(c"compare", registry.clone(), show_compare)?,
+            _rules: dir.read_file(c"rules", registry.clone(), show_rules)?,
+            _stats: dir.read_file(c"stats", registry, show_stats)?,
         })
     }
 }

@@ -121,7 +121,6 @@ pub(crate) struct Limits {
 struct ShadowRmap {
     #[pin]
     _device: MiscDeviceRegistration<device::file::OpenFile>,
-    #[pin]
     _debugfs: debugfs::DebugFs,
     _published: device::vm_ops::Published,
     _links: prim::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
@@ -153,7 +152,7 @@ impl kernel::InPlaceModule for ShadowRmap {
                 bench::run(bench)?;
             },
             _published: device::vm_ops::publish(device::file::Registry::new(limits)?),
-            _debugfs <- debugfs::DebugFs::new(device::vm_ops::registry().ok_or(ENODEV)?),
+            _debugfs: debugfs::DebugFs::new(device::vm_ops::registry().ok_or(ENODEV)?)?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
                 name: c"shadow_rmap",
             }),

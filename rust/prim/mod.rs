@@ -10,6 +10,7 @@
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
 //! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
 //! | [`kthread`] | kernel threads |
+//! | [`debugfs`] | files in debugfs that hold the module while they are open |
 //! | [`nested`] | `spin_lock_nested()` |
 //! | [`once`] | `READ_ONCE()`, `WRITE_ONCE()` |
 //! | [`percpu`] | per-CPU counters |
@@ -25,6 +26,7 @@
 //!
 //! Nothing here knows of anon_vmas: each could be proposed for `rust/kernel/` as it stands.
 
+pub(crate) mod debugfs;
 pub(crate) mod fail;
 pub(crate) mod frame;
 pub(crate) mod gather;

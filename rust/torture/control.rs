@@ -24,6 +24,10 @@ use super::{
 };
 use crate::{
     prim::{
+        debugfs::{
+            Dir,
+            File, //
+        },
         kthread::KThread,
         random::Random,
         sched::ModuleRef, //
@@ -35,10 +39,6 @@ use crate::{
 };
 use core::slice;
 use kernel::{
-    debugfs::{
-        Dir,
-        File, //
-    },
     fmt, new_mutex,
     prelude::*,
     sync::{
@@ -71,35 +71,30 @@ impl Drop for Torture {
 type Shared = Arc<Control>;
 
 /// The files; dropping this ends a torture and removes them.
-#[pin_data]
 pub(crate) struct Files {
-    #[pin]
-    control: File<Shared>,
-    #[pin]
-    status: File<Shared>,
-    #[pin]
-    results: File<Shared>,
+    _control: File<Shared>,
+    _status: File<Shared>,
+    _results: File<Shared>,
 }
 
 impl Files {
     /// Makes the files in `torture/` of `dir`.  Sleeps.
-    pub(crate) fn new(dir: &Dir) -> impl PinInit<Self, Error> + use<'_> {
-        let control = Arc::pin_init(
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(dir: &Dir) -> Result<Self> {
+        let dir = dir.subdir(c"torture")?;
+        let shared: Shared = Arc::pin_init(
             pin_init!(Control {
                 torture <- new_mutex!(None, "shadow_rmap::torture"),
             }),
             GFP_KERNEL,
-        );
-        let dir = dir.subdir(c"torture");
-        pin_init::pin_init_scope(move || {
-            let shared: Shared = control?;
-            Ok(try_pin_init!(Self {
-                control <- dir.read_write_callback_file(
-                    c"control", shared.clone(), &show_usage, &start
-                ),
-                status <- dir.read_callback_file(c"status", shared.clone(), &show_status),
-                results <- dir.read_callback_file(c"results", shared.clone(), &show_results),
-            }? Error))
+        )?;
+        Ok(Self {
+            _control: dir.read_write_file(c"control", shared.clone(), show_usage, start)?,
+            _status: dir.read_file(c"status", shared.clone(), show_status)?,
+            _results: dir.read_file(c"results", shared, show_results)?,
         })
     }
 }

@@ -182,6 +182,19 @@ unload_is_refused() {
 	return $rc
 }
 
+# So does an open file of debugfs: closing it must find the module's code.
+open_file_holds() {
+	exec 3<$debugfs/stats || return 1
+	rc=0
+	if rmmod $module 2>/tmp/rmmod.log; then
+		echo "a module with an open file was unloaded"
+		rc=1
+	fi
+	exec 3<&-
+	within 5 not_in_use || { echo "still in use after the file was closed"; rc=1; }
+	return $rc
+}
+
 in_use() { [ "$(awk -v m=$module '$1 == m { print $3 }' /proc/modules)" -gt 0 ]; }
 not_in_use() { ! in_use; }
 
@@ -318,6 +331,7 @@ try "random: $seeds x $steps steps from seed $seed" timeout 900 \
 	./rmapctl random --seed "$seed" --steps "$steps" --seeds "$seeds" --check-every 20
 [ "$VM_TARGET" != x86_64 ] || out_of_memory
 try "module: unload is refused while a mapping lives" unload_is_refused
+try "module: unload is refused while a file of debugfs is open" open_file_holds
 cp $debugfs/rules "$OUT/rules.txt"
 cp $debugfs/stats "$OUT/stats.txt"
 # Without an unload nothing below can pass, and would only repeat the news.

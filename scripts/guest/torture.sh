@@ -48,6 +48,11 @@ if ! echo "$2" >$torture/control; then
 	echo "torture: refused: $2"
 	exit 2
 fi
+# Freed memory may lead into the module, so it has to stay.
+if [ "$1" = bust ] && rmmod shadow_rmap 2>/dev/null; then
+	echo "torture: refused: the module can be unloaded while a bug is loose"
+	exit 2
+fi
 uptime
 begin=$now shown=$now
 while :; do
