@@ -610,9 +610,12 @@ def torture(args, wanted):
         return 0
     chosen = choose(busts, wanted["BUST"])
     protocol = wanted["PROTOCOL"]
-    missing = [bust.name for bust in chosen if not offers(bust, protocol)]
+    missing = [bust.name for bust in chosen if bust.protocols and not offers(bust, protocol)]
     if missing:
         say(f"not offered under {protocol}: {', '.join(missing)}")
+    for bust in chosen:
+        if bust.not_shown:
+            say(f"not shown: {bust.name}: {bust.not_shown}")
     chosen = [bust for bust in chosen if offers(bust, protocol) and bust.protocols]
     if not chosen and wanted["BUST"] != "none":
         raise Mistake(f"BUST={wanted['BUST']}: there is none under PROTOCOL={protocol or '(any)'}")
