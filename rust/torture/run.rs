@@ -529,9 +529,10 @@ fn hear_the_kernel(run: &Run) {
     }
 }
 
-/// Says which oracle was first.
-fn announce(run: &Run) {
-    if let Some((oracle, rule)) = oracle::first() {
+/// Says which oracle was first, if any; returns whether there was one.
+fn announce(run: &Run) -> bool {
+    let first = oracle::first();
+    if let Some((oracle, rule)) = first {
         pr_info!(
             "torture: {} by {} ({}) after {} ms, {} operations, near misses {}: {}\n",
             if run.is_busted() {
@@ -547,6 +548,7 @@ fn announce(run: &Run) {
             oracle.words()
         );
     }
+    first.is_some()
 }
 
 /// Watches a torture until it is over, and tells what became of it.
@@ -566,8 +568,7 @@ pub(super) fn watch(run: &Run) {
         fsleep(Delta::from_millis(1));
     }
     // As soon as it is known: what has been broken may be the end of this kernel.
-    announce(run);
-    let early = oracle::first().is_some();
+    let early = announce(run);
     {
         let mut outcome = run.outcome.lock();
         outcome.millis = run.millis();
