@@ -35,7 +35,7 @@ torture:
 #: make soak          the correct rules for HOURS=; goes on where it stopped
 soak:
 	@scripts/torture.sh --soak $(foreach n,HOURS SEED THREADS MODE DEPTH LOAD STAY FAIL,\
-		$(if $($n),'$n=$($n)'))
+		$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 #: make experiment    E=2004, 2007, 2010 or 2011: a question from the mails, answered
 experiment:

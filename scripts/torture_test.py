@@ -278,6 +278,11 @@ def reports(cases):
     cases.equal("report: nothing was run", torture.is_complete({"busts": [], "correct": []}), False)
     piece = {"vm": "um", "protocol": "spin", "clean": True, "operations": 5, "near_misses": 1,
              "seconds": 2, "cpu_seconds": 3}
+    done = [piece | {"vm": "um-bench"}] * 3
+    cases.equal("soak: turns", [torture.turn(done, vm) for vm in (None, "um-bench", "x86_64-kasan",
+                                                                  "x86_64")],
+                [("x86_64-kasan", "rwsem"), ("um-bench", "rwsem"), ("x86_64-kasan", "spin"),
+                 ("x86_64", "rwsem")])
     rows = torture.totals([piece, piece | {"clean": False}, piece | {"protocol": "rwsem"}])
     cases.equal("soak: totals", [(r["pieces"], r["operations"], r["cpu_seconds"], r["clean"])
                                  for r in rows], [(2, 10, 6, False), (1, 5, 3, True)])
