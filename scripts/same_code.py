@@ -49,6 +49,9 @@ DIFFERS = {
         "makes the torture's files",
     "core::ptr::drop_in_place::<shadow_rmap_main::debugfs::DebugFs>":
         "removes the torture's files",
+    "core::ptr::drop_in_place::<pin_init::__internal::DropGuard<pin_init::__internal::Unpinned, "
+    "shadow_rmap_main::debugfs::DebugFs>>":
+        "the same, where the module's set-up has failed",
     "shadow_rmap_main::__module_init::__module_init::__MOD":
         "the module's own data; holds the torture's files",
     "cleanup_module":
