@@ -32,7 +32,8 @@ torture:
 	@scripts/torture.sh $(foreach n,BUST SECS SEED THREADS VM PROTOCOL MODE DEPTH LOAD STAY FAIL \
 		REPEAT,$(if $($n),'$n=$($n)'))
 
-#: make soak          the correct rules for HOURS=; goes on where it stopped
+#: make soak          the correct rules for HOURS=; goes on where it stopped; VM= has it stay on one
+#:                    machine
 soak:
 	@scripts/torture.sh --soak $(foreach n,HOURS SEED THREADS MODE DEPTH LOAD STAY FAIL,\
 		$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')

@@ -25,9 +25,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::{
-        interval_tree::Range, //
-    },
+    prim::interval_tree::Range,
     rmap::{
         self,
         anon_vma::Cache,

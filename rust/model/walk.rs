@@ -43,9 +43,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::{
-        typesafe::Pinned, //
-    },
+    prim::typesafe::Pinned,
     rmap::{
         anon_vma::{
             AnonVma,

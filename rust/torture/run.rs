@@ -582,12 +582,12 @@ pub(super) fn watch(run: &Run) {
         stuck = run.millis() - from > run.plan.hangs;
         fsleep(Delta::from_millis(1));
     }
-    if stuck && !early {
-        Oracle::Watchdog.report(None);
-    }
-    // The cache has been destroyed by now, and may have had something to say.
-    hear_the_kernel(run);
     if !early {
+        if stuck {
+            Oracle::Watchdog.report(None);
+        }
+        // The cache has been destroyed by now, and may have had something to say.
+        hear_the_kernel(run);
         announce(run);
     }
     {
@@ -773,6 +773,7 @@ pub(super) fn status(run: &Run, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::{
+        model::page::Page,
         rmap::testing::wait_for,
         torture::{
             busted,
@@ -846,6 +847,32 @@ mod tests {
             assert!(ended.is_ok() && operations >= 2_000);
             assert!(told.is_none() && violations() == run.violations);
         }
+        Ok(())
+    }
+
+    /// What is left over when all is done is told, also where no round has looked for it.
+    #[test]
+    fn what_is_left_at_the_end_is_told() -> Result {
+        oracle::clear();
+        let plan = Plan {
+            hangs: HANGS,
+            ..plan()
+        };
+        pressure::begin(plan.mode, &[], plan.stay, plan.fail);
+        let run = Run::new(plan)?;
+        let director = start(&run)?;
+        let begun = wait_for(|| run.round.load(Acquire) != 0);
+        let left = Page::<Model<rwsem::RwSem>>::new(0)?;
+        let ended = wait_for(|| run.ended.load(Acquire) != 0);
+        let (rounds, told) = (run.round.load(Relaxed), oracle::first());
+        run.end();
+        drop(director);
+        drop(left);
+        oracle::clear();
+
+        assert!(begun.is_ok() && ended.is_ok());
+        assert!(rounds < plan.mix.round().1);
+        assert!(told == Some((Oracle::Refcount, Some(Rule::R18))));
         Ok(())
     }
 
