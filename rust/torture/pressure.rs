@@ -71,6 +71,16 @@ pub(super) enum Mode {
     Priorities(usize),
 }
 
+impl Mode {
+    /// Its name in `control`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Priorities(_) => "pct",
+        }
+    }
+}
+
 /// A thread of the torture, as the windows know it.
 ///
 /// Only that thread changes it while it is named, but for `priority` between two rounds.

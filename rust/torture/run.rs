@@ -40,7 +40,10 @@ use super::{
 use crate::{
     model::{
         mm::Mm,
-        verify::verify,
+        verify::{
+            verify,
+            Live, //
+        },
         Model,
         Modelled, //
     },
@@ -70,7 +73,6 @@ use crate::{
             WINDOWS, //
         },
     },
-    stats,
 };
 use kernel::{
     cpu::nr_cpu_ids,
@@ -328,13 +330,13 @@ fn start_under<L: FamilyLock>(run: &Arc<Run>) -> Result<KThread> {
     let world = World::<Model<L, AtRunTime>>::new(run.plan.mix)?;
     let run = run.clone();
     KThread::spawn(fmt!("shadow_rmap/direct"), move |_| {
-        let baseline = alive();
+        let baseline = Live::now();
         if let Err(error) = direct(&run, &world, baseline) {
             run.fail(error);
         }
         if oracle::first().is_none() {
             world.clear();
-            Oracle::Refcount.holds(Rule::R18, alive() == baseline);
+            Oracle::Refcount.holds(Rule::R18, Live::now() == baseline);
         }
         if run.is_busted() && oracle::first().is_some() {
             // Whatever has been broken is left as it is.
@@ -347,18 +349,8 @@ fn start_under<L: FamilyLock>(run: &Arc<Run>) -> Result<KThread> {
     })
 }
 
-/// Anon_vmas, links and pages that there are.
-fn alive() -> [usize; 3] {
-    [
-        (&stats::ANON_VMA_ALLOCS, &stats::ANON_VMA_FREES),
-        (&stats::CHAIN_ALLOCS, &stats::CHAIN_FREES),
-        (&stats::PAGES_ALLOCATED, &stats::PAGES_FREED),
-    ]
-    .map(|(born, dead)| born.sum().wrapping_sub(dead.sum()))
-}
-
 /// The director: has all threads work in rounds, and looks at what they have done in between.
-fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>, baseline: [usize; 3]) -> Result {
+fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>, baseline: Live) -> Result {
     let thief = {
         let (run, world) = (run.clone(), world.clone());
         KThread::spawn(fmt!("shadow_rmap/thief"), move |stop| {
@@ -452,12 +444,7 @@ fn work<R: Modelled>(run: &Run, world: &World<R>, i: usize, stop: &Stop) {
 }
 
 /// Round after round.
-fn rounds<R: Modelled>(
-    run: &Run,
-    world: &World<R>,
-    threads: usize,
-    baseline: [usize; 3],
-) -> Result {
+fn rounds<R: Modelled>(run: &Run, world: &World<R>, threads: usize, baseline: Live) -> Result {
     let mut random = Random::new(run.derived(MOST_THREADS, 1));
     let (_, epoch) = run.plan.mix.round();
     for round in 1.. {
@@ -479,7 +466,7 @@ fn rounds<R: Modelled>(
         look(world)?;
         if round % epoch == 0 {
             world.clear();
-            Oracle::Refcount.holds(Rule::R18, alive() == baseline);
+            Oracle::Refcount.holds(Rule::R18, Live::now() == baseline);
         }
         let enough = run.plan.ops > 0 && run.operations() >= run.plan.ops;
         if enough || run.is_late() {
@@ -637,18 +624,15 @@ pub(super) fn tell(
     }
     say(fmt!("# load: {}", plan.mix.name()))?;
     say(fmt!("# protocol: {}", plan.protocol.name()))?;
-    match plan.mode {
-        Mode::Random => say(fmt!("# mode: random"))?,
-        Mode::Priorities(d) => {
-            let (n, k) = (plan.threads, pressure::longest_round());
-            // The bound itself is too small a number for whole ones: one in so many rounds.
-            let one_in = (1..d).fold(n as u128, |all, _| all.saturating_mul(k as u128));
-            say(fmt!("# mode: pct"))?;
-            say(fmt!("# n: {n}"))?;
-            say(fmt!("# k: {k}"))?;
-            say(fmt!("# d: {d}"))?;
-            say(fmt!("# bound: 1/{one_in}"))?;
-        }
+    say(fmt!("# mode: {}", plan.mode.name()))?;
+    if let Mode::Priorities(d) = plan.mode {
+        let (n, k) = (plan.threads, pressure::longest_round());
+        // The bound itself is too small a number for whole ones: one in so many rounds.
+        let one_in = (1..d).fold(n as u128, |all, _| all.saturating_mul(k as u128));
+        say(fmt!("# n: {n}"))?;
+        say(fmt!("# k: {k}"))?;
+        say(fmt!("# d: {d}"))?;
+        say(fmt!("# bound: 1/{one_in}"))?;
     }
     say(fmt!("# seed: {}", plan.seed))?;
     say(fmt!("# threads: {}", plan.threads))?;
@@ -733,10 +717,7 @@ pub(super) fn tell(
         plan.bust.rule.map_or("-", Rule::name),
         plan.mix.name(),
         plan.protocol.name(),
-        match plan.mode {
-            Mode::Random => "random",
-            Mode::Priorities(_) => "pct",
-        },
+        plan.mode.name(),
         plan.seed,
         plan.threads,
         plan.secs,
@@ -754,6 +735,7 @@ pub(super) fn status(run: &Run, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "state: {state}")?;
     writeln!(f, "bust: {}", plan.bust.name)?;
     writeln!(f, "protocol: {}", plan.protocol.name())?;
+    writeln!(f, "mode: {}", plan.mode.name())?;
     writeln!(f, "seed: {}", plan.seed)?;
     writeln!(f, "threads: {}", plan.threads)?;
     writeln!(f, "secs: {}", plan.secs)?;
