@@ -6,6 +6,10 @@ VM ?= um
 MAKEFLAGS += --no-print-directory
 export KDIR KERNEL_TARBALL
 
+# What was given on the command line.  Who gets it knows what has a meaning there.
+asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL REPEAT HOURS KASAN,\
+	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
+
 .DEFAULT_GOAL := module
 .PHONY: module demo test torture soak experiment bench check vm rmapctl compile-fail clean help
 
@@ -29,19 +33,17 @@ test:
 #:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see
 #:                    scripts/torture.sh --help
 torture:
-	@scripts/torture.sh $(foreach n,BUST SECS SEED THREADS VM PROTOCOL MODE DEPTH LOAD STAY FAIL \
-		REPEAT,$(if $($n),'$n=$($n)'))
+	@scripts/torture.sh $(asked)
 
 #: make soak          the correct rules for HOURS=; goes on where it stopped; VM= has it stay on one
 #:                    machine
 soak:
-	@scripts/torture.sh --soak $(foreach n,HOURS SEED THREADS MODE DEPTH LOAD STAY FAIL,\
-		$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
+	@scripts/torture.sh --soak $(asked)
 
 #: make experiment    E=2004, 2007, 2010 or 2011: a question from the mails, answered
 experiment:
 	@scripts/setup.sh
-	@scripts/experiments.py $(E) $(foreach n,SECS SEED REPEAT KASAN,$(if $($n),'$n=$($n)'))
+	@scripts/experiments.py $(E) $(asked)
 
 #: make bench         times the shadow beside the host's own rmap in one boot
 bench:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/shadow_rmap/`: what there is to read, mode 0400 all of it.
+//! `/sys/kernel/debug/shadow_rmap/`: what there is to read, mode 0400, and `torture/`.
 
 use crate::{
     device::{

@@ -85,6 +85,8 @@ stats! {
     29 WALKS "walks";
     /// Walks that came to a VMA twice, and were given up.
     30 UNBOUNDED_WALKS "unbounded_walks";
+    /// Near misses of tortures.
+    31 NEAR_MISSES "near_misses";
 }
 
 /// Writes `key: value` lines.
@@ -102,6 +104,8 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The sums are taken one after the other: freed may be ahead.
         writeln!(f, "{name}: {}", born.sum().saturating_sub(dead.sum()))?;
     }
+    let retries = SLOW_LOOKUPS.sum() + PREPARE_RACES.sum();
+    writeln!(f, "retries: {retries}")?;
     for (name, ours, host) in SIZES {
         writeln!(f, "bytes_{name}: {ours}")?;
         writeln!(f, "bytes_host_{name}: {host}")?;

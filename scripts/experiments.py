@@ -9,11 +9,12 @@
 
 SEED=, SECS= (how long each boot lasts at most), REPEAT= (boots for each row) and KASAN=1 (2004: with
 that witness as well, on x86_64) may follow; `make experiment E=2011` starts one.  Each row of the
-table is a number of boots; Documentation/torture.rst says what to make of them.  The table is left in
-out/experiment-<year>.json, what was said in out/experiment/.  The exit status is 0 when every row has
-come out as it says there.
+table is a number of boots; Documentation/experiment-<year>.rst says what to make of them.  The table
+is left in out/experiment-<year>.json, what was said in out/experiment/.  The exit status is 0 when
+every row has come out as it says there.
 """
 
+import signal
 import statistics
 import sys
 from pathlib import Path
@@ -38,8 +39,7 @@ class Row:
                                 self.protocol, secs, f"{place} {self.words}")
         console, results, guest = told
         if self.bust == "none":
-            run = torture.judge_correct(console, results, guest, 0)
-            run["caught"] = not run["clean"]
+            run = as_of_a_bug(console, torture.judge_correct(console, results, guest, 0))
         else:
             run = torture.judge_bust(console, results, guest)
         self.runs.append(how | run)
@@ -50,7 +50,7 @@ class Row:
     def is_as_expected(self):
         """A boot that has not run, or not come to an end, shows neither harm nor that there is none."""
         ran = all(run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
-        return ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
+        return bool(self.runs) and ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
 
     def cells(self):
         caught = self.caught()
@@ -61,6 +61,17 @@ class Row:
                 f"{len(caught)}/{len(self.runs)}", ", ".join(by) or "-",
                 f"{statistics.median(times):.0f} ms" if times else "-",
                 f"{sum(run['operations'] for run in self.runs):,}", f"{broken:,}")
+
+
+def as_of_a_bug(console, run):
+    """What came of the correct rules, in the words that are used of a bug: whatever was reported or
+    complained of is harm.  A boot that was not clean for another reason shows nothing."""
+    reported, splat = console.caught or {}, console.splat or {}
+    harm = reported or splat or run["reports"]
+    why = "; ".join(run["reasons"])
+    return run | {"caught": bool(harm), "words": why, "oracle": reported.get("oracle"),
+                  "oracle_rule": reported.get("oracle_rule"),
+                  "how": "oracle" if harm else "missed" if run["clean"] else f"not run: {why}"}
 
 
 HEAD = ("", "lock, machine", "harm", "seen by", "median", "operations", "rule broken")
@@ -126,6 +137,8 @@ def parse(words):
     kasan = "KASAN=1" in words
     wanted = torture.parameters([word for word in words[1:] if word != "KASAN=1"])
     torture.refuse_others(wanted, ("SECS", "SEED", "REPEAT"))
+    if kasan and words[0] != "2004":
+        raise torture.Mistake("KASAN= has no meaning here, only for 2004")
     return words[0], kasan, wanted
 
 
@@ -133,32 +146,37 @@ def experiment(name, kasan, wanted):
     args = torture.parse([])
     args.out = TOP / "out/experiment"
     lab = torture.Lab(args, wanted)
+    lab.claim()
     rows = EXPERIMENTS[name](kasan)
     repeat = wanted["REPEAT"]
     torture.say(f"experiment {name}: {len(rows)} rows, {repeat} boots each; seed {lab.seed}")
-    for number, row in enumerate(rows, 1):
-        for _ in range(repeat):
-            secs = wanted["SECS"] or (20 if row.target == "um" else 60)
-            row.run(lab, secs, f"[{number}/{len(rows)}]")
-        torture.say(f"[{number}/{len(rows)}] {'  '.join(filter(None, row.cells()))}")
+    try:
+        for number, row in enumerate(rows, 1):
+            for _ in range(repeat):
+                secs = wanted["SECS"] or (20 if row.target == "um" else 60)
+                row.run(lab, secs, f"[{number}/{len(rows)}]")
+            torture.say(f"[{number}/{len(rows)}] {'  '.join(filter(None, row.cells()))}")
+    finally:
+        torture.write_json(TOP / f"out/experiment-{name}.json", {
+            "version": 1, "experiment": name, "seed": lab.seed,
+            "rows": [dict(zip(("what", "where", "harm", "oracles", "median", "operations", "broken"),
+                              row.cells()), expected=row.harm, as_expected=row.is_as_expected(),
+                          runs=row.runs) for row in rows]})
     torture.say("\n" + "\n".join(table(rows)))
-    if name == "2011":
-        for row in rows:
-            for run in row.caught()[:1]:
-                torture.say(f"\n{row.words}: the last steps, seed {run['seed']}; then {run['oracle']}"
-                            f" ({run['oracle_rule']}): {run['words']}")
-                torture.say("\n".join(interleaving(run)))
-    torture.write_json(TOP / f"out/experiment-{name}.json", {
-        "version": 1, "experiment": name, "seed": lab.seed,
-        "rows": [dict(zip(("what", "where", "harm", "oracles", "median", "operations", "broken"),
-                          row.cells()), expected=row.harm, as_expected=row.is_as_expected(),
-                      runs=row.runs) for row in rows]})
+    for row in rows:
+        for run in row.caught()[:1] if name == "2011" else ():
+            torture.say(f"\n{row.words}: the last steps, seed {run['seed']}; then {run['oracle']}"
+                        f" ({run['oracle_rule']}): {run['words']}")
+            torture.say("\n".join(interleaving(run)))
     good = sum(row.is_as_expected() for row in rows)
+    asked = {"repeat": repeat, "secs": wanted["SECS"], "kasan": int(kasan), "seed": lab.seed}
+    torture.say(f"\nexperiment {name}: End of test: {torture.echo(asked)}")
     torture.say(f"experiment {name}: {good}/{len(rows)} rows as expected")
     return 0 if good == len(rows) else 1
 
 
 def main():
+    signal.signal(signal.SIGTERM, torture.terminated)
     if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
         print(__doc__.strip())
         return 0

@@ -29,14 +29,19 @@ die() {
 version_ge() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
 
 # quietly WHAT LOG COMMAND...: the output goes to LOG; what is shown is one line every five
-# seconds, and the end of LOG when the command fails.
+# seconds, and the end of LOG when the command fails.  Who is stopped stops the command.
 quietly() {
 	local what=$1 log=$2 begin=$SECONDS pid rc=0
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	say "$what ..."
+	# A process group of its own, so that all of it can be stopped.
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
+	set +m
+	trap 'kill -- -$pid 2>/dev/null; exit 130' INT
+	trap 'kill -- -$pid 2>/dev/null; exit 143' TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		if [ $((SECONDS - begin)) -ge 5 ] && [ $(((SECONDS - begin) % 5)) -eq 0 ] &&
@@ -46,6 +51,7 @@ quietly() {
 		fi
 	done
 	wait "$pid" || rc=$?
+	trap - INT TERM
 	if [ "$rc" -ne 0 ]; then
 		tail -n 40 "$log" >&2
 		die "$what failed (exit status $rc); the whole output is in $log"

@@ -14,8 +14,9 @@ say.  `make torture` and `make soak` start it by scripts/torture.sh.
   SEED=            where chance begins: that of the first boot; the others' follow from it, and are
                    shown.  By default another one each time
   THREADS=         as many as the module thinks best, when not given
-  VM=um            or x86_64, x86_64-kasan, x86_64-kasan-recycle; make soak takes turns, unless it
-                   is told which
+  VM=um            or x86_64, x86_64-kasan, x86_64-kasan-recycle.  By default the correct rules do
+                   what they do on um-bench, which is um without lockdep, and on x86_64-kasan; make
+                   soak takes turns, unless it is told which
   PROTOCOL=        rwsem, spin or preemptible: by default, the one that suits the bug, and each for
                    the correct rules
   MODE=random      or pct, with DEPTH=
@@ -23,10 +24,10 @@ say.  `make torture` and `make soak` start it by scripts/torture.sh.
   STAY=128         one passage of a window out of so many takes longer
   FAIL=64          one allocation out of so many fails; 0 for none
   REPEAT=1         boots for each bug, which counts only when each has caught it
-  HOURS=1          how long make soak goes on, all its runs taken together
+  HOURS=1          how long make soak goes on, all its runs of this module taken together
 
 Leaves out/torture.json, out/torture.svg, and all that was said in out/torture/; make soak leaves
-out/soak.json, and goes on where it stopped.  The last line is
+out/soak.json, and goes on where it stopped: with the same module and parameters.  The last line is
 
   torture: busted caught X/Y, correct clean X/Y
 
@@ -34,6 +35,7 @@ and the exit status 0 when both are complete.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -56,8 +58,9 @@ TOP = SCRIPTS.parent
 PROTOCOLS = ("rwsem", "spin", "preemptible")
 
 # Operations that the correct rules have to survive under each protocol, and the longest that they
-# may take, in seconds.  User-Mode Linux does some 20,000 a second, x86_64 with KASAN 6,000.
-ENOUGH = {"um": (10_000_000, 600), "x86_64": (350_000, 600)}
+# may take, in seconds.  User-Mode Linux does some 100,000 a second, 15,000 with lockdep, and x86_64
+# with KASAN 4,000.
+ENOUGH = {"um-bench": (10_000_000, 600), "um": (2_000_000, 600), "x86_64": (350_000, 600)}
 # What is added to the time of a torture: for the boot and for leaks to be looked for.
 ROOM = {"um": 60, "x86_64": 300}
 # How long a guest may go on when all is known that can be.
@@ -66,6 +69,8 @@ GRACE = {"um": 10, "x86_64": 30}
 HANGS = 20
 # The short form: how long each bug may take, the correct rules do take, and all bugs together may.
 SHORT_SECS, SHORT_CORRECT, SHORT_ALL = 45, 10, 300
+# How long the correct rules are tried under the load of some bugs, where nobody may see one.
+CONTROL_SECS = 5
 # A piece of a soak, in seconds: x86_64 does 30 times fewer operations a second.
 PIECE = {"um": 120, "x86_64": 480}
 
@@ -149,7 +154,7 @@ class Bust:
     def __init__(self, line):
         words, _, reason = line.partition("not-shown:")
         _, self.name, *rest = words.split()
-        self.rule, self.museum, self.protocols = None, [], []
+        self.rule, self.museum, self.protocols, self.harmless = None, [], [], []
         self.not_shown = reason.strip()
         for word in rest:
             key, _, value = word.partition("museum:")
@@ -159,24 +164,30 @@ class Bust:
                 self.museum.append(int(value))
             elif word.startswith("protocols="):
                 self.protocols = [p for p in word.partition("=")[2].split(",") if p]
+            elif word.startswith("harmless="):
+                self.harmless = word.partition("=")[2].split(",")
 
     def __str__(self):
         words = [self.name, self.rule or "-", *(f"museum:{n}" for n in self.museum),
-                 f"protocols={','.join(self.protocols)}"]
+                 f"protocols={','.join(self.protocols)}",
+                 *([f"harmless={','.join(self.harmless)}"] if self.harmless else [])]
         return " ".join(words + ([f"not-shown: {self.not_shown}"] if self.not_shown else []))
 
 
 def parse_control(text):
+    """The bugs that there are, and the loads."""
     busts = [Bust(line) for line in text.splitlines() if re.match(r"bust \S", line)]
+    loads = [word for line in text.splitlines() if line.startswith("loads:")
+             for word in line.split()[1:]]
     if not busts:
         raise Mistake("the module offers no bug: torture/control lists none")
-    return busts
+    return busts, loads
 
 
 def choose(busts, wanted):
-    """Those that BUST= means.  With all, those that cannot be shown here are left out."""
+    """Those that BUST= means."""
     if wanted == "all":
-        return [bust for bust in busts if not bust.not_shown and bust.name != "none"]
+        return [bust for bust in busts if bust.name != "none"]
     if wanted == "none":
         return []
     number = re.fullmatch(r"museum:(\d+)", wanted)
@@ -222,7 +233,8 @@ class Console:
         self.what = what
         self.began = self.shown = time.monotonic()
         self.begun = self.caught = self.splat = None
-        self.ended = self.hangs = self.refused = False
+        self.ended = self.hangs = False
+        self.refused = ""
         self.status, self.ktap, self.last = {}, [], ""
 
     def __call__(self, line):
@@ -236,14 +248,15 @@ class Console:
 
     def read(self, line):
         """Whether something was said after which all is known, or as good as."""
-        ours = re.search(r"torture: (ended|hangs|refused)", line)
+        ours = re.search(r"torture: (ended|hangs|refused: .*)", line)
         status = STATUS.search(line)
         if status:
             self.status = dict(word.split("=", 1) for word in status[1].split() if "=" in word)
         elif ours:
             self.ended |= ours[1] == "ended"
             self.hangs |= ours[1] == "hangs"
-            self.refused |= ours[1] == "refused"
+            if ours[1].startswith("refused"):
+                self.refused = f"{ours[1]}: {self.last}".removesuffix(": ")
             return True
         for prefix in vm.PREFIX.finditer(line):
             message = line[prefix.end():]
@@ -270,6 +283,11 @@ class Console:
             self.splat = {"name": name, "words": words,
                           "milliseconds": round((seconds - self.begun) * 1000)}
         return bool(found)
+
+    def check(self):
+        """What one boot refuses, all would."""
+        if self.refused:
+            raise Mistake(self.refused)
 
     def figure(self, name):
         value = self.status.get(name, "")
@@ -337,8 +355,9 @@ def judge_bust(console, results, guest):
     if not caught and passed and said.get("caught") == "yes":
         caught = {key: said.get(key, "") for key in ("oracle", "oracle_rule", "words")}
         caught["first"] = not splat
-    if console.begun is None or console.refused:
-        why = console.last if console.refused else guest.get("text", "the guest did not get so far")
+    console.check()
+    if console.begun is None:
+        why = guest.get("text", "the guest did not get so far")
         return run | {"caught": False, "how": "not run", "words": why}
     if caught:
         run |= {key: value for key, value in caught.items() if key != "first"}
@@ -367,9 +386,9 @@ def judge_correct(console, results, guest, enough):
     passed, said = parse_results(results or "\n".join(console.ktap))
     run = figures(console, said)
     reasons = []
-    if console.begun is None or console.refused:
-        why = console.last if console.refused else guest.get("text", "the guest did not get so far")
-        reasons.append(f"not run: {why}")
+    console.check()
+    if console.begun is None:
+        reasons.append(f"not run: {guest.get('text', 'the guest did not get so far')}")
     elif console.hangs:
         reasons.append("it hangs")
     elif passed is None:
@@ -380,6 +399,10 @@ def judge_correct(console, results, guest, enough):
         reasons.append(said.get("words") if said.get("words", "-") != "-" else
                        said.get("error") or "not ok")
     reasons += [f"{run[name]} {name}" for name in ("reports", "violations") if run[name]]
+    if said.get("found") == "0":
+        reasons.append("nothing was there to be found")
+    if "deaf" in said:
+        reasons.append(f"the kernel had complained before, {said['deaf']} is deaf")
     splats = guest.get("splats", [])
     reasons += [f"{splat['name']}: {splat['line']}" for splat in splats]
     if console.splat and not splats:
@@ -432,6 +455,16 @@ class Lab:
         self.boots = 0
         self.append = ""  # More for the kernel's command line.
         self.seed = random.getrandbits(32) if wanted["SEED"] is None else wanted["SEED"]
+        self.lock = None
+
+    def claim(self):
+        """Has `out` for itself from now on: boots of two runs would share their folders."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.lock = open(self.out / "lock", "w", encoding="utf-8")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Mistake(f"{self.out} is in use by another run") from None
 
     def kernel(self, target):
         if target not in self.kernels:
@@ -465,7 +498,7 @@ class Lab:
             Progress.clear()
         return out, read_json(out / "vm.json")
 
-    def busts(self, target):
+    def offered(self, target):
         out, guest = self.boot(target, "list", ["list"], ROOM[target.partition("-")[0]],
                                Console(target, merciful=True))
         text = read(out / "control.txt")
@@ -506,13 +539,15 @@ class Lab:
         return (console, read(out / "results.ktap"), guest), {
             "bust": name, "protocol": protocol, "vm": target, "seed": seed, "secs": secs,
             "mode": self.wanted["MODE"] or "random", "depth": self.wanted["DEPTH"],
-            "threads": self.wanted["THREADS"], "seconds": round(time.monotonic() - begin),
-            "replay": self.replay(name, protocol, target, secs, seed, enough), "folder": folder,
+            "threads": self.wanted["THREADS"], "load": self.wanted["LOAD"],
+            "seconds": round(time.monotonic() - begin),
+            "append": self.append, "folder": folder,
+            "replay": self.replay(name, protocol, target, secs, seed, enough),
         }
 
     def bust(self, bust, protocol, secs, place):
         words = " ".join(filter(None, [bust.name, bust.rule, protocol]))
-        told, how = self.torture("bust", bust.name, self.wanted["VM"], protocol, secs,
+        told, how = self.torture("bust", bust.name, self.wanted["VM"] or "um", protocol, secs,
                                  f"{place} {words}")
         run = {"rule": bust.rule, "museum": bust.museum} | how | judge_bust(*told)
         if run["caught"]:
@@ -525,9 +560,13 @@ class Lab:
         say(f"{place} {words}: {news}, seed {run['seed']}")
         return run
 
-    def correct(self, target, protocol, secs, enough, place):
-        what = f"{place} correct rules, {protocol}, {target}"
-        told, how = self.torture("correct", "none", target, protocol, secs, what, enough)
+    def correct(self, target, protocol, secs, enough, load, place):
+        what = f"{place} correct rules, {protocol}, {target}{f', {load}' if load else ''}"
+        asked, self.wanted = self.wanted, self.wanted | {"LOAD": load}
+        try:
+            told, how = self.torture("correct", "none", target, protocol, secs, what, enough)
+        finally:
+            self.wanted = asked
         run = how | {"wanted": enough} | judge_correct(*told, enough)
         said = "clean" if run["clean"] else "NOT CLEAN: " + "; ".join(run["reasons"][:3])
         say(f"{what}: {said}, {run['operations']:,} operations in {run['seconds']} s, "
@@ -535,26 +574,31 @@ class Lab:
         return run
 
 
-def correct_plan(busts, wanted, short):
-    """(target, protocol, seconds, operations) of each run of the correct rules.  Whether they must
-    do so many operations, or run for so long, is a question of time."""
+def correct_plan(busts, loads, wanted, short):
+    """(target, protocol, seconds, operations, load) of each run of the correct rules.  Whether they
+    must do so many operations, or run for so long, is a question of time."""
     listed = next(bust.protocols for bust in busts if bust.name == "none")
     protocols = [wanted["PROTOCOL"]] if wanted["PROTOCOL"] else listed
+    target, every, load = wanted["VM"], wanted["BUST"] == "all", wanted["LOAD"]
+    if not every and wanted["SECS"]:
+        return [(target or "um", protocol, wanted["SECS"], 0, load) for protocol in protocols]
+    # Where a bug is seen that is not there, it is seen under the load of those that are.
+    others = [other for other in loads if other != "all"] if not load else []
+    if short:
+        return ([("um", protocol, SHORT_CORRECT, 0, load) for protocol in protocols]
+                + [("um", protocols[i % len(protocols)], CONTROL_SECS, 0, other)
+                   for i, other in enumerate(others)])
     # Most of what the correct rules do they do where nobody looks at each lock: that is many times
     # faster.  Each of the other kernels looks at something else.
-    target = wanted["VM"] or "um"
-    targets = ["um-bench" if target == "um" else target]
-    if short:
-        return [("um", protocol, SHORT_CORRECT, 0) for protocol in protocols]
-    if wanted["BUST"] == "none" and wanted["SECS"]:
-        return [(target, protocol, wanted["SECS"], 0) for protocol in protocols]
-    if wanted["BUST"] == "all" and target == "um":
-        targets.append("x86_64-kasan")
+    targets = [target or "um-bench"]
+    if every and target in (None, "um"):
+        targets = ["um-bench", "x86_64-kasan"]
     plan = []
-    for target in targets:
-        enough, secs = ENOUGH[target.partition("-")[0]]
-        plan += [(target, protocol, secs, enough) for protocol in protocols]
-    return plan
+    for machine in targets:
+        enough, secs = ENOUGH.get(machine) or ENOUGH[machine.partition("-")[0]]
+        plan += [(machine, protocol, secs, enough, load) for protocol in protocols]
+    return plan + [(target or "um", protocol, CONTROL_SECS, 0, other)
+                   for other in others for protocol in protocols]
 
 
 def ktap(result):
@@ -567,10 +611,11 @@ def ktap(result):
                         and not run["caught"])
         lines.append((report.is_caught(row), what, how))
     for run in result["correct"]:
-        lines.append((run["clean"], f"correct rules are clean ({run['protocol']}, {run['vm']})",
+        where = ", ".join(filter(None, (run["protocol"], run["vm"], run["load"])))
+        lines.append((run["clean"], f"correct rules are clean ({where})",
                       "; ".join(run["reasons"])))
     yield "KTAP version 1"
-    yield f"1..{len(lines) + len(result['not_shown'])}"
+    yield f"1..{sum(result['planned']) + len(result['not_shown'])}"
     for number, (good, what, why) in enumerate(lines, 1):
         if not good:
             yield f"# {why.replace('#', '')}"
@@ -582,13 +627,14 @@ def ktap(result):
 def last_line(result):
     good = sum(map(report.is_caught, result["busts"]))
     clean = sum(run["clean"] for run in result["correct"])
-    return (f"torture: busted caught {good}/{len(result['busts'])}, "
-            f"correct clean {clean}/{len(result['correct'])}")
+    busts, correct = result["planned"]
+    return f"torture: busted caught {good}/{busts}, correct clean {clean}/{correct}"
 
 
 def is_complete(result):
+    """Whether all that was planned was done, and came out as it should."""
     rows = [*map(report.is_caught, result["busts"]), *(run["clean"] for run in result["correct"])]
-    return bool(rows) and all(rows)
+    return bool(rows) and all(rows) and len(rows) == sum(result["planned"])
 
 
 def refuse_others(wanted, used):
@@ -598,68 +644,92 @@ def refuse_others(wanted, used):
             raise Mistake(f"{name}= has no meaning here, only {', '.join(used)}")
 
 
-def offers(bust, protocol):
-    return not protocol or protocol in bust.protocols
+def pick(busts, wanted):
+    """What is to be switched on, by BUST= and PROTOCOL=; and, of all, what is left out, and why."""
+    protocol = wanted["PROTOCOL"]
+    chosen, left_out = [], []
+    for bust in choose(busts, wanted["BUST"]):
+        if bust.not_shown:
+            left_out.append((bust, bust.not_shown))
+        elif protocol in bust.harmless:
+            left_out.append((bust, f"no harm is done under {protocol}, see the experiment of 2007"))
+        elif protocol and protocol not in bust.protocols:
+            left_out.append((bust, f"not offered under {protocol}"))
+        else:
+            chosen.append(bust)
+    if left_out and not chosen:
+        raise Mistake("; ".join(f"{bust.name}: {why}" for bust, why in left_out))
+    return chosen, left_out
 
 
 def torture(args, wanted):
-    target = wanted["VM"] = wanted["VM"] or "um"
+    refuse_others(wanted, [name for name in PARAMETERS if name != "HOURS"])
+    target = wanted["VM"] or "um"
     lab = Lab(args, wanted)
-    busts = lab.busts(target)
+    lab.claim()
+    busts, loads = lab.offered(target)
     if wanted["BUST"] == "list":
         for bust in busts:
             say(str(bust))
         return 0
-    chosen = choose(busts, wanted["BUST"])
-    protocol = wanted["PROTOCOL"]
-    missing = [bust.name for bust in chosen if bust.protocols and not offers(bust, protocol)]
-    if missing:
-        say(f"not offered under {protocol}: {', '.join(missing)}")
-    for bust in chosen:
-        if bust.not_shown:
-            say(f"not shown: {bust.name}: {bust.not_shown}")
-    chosen = [bust for bust in chosen if offers(bust, protocol) and bust.protocols]
-    if not chosen and wanted["BUST"] != "none":
-        raise Mistake(f"BUST={wanted['BUST']}: there is none under PROTOCOL={protocol or '(any)'}")
+    chosen, left_out = pick(busts, wanted)
+    for bust, why in left_out:
+        say(f"not shown: {bust.name}: {why}")
     secs = SHORT_SECS if args.short else wanted["SECS"] or (30 if target.startswith("um") else 120)
-    plan = correct_plan(busts, wanted, args.short) if wanted["BUST"] in ("all", "none") else []
-    total = len(chosen) * wanted["REPEAT"] + len(plan)
+    plan = []
+    if wanted["BUST"] in ("all", "none"):
+        plan = correct_plan(busts, loads, wanted, args.short)
+    repeat = wanted["REPEAT"]
+    total = len(chosen) * repeat + len(plan)
     say(f"torture: {len(chosen)} deliberate bugs on {target}, {len(plan)} runs of the correct "
         f"rules; seed {lab.seed}")
-    result = {"version": 1, "seed": lab.seed, "parameters": dict(
-        {name.lower(): value for name, value in wanted.items() if name not in ("SEED", "HOURS")},
-        secs=secs), "runs": [], "busts": [], "correct": [],
-        "not_shown": [{"bust": bust.name, "rule": bust.rule, "museum": bust.museum,
-                       "reason": bust.not_shown} for bust in busts
-                      if bust.not_shown and bust not in chosen and wanted["BUST"] == "all"]}
-    for old in args.out.glob("[0-9][0-9][0-9]-*"):
-        shutil.rmtree(old)
+    asked = {name.lower(): value for name, value in wanted.items() if name not in ("SEED", "HOURS")}
+    asked |= {"vm": target, "secs": secs if chosen or not plan else plan[0][2]}
+    result = {"version": 1, "seed": lab.seed, "parameters": asked,
+              "planned": [len(chosen), len(plan)], "runs": [], "busts": [], "correct": [],
+              "not_shown": [{"bust": bust.name, "rule": bust.rule, "museum": bust.museum,
+                             "reason": why} for bust, why in left_out]}
+    for old in args.out.iterdir():
+        if re.match(r"\d{3,}-", old.name):
+            shutil.rmtree(old)
     begin = time.monotonic()
     try:
         for bust in chosen:
-            for _ in range(wanted["REPEAT"]):
+            for _ in range(repeat):
                 left = SHORT_ALL - (time.monotonic() - begin) if args.short else secs
                 allowed = max(1, min(secs, int(left)))
                 place = f"[{len(result['runs']) + 1}/{total}]"
-                result["runs"].append(lab.bust(bust, protocol or bust.protocols[0], allowed,
-                                               place))
+                result["runs"].append(lab.bust(bust, wanted["PROTOCOL"] or bust.protocols[0],
+                                               allowed, place))
         for which in plan:
             place = f"[{len(result['runs']) + len(result['correct']) + 1}/{total}]"
             result["correct"].append(lab.correct(*which, place))
     finally:
-        result["busts"] = report.summarize(result["runs"])
-        save(args, result)
+        save(args, result, repeat)
+        done = len(result["runs"]) + len(result["correct"])
+        if done < total:
+            say(f"torture: stopped after {done} of {total}: they are in {args.json}")
     show(result)
     return 0 if is_complete(result) else 1
 
 
-def save(args, result):
+def save(args, result, repeat):
+    result["busts"] = report.summarize(result["runs"], repeat)
     result["summary"] = last_line(result)
+    # What the module was not told it has chosen itself.
+    said = [run["diagnostics"] for run in result["runs"] + result["correct"]]
+    for name in ("threads", "mode", "stay", "fail"):
+        values = {one[name] for one in said if name in one}
+        if result["parameters"][name] is None and len(values) == 1:
+            value = values.pop()
+            result["parameters"][name] = int(value) if value.isdigit() else value
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "torture.ktap").write_text("\n".join(ktap(result)) + "\n")
-    write_json(args.json or args.out / "torture.json", result)
-    if result["busts"] and args.svg:
-        args.svg.write_text("\n".join(report.svg(result)) + "\n")
+    write_json(args.json, result)
+    if args.svg:
+        args.svg.unlink(missing_ok=True)
+        if result["busts"]:
+            args.svg.write_text("\n".join(report.svg(result)) + "\n")
 
 
 def show(result):
@@ -669,84 +739,115 @@ def show(result):
         say("\n" + "\n".join(report.correct_table(result["correct"])))
     for bust in result["not_shown"]:
         say(f"not shown: {bust['bust']} ({bust['rule']}): {bust['reason']}")
-    asked = {"seed": result["seed"]} | result["parameters"]
-    words = [f"{name}={'-' if value is None else value}" for name, value in asked.items()]
     say(f"\ntorture: End of test: {'SUCCESS' if is_complete(result) else 'FAILURE'} "
-        f"{' '.join(words)}")
+        + echo({"seed": result["seed"]} | result["parameters"]))
     say(last_line(result))
+
+
+def echo(asked):
+    return " ".join(f"{name}={'-' if value is None else value}" for name, value in asked.items())
 
 
 # What a soak takes in turns, and what it remembers of each piece.
 KEPT = ("vm", "protocol", "seed", "secs", "seconds", "cpu_seconds", "operations", "near_misses",
-        "rounds", "clean", "reasons", "replay")
+        "rounds", "clean", "reasons", "replay", "module", "asked")
 TURNS = (("um-bench", "spin"), ("um-bench", "rwsem"),
          ("x86_64-kasan", "spin"), ("x86_64-kasan", "rwsem"))
 
 
-def turn(pieces, target):
-    """Whose turn it is, where `pieces` are done: of all, or on one machine."""
-    turns = ([turn for turn in TURNS if target in (None, turn[0])]
-             or [(target, protocol) for protocol in PROTOCOLS])
-    taken = sum((piece["vm"], piece["protocol"]) in turns for piece in pieces)
-    return turns[taken % len(turns)]
+def turns(target):
+    """Who takes turns: all, or on one machine."""
+    return ([turn for turn in TURNS if target in (None, turn[0])]
+            or [(target, protocol) for protocol in PROTOCOLS])
+
+
+def counted(pieces, modules, asked):
+    """Those that were done with these modules, and with what was asked for."""
+    return [piece for piece in pieces
+            if piece["asked"] == asked and piece["module"] == modules.get(piece["vm"])]
 
 
 def totals(pieces):
     rows = []
     for target, protocol in dict.fromkeys((p["vm"], p["protocol"]) for p in pieces):
         own = [p for p in pieces if (p["vm"], p["protocol"]) == (target, protocol)]
-        rows.append({"vm": target, "protocol": protocol, "pieces": len(own),
-                     "clean": all(p["clean"] for p in own)}
+        rows.append({"vm": target, "protocol": protocol, "load": own[0]["asked"]["LOAD"],
+                     "pieces": len(own), "clean": all(p["clean"] for p in own)}
                     | {name: sum(p[name] for p in own)
                        for name in ("operations", "near_misses", "seconds", "cpu_seconds")})
     return rows
 
 
+def left_before(path):
+    """The pieces of earlier soaks."""
+    if not path.exists():
+        return []
+    state = read_json(path)
+    pieces = state.get("pieces") if isinstance(state, dict) else None
+    if not isinstance(pieces, list) or not all(
+            isinstance(piece, dict) and set(KEPT) <= set(piece) for piece in pieces):
+        raise Mistake(f"{path}: not what this soak leaves; move it away")
+    return pieces
+
+
 def soak(args, wanted):
     refuse_others(wanted, ("HOURS", "SEED", "VM", *PASSED_ON))
-    path = args.json
-    state = read_json(path)
-    if path.exists() and not isinstance(state.get("pieces"), list):
-        raise Mistake(f"{path}: not what a soak leaves; move it away")
-    pieces = state.get("pieces", [])
     lab = Lab(args, wanted)
+    lab.claim()
+    pieces = left_before(args.json)
     # The same SEED= goes on with other seeds than it began with.
     lab.boots = len(pieces)
+    whose = turns(wanted["VM"])
+    modules = {target: hashlib.sha256(Path(lab.module(target)).read_bytes()).hexdigest()[:12]
+               for target, _ in whose}
+    asked = {name: wanted[name] for name in PASSED_ON}
+    mine = counted(pieces, modules, asked)
     goal = wanted["HOURS"] * 3600
-    done = sum(piece["seconds"] for piece in pieces)
-    stopped = False
+    done = sum(piece["seconds"] for piece in mine)
+    if len(mine) < len(pieces):
+        say(f"soak: {len(pieces) - len(mine)} pieces are of another module, machine or parameters: "
+            "they do not count")
     say(f"soak: {done / 3600:.2f} of {wanted['HOURS']:g} hours are done, seed {lab.seed}")
+    stopped = False
     try:
         while done < goal:
-            target, protocol = turn(pieces, wanted["VM"])
+            target, protocol = whose[len(mine) % len(whose)]
             piece = PIECE[target.partition("-")[0]]
             secs = int(max(10, min(piece, goal - done)))
-            module = hashlib.sha256(Path(lab.module(target)).read_bytes()).hexdigest()[:12]
             lab.kernel(target)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             place = f"[{done / 3600:.2f}/{wanted['HOURS']:g} h]"
-            run = lab.correct(target, protocol, secs, 0, place)
+            run = lab.correct(target, protocol, secs, 0, wanted["LOAD"], place)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            run["cpu_seconds"] = round(after.ru_utime + after.ru_stime - before.ru_utime
-                                       - before.ru_stime)
-            pieces.append({name: run[name] for name in KEPT} | {"module": module})
+            if run["reasons"] and run["reasons"][0].startswith("not run"):
+                raise Mistake(f"{target}: {run['reasons'][0]}; see {lab.out / run['folder']}")
+            run |= {"cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime
+                                         - before.ru_stime),
+                    "module": modules[target], "asked": asked}
+            pieces.append({name: run[name] for name in KEPT})
+            mine.append(pieces[-1])
             done += run["seconds"]
-            write_json(path, {"version": 1, "totals": totals(pieces), "pieces": pieces})
+            write_json(args.json, {"version": 1, "totals": totals(mine), "pieces": pieces})
             if not run["clean"]:
                 say(f"soak: all that was said is in {lab.out / run['folder']}")
     except KeyboardInterrupt:
         stopped = True
-        say(f"\nsoak: stopped; {path} has what is done, and the same command goes on from there")
-    rows = totals(pieces)
+        say(f"\nsoak: stopped; {args.json} has what is done, and the same command goes on from "
+            "there")
+    rows = totals(mine)
     if rows:
         say("\n" + "\n".join(report.correct_table(rows)))
         say(f"{sum(row['operations'] for row in rows):,} operations in "
-            f"{sum(row['cpu_seconds'] for row in rows):,} CPU-seconds, {len(pieces)} pieces")
-    result = {"busts": [], "correct": rows}
+            f"{sum(row['cpu_seconds'] for row in rows):,} CPU-seconds, {len(mine)} pieces")
+    result = {"busts": [], "correct": rows, "planned": [0, len(rows)]}
+    good = is_complete(result) and not stopped
+    say(f"\nsoak: End of test: {'SUCCESS' if good else 'FAILURE'} "
+        + echo({"hours": wanted["HOURS"], "seed": lab.seed, "vm": wanted["VM"]}
+               | {name.lower(): value for name, value in asked.items()}))
     say(last_line(result))
     if stopped:
         return 128 + signal.SIGINT
-    return 0 if is_complete(result) else 1
+    return 0 if good else 1
 
 
 def pair(text):

@@ -18,8 +18,9 @@ from xml.sax.saxutils import escape
 TOP = Path(__file__).resolve().parent.parent
 
 
-def summarize(runs):
-    """One row for each bug under each protocol, in the order in which they were first tried."""
+def summarize(runs, repeat):
+    """One row for each bug under each protocol, in the order in which they were first tried; each
+    was to be tried `repeat` times."""
     rows = {}
     for run in runs:
         row = rows.setdefault((run["bust"], run["protocol"]), {
@@ -34,6 +35,7 @@ def summarize(runs):
         times = [run["milliseconds"] for run in caught if run["milliseconds"] is not None]
         row |= {
             "runs": len(runs),
+            "wanted": repeat,
             "caught": len(caught),
             "median_ms": round(median(times)) if times else None,
             "worst_ms": max(times) if times else None,
@@ -45,8 +47,8 @@ def summarize(runs):
 
 
 def is_caught(row):
-    """A bug counts only when no run of it went unnoticed."""
-    return row["caught"] == row["runs"]
+    """A bug counts only when no run of it went unnoticed, and none was left out."""
+    return row["caught"] == row["wanted"]
 
 
 def number(value):
@@ -91,10 +93,11 @@ def table(rows):
 
 
 def correct_table(rows):
-    head = ["correct rules", "protocol", "clean", "operations", "near misses", "seconds"]
-    yield from columns(head, [[row["vm"], row["protocol"], "yes" if row["clean"] else "NO",
+    head = ["correct rules", "protocol", "load", "clean", "operations", "near misses", "seconds"]
+    yield from columns(head, [[row["vm"], row["protocol"], row["load"] or "all",
+                               "yes" if row["clean"] else "NO",
                                number(row["operations"]), number(row["near_misses"]),
-                               number(row["seconds"])] for row in rows], range(3, 6))
+                               number(row["seconds"])] for row in rows], range(4, 7))
 
 
 # The picture: a bar for each bug, as long as the logarithm of the median, and a dot at the worst.

@@ -122,36 +122,69 @@ def parameters(cases):
 
 CONTROL = """usage: bust=none|R12|museum:16|NAME [secs=10]
 secs and ops: whichever is first
+loads: all walkers moves
 bust none - protocols=rwsem,spin,preemptible
 bust SkipsSecondCheck R12 museum:16 protocols=rwsem,spin
 bust AsksRefcount R12 museum:17 museum:18 protocols=spin
+bust LeavesRcuEarly R9 museum:4 protocols=preemptible harmless=spin
 bust PublishesFirst R30 museum:36 protocols= not-shown: x86 keeps stores in order
 """
 
 
 def control(cases):
-    busts = torture.parse_control(CONTROL)
+    busts, loads = torture.parse_control(CONTROL)
+    cases.equal("control: loads", loads, ["all", "walkers", "moves"])
     names = [bust.name for bust in busts]
     cases.equal("control: names", names,
-                ["none", "SkipsSecondCheck", "AsksRefcount", "PublishesFirst"])
+                ["none", "SkipsSecondCheck", "AsksRefcount", "LeavesRcuEarly", "PublishesFirst"])
     cases.equal("control: the museum", [bust.museum for bust in busts],
-                [[], [16], [17, 18], [36]])
+                [[], [16], [17, 18], [4], [36]])
     cases.equal("control: protocols", [bust.protocols for bust in busts][:2],
                 [["rwsem", "spin", "preemptible"], ["rwsem", "spin"]])
-    cases.equal("control: what cannot be shown", busts[3].not_shown, "x86 keeps stores in order")
+    cases.equal("control: what cannot be shown", busts[4].not_shown, "x86 keeps stores in order")
+    cases.equal("control: a line is shown as it was read", [f"bust {bust}" for bust in busts],
+                [line for line in CONTROL.splitlines() if line.startswith("bust ")])
     cases.raises("control: nothing listed", "no bug", torture.parse_control, "usage: bust=R12\n")
-    for wanted, found in (("all", names[1:3]), ("none", []), ("R12", names[1:3]),
-                          ("museum:18", [names[2]]), ("SkipsSecondCheck", [names[1]]),
-                          ("PublishesFirst", [names[3]]), ("museum:36", [names[3]])):
-        cases.equal(f"choice: {wanted}", [b.name for b in torture.choose(busts, wanted)], found)
+
+    def pick(*words):
+        return [[bust.name for bust in found] if kind == 0 else [bust.name for bust, _ in found]
+                for kind, found in enumerate(torture.pick(busts, torture.parameters(words)))]
+
+    for words, found in ((["BUST=all"], [names[1:4], [names[4]]]), (["BUST=none"], [[], []]),
+                         (["BUST=R12"], [names[1:3], []]), (["BUST=museum:18"], [[names[2]], []]),
+                         (["BUST=SkipsSecondCheck"], [[names[1]], []]),
+                         (["PROTOCOL=spin"], [names[1:3], names[3:]]),
+                         (["PROTOCOL=rwsem"], [names[1:2], names[2:]])):
+        cases.equal(f"choice: {' '.join(words)}", pick(*words), found)
     for wanted in ("R1", "museum:1", "Skips", "museum:"):
-        cases.raises(f"choice: {wanted} is none", "no such bug", torture.choose, busts, wanted)
-    plan = torture.correct_plan
-    want = torture.parameters([])
-    cases.equal("plan: both machines, all protocols", len(plan(busts, want, False)), 6)
-    cases.equal("plan: the short form", {row[0] for row in plan(busts, want, True)}, {"um"})
-    want = torture.parameters(["BUST=none", "SECS=7", "PROTOCOL=spin"])
-    cases.equal("plan: for so many seconds", plan(busts, want, False), [("um", "spin", 7, 0)])
+        cases.raises(f"choice: {wanted} is none", "no such bug", pick, f"BUST={wanted}")
+    for words, why in ((["BUST=museum:36"], "x86 keeps stores in order"),
+                       (["BUST=R9", "PROTOCOL=spin"], "experiment of 2007"),
+                       (["BUST=AsksRefcount", "PROTOCOL=rwsem"], "not offered under rwsem")):
+        cases.raises(f"choice: {' '.join(words)} says why not", why, pick, *words)
+
+    def plan(short, *words):
+        return torture.correct_plan(busts, loads, torture.parameters(words), short)
+
+    def where(rows):
+        return {(row[0], row[4]) for row in rows}
+
+    rows = plan(False)
+    cases.equal("plan: both machines, all loads, all protocols", (len(rows), where(rows)),
+                (12, {("um-bench", None), ("x86_64-kasan", None), ("um", "walkers"),
+                      ("um", "moves")}))
+    cases.equal("plan: the short form", [(row[1], row[4]) for row in plan(True)],
+                [("rwsem", None), ("spin", None), ("preemptible", None),
+                 ("rwsem", "walkers"), ("spin", "moves")])
+    cases.equal("plan: for so many seconds", plan(False, "BUST=none", "SECS=7", "PROTOCOL=spin"),
+                [("um", "spin", 7, 0, None)])
+    cases.equal("plan: one load", where(plan(False, "LOAD=moves")),
+                {("um-bench", "moves"), ("x86_64-kasan", "moves")})
+    for words, target in (([], "um-bench"), (["VM=um"], "um"), (["VM=x86_64"], "x86_64")):
+        cases.equal(f"plan: the correct rules alone {' '.join(words)}",
+                    where(plan(False, "BUST=none", *words)),
+                    {(target, None), (words[0][3:] if words else "um", "walkers"),
+                     (words[0][3:] if words else "um", "moves")})
 
 
 def busts(cases):
@@ -194,10 +227,12 @@ def busts(cases):
     judged("a guest that does not boot proves nothing", [], "", TIME, caught=False, how="not run")
     judged("a guest that dies as it boots proves nothing", [PANIC], "", DIED, caught=False,
            how="not run")
-    judged("what is refused proves nothing",
-           [BEGIN, "[   10.000001] shadow_rmap: torture: threads=99: not a number from 1 to 15",
-            "torture: refused: bust=SkipsSecondCheck threads=99"], "", FINE | {"exit": 2},
-           caught=False, how="not run", words="threads=99: not a number from 1 to 15")
+    refused = console(BEGIN, "[   10.000001] shadow_rmap: torture: threads=99: not a number",
+                      "torture: refused: bust=SkipsSecondCheck threads=99")
+    for judge in (torture.judge_bust, torture.judge_correct):
+        more = [0] if judge is torture.judge_correct else []
+        cases.raises(f"{judge.__name__}: what is refused is told, and why",
+                     "threads=99: not a number", judge, refused, "", FINE | {"exit": 2}, *more)
     judged("a program's words are no complaint",
            [BEGIN, "BUG: KASAN: not the kernel's", "shadow_rmap: torture: caught by LI", ENDED],
            MISSED, caught=False, how="missed")
@@ -226,6 +261,10 @@ def correct(cases):
     judged("a hang", [BEGIN, RUNS, "torture: hangs"], "", FINE | {"exit": 3}, why="hangs")
     judged("a module that stays", good, CLEAN, FINE | {"exit": 4}, why="cannot be unloaded")
     judged("a guest that ends badly", good, CLEAN, TIME, why="time limit")
+    judged("nothing was tried", good, CLEAN.replace("rounds: 30", "found: 0"),
+           why="nothing was there")
+    judged("a kernel that had complained before", good, CLEAN.replace("rounds: 30", "deaf: KA"),
+           why="KA is deaf")
     judged("no boot", [], "", DIED, why="not run")
 
 
@@ -240,7 +279,9 @@ def reports(cases):
     runs = [run_of("A", 5), run_of("A", 100), run_of("A", 12_345), run_of("B", None, caught=False),
             run_of("C", 7), run_of("C", 9, how="kernel died: panic", oracle="KA"),
             run_of("C", 1, caught=False)]
-    rows = report.summarize(runs)
+    rows = report.summarize(runs, 1)
+    for row in rows:
+        row["wanted"] = row["runs"]
     cases.equal("report: medians, worst",
                 [(row["bust"], row["caught"], row["runs"], row["median_ms"], row["worst_ms"])
                  for row in rows],
@@ -254,11 +295,13 @@ def reports(cases):
         "A R12 16 rwsem LI 3/3 100 12,345 1,000 5",
         "B R12 16 rwsem missed 0/1 - - - -",
         "C R12 16 rwsem LI KA (kernel died: panic) 2/3 8 9 1,000 5"])
-    lines = list(report.table(report.summarize(runs[:1])))
+    lines = list(report.table(report.summarize(runs[:1], 1)))
     cases.equal("report: a table of single runs", " ".join(lines[1].split()),
                 "A R12 16 rwsem LI 5 1,000 5")
     result = {"seed": 1, "parameters": {"vm": "um"}, "busts": rows, "runs": runs,
-              "correct": [{"clean": True, "protocol": "spin", "vm": "um", "reasons": []}],
+              "planned": [3, 1],
+              "correct": [{"clean": True, "protocol": "spin", "vm": "um", "load": "moves",
+                           "reasons": []}],
               "not_shown": [{"bust": "D", "rule": "R30", "reason": "in order"}]}
     picture = ElementTree.fromstring("\n".join(report.svg(result)))
     circles = [float(e.get("cx")) for e in picture.iter() if e.tag.endswith("circle")]
@@ -270,19 +313,30 @@ def reports(cases):
     cases.equal("report: KTAP", [line for line in document if not line.startswith("#")], [
         "KTAP version 1", "1..5", "ok 1 A is caught (R12, rwsem, um)",
         "not ok 2 B is caught (R12, rwsem, um)", "not ok 3 C is caught (R12, rwsem, um)",
-        "ok 4 correct rules are clean (spin, um)", "ok 5 D # SKIP not shown here: in order"])
+        "ok 4 correct rules are clean (spin, um, moves)", "ok 5 D # SKIP not shown here: in order"])
     cases.equal("report: the last line", torture.last_line(result),
                 "torture: busted caught 1/3, correct clean 1/1")
     cases.equal("report: incomplete", torture.is_complete(result), False)
-    cases.equal("report: complete", torture.is_complete(result | {"busts": rows[:1]}), True)
-    cases.equal("report: nothing was run", torture.is_complete({"busts": [], "correct": []}), False)
+    good = result | {"busts": rows[:1]}
+    cases.equal("report: complete", torture.is_complete(good | {"planned": [1, 1]}), True)
+    cases.equal("report: stopped before the last", (
+        torture.is_complete(good), torture.last_line(good), list(torture.ktap(good))[1]),
+        (False, "torture: busted caught 1/3, correct clean 1/1", "1..5"))
+    cases.equal("report: stopped before the last boot of a bug",
+                report.is_caught(report.summarize(runs[:2], 3)[0]), False)
+    cases.equal("report: nothing was run", torture.is_complete(
+        {"busts": [], "correct": [], "planned": [0, 0]}), False)
     piece = {"vm": "um", "protocol": "spin", "clean": True, "operations": 5, "near_misses": 1,
-             "seconds": 2, "cpu_seconds": 3}
-    done = [piece | {"vm": "um-bench"}] * 3
-    cases.equal("soak: turns", [torture.turn(done, vm) for vm in (None, "um-bench", "x86_64-kasan",
-                                                                  "x86_64")],
-                [("x86_64-kasan", "rwsem"), ("um-bench", "rwsem"), ("x86_64-kasan", "spin"),
-                 ("x86_64", "rwsem")])
+             "seconds": 2, "cpu_seconds": 3, "module": "m1", "asked": {"LOAD": None}}
+    cases.equal("soak: turns", [(len(turns), turns[-1]) for turns in map(torture.turns, (
+        None, "um-bench", "x86_64"))],
+        [(4, ("x86_64-kasan", "rwsem")), (2, ("um-bench", "rwsem")),
+         (3, ("x86_64", "preemptible"))])
+    others = [piece | other for other in ({"module": "m2"}, {"vm": "x86_64"},
+                                          {"asked": {"LOAD": "all"}})]
+    cases.equal("soak: what was done by another module, machine or load does not count",
+                torture.counted([piece, *others], {"um": "m1", "x86_64": "m3"}, {"LOAD": None}),
+                [piece])
     rows = torture.totals([piece, piece | {"clean": False}, piece | {"protocol": "rwsem"}])
     cases.equal("soak: totals", [(r["pieces"], r["operations"], r["cpu_seconds"], r["clean"])
                                  for r in rows], [(2, 10, 6, False), (1, 5, 3, True)])
@@ -327,6 +381,16 @@ def machinery(cases):
             path.parent.iterdir()))), ({"n": 1}, 1))
         path.write_text('{"n": ')
         cases.equal("state: one that is broken", torture.read_json(path), {})
+        for text in ('{"n": ', "[1]", '{"pieces": 1}', '{"pieces": [1]}',
+                     '{"pieces": [{"vm": "um"}]}'):
+            path.write_text(text)
+            cases.raises(f"soak: {text} is not what it leaves", "move it away", torture.left_before,
+                         path)
+        cases.equal("soak: the first", torture.left_before(path.with_name("none")), [])
+        labs = [torture.Lab(torture.parse(["--out", folder]), torture.parameters([]))
+                for _ in range(2)]
+        labs[0].claim()
+        cases.raises("lab: a second run is refused", "in use", labs[1].claim)
 
 
 def questions(cases):
@@ -360,8 +424,24 @@ def questions(cases):
     cases.equal("experiment: a boot that has not run shows nothing",
                 [row(False, missed | {"how": how}).is_as_expected()
                  for how in ("missed", "not run", "hang")], [True, False, False])
+    fine = (CLEAN, FINE)
+    for name, heard, told, wanted in (
+            ("nobody says a word", [BEGIN, RUNS, ENDED], fine, (False, "missed", True)),
+            ("an oracle speaks up", [BEGIN, CAUGHT, ENDED], fine, (True, "oracle", False)),
+            ("the kernel complains", [BEGIN, LOCKDEP, ENDED], fine, (True, "oracle", False)),
+            ("it does not boot", [], ("", DIED), (False, "not run", False))):
+        heard = console(*heard, merciful=True)
+        run = experiments.as_of_a_bug(heard, torture.judge_correct(heard, *told, 0))
+        cases.equal(f"experiment: correct rules, {name}", (
+            run["caught"], run["how"].partition(":")[0], row(False, run).is_as_expected()), wanted)
+        cases.equal(f"experiment: correct rules, {name}, in a table",
+                    len(row(False, run).cells()), 7)
+    cases.equal("experiment: what was not tried is not as expected", row(False).is_as_expected(),
+                False)
     cases.raises("experiment: what would be ignored is refused", "VM= has no meaning here",
                  experiments.parse, ["2011", "VM=x86_64"])
+    cases.raises("experiment: a witness that is not asked is refused", "KASAN= has no meaning",
+                 experiments.parse, ["2011", "KASAN=1"])
     cases.raises("experiment: one that is none is refused", "which experiment? 2004, 2007",
                  experiments.parse, ["1999"])
 

@@ -43,6 +43,8 @@ void shadow_rmap_take_all_unlock(void);
 
 int shadow_rmap_rcu_depth(void);
 
+bool shadow_rmap_may_warn(void);
+
 void shadow_rmap_spin_lock_nested(spinlock_t *lock, int subclass);
 void shadow_rmap_spin_lock_nest_lock(spinlock_t *lock, struct rw_semaphore *outer);
 void shadow_rmap_spin_abandon(spinlock_t *lock);

@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "a room of the design: callbacks from C")]
 
+use crate::ffi;
 use core::{
     marker::PhantomData,
     ptr, //
@@ -136,6 +137,12 @@ pub(crate) type Show<T> = fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result;
 
 /// Takes what was written: all of it, or an error.  May sleep.
 pub(crate) type Store<T> = fn(&T, &mut UserSliceReader) -> Result;
+
+/// Whether one more line about what somebody has written may go to the log.  Any context.
+pub(crate) fn may_warn() -> bool {
+    // SAFETY: No preconditions.
+    unsafe { ffi::shadow_rmap_may_warn() }
+}
 
 /// What a file's inode leads to.
 struct Behind<T> {

@@ -74,6 +74,18 @@ impl Complaints {
         }
     }
 
+    /// Whether there are any, besides lockdep's.
+    #[cfg(shadow_rmap_torture)]
+    pub(crate) fn has_taints(self) -> bool {
+        self.taints != 0
+    }
+
+    /// As if lockdep had said something, or had not.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn with_lockdep(self, locks: bool) -> Self {
+        Self { locks, ..self }
+    }
+
     /// As if there was another one.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn with_one_more(self) -> Self {

@@ -238,6 +238,12 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
+        Self::with_name(T::NAME)
+    }
+
+    /// The same under another name, of which the allocator makes a copy: the kernel complains of two
+    /// caches of one name.
+    pub(crate) fn with_name(name: &CStr) -> Result<Self> {
         const { assert!(!mem::needs_drop::<T>(), "objects are never destructed (R7)") };
         let mut args = ffi::kmem_cache_args {
             align: mem::align_of::<T>() as u32,
@@ -245,11 +251,11 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
             ctor: T::is_typesafe().then_some(construct::<T>),
             ..pin_init::zeroed()
         };
-        // SAFETY: The name lives for ever, `args` for the call; the constructor fits size and
-        // alignment.
+        // SAFETY: Name and `args` live for the call, and the name is copied; the constructor fits
+        // size and alignment.
         let cache = from_err_ptr(unsafe {
             ffi::__kmem_cache_create_args(
-                T::NAME.as_char_ptr(),
+                name.as_char_ptr(),
                 mem::size_of::<T>() as u32,
                 &mut args,
                 Self::flags(),

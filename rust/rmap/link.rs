@@ -209,7 +209,7 @@ fn clone_links<R: Rmap>(
             if !R::Rules::clone_undoes() {
                 active.lock_write().publish(dst, active, dst_mmap);
             }
-            Oracle::Refcount.check(Rule::R37, dst.is_unfaulted() && dst.links(dst_mmap) == 0);
+            Rule::R37.check(dst.is_unfaulted() && dst.links(dst_mmap) == 0);
             return Err(error);
         }
     };

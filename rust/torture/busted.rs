@@ -10,7 +10,8 @@
 //! To add one: give the rule a switch in `rmap/rules.rs`, have the engine ask it where the step is
 //! taken, and write a line at the end of this file.  The line says which switch is off, which rule
 //! that breaks, the numbers in the museum, the load under which it shows, and the protocols under
-//! which it is offered, the usual one first.  From there it is in `bust=`, in `make torture`, and in
+//! which it is offered, the usual one first; `harmless` names those under which an experiment shows
+//! that nothing comes of it.  From there it is in `bust=`, in `make torture`, and in
 //! the short form of it that is a part of `make test`.
 
 #[cfg(shadow_rmap_torture)]
@@ -48,6 +49,8 @@ pub(crate) struct Bust {
     pub(crate) mix: Mix,
     /// The protocols that it is offered under, the usual one first.
     pub(crate) under: &'static [Protocol],
+    /// Those under which it can be asked for as well, and does no harm.
+    pub(crate) harmless: &'static [Protocol],
     /// Where it is offered under none: why, and what shows it instead.
     pub(crate) instead: &'static str,
     /// What its type breaks, see [`rules::broken_by`].
@@ -62,6 +65,7 @@ pub(crate) static CORRECT: Bust = Bust {
     museum: &[],
     mix: Mix::All,
     under: &[RwSem, Spin, Preemptible],
+    harmless: &[],
     instead: "",
     breaks: rules::broken_by::<rules::Correct>(),
 };
@@ -69,7 +73,7 @@ pub(crate) static CORRECT: Bust = Bust {
 macro_rules! bugs {
     ($($(#[$about:meta])*
        $bug:ident: $switch:ident, $rule:ident, $museum:expr, $mix:ident, [$($lock:ident)*]
-       $(, $instead:literal)?;)*) => {
+       $(harmless [$($tame:ident)*])? $(, $instead:literal)?;)*) => {
         $(
             $(#[$about])*
             #[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture, shadow_rmap_busted))]
@@ -90,6 +94,7 @@ macro_rules! bugs {
                 museum: &$museum,
                 mix: Mix::$mix,
                 under: &[$($lock),*],
+                harmless: &[$($($tame),*)?],
                 instead: concat!($($instead)?),
                 breaks: rules::broken_by::<$bug>(),
             }),*
@@ -124,7 +129,7 @@ bugs! {
     SharesCache: OWN_CACHE, R8, [5], Recycling, [RwSem Spin];
 
     /// deliberate bug: RCU is left once the spinlock is held (R9, museum 4).
-    LeavesRcuEarly: RCU_UNTIL_UNLOCK, R9, [4], Emptying, [Preemptible Spin];
+    LeavesRcuEarly: RCU_UNTIL_UNLOCK, R9, [4], Emptying, [Preemptible] harmless [Spin];
 
     /// deliberate bug: who waited for the lock with the last reference goes on (R10).
     KeepsLastReference: LAST_REFERENCE, R10, [], Recycling, [RwSem];

@@ -17,6 +17,7 @@ use super::{
     run::{
         self,
         Plan,
+        Protocol,
         Run,
         HANGS,
         PROTOCOLS, //
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     prim::{
         debugfs::{
+            may_warn,
             Dir,
             File, //
         },
@@ -126,14 +128,24 @@ fn show_usage(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, " museum:{number}")?;
         }
         write!(f, " protocols=")?;
-        for (i, protocol) in bust.under.iter().enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            write!(f, "{comma}{}", protocol.name())?;
+        show_protocols(bust.under, f)?;
+        if !bust.harmless.is_empty() {
+            write!(f, " harmless=")?;
+            show_protocols(bust.harmless, f)?;
         }
         if bust.under.is_empty() {
             write!(f, " not-shown: {}", bust.instead)?;
         }
         writeln!(f)?;
+    }
+    Ok(())
+}
+
+/// Their names, with commas.
+fn show_protocols(protocols: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (i, protocol) in protocols.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        write!(f, "{comma}{}", protocol.name())?;
     }
     Ok(())
 }
@@ -188,6 +200,13 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
     pressure::begin(plan.mode, plan.mix.focus(), plan.stay, plan.fail);
     let run = Run::new(plan)?;
     let director = run::start(&run)?;
+    let module = if run.is_busted() {
+        // Freed memory may lead back here, from now on.
+        module.keep();
+        None
+    } else {
+        Some(module)
+    };
     let theirs = run.clone();
     let monitor = match KThread::spawn(fmt!("shadow_rmap/watch"), move |_| {
         run::watch(&theirs);
@@ -202,10 +221,7 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
             return Err(error);
         }
     };
-    if run.is_busted() {
-        // Freed memory may lead back here.
-        module.keep();
-    }
+    drop(module);
     *torture = Some(Torture {
         _monitor: monitor,
         _director: director,
@@ -216,7 +232,9 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
 
 /// Says why a line is not understood.
 fn refuse<T>(why: fmt::Arguments<'_>) -> Result<T> {
-    pr_warn!("torture: {why}\n");
+    if may_warn() {
+        pr_warn!("torture: {why}\n");
+    }
     Err(EINVAL)
 }
 
@@ -287,8 +305,12 @@ pub(super) fn parse(words: &str) -> Result<Plan> {
         return refuse(fmt!("which bust=? none is one as well"));
     };
     let under = match protocol {
-        Some(wanted) => bust.under.iter().find(|protocol| **protocol == wanted),
-        None => bust.under.first(),
+        Some(wanted) => [bust.under, bust.harmless]
+            .into_iter()
+            .flatten()
+            .copied()
+            .find(|protocol| *protocol == wanted),
+        None => bust.under.first().copied(),
     };
     let Some(protocol) = under else {
         return refuse(fmt!("{} is not offered under that protocol", bust.name));
@@ -296,7 +318,7 @@ pub(super) fn parse(words: &str) -> Result<Plan> {
     Ok(Plan {
         bust,
         mix: mix.unwrap_or(bust.mix),
-        protocol: *protocol,
+        protocol,
         mode: if pct {
             Mode::Priorities(depth)
         } else {

@@ -51,6 +51,7 @@ use core::ops::ControlFlow;
 use kernel::{
     new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         atomic::{
             Atomic,
@@ -414,6 +415,9 @@ impl Mix {
     }
 }
 
+/// How many worlds there have been.
+static WORLDS: Atomic<usize> = Atomic::new(0);
+
 /// What the threads share.
 #[pin_data]
 pub(super) struct World<R: Modelled> {
@@ -431,7 +435,10 @@ pub(super) struct World<R: Modelled> {
 impl<R: Modelled> World<R> {
     /// A world without processes.  Sleeps.
     pub(super) fn new(mix: Mix) -> Result<Arc<Self>> {
-        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        // A bug that was caught leaves its cache behind.
+        let number = WORLDS.fetch_add(1, Relaxed) + 1;
+        let name = CString::try_from_fmt(fmt!("shadow_rmap_torture_{number}"))?;
+        let cache = Arc::new(Cache::with_name(&name)?, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 cache,
@@ -674,13 +681,15 @@ pub(super) fn act<R: Modelled>(
             Ok(1)
         }
         Deed::Lookup => {
+            let mut made = 0;
             for _ in 0..LOOKUPS {
                 let Ok(page) = world.page(random) else {
                     continue;
                 };
                 look_up(&page);
+                made += 1;
             }
-            Ok(LOOKUPS)
+            Ok(made)
         }
         Deed::Pin => {
             let pin = page_get_anon_vma(&world.page(random)?.rmap);

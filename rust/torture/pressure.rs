@@ -5,8 +5,8 @@
 //! A race needs somebody on the other side to come by while one is between two steps.  By itself
 //! that hardly ever happens.  So a thread that passes a [`Window`] now and then stays there: it is
 //! preempted, spins, or, where it may, sleeps; most often until somebody has passed a window of the
-//! other side.  Where somebody has, that was a *near miss*: the rules, if they hold, have just been
-//! needed.
+//! other side.  Where somebody has, that was a *near miss*: the other side was at work meanwhile, in
+//! this family or another.
 //!
 //! There are two ways of deciding who stays where.
 //!
@@ -38,6 +38,7 @@ use crate::{
             WINDOWS, //
         }, //
     },
+    stats,
 };
 use kernel::{
     prelude::*,
@@ -234,6 +235,8 @@ pub(super) fn begin(mode: Mode, focus: &[Window], stay: usize, failures: usize) 
         seat.task.store(0, Relaxed);
     }
     LONGEST.store(0, Relaxed);
+    STEP.store(0, Relaxed);
+    TRACE.store(0, Relaxed);
     let focus = focus.iter().fold(0, |all, at| all | 1_u64 << *at as u32);
     FOCUS.store(focus, Relaxed);
     STAY.store(stay.max(1), Relaxed);
@@ -381,6 +384,7 @@ pub(crate) fn pass(at: Window) {
     };
     if stayed && load(&SIDES, others) != before {
         inc(&NEAR, at as usize);
+        stats::NEAR_MISSES.inc();
     }
 }
 

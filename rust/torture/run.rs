@@ -19,7 +19,8 @@
 //!
 //! What a thread does in a round comes from the seed, the round's number and its own.  The first
 //! report of an oracle ends a torture, so that the bug is caught before it can do much: where a
-//! rule was broken on purpose, nothing is touched any more, and the module stays.
+//! rule was broken on purpose, nothing more is begun, what is left stays as it is, and so does the
+//! module.
 
 use super::{
     busted::Bust,
@@ -70,6 +71,7 @@ use crate::{
             self,
             AtRunTime,
             Rule,
+            Window,
             WINDOWS, //
         },
     },
@@ -160,8 +162,6 @@ pub(crate) struct Run {
     round: Atomic<usize>,
     /// Workers who have done their part of it.
     arrived: Atomic<usize>,
-    /// Workers that there are.
-    workers: Atomic<usize>,
     /// Operations that were done, by deed.
     deeds: [Atomic<usize>; DEEDS.len()],
     /// Deeds that were tried: whoever hangs adds none to them.
@@ -192,6 +192,8 @@ struct Outcome {
     near_misses: usize,
     /// Why it could not even be done.
     error: Option<Error>,
+    /// Lookups until the end that found a mapped page's anon_vma.
+    found: usize,
     /// Some thread did not come back.
     stuck: bool,
     /// The oracle that was first, and of which rule it spoke.
@@ -210,6 +212,7 @@ impl Outcome {
             operations: 0,
             near_misses: 0,
             error: None,
+            found: 0,
             stuck: false,
             first: None,
             reports: [0; oracle::ALL.len()],
@@ -246,7 +249,6 @@ impl Run {
                 begin: Instant::now(),
                 round: Atomic::new(0),
                 arrived: Atomic::new(0),
-                workers: Atomic::new(0),
                 deeds: [const { Atomic::new(0) }; DEEDS.len()],
                 beats: Atomic::new(0),
                 over: Atomic::new(0),
@@ -377,10 +379,7 @@ fn direct<R: Modelled>(run: &Arc<Run>, world: &Arc<World<R>>, baseline: Live) ->
             }
         }
     }
-    let worked = spawned.and_then(|()| {
-        run.workers.store(threads.len(), Relaxed);
-        rounds(run, world, threads.len(), baseline)
-    });
+    let worked = spawned.and_then(|()| rounds(run, world, threads.len(), baseline));
     run.end();
     // All have seen that it is over, or are stuck: who watches tells.
     drop(threads);
@@ -420,11 +419,13 @@ fn work<R: Modelled>(run: &Run, world: &World<R>, i: usize, stop: &Stop) {
         seat.set_busy(true, numbers);
         let mut random = Random::new(numbers);
         for _ in 0..deeds {
+            // How many numbers a deed needs depends on what it meets.
+            let mut theirs = Random::new(random.u64());
             if run.is_over() || run.is_late() {
                 break;
             }
-            let deed = world.mix().choose(i % 2 == 1, &mut random);
-            let done = load::act(world, deed, &mut own, &mut random);
+            let deed = world.mix().choose(i % 2 == 1, &mut theirs);
+            let done = load::act(world, deed, &mut own, &mut theirs);
             run.beats.fetch_add(1, Relaxed);
             if let (Ok(operations), Some(n)) = (done, run.deeds.get(deed as usize)) {
                 n.fetch_add(operations, Relaxed);
@@ -501,18 +502,57 @@ fn witness(rule: Rule) -> Oracle {
     }
 }
 
-/// Has an oracle speak up where the kernel has complained since the torture began.  Sleeps.
-fn hear_the_kernel(run: &Run) {
-    let mut now = Complaints::now();
-    if now.locks && !run.complaints.locks && !now.differ(run.complaints) {
+/// Has an oracle speak up where the kernel has complained since the torture began, as `now` tells.
+/// Sleeps.
+fn hear_the_kernel(run: &Run, now: impl Fn() -> Complaints) {
+    let mut complaints = now();
+    if complaints.locks && !run.complaints.locks && !complaints.differ(run.complaints) {
         // Whatever the kernel complains of switches lockdep off as well, and first.
         fsleep(Delta::from_millis(10));
-        now = Complaints::now();
+        complaints = now();
     }
-    if now.differ(run.complaints) {
+    if complaints.differ(run.complaints) {
         Oracle::Kernel.report(None);
-    } else if now.locks && !run.complaints.locks {
+    } else if complaints.locks && !run.complaints.locks {
         Oracle::LockDiscipline.report(None);
+    }
+}
+
+/// Which oracles have heard the kernel `before` the torture began: they would not know it if it
+/// complained again.
+fn deaf(before: Complaints) -> impl Iterator<Item = Oracle> {
+    [
+        (before.has_taints(), Oracle::Kernel),
+        (before.locks, Oracle::LockDiscipline),
+    ]
+    .into_iter()
+    .filter_map(|(deaf, oracle)| deaf.then_some(oracle))
+}
+
+/// How long somebody has been waited for, as far as who waits was there to see it: of the time in
+/// which the machine as a whole stood still nobody else has had any either.
+struct Patience {
+    last: i64,
+    waited: i64,
+}
+
+impl Patience {
+    /// The most that passes between two looks, in milliseconds.
+    const STEP: i64 = 50;
+
+    fn new(now: i64) -> Self {
+        Self {
+            last: now,
+            waited: 0,
+        }
+    }
+
+    /// It is `now`, in milliseconds, and nothing has happened; returns whether that was so for more
+    /// than `most`.
+    fn is_over(&mut self, now: i64, most: i64) -> bool {
+        self.waited += (now - self.last).min(Self::STEP);
+        self.last = now;
+        self.waited > most
     }
 }
 
@@ -540,13 +580,19 @@ fn announce(run: &Run) -> bool {
 
 /// Watches a torture until it is over, and tells what became of it.
 pub(super) fn watch(run: &Run) {
-    let (mut beats, mut since) = (0, run.millis());
+    for oracle in deaf(run.complaints) {
+        pr_warn!(
+            "torture: the kernel has complained before: {} is deaf\n",
+            oracle.name()
+        );
+    }
+    let (mut beats, mut patience) = (0, Patience::new(run.millis()));
     while run.ended.load(Acquire) == 0 {
-        hear_the_kernel(run);
+        hear_the_kernel(run, Complaints::now);
         if run.beats.load(Relaxed) != beats || run.is_over() {
             beats = run.beats.load(Relaxed);
-            since = run.millis();
-        } else if run.millis() - since > run.plan.hangs {
+            patience = Patience::new(run.millis());
+        } else if patience.is_over(run.millis(), run.plan.hangs) {
             Oracle::Watchdog.report(None);
         }
         if run.is_over() {
@@ -563,10 +609,10 @@ pub(super) fn watch(run: &Run) {
         outcome.near_misses = pressure::near_misses();
     }
     run.end();
-    let from = run.millis();
+    let mut patience = Patience::new(run.millis());
     let mut stuck = false;
     while run.ended.load(Acquire) == 0 && !stuck {
-        stuck = run.millis() - from > run.plan.hangs;
+        stuck = patience.is_over(run.millis(), run.plan.hangs);
         fsleep(Delta::from_millis(1));
     }
     if !early {
@@ -574,12 +620,13 @@ pub(super) fn watch(run: &Run) {
             Oracle::Watchdog.report(None);
         }
         // The cache has been destroyed by now, and may have had something to say.
-        hear_the_kernel(run);
+        hear_the_kernel(run, Complaints::now);
         announce(run);
     }
     {
         let mut outcome = run.outcome.lock();
         outcome.stuck = stuck;
+        outcome.found = pressure::counts(Window::Confirmed as usize).0;
         outcome.first = oracle::first();
         for (reports, (oracle, ..)) in outcome.reports.iter_mut().zip(oracle::ALL) {
             *reports = oracle.reports();
@@ -604,6 +651,8 @@ fn is_as_expected(run: &Run, outcome: &Outcome) -> bool {
     outcome.first.is_none()
         && outcome.violations.iter().all(|n| *n == 0)
         && outcome.error.is_none()
+        // Where nothing was there to be found, nothing was tried.
+        && outcome.found > 0
         && !outcome.stuck
 }
 
@@ -660,6 +709,9 @@ pub(super) fn tell(
         "# words: {}",
         first.map_or("-", |(oracle, _)| oracle.words())
     ))?;
+    for oracle in deaf(run.complaints) {
+        say(fmt!("# deaf: {}", oracle.name()))?;
+    }
     say(fmt!("# milliseconds: {}", outcome.millis))?;
     say(fmt!("# operations: {}", outcome.operations))?;
     say(fmt!("# rounds: {}", run.round.load(Relaxed)))?;
@@ -668,6 +720,7 @@ pub(super) fn tell(
     let violations: usize = outcome.violations.iter().sum();
     say(fmt!("# reports: {reports}"))?;
     say(fmt!("# violations: {violations}"))?;
+    say(fmt!("# found: {}", outcome.found))?;
     say(fmt!("# stuck: {}", outcome.stuck))?;
     if let Some(error) = outcome.error {
         say(fmt!("# error: {error:?}"))?;
@@ -711,13 +764,17 @@ pub(super) fn tell(
         (false, false) => "FAILURE",
     };
     say(fmt!(
-        "# torture: End of test: {verdict} bust={} rule={} load={} protocol={} mode={} seed={} threads={} \
+        "# torture: End of test: {verdict} bust={} rule={} load={} protocol={} mode={} depth={} seed={} threads={} \
          secs={} ops={} stay={} fail={} operations={}",
         plan.bust.name,
         plan.bust.rule.map_or("-", Rule::name),
         plan.mix.name(),
         plan.protocol.name(),
         plan.mode.name(),
+        match plan.mode {
+            Mode::Random => 0,
+            Mode::Priorities(depth) => depth,
+        },
         plan.seed,
         plan.threads,
         plan.secs,
@@ -800,9 +857,42 @@ mod tests {
     /// A complaint of the kernel that was not there before is one.
     #[test]
     fn a_complaint_is_told() -> Result {
-        let now = Complaints::now();
+        fn told(now: impl Fn(Complaints) -> Complaints) -> Result<Option<(Oracle, Option<Rule>)>> {
+            oracle::clear();
+            let run = Run::new(plan())?;
+            hear_the_kernel(&run, || now(run.complaints));
+            let told = oracle::first();
+            oracle::clear();
+            Ok(told)
+        }
+        let nothing = told(|before| before)?;
+        let one = told(Complaints::with_one_more)?;
+        let lockdep = told(|before| before.with_lockdep(true))?;
+        let before = Complaints::now();
+        // Who has spoken already does not do so again, and that is told.
+        let expected = (!before.locks).then_some((Oracle::LockDiscipline, None));
+        let heard = |before: Complaints| {
+            [Oracle::Kernel, Oracle::LockDiscipline]
+                .map(|oracle| deaf(before).any(|deaf| deaf == oracle))
+        };
 
-        assert!(!now.differ(now) && now.with_one_more().differ(now));
+        assert!(nothing.is_none() && lockdep == expected);
+        assert!(one == Some((Oracle::Kernel, None)));
+        assert!(heard(before.with_lockdep(true))[1] && !heard(before.with_lockdep(false))[1]);
+        assert!(heard(before.with_one_more())[0] && heard(before)[0] == before.has_taints());
+        Ok(())
+    }
+
+    /// Of a machine that stands still nobody is said to hang.
+    #[test]
+    fn a_machine_that_stands_still_is_no_hang() -> Result {
+        let mut patience = Patience::new(0);
+        let pause = patience.is_over(1_000_000, 4_000);
+        let looks = (1..)
+            .find(|i| patience.is_over(1_000_000 + i * 10, 4_000))
+            .ok_or(EINVAL)?;
+
+        assert!(!pause && looks == (4_000 - Patience::STEP) / 10 + 1);
         Ok(())
     }
 

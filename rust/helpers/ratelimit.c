@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+/* include/linux/ratelimit.h */
+
+#include <linux/ratelimit.h>
+
+#include "helpers.h"
+
+/* Whether one more line about what somebody has written may go to the log. */
+bool shadow_rmap_may_warn(void)
+{
+	static DEFINE_RATELIMIT_STATE(lines, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	return __ratelimit(&lines);
+}
