@@ -11,6 +11,7 @@ The steps, chosen by --target and --only:
   um-guest, x86_64-guest     scripts/guest/test.sh: the module, its KUnit suites, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
   um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
+  um-again      scripts/guest/again.sh: one torture after the other, in one boot
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is found out
 
 The steps of x86_64 run beside the others.  Each test counts once.  The last line is `N passed, N
@@ -280,6 +281,7 @@ def boot(lab, step, files, append, script, *args, options=("--kmemleak",)):
             report.add(step, "guest", "failed", f"{name}: {path or 'was not given'}: no such file")
             return None
     shutil.rmtree(out, ignore_errors=True)
+    files = files | {"ktap.sh": SCRIPTS / "guest/ktap.sh"}
     copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
     stream([SCRIPTS / "vm.py", "--target", target, "--kernel", lab.kernel(target), "--out", out,
             *options, "--append", append, "--time-limit", "1500", *copies, "--",
@@ -351,6 +353,12 @@ def busted(lab):
          "kunit.filter_glob=none", "busted.sh")
 
 
+def again(lab):
+    # Nothing but the tortures themselves.
+    boot(lab, "um-again", {"shadow_rmap.ko": lab.modules.get("um")}, "kunit.filter_glob=none",
+         "again.sh", options=())
+
+
 def torture(lab):
     step = "um-torture"
     out, module = OUT / step, lab.modules.get("um")
@@ -417,7 +425,8 @@ STEPS = {
     "host-torture": host_ktap("host-torture", [SCRIPTS / "torture.py", "--self-test"]),
     "host-rmapctl": host_rmapctl,
 } | {f"{t}-{what}": make(t) for what, make in (("runner", vm_runner), ("guest", guest))
-     for t in TARGETS} | {"x86_64-lazy": lazy, "um-torture": torture, "um-busted": busted}
+     for t in TARGETS} | {"x86_64-lazy": lazy, "um-torture": torture, "um-again": again,
+                         "um-busted": busted}
 
 
 class Lab:

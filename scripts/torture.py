@@ -672,6 +672,8 @@ def torture(args, wanted):
         for bust in busts:
             say(str(bust))
         return 0
+    if wanted["LOAD"] not in (None, *loads):
+        raise Mistake(f"LOAD={wanted['LOAD']}: not one of {', '.join(loads)}")
     chosen, left_out = pick(busts, wanted)
     for bust, why in left_out:
         say(f"not shown: {bust.name}: {why}")
@@ -705,9 +707,10 @@ def torture(args, wanted):
             place = f"[{len(result['runs']) + len(result['correct']) + 1}/{total}]"
             result["correct"].append(lab.correct(*which, place))
     finally:
-        save(args, result, repeat)
         done = len(result["runs"]) + len(result["correct"])
-        if done < total:
+        if done:
+            save(args, result, repeat)
+        if 0 < done < total:
             say(f"torture: stopped after {done} of {total}: they are in {args.json}")
     show(result)
     return 0 if is_complete(result) else 1

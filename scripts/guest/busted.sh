@@ -5,28 +5,12 @@
 # the rules and by the comparison with the host.  With a correct module this fails.
 # KTAP on the console and in $OUT/test.ktap.
 #
-# Usage: busted.sh     scripts/test.py starts it; beside it: shadow_rmap.ko, rmapctl
+# Usage: busted.sh     scripts/test.py starts it; beside it: shadow_rmap.ko, rmapctl, ktap.sh
 
 case ${1:-} in --help) sed -n '4,8s/^# \{0,1\}//p' "$0"; exit ;; esac
 
-number=0 failed=0
-: >/tmp/lines
-
-report() { echo "$*" | tee -a /tmp/lines; }
-
-# try NAME COMMAND...: passes when the command does; otherwise what it said is shown.
-try() {
-	name=$1
-	shift
-	number=$((number + 1))
-	if "$@" >/tmp/said 2>&1 </dev/null; then
-		report "ok $number $name"
-	else
-		failed=$((failed + 1))
-		tr '#' '=' </tmp/said | tail -n 20 | while read -r line; do report "# $line"; done
-		report "not ok $number $name # $(tail -n 1 /tmp/said | tr -d '#' | cut -c1-150)"
-	fi
-}
+# shellcheck source=scripts/guest/ktap.sh
+. ./ktap.sh
 
 cat >/tmp/busted.scn <<END
 map main buf 4
@@ -47,9 +31,4 @@ try "busted: the module loads" insmod ./shadow_rmap.ko
 try "busted: a check counts differences and violations" timeout 60 ./rmapctl run /tmp/busted.scn
 try "busted: compare names the missing link" link_is_named "$OUT/compare.txt"
 try "busted: the module unloads" rmmod shadow_rmap
-{
-	echo "KTAP version 1"
-	echo "1..$number"
-	cat /tmp/lines
-} >"$OUT/test.ktap"
-exit $((failed > 0))
+finish

@@ -9,7 +9,7 @@
 #        test.sh --kunit-only [--preempt MODE]
 #   --preempt MODE   the kernel is preempted like this, or it is a failure
 #   --kunit-only     loads and unloads, no more: the suites run at that
-#   beside it: shadow_rmap.ko, rmapctl, samples/*.scn, samples/bad-input/*
+#   beside it: shadow_rmap.ko, rmapctl, ktap.sh, samples/*.scn, samples/bad-input/*
 
 seed=1 seeds=3 steps=2000 preempt='' kunit_only=''
 while [ $# -gt 0 ]; do
@@ -36,38 +36,9 @@ module=shadow_rmap
 device=/dev/$module
 debugfs=/sys/kernel/debug/$module
 rules=39
-lines=/tmp/lines
 here=$PWD
-number=0 failed=0
-: >$lines
-
-report() { echo "$*" | tee -a $lines; }
-
-# try NAME COMMAND...: passes when the command does; otherwise what it said is the reason.
-try() {
-	name=$1
-	shift
-	number=$((number + 1))
-	if "$@" >/tmp/said 2>&1 </dev/null; then
-		report "ok $number $name"
-		return 0
-	else
-		rc=$?
-	fi
-	failed=$((failed + 1))
-	tail -n 20 /tmp/said | tr '#' '=' | while read -r line; do report "# $line"; done
-	report "not ok $number $name # exit status $rc: $(tail -n 1 /tmp/said | tr -d '#' | cut -c1-150)"
-	return 1
-}
-
-finish() {
-	{
-		echo "KTAP version 1"
-		echo "1..$number"
-		cat $lines
-	} >"$OUT/test.ktap"
-	exit $((failed > 0))
-}
+# shellcheck source=scripts/guest/ktap.sh
+. ./ktap.sh
 
 # within SECS COMMAND...: waits until the command succeeds.
 within() {
