@@ -6,7 +6,7 @@ VM ?= um
 MAKEFLAGS += --no-print-directory
 export KDIR KERNEL_TARBALL
 
-# What was given on the command line.  Who gets it knows what has a meaning there.
+# What was given, here or by the environment.  Who gets it knows what has a meaning there.
 asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL REPEAT HOURS KASAN,\
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
@@ -49,7 +49,8 @@ experiment:
 bench:
 	@scripts/bench.sh
 
-#: make check         formatting, clippy, unsafe rooms, rules, compile-fail cases, C style
+#: make check         formatting, clippy, unsafe rooms, rules, compile-fail cases, C style, code that
+#:                    the torture must not change
 check:
 	@scripts/setup.sh
 	@scripts/check.sh

@@ -38,6 +38,8 @@ class Row:
         told, how = lab.torture("bust" if self.bust != "none" else "correct", self.bust, self.target,
                                 self.protocol, secs, f"{place} {self.words}")
         console, results, guest = told
+        # What an experiment asks for may be what make torture does not.
+        del how["replay"]
         if self.bust == "none":
             run = as_of_a_bug(console, torture.judge_correct(console, results, guest, 0))
         else:
@@ -47,10 +49,10 @@ class Row:
     def caught(self):
         return [run for run in self.runs if run["caught"]]
 
-    def is_as_expected(self):
+    def is_as_expected(self, repeat):
         """A boot that has not run, or not come to an end, shows neither harm nor that there is none."""
-        ran = all(run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
-        return bool(self.runs) and ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
+        ran = len(self.runs) == repeat and all(run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
+        return ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
 
     def cells(self):
         caught = self.caught()
@@ -134,20 +136,18 @@ def table(rows):
 def parse(words):
     if not words or words[0] not in EXPERIMENTS:
         raise torture.Mistake(f"which experiment? {', '.join(EXPERIMENTS)}; --help says more")
-    kasan = "KASAN=1" in words
-    wanted = torture.parameters([word for word in words[1:] if word != "KASAN=1"])
-    torture.refuse_others(wanted, ("SECS", "SEED", "REPEAT"))
-    if kasan and words[0] != "2004":
-        raise torture.Mistake("KASAN= has no meaning here, only for 2004")
-    return words[0], kasan, wanted
+    wanted = torture.parameters(words[1:])
+    torture.refuse_others(wanted, ("SECS", "SEED", "REPEAT",
+                                   *(["KASAN"] if words[0] == "2004" else [])))
+    return words[0], wanted
 
 
-def experiment(name, kasan, wanted):
+def experiment(name, wanted):
     args = torture.parse([])
     args.out = TOP / "out/experiment"
     lab = torture.Lab(args, wanted)
     lab.claim()
-    rows = EXPERIMENTS[name](kasan)
+    rows = EXPERIMENTS[name](wanted["KASAN"])
     repeat = wanted["REPEAT"]
     torture.say(f"experiment {name}: {len(rows)} rows, {repeat} boots each; seed {lab.seed}")
     try:
@@ -157,19 +157,21 @@ def experiment(name, kasan, wanted):
                 row.run(lab, secs, f"[{number}/{len(rows)}]")
             torture.say(f"[{number}/{len(rows)}] {'  '.join(filter(None, row.cells()))}")
     finally:
-        torture.write_json(TOP / f"out/experiment-{name}.json", {
-            "version": 1, "experiment": name, "seed": lab.seed,
-            "rows": [dict(zip(("what", "where", "harm", "oracles", "median", "operations", "broken"),
-                              row.cells()), expected=row.harm, as_expected=row.is_as_expected(),
-                          runs=row.runs) for row in rows]})
+        if any(row.runs for row in rows):
+            names = ("what", "where", "harm", "oracles", "median", "operations", "broken")
+            torture.write_json(TOP / f"out/experiment-{name}.json", {
+                "version": 1, "experiment": name, "seed": lab.seed, "repeat": repeat,
+                "rows": [dict(zip(names, row.cells()), expected=row.harm,
+                              as_expected=row.is_as_expected(repeat), runs=row.runs)
+                         for row in rows]})
     torture.say("\n" + "\n".join(table(rows)))
     for row in rows:
         for run in row.caught()[:1] if name == "2011" else ():
             torture.say(f"\n{row.words}: the last steps, seed {run['seed']}; then {run['oracle']}"
                         f" ({run['oracle_rule']}): {run['words']}")
             torture.say("\n".join(interleaving(run)))
-    good = sum(row.is_as_expected() for row in rows)
-    asked = {"repeat": repeat, "secs": wanted["SECS"], "kasan": int(kasan), "seed": lab.seed}
+    good = sum(row.is_as_expected(repeat) for row in rows)
+    asked = {"repeat": repeat, "secs": wanted["SECS"], "kasan": wanted["KASAN"], "seed": lab.seed}
     torture.say(f"\nexperiment {name}: End of test: {torture.echo(asked)}")
     torture.say(f"experiment {name}: {good}/{len(rows)} rows as expected")
     return 0 if good == len(rows) else 1

@@ -29,19 +29,14 @@ die() {
 version_ge() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
 
 # quietly WHAT LOG COMMAND...: the output goes to LOG; what is shown is one line every five
-# seconds, and the end of LOG when the command fails.  Who is stopped stops the command.
+# seconds, and the end of LOG when the command fails.
 quietly() {
 	local what=$1 log=$2 begin=$SECONDS pid rc=0
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	say "$what ..."
-	# A process group of its own, so that all of it can be stopped.
-	set -m
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	set +m
-	trap 'kill -- -$pid 2>/dev/null; exit 130' INT
-	trap 'kill -- -$pid 2>/dev/null; exit 143' TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		if [ $((SECONDS - begin)) -ge 5 ] && [ $(((SECONDS - begin) % 5)) -eq 0 ] &&
@@ -51,7 +46,6 @@ quietly() {
 		fi
 	done
 	wait "$pid" || rc=$?
-	trap - INT TERM
 	if [ "$rc" -ne 0 ]; then
 		tail -n 40 "$log" >&2
 		die "$what failed (exit status $rc); the whole output is in $log"
@@ -59,13 +53,17 @@ quietly() {
 	say "  $what: done in $((SECONDS - begin)) s"
 }
 
-# with_lock NAME COMMAND...: one at a time on this machine.
+# with_lock NAME COMMAND...: one at a time on this machine.  The command has the lock as well: when we
+# are stopped it goes on by itself, and others wait for it.
 with_lock() {
 	local lock=$CACHE/$1.lock
 	shift
 	(
-		flock -w 3600 9 || die "another run holds $lock"
-		"$@" 9>&-
+		flock -n 9 || {
+			say "waiting for another run, which holds $lock"
+			flock -w 3600 9 || die "another run holds $lock"
+		}
+		"$@"
 	) 9>"$lock"
 }
 

@@ -37,8 +37,6 @@ install_packages() {
 	for p in "$@"; do installed "$p" || missing+=("$p"); done
 	[ ${#missing[@]} -gt 0 ] || return 0
 	command -v apt-get >/dev/null || die "please install: ${missing[*]}"
-	# Whoever is asked for a password is asked here, and not behind a line of progress.
-	[ "$(id -u)" = 0 ] || sudo -v
 	apt_update_once
 	quietly "installing ${#missing[@]} packages" "$CACHE/log/apt-install.log" \
 		as_root env DEBIAN_FRONTEND=noninteractive \

@@ -13,12 +13,9 @@ RMAPCTL=$("$TOP/scripts/rmapctl.sh")
 export RMAPCTL
 # A module is compiled by one thread: two of them at a time.
 paths=$(mktemp -d)
-set -m
+trap 'rm -rf "$paths"' EXIT
 "$TOP/scripts/module.sh" x86_64 >"$paths/x86_64" &
 other=$!
-set +m
-# Who stops, or fails, stops the other compilation as well.
-trap 'rm -rf "$paths"; kill -- -$other 2>/dev/null || true' EXIT
 "$TOP/scripts/module.sh" um >"$paths/um"
 "$TOP/scripts/module.sh" um SHADOW_RMAP_BUST=ForgetsRootLink >"$paths/busted"
 wait "$other"

@@ -14,9 +14,10 @@ say.  `make torture` and `make soak` start it by scripts/torture.sh.
   SEED=            where chance begins: that of the first boot; the others' follow from it, and are
                    shown.  By default another one each time
   THREADS=         as many as the module thinks best, when not given
-  VM=um            or x86_64, x86_64-kasan, x86_64-kasan-recycle.  By default the correct rules do
-                   what they do on um-bench, which is um without lockdep, and on x86_64-kasan; make
-                   soak takes turns, unless it is told which
+  VM=um            or x86_64, x86_64-kasan, x86_64-kasan-recycle.  The correct rules do most of what
+                   they do on um-bench, which is um without lockdep, and, with BUST=all, on
+                   x86_64-kasan; BUST=none VM=um has them stay there.  make soak takes turns, unless
+                   it is told which
   PROTOCOL=        rwsem, spin or preemptible: by default, the one that suits the bug, and each for
                    the correct rules
   MODE=random      or pct, with DEPTH=
@@ -128,6 +129,7 @@ PARAMETERS = {
     "FAIL": (whole(0, 2 ** 32 - 1), None),
     "REPEAT": (whole(1, 10_000), 1),
     "HOURS": (hours, 1.0),
+    "KASAN": (one_of("1"), None),
 }
 
 # Those that the module is told by the same names; it knows best what it takes.
@@ -234,7 +236,7 @@ class Console:
         self.began = self.shown = time.monotonic()
         self.begun = self.caught = self.splat = None
         self.ended = self.hangs = False
-        self.refused = ""
+        self.refused = self.wrong = ""
         self.status, self.ktap, self.last = {}, [], ""
 
     def __call__(self, line):
@@ -248,13 +250,15 @@ class Console:
 
     def read(self, line):
         """Whether something was said after which all is known, or as good as."""
-        ours = re.search(r"torture: (ended|hangs|refused: .*)", line)
+        ours = re.search(r"torture: (ended|hangs|refused: .*|wrong: .*)", line)
         status = STATUS.search(line)
         if status:
             self.status = dict(word.split("=", 1) for word in status[1].split() if "=" in word)
         elif ours:
             self.ended |= ours[1] == "ended"
             self.hangs |= ours[1] == "hangs"
+            if ours[1].startswith("wrong"):
+                self.wrong = ours[1]
             if ours[1].startswith("refused"):
                 self.refused = f"{ours[1]}: {self.last}".removesuffix(": ")
             return True
@@ -356,8 +360,8 @@ def judge_bust(console, results, guest):
         caught = {key: said.get(key, "") for key in ("oracle", "oracle_rule", "words")}
         caught["first"] = not splat
     console.check()
-    if console.begun is None:
-        why = guest.get("text", "the guest did not get so far")
+    if console.begun is None or console.wrong:
+        why = console.wrong or guest.get("text", "the guest did not get so far")
         return run | {"caught": False, "how": "not run", "words": why}
     if caught:
         run |= {key: value for key, value in caught.items() if key != "first"}
@@ -516,7 +520,8 @@ class Lab:
 
     def replay(self, bust, protocol, target, secs, seed, enough=0):
         words = [f"BUST={bust}", f"PROTOCOL={protocol}", f"VM={target}"]
-        # By default there are to be so many operations.
+        # By default there are to be so many operations, and then other loads.
+        words += (["LOAD=all"] if enough and not self.wanted["LOAD"] else [])
         words += ([] if enough else [f"SECS={secs}"]) + [f"SEED={seed}"]
         words += [f"{name}={self.wanted[name]}" for name in PASSED_ON
                   if self.wanted[name] is not None]
@@ -542,6 +547,7 @@ class Lab:
             "threads": self.wanted["THREADS"], "load": self.wanted["LOAD"],
             "seconds": round(time.monotonic() - begin),
             "append": self.append, "folder": folder,
+            "control": self.line(name, protocol, secs, seed, enough),
             "replay": self.replay(name, protocol, target, secs, seed, enough),
         }
 
@@ -609,6 +615,8 @@ def ktap(result):
         how = "; ".join(f"{run['how']} {run['words']}" for run in result["runs"]
                         if (run["bust"], run["protocol"]) == (row["bust"], row["protocol"])
                         and not run["caught"])
+        if row["runs"] < row["wanted"]:
+            how = f"only {row['runs']} of {row['wanted']} boots; {how}"
         lines.append((report.is_caught(row), what, how))
     for run in result["correct"]:
         where = ", ".join(filter(None, (run["protocol"], run["vm"], run["load"])))
@@ -652,7 +660,8 @@ def pick(busts, wanted):
         if bust.not_shown:
             left_out.append((bust, bust.not_shown))
         elif protocol in bust.harmless:
-            left_out.append((bust, f"no harm is done under {protocol}, see the experiment of 2007"))
+            left_out.append((bust, f"no harm is done under {protocol}, see "
+                                   "Documentation/torture.rst"))
         elif protocol and protocol not in bust.protocols:
             left_out.append((bust, f"not offered under {protocol}"))
         else:
@@ -663,7 +672,7 @@ def pick(busts, wanted):
 
 
 def torture(args, wanted):
-    refuse_others(wanted, [name for name in PARAMETERS if name != "HOURS"])
+    refuse_others(wanted, [name for name in PARAMETERS if name not in ("HOURS", "KASAN")])
     target = wanted["VM"] or "um"
     lab = Lab(args, wanted)
     lab.claim()
@@ -685,8 +694,10 @@ def torture(args, wanted):
     total = len(chosen) * repeat + len(plan)
     say(f"torture: {len(chosen)} deliberate bugs on {target}, {len(plan)} runs of the correct "
         f"rules; seed {lab.seed}")
-    asked = {name.lower(): value for name, value in wanted.items() if name not in ("SEED", "HOURS")}
-    asked |= {"vm": target, "secs": secs if chosen or not plan else plan[0][2]}
+    asked = {name.lower(): value for name, value in wanted.items()
+             if name not in ("SEED", "HOURS", "KASAN")}
+    asked |= ({"vm": target, "secs": secs} if chosen or not plan else
+              {"vm": plan[0][0], "secs": plan[0][2]})
     result = {"version": 1, "seed": lab.seed, "parameters": asked,
               "planned": [len(chosen), len(plan)], "runs": [], "busts": [], "correct": [],
               "not_shown": [{"bust": bust.name, "rule": bust.rule, "museum": bust.museum,
@@ -721,8 +732,9 @@ def save(args, result, repeat):
     result["summary"] = last_line(result)
     # What the module was not told it has chosen itself.
     said = [run["diagnostics"] for run in result["runs"] + result["correct"]]
-    for name in ("threads", "mode", "stay", "fail"):
-        values = {one[name] for one in said if name in one}
+    for name in ("threads", "mode", "depth", "stay", "fail"):
+        key = "d" if name == "depth" else name
+        values = {one[key] for one in said if key in one}
         if result["parameters"][name] is None and len(values) == 1:
             value = values.pop()
             result["parameters"][name] = int(value) if value.isdigit() else value
@@ -762,6 +774,12 @@ def turns(target):
     """Who takes turns: all, or on one machine."""
     return ([turn for turn in TURNS if target in (None, turn[0])]
             or [(target, protocol) for protocol in PROTOCOLS])
+
+
+def next_turn(pieces, whose):
+    """Whose turn it is: of those who have had the fewest, the first."""
+    had = [(piece["vm"], piece["protocol"]) for piece in pieces]
+    return min(whose, key=had.count)
 
 
 def counted(pieces, modules, asked):
@@ -811,10 +829,10 @@ def soak(args, wanted):
         say(f"soak: {len(pieces) - len(mine)} pieces are of another module, machine or parameters: "
             "they do not count")
     say(f"soak: {done / 3600:.2f} of {wanted['HOURS']:g} hours are done, seed {lab.seed}")
-    stopped = False
+    ends, status = "SUCCESS", 0
     try:
-        while done < goal:
-            target, protocol = whose[len(mine) % len(whose)]
+        while done < goal or len(totals(mine)) < len(whose):
+            target, protocol = next_turn(mine, whose)
             piece = PIECE[target.partition("-")[0]]
             secs = int(max(10, min(piece, goal - done)))
             lab.kernel(target)
@@ -823,7 +841,9 @@ def soak(args, wanted):
             run = lab.correct(target, protocol, secs, 0, wanted["LOAD"], place)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if run["reasons"] and run["reasons"][0].startswith("not run"):
-                raise Mistake(f"{target}: {run['reasons'][0]}; see {lab.out / run['folder']}")
+                say(f"soak: {target} does not boot; see {lab.out / run['folder']}")
+                ends, status = "FAILURE", 1
+                break
             run |= {"cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime
                                          - before.ru_stime),
                     "module": modules[target], "asked": asked}
@@ -834,7 +854,7 @@ def soak(args, wanted):
             if not run["clean"]:
                 say(f"soak: all that was said is in {lab.out / run['folder']}")
     except KeyboardInterrupt:
-        stopped = True
+        ends, status = "STOPPED", 128 + signal.SIGINT
         say(f"\nsoak: stopped; {args.json} has what is done, and the same command goes on from "
             "there")
     rows = totals(mine)
@@ -842,15 +862,14 @@ def soak(args, wanted):
         say("\n" + "\n".join(report.correct_table(rows)))
         say(f"{sum(row['operations'] for row in rows):,} operations in "
             f"{sum(row['cpu_seconds'] for row in rows):,} CPU-seconds, {len(mine)} pieces")
-    result = {"busts": [], "correct": rows, "planned": [0, len(rows)]}
-    good = is_complete(result) and not stopped
-    say(f"\nsoak: End of test: {'SUCCESS' if good else 'FAILURE'} "
+    result = {"busts": [], "correct": rows, "planned": [0, len(whose)]}
+    if status == 0 and not is_complete(result):
+        ends, status = "FAILURE", 1
+    say(f"\nsoak: End of test: {ends} "
         + echo({"hours": wanted["HOURS"], "seed": lab.seed, "vm": wanted["VM"]}
                | {name.lower(): value for name, value in asked.items()}))
     say(last_line(result))
-    if stopped:
-        return 128 + signal.SIGINT
-    return 0 if good else 1
+    return status
 
 
 def pair(text):

@@ -85,7 +85,7 @@ def table(rows):
         line = [row["bust"], row["rule"] or "-", museum(row["museum"]), row["protocol"],
                 by_whom(row)]
         if several:
-            line += [f"{row['caught']}/{row['runs']}", number(row["median_ms"])]
+            line += [f"{row['caught']}/{row['wanted']}", number(row["median_ms"])]
         lines.append([*line, number(row["worst_ms"]), number(row["operations"]),
                       number(row["near_misses"])])
     yield from columns([*head, "operations", "near misses"], lines,
@@ -94,7 +94,7 @@ def table(rows):
 
 def correct_table(rows):
     head = ["correct rules", "protocol", "load", "clean", "operations", "near misses", "seconds"]
-    yield from columns(head, [[row["vm"], row["protocol"], row["load"] or "all",
+    yield from columns(head, [[row["vm"], row["protocol"], row.get("load") or "all",
                                "yes" if row["clean"] else "NO",
                                number(row["operations"]), number(row["near_misses"]),
                                number(row["seconds"])] for row in rows], range(4, 7))
@@ -148,7 +148,7 @@ def svg(result):
             label = f"{' '.join(row['oracles'])}  {number(row['worst_ms'])} ms"
             yield text(end + 9, middle, label)
         if not is_caught(row):
-            yield text(WIDTH - 16, middle, f"caught {row['caught']} of {row['runs']}", 12, MISSED,
+            yield text(WIDTH - 16, middle, f"caught {row['caught']} of {row['wanted']}", 12, MISSED,
                        "end")
     yield text(16, bottom + 28, "green: by the module's oracles", 12, FOUND)
     yield text(260, bottom + 28, "blue: by what the kernel complained or died of, or a hang", 12,

@@ -159,7 +159,7 @@ def control(cases):
     for wanted in ("R1", "museum:1", "Skips", "museum:"):
         cases.raises(f"choice: {wanted} is none", "no such bug", pick, f"BUST={wanted}")
     for words, why in ((["BUST=museum:36"], "x86 keeps stores in order"),
-                       (["BUST=R9", "PROTOCOL=spin"], "experiment of 2007"),
+                       (["BUST=R9", "PROTOCOL=spin"], "no harm is done under spin"),
                        (["BUST=AsksRefcount", "PROTOCOL=rwsem"], "not offered under rwsem")):
         cases.raises(f"choice: {' '.join(words)} says why not", why, pick, *words)
 
@@ -233,6 +233,8 @@ def busts(cases):
         more = [0] if judge is torture.judge_correct else []
         cases.raises(f"{judge.__name__}: what is refused is told, and why",
                      "threads=99: not a number", judge, refused, "", FINE | {"exit": 2}, *more)
+    judged("a bug that can be unloaded", [BEGIN, "torture: wrong: the module can be unloaded"], "",
+           FINE | {"exit": 2}, caught=False, how="not run", words="wrong: the module can be unloaded")
     judged("a program's words are no complaint",
            [BEGIN, "BUG: KASAN: not the kernel's", "shadow_rmap: torture: caught by LI", ENDED],
            MISSED, caught=False, how="missed")
@@ -324,6 +326,11 @@ def reports(cases):
         (False, "torture: busted caught 1/3, correct clean 1/1", "1..5"))
     cases.equal("report: stopped before the last boot of a bug",
                 report.is_caught(report.summarize(runs[:2], 3)[0]), False)
+    partly = result | {"busts": report.summarize(runs[:2], 3), "runs": runs[:2]}
+    cases.equal("report: and all say so", (
+        "caught 2 of 3" in "".join(report.svg(partly)), " 2/3 " in list(report.table(
+            partly["busts"]))[1], "# only 2 of 3 boots; " in list(torture.ktap(partly))),
+        (True, True, True))
     cases.equal("report: nothing was run", torture.is_complete(
         {"busts": [], "correct": [], "planned": [0, 0]}), False)
     piece = {"vm": "um", "protocol": "spin", "clean": True, "operations": 5, "near_misses": 1,
@@ -332,6 +339,9 @@ def reports(cases):
         None, "um-bench", "x86_64"))],
         [(4, ("x86_64-kasan", "rwsem")), (2, ("um-bench", "rwsem")),
          (3, ("x86_64", "preemptible"))])
+    done = [piece | {"vm": vm, "protocol": protocol} for vm, protocol in torture.TURNS]
+    cases.equal("soak: whose turn it is", [torture.next_turn(pieces, torture.TURNS) for pieces in (
+        [], done[:2], done[2:], done, done + done[:1])], [torture.TURNS[i] for i in (0, 2, 0, 0, 1)])
     others = [piece | other for other in ({"module": "m2"}, {"vm": "x86_64"},
                                           {"asked": {"LOAD": "all"}})]
     cases.equal("soak: what was done by another module, machine or load does not count",
@@ -406,9 +416,10 @@ def questions(cases):
         return made
 
     cases.equal("experiment: harm is expected of each boot or of none",
-                [row(*told).is_as_expected() for told in (
+                [row(*told).is_as_expected(2) for told in (
                     (True, caught, caught), (True, caught, missed), (False, missed, missed),
-                    (False, missed, caught))], [True, False, True, False])
+                    (False, missed, caught), (False, missed))],
+                [True, False, True, False, False])
     cases.equal("experiment: a row", row(True, caught, missed).cells(),
                 ("it is not", "spin, x86_64 preempt=lazy", "1/2", "LI", "20 ms", "3,000", "10"))
     _, said = torture.parse_results(
@@ -422,7 +433,7 @@ def questions(cases):
     cases.equal("experiment: a column for each thread",
                 (columns[0] == columns[2], columns[0] < columns[1]), (True, True))
     cases.equal("experiment: a boot that has not run shows nothing",
-                [row(False, missed | {"how": how}).is_as_expected()
+                [row(False, missed | {"how": how}).is_as_expected(1)
                  for how in ("missed", "not run", "hang")], [True, False, False])
     fine = (CLEAN, FINE)
     for name, heard, told, wanted in (
@@ -433,13 +444,15 @@ def questions(cases):
         heard = console(*heard, merciful=True)
         run = experiments.as_of_a_bug(heard, torture.judge_correct(heard, *told, 0))
         cases.equal(f"experiment: correct rules, {name}", (
-            run["caught"], run["how"].partition(":")[0], row(False, run).is_as_expected()), wanted)
+            run["caught"], run["how"].partition(":")[0], row(False, run).is_as_expected(1)), wanted)
         cases.equal(f"experiment: correct rules, {name}, in a table",
                     len(row(False, run).cells()), 7)
-    cases.equal("experiment: what was not tried is not as expected", row(False).is_as_expected(),
+    cases.equal("experiment: what was not tried is not as expected", row(False).is_as_expected(1),
                 False)
     cases.raises("experiment: what would be ignored is refused", "VM= has no meaning here",
                  experiments.parse, ["2011", "VM=x86_64"])
+    cases.equal("experiment: one more witness", experiments.parse(["2004", "KASAN=1"])[1]["KASAN"],
+                "1")
     cases.raises("experiment: a witness that is not asked is refused", "KASAN= has no meaning",
                  experiments.parse, ["2011", "KASAN=1"])
     cases.raises("experiment: one that is none is refused", "which experiment? 2004, 2007",

@@ -9,7 +9,7 @@
 #                                     left of the kernel may be broken, so nothing more is asked of it
 #        torture.sh correct LINE SECS as bust; then the module is unloaded
 #   scripts/torture.py starts it.  Exit status: 0 it came to its end, whatever that is; 2 it was
-#   refused; 3 it hangs; 4 the module cannot be unloaded
+#   refused, or could be unloaded; 3 it hangs; 4 the module cannot be unloaded
 
 torture=/sys/kernel/debug/shadow_rmap/torture
 
@@ -50,7 +50,7 @@ if ! echo "$2" >$torture/control; then
 fi
 # Freed memory may lead into the module, so it has to stay.
 if [ "$1" = bust ] && rmmod shadow_rmap 2>/dev/null; then
-	echo "torture: refused: the module can be unloaded while a bug is loose"
+	echo "torture: wrong: the module can be unloaded while a bug is loose"
 	exit 2
 fi
 uptime
