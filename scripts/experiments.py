@@ -51,7 +51,8 @@ class Row:
 
     def is_as_expected(self, repeat):
         """A boot that has not run, or not come to an end, shows neither harm nor that there is none."""
-        ran = len(self.runs) == repeat and all(run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
+        ran = len(self.runs) == repeat and all(
+            run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
         return ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
 
     def cells(self):

@@ -9,7 +9,6 @@ use super::{
     },
     load::MIXES,
     pressure::{
-        self,
         Mode,
         MOST_STEPS,
         MOST_THREADS, //
@@ -197,7 +196,6 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
     *torture = None;
     let module = ModuleRef::get()?;
     oracle::clear();
-    pressure::begin(plan.mode, plan.mix.focus(), plan.stay, plan.fail);
     let run = Run::new(plan)?;
     let director = run::start(&run)?;
     let module = if run.is_busted() {

@@ -319,8 +319,10 @@ impl Run {
 ///
 /// `ENOMEM`; `EINTR` when the caller is killed.
 pub(super) fn start(run: &Arc<Run>) -> Result<KThread> {
-    AtRunTime::set(run.plan.bust.breaks);
-    match run.plan.protocol {
+    let plan = &run.plan;
+    pressure::begin(plan.mode, plan.mix.focus(), plan.stay, plan.fail);
+    AtRunTime::set(plan.bust.breaks);
+    match plan.protocol {
         Protocol::RwSem => start_under::<rwsem::RwSem>(run),
         Protocol::Spin => start_under::<lock::Spin>(run),
         Protocol::Preemptible => start_under::<lock::Preemptible>(run),
@@ -907,7 +909,6 @@ mod tests {
                 hangs: HANGS,
                 ..plan()
             };
-            pressure::begin(plan.mode, &[], plan.stay, plan.fail);
             let run = Run::new(plan)?;
             let director = start(&run)?;
             let ended = wait_for(|| run.ended.load(Acquire) != 0);
@@ -933,7 +934,6 @@ mod tests {
             hangs: HANGS,
             ..plan()
         };
-        pressure::begin(plan.mode, &[], plan.stay, plan.fail);
         let run = Run::new(plan)?;
         let director = start(&run)?;
         let begun = wait_for(|| run.round.load(Acquire) != 0);
