@@ -7,7 +7,7 @@ use crate::{
         check,
         file::Registry, //
     },
-    prim::debugfs::{
+    kernel_ext::debugfs::{
         Dir,
         File, //
     },

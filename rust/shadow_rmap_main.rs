@@ -2,7 +2,7 @@
 
 //! A shadow of the kernel's anonymous reverse map, compared with the host's own.
 //!
-//! Read `Documentation/` for what it is for, [`rmap`] for the rules, [`prim::typesafe`] for the
+//! Read `Documentation/` for what it is for, [`rmap`] for the rules, [`kernel_ext::typesafe`] for the
 //! type-safe slab that they rest on, and [`device`] for how real processes drive it.
 
 #![deny(unsafe_code)]
@@ -29,8 +29,8 @@ mod debugfs;
 mod device;
 mod ffi;
 mod host;
+mod kernel_ext;
 mod model;
-mod prim;
 mod rmap;
 mod snapshot;
 mod stats;
@@ -123,7 +123,7 @@ struct ShadowRmap {
     _device: MiscDeviceRegistration<device::file::OpenFile>,
     _debugfs: debugfs::DebugFs,
     _published: device::vm_ops::Published,
-    _links: prim::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
+    _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
 }
 
 impl kernel::InPlaceModule for ShadowRmap {

@@ -3,7 +3,7 @@
 //! The names of the per-CPU counters, and the text of debugfs `stats`.
 
 use crate::{
-    prim::percpu::Counter,
+    kernel_ext::percpu::Counter,
     rmap::chain::SIZES, //
 };
 use kernel::fmt;

@@ -225,7 +225,7 @@ self_test() {
 	local number=0 failed=0
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
-	mkdir -p "$tmp/rust/rmap" "$tmp/rust/prim" "$tmp/crate/src" "$tmp/cases"
+	mkdir -p "$tmp/rust/rmap" "$tmp/rust/kernel_ext" "$tmp/crate/src" "$tmp/cases"
 	cd "$tmp"
 	echo "KTAP version 1"
 	echo "1..59"
@@ -269,28 +269,28 @@ self_test() {
 	printf '#![allow(unsafe_code)]\n' >rust/rmap/lifts.rs
 	printf '#[expect(unsafe_code)]\nfn f<'"'a"'>() -> char { '"'\"'"' }\n' >rust/rmap/item.rs
 	printf '%s\nfn f() {\n    // SAFETY: Because.\n    let a = g(\n        unsafe { h() },\n    );\n}\n' \
-		"$allow" >rust/prim/good.rs
+		"$allow" >rust/kernel_ext/good.rs
 	printf '%s\nfn f() {\n    // SAFETY: Because.\n    unsafe { g() };\n    unsafe { g() };\n}\n' \
-		"$allow" >rust/prim/second.rs
-	printf '%s\n// Because.\nunsafe impl Send for A {}\n' "$allow" >rust/prim/impl.rs
-	printf '%s\n/// Does.\npub unsafe fn f() {}\n' "$allow" >rust/prim/undocumented.rs
+		"$allow" >rust/kernel_ext/second.rs
+	printf '%s\n// Because.\nunsafe impl Send for A {}\n' "$allow" >rust/kernel_ext/impl.rs
+	printf '%s\n/// Does.\npub unsafe fn f() {}\n' "$allow" >rust/kernel_ext/undocumented.rs
 	printf '%s\n/// Does.\n///\n/// # Safety\n///\n/// Take care.\n#[inline]\npub unsafe fn f() {}\n' \
-		"$allow" >rust/prim/documented.rs
-	printf 'fn f() {\n    // SAFETY: Because.\n    unsafe { g() }\n}\n' >rust/prim/silent.rs
+		"$allow" >rust/kernel_ext/documented.rs
+	printf 'fn f() {\n    // SAFETY: Because.\n    unsafe { g() }\n}\n' >rust/kernel_ext/silent.rs
 	expect "unsafe_rooms: the root denies" 0 unsafe shadow_rmap_main.rs
 	expect "unsafe_rooms: outside" 1 unsafe rmap/walk.rs
 	expect "unsafe_rooms: comments and strings are no code" 0 unsafe rmap/words.rs
 	expect "unsafe_rooms: the denial is lifted outside" 1 unsafe rmap/lifts.rs
 	expect "unsafe_rooms: one item's macro" 0 unsafe rmap/item.rs
-	expect "unsafe_rooms: a room" 0 unsafe prim/good.rs
-	expect "unsafe_rooms: a block without SAFETY" 1 unsafe prim/second.rs
-	expect "unsafe_rooms: an impl without SAFETY" 1 unsafe prim/impl.rs
-	expect "unsafe_rooms: a fn without Safety section" 1 unsafe prim/undocumented.rs
-	expect "unsafe_rooms: a fn with Safety section" 0 unsafe prim/documented.rs
-	expect "unsafe_rooms: a room that does not say so" 1 unsafe prim/silent.rs
+	expect "unsafe_rooms: a room" 0 unsafe kernel_ext/good.rs
+	expect "unsafe_rooms: a block without SAFETY" 1 unsafe kernel_ext/second.rs
+	expect "unsafe_rooms: an impl without SAFETY" 1 unsafe kernel_ext/impl.rs
+	expect "unsafe_rooms: a fn without Safety section" 1 unsafe kernel_ext/undocumented.rs
+	expect "unsafe_rooms: a fn with Safety section" 0 unsafe kernel_ext/documented.rs
+	expect "unsafe_rooms: a room that does not say so" 1 unsafe kernel_ext/silent.rs
 	mkdir rust/host
 	echo "$allow" >rust/host/mod.rs
-	cp rust/prim/silent.rs rust/host/vma.rs
+	cp rust/kernel_ext/silent.rs rust/host/vma.rs
 	expect "unsafe_rooms: a room whose mod.rs says so" 0 unsafe host/vma.rs
 	echo 'fn f() {}' >rust/shadow_rmap_main.rs
 	expect "unsafe_rooms: the root does not deny" 1 unsafe shadow_rmap_main.rs

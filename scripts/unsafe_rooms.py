@@ -26,7 +26,7 @@ ROOT = "rust/shadow_rmap_main.rs"
 ROOMS = (
     "rust/ffi.rs",
     "rust/bindings/*",
-    "rust/prim/*",
+    "rust/kernel_ext/*",
     "rust/rmap/anon_vma.rs",
     "rust/rmap/chain.rs",
     "rust/host/*",

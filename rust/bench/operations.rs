@@ -11,7 +11,7 @@ use super::measure::{
 };
 use crate::{
     host::bench as host,
-    prim::interval_tree::Range,
+    kernel_ext::interval_tree::Range,
     rmap::{
         anon_vma::{
             Cache,

@@ -22,7 +22,7 @@ use crate::{
         self,
         mm::AllMmaps, //
     },
-    prim::{
+    kernel_ext::{
         gather::gather,
         sort::sort_by_key, //
     },

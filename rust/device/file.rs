@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     bindings,
-    prim::{
+    kernel_ext::{
         gather::gather,
         rwsem::{
             new_rwsem,

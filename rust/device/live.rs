@@ -9,7 +9,7 @@ use crate::{
         HostVma,
         HostVmaCell, //
     },
-    prim::gather::gather,
+    kernel_ext::gather::gather,
     rmap::{
         self,
         anon_vma::PageRmap,

@@ -20,7 +20,7 @@ use crate::{
         HostPage,
         HostVma, //
     },
-    prim::{
+    kernel_ext::{
         interval_tree::Range,
         sort::sort_by_key, //
     },

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ffi,
-    prim::gather::gather,
+    kernel_ext::gather::gather,
     snapshot::build::{
         AnonVmaFacts,
         Builder, //

@@ -8,7 +8,7 @@
 use super::vma::HostVma;
 use crate::{
     ffi,
-    prim::rwsem::{
+    kernel_ext::rwsem::{
         RwSem,
         WriteGuard, //
     },

@@ -7,7 +7,7 @@
 
 use crate::{
     ffi,
-    prim::interval_tree::Range, //
+    kernel_ext::interval_tree::Range, //
 };
 use core::{
     marker::PhantomData,

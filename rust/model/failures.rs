@@ -17,7 +17,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::fail,
+    kernel_ext::fail,
     rmap::{
         anon_vma::Cache,
         link::Sharing, //
@@ -156,7 +156,7 @@ mod tests {
     use super::super::Model;
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

@@ -23,7 +23,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::interval_tree::Range,
+    kernel_ext::interval_tree::Range,
     rmap::{
         self,
         link::Sharing,
@@ -307,7 +307,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

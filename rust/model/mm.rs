@@ -25,7 +25,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::interval_tree::Range,
+    kernel_ext::interval_tree::Range,
     rmap::{
         self,
         anon_vma::Cache,
@@ -410,7 +410,7 @@ mod tests {
     use super::super::Model;
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

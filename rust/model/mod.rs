@@ -42,7 +42,7 @@
 //! Addresses are in pages, from 0 to the size that the address space was made with.
 
 use crate::{
-    prim::{
+    kernel_ext::{
         fail,
         lock::FamilyLock, //
     },

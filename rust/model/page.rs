@@ -13,7 +13,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::frame::Frame,
+    kernel_ext::frame::Frame,
     rmap::anon_vma::PageRmap,
     stats, //
 };

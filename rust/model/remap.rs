@@ -20,7 +20,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::interval_tree::Range,
+    kernel_ext::interval_tree::Range,
     rmap::{
         link::{
             anon_vma_clone,
@@ -214,7 +214,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

@@ -32,7 +32,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::random::Random,
+    kernel_ext::random::Random,
     rmap::{
         anon_vma::{
             AnonVma,
@@ -852,7 +852,7 @@ mod tests {
     use super::super::Model;
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

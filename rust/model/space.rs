@@ -15,7 +15,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::{
+    kernel_ext::{
         interval_tree::Range,
         nested::{
             new_nested_spinlock,

@@ -34,7 +34,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::{
+    kernel_ext::{
         frame::Frame,
         typesafe::Pinned, //
     },
@@ -392,7 +392,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             fail,
             lock::{
                 FamilyLock,

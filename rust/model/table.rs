@@ -12,7 +12,7 @@ use super::{
     walk::Migration,
     Modelled, //
 };
-use crate::prim::nested::{
+use crate::kernel_ext::nested::{
     new_nested_spinlock,
     NestedGuard,
     NestedSpinLock, //

@@ -22,7 +22,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::{
+    kernel_ext::{
         fail,
         lock::FamilyLock,
         sort::sort_by_key,
@@ -203,7 +203,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             kthread::KThread,
             lock::Spin,
             rwsem::RwSem, //

@@ -27,7 +27,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::{
+    kernel_ext::{
         gather::gather,
         percpu::Counter, //
     },
@@ -610,7 +610,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             interval_tree::Range,
             lock::{
                 FamilyLock,

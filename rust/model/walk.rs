@@ -43,7 +43,7 @@ use super::{
     Modelled, //
 };
 use crate::{
-    prim::typesafe::Pinned,
+    kernel_ext::typesafe::Pinned,
     rmap::{
         anon_vma::{
             AnonVma,
@@ -578,7 +578,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             fail,
             kthread::{
                 KThread,

@@ -17,7 +17,7 @@
 //! 3. *Lock.*  A tree changes only while the root's lock is held for writing, and is read only
 //!    while it is held (R15).
 //! 4. *Late readers.*  A `&AnonVma` that safe code can have is to an allocated one, or is that of a
-//!    [`Candidate`](crate::prim::typesafe::Candidate) and lives as long as its RCU read section.
+//!    [`Candidate`](crate::kernel_ext::typesafe::Candidate) and lives as long as its RCU read section.
 //!    In the latter case the object was allocated after the section began, and so was its root:
 //!    both stay memory of an `AnonVma` until the section ends.
 
@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     ffi,
-    prim::{
+    kernel_ext::{
         interval_tree::IntervalTree,
         lock::FamilyLock,
         once::Once,
@@ -1118,7 +1118,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::Spin,
             rwsem::RwSem, //
         },

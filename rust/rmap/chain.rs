@@ -47,7 +47,7 @@ use super::{
     },
 };
 use crate::{
-    prim::{
+    kernel_ext::{
         interval_tree::{
             Node,
             Range, //
@@ -820,7 +820,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

@@ -7,7 +7,7 @@
 
 use super::rules::Rules;
 use crate::{
-    prim::{
+    kernel_ext::{
         lock::FamilyLock,
         rwsem::RwSem, //
     },

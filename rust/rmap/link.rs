@@ -348,7 +348,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             fail,
             lock::{
                 FamilyLock,

@@ -18,7 +18,7 @@ use super::{
     kind::Rmap, //
 };
 use crate::{
-    prim::typesafe::Pinned,
+    kernel_ext::typesafe::Pinned,
     stats, //
 };
 
@@ -84,7 +84,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

@@ -167,7 +167,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        prim::{
+        kernel_ext::{
             lock::{
                 FamilyLock,
                 Spin, //

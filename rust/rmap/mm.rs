@@ -11,7 +11,7 @@ use super::{
         Rmap, //
     },
 };
-use crate::prim::rwsem::{
+use crate::kernel_ext::rwsem::{
     new_rwsem,
     ReadGuard,
     RwSem,

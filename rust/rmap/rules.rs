@@ -7,9 +7,9 @@
 //! told in the kernel log; it never stops the machine.
 
 #[cfg(shadow_rmap_torture)]
-use crate::prim::once::Once;
+use crate::kernel_ext::once::Once;
 use crate::{
-    prim::percpu::Counter,
+    kernel_ext::percpu::Counter,
     stats, //
 };
 use kernel::{

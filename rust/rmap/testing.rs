@@ -33,7 +33,7 @@ use super::{
     },
 };
 use crate::{
-    prim::{
+    kernel_ext::{
         interval_tree::Range,
         kthread::KThread, //
     },

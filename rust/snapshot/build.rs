@@ -10,7 +10,7 @@ use super::{
     Source,
     VmaNode, //
 };
-use crate::prim::sort::sort_by_key;
+use crate::kernel_ext::sort::sort_by_key;
 use kernel::{
     prelude::*,
     rbtree::RBTree, //

@@ -26,7 +26,7 @@ use super::{
     Source,
     VmaNode, //
 };
-use crate::prim::sort::{
+use crate::kernel_ext::sort::{
     sort_by,
     sort_by_key, //
 };

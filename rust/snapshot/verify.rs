@@ -17,7 +17,7 @@ use super::{
     Source, //
 };
 use crate::{
-    prim::sort::sort_by_key,
+    kernel_ext::sort::sort_by_key,
     rmap::rules::Rule, //
 };
 use kernel::{

@@ -23,7 +23,7 @@ use super::{
     },
 };
 use crate::{
-    prim::{
+    kernel_ext::{
         debugfs::{
             may_warn,
             Dir,

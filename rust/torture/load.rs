@@ -11,6 +11,11 @@
 
 use super::pressure;
 use crate::{
+    kernel_ext::{
+        frame::Frame,
+        random::Random,
+        typesafe::Pinned, //
+    },
     model::{
         mm::Mm,
         page::Page,
@@ -24,11 +29,6 @@ use crate::{
             unuse, //
         },
         Modelled, //
-    },
-    prim::{
-        frame::Frame,
-        random::Random,
-        typesafe::Pinned, //
     },
     rmap::{
         anon_vma::{

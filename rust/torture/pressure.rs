@@ -24,7 +24,7 @@
 //! All decisions come from the seed.  See `Documentation/torture.rst` for how far that carries.
 
 use crate::{
-    prim::{
+    kernel_ext::{
         random::Random,
         sched::{
             preempt_here,

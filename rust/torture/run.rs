@@ -39,16 +39,7 @@ use super::{
     },
 };
 use crate::{
-    model::{
-        mm::Mm,
-        verify::{
-            verify,
-            Live, //
-        },
-        Model,
-        Modelled, //
-    },
-    prim::{
+    kernel_ext::{
         kthread::{
             is_online,
             KThread,
@@ -61,6 +52,15 @@ use crate::{
         random::Random,
         rwsem,
         sched::Complaints,
+    },
+    model::{
+        mm::Mm,
+        verify::{
+            verify,
+            Live, //
+        },
+        Model,
+        Modelled, //
     },
     rmap::{
         oracle::{

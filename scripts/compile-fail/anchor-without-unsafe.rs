@@ -2,7 +2,7 @@
 // R4: that a page vouches for its pointer is a promise that somebody has to make.
 
 use crate::{
-    prim::typesafe::Anchor,
+    kernel_ext::typesafe::Anchor,
     rmap::anon_vma::AnonVma, //
 };
 use core::ptr::NonNull;

@@ -2,7 +2,7 @@
 // R12: a candidate may be any anon_vma by now, so nobody looks into it.
 
 use crate::{
-    prim::typesafe::Candidate,
+    kernel_ext::typesafe::Candidate,
     rmap::anon_vma::PageRmap, //
 };
 use core::ops::ControlFlow;

@@ -2,7 +2,7 @@
 // R9: the thread that entered the RCU read section leaves it.
 
 use crate::{
-    prim::typesafe::Candidate,
+    kernel_ext::typesafe::Candidate,
     rmap::anon_vma::PageRmap, //
 };
 

@@ -2,7 +2,7 @@
 // R10: what was pinned is confirmed or dropped, and is no candidate any more.
 
 use crate::{
-    prim::typesafe::Candidate,
+    kernel_ext::typesafe::Candidate,
     rmap::anon_vma::PageRmap, //
 };
 

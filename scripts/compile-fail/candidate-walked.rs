@@ -2,7 +2,7 @@
 // R12: no VMA is walked before the page was looked at again.
 
 use crate::{
-    prim::typesafe::Candidate,
+    kernel_ext::typesafe::Candidate,
     rmap::anon_vma::PageRmap, //
 };
 use core::ops::ControlFlow;

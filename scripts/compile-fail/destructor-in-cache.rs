@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // R7: no destructor ever runs for the objects of a type-safe cache.
 
-use crate::prim::typesafe::{
+use crate::kernel_ext::typesafe::{
     TypesafeByRcu,
     TypesafeCache, //
 };

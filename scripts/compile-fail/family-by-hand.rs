@@ -2,7 +2,7 @@
 // R15: the proof that a family is locked is made where its root is locked.
 
 use crate::{
-    prim::rwsem::ReadGuard,
+    kernel_ext::rwsem::ReadGuard,
     rmap::anon_vma::{
         AnonVma,
         FamilyRead, //

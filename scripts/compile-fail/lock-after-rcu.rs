@@ -2,7 +2,7 @@
 // R9: a lock is taken through a candidate alone, which releases it before RCU is left.
 
 use crate::{
-    prim::typesafe::Lockable,
+    kernel_ext::typesafe::Lockable,
     rmap::anon_vma::{
         AnonVma,
         FamilyRead, //

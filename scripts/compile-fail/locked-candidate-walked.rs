@@ -2,7 +2,7 @@
 // R12: not even under the lock, until the page was looked at again.
 
 use crate::{
-    prim::typesafe::LockedCandidate,
+    kernel_ext::typesafe::LockedCandidate,
     rmap::anon_vma::PageRmap, //
 };
 use core::ops::ControlFlow;

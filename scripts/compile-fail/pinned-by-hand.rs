@@ -2,7 +2,7 @@
 // R10: a reference comes from try_pin() and confirm(), or from whoever owned one.
 
 use crate::{
-    prim::typesafe::Pinned,
+    kernel_ext::typesafe::Pinned,
     rmap::anon_vma::AnonVma, //
 };
 use core::{

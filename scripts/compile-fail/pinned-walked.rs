@@ -2,7 +2,7 @@
 // R15, R18: a reference holds the memory; only the family's lock holds the tree.
 
 use crate::{
-    prim::typesafe::Pinned,
+    kernel_ext::typesafe::Pinned,
     rmap::anon_vma::AnonVma, //
 };
 use core::ops::ControlFlow;

@@ -2,7 +2,7 @@
 // R12: a reference was taken, but of which anon_vma?
 
 use crate::{
-    prim::typesafe::{
+    kernel_ext::typesafe::{
         Candidate,
         Pinned, //
     },

@@ -2,7 +2,7 @@
 // R10: a reference out of nothing takes `unsafe`, which is denied outside the rooms made for it.
 
 use crate::{
-    prim::typesafe::Pinned,
+    kernel_ext::typesafe::Pinned,
     rmap::anon_vma::AnonVma, //
 };
 use core::ptr::NonNull;

@@ -11,7 +11,7 @@
 
 use crate::{
     ffi,
-    prim::rwsem::RwSem, //
+    kernel_ext::rwsem::RwSem, //
 };
 use core::{
     cell::UnsafeCell,
@@ -50,7 +50,11 @@ unsafe impl<T: Send> Sync for NestedSpinLock<T> {}
 /// Creates an initialiser for a [`NestedSpinLock`] with a lock class of its own, for lockdep.
 macro_rules! new_nested_spinlock {
     ($data:expr, $name:literal) => {
-        $crate::prim::nested::NestedSpinLock::new($data, $name, kernel::sync::static_lock_class!())
+        $crate::kernel_ext::nested::NestedSpinLock::new(
+            $data,
+            $name,
+            kernel::sync::static_lock_class!(),
+        )
     };
 }
 pub(crate) use new_nested_spinlock;

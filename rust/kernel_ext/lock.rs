@@ -407,7 +407,7 @@ mod preemptible {
 #[kunit_tests(shadow_rmap_lock)]
 mod tests {
     use super::*;
-    use crate::prim::kthread::KThread;
+    use crate::kernel_ext::kthread::KThread;
     use kernel::{
         sync::{
             atomic::{

@@ -8,7 +8,7 @@
 
 use crate::{
     ffi,
-    prim::fail, //
+    kernel_ext::fail, //
 };
 use core::ptr;
 use kernel::{

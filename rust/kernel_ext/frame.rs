@@ -11,7 +11,7 @@
 
 use crate::{
     ffi,
-    prim::fail, //
+    kernel_ext::fail, //
 };
 use core::{
     mem,

@@ -724,7 +724,7 @@ impl<T: Pinnable> Drop for Pinned<T> {
 #[kunit_tests(shadow_rmap_typesafe)]
 mod tests {
     use super::*;
-    use crate::prim::kthread::KThread;
+    use crate::kernel_ext::kthread::KThread;
     use kernel::{
         sync::{
             atomic::{

@@ -157,7 +157,7 @@ impl<T> Drop for SlabBox<T> {
 #[kunit_tests(shadow_rmap_slab)]
 mod tests {
     use super::*;
-    use crate::prim::fail;
+    use crate::kernel_ext::fail;
 
     static PLACE: StaticCache<24> = StaticCache::new();
 

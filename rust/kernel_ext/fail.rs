@@ -207,7 +207,7 @@ mod injection {
 #[kunit_tests(shadow_rmap_fail)]
 mod tests {
     use super::*;
-    use crate::prim::kthread::KThread;
+    use crate::kernel_ext::kthread::KThread;
     use kernel::{
         sync::{
             atomic::{

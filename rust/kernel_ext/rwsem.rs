@@ -42,7 +42,7 @@ unsafe impl Sync for RwSem {}
 /// Creates an initialiser for an [`RwSem`] with a lock class of its own, for lockdep.
 macro_rules! new_rwsem {
     ($name:literal) => {
-        $crate::prim::rwsem::RwSem::new($name, kernel::sync::static_lock_class!())
+        $crate::kernel_ext::rwsem::RwSem::new($name, kernel::sync::static_lock_class!())
     };
 }
 pub(crate) use new_rwsem;

@@ -30,7 +30,7 @@
 
 use crate::{
     ffi,
-    prim::{
+    kernel_ext::{
         fail,
         rwsem::{
             new_rwsem,
@@ -425,7 +425,7 @@ impl<T> Drop for Reservation<'_, T> {
 #[kunit_tests(shadow_rmap_vma_tree)]
 mod tests {
     use super::*;
-    use crate::prim::random::Random;
+    use crate::kernel_ext::random::Random;
 
     /// A thing that knows how many of its kind there are.
     struct Thing {
