@@ -8,7 +8,7 @@
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(
-    not(all(CONFIG_KUNIT = "y", shadow_rmap_torture)),
+    not(all(shadow_rmap_kunit, shadow_rmap_torture)),
     allow(
         dead_code,
         reason = "some of the engine is driven by its tests and by the torture alone"
@@ -97,7 +97,7 @@ module! {
 }
 
 /// The random sequence that the tests are to do; 0 for the usual ones.
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 pub(crate) fn seed() -> u64 {
     *module_parameters::seed.value_ref()
 }

@@ -110,7 +110,7 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "bytes_{name}: {ours}")?;
         writeln!(f, "bytes_host_{name}: {host}")?;
     }
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(shadow_rmap_kunit)]
     crate::rmap::rules::show_broken(f)?;
     Ok(())
 }

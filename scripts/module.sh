@@ -36,7 +36,7 @@ if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
 	VARIANT=own
 fi
 out=$TOP/build/$target${VARIANT:+-$VARIANT}
-goal=modules quiet_case= no_tests= tests=
+goal=modules quiet_case= no_tests=
 for argument in "$@"; do
 	case $argument in
 	CLIPPY=?*) out=$TOP/build/$target-clippy goal=rust/shadow_rmap_main.o ;;
@@ -45,7 +45,6 @@ for argument in "$@"; do
 		export SHADOW_RMAP_CASE=${argument#*=}
 		;;
 	SHADOW_RMAP_BUST=?*) out=$TOP/build/$target-${argument#*=} no_tests=1 ;;
-	SHADOW_RMAP_TESTS=n) tests=n ;;
 	SHADOW_RMAP_APART=?*)
 		goal=rust/shadow_rmap_main.o
 		export SHADOW_RMAP_CASE=${argument#*=}
@@ -59,11 +58,7 @@ else
 	kernel=$("$TOP/scripts/kernel.sh" "$target")
 fi
 source "$CACHE/toolchain.env"
-[ -z "$no_tests" ] || set -- "$@" SHADOW_RMAP_TORTURE=n
-if [ -n "$no_tests$tests" ]; then
-	export SHADOW_RMAP_RUSTC=$RUSTC
-	RUSTC=$TOP/scripts/rustc-no-tests.sh
-fi
+[ -z "$no_tests" ] || set -- "$@" SHADOW_RMAP_TORTURE=n SHADOW_RMAP_TESTS=n
 # A module is compiled by what its kernel was compiled with.
 llvm=()
 ! grep -qx CONFIG_CC_IS_CLANG=y "$kernel/include/config/auto.conf" ||

@@ -45,7 +45,7 @@ WIDTH = 90
 
 TOKEN = re.compile(r"#!?\[|[{};]|\b(?:mod|trait|fn|impl)\b")
 CLOSING = {"(": ")", "[": "]", "{": "}"}
-TEST_CODE = re.compile(r"cfg\((?:all\()?(?:test|CONFIG_KUNIT)\b|cfg_attr\(not\(CONFIG_KUNIT\b")
+TEST_CODE = re.compile(r"cfg\((?:all\()?(?:test|shadow_rmap_kunit)\b|cfg_attr\(not\(shadow_rmap_kunit\b")
 NAMED = re.compile(r"\((R\d+(?:-R\d+)?(?:, R\d+(?:-R\d+)?)*)\)\.")
 METHOD = re.compile(r"\bRule\s*::\s*(R\d+)\s*\.\s*(check|holds|violated|expect_violations)\s*\(")
 CHECK_OF = re.compile(r"(?<!fn )\b(?:check|holds)\s*\(")

@@ -99,6 +99,7 @@ impl fmt::Display for Times {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_bench)]
 mod tests {
     use super::*;

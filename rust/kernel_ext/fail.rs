@@ -23,13 +23,13 @@ use kernel::{
 /// # Errors
 ///
 /// `AllocError` where a test wants it to fail.
-#[cfg(not(CONFIG_KUNIT = "y"))]
+#[cfg(not(shadow_rmap_kunit))]
 #[inline(always)]
 pub(crate) fn allocation() -> Result<(), AllocError> {
     Ok(())
 }
 
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 pub(crate) use injection::{
     allocation,
     each,
@@ -50,7 +50,7 @@ pub(crate) fn kvec<T>(capacity: usize, flags: Flags) -> Result<KVec<T>, AllocErr
     KVec::with_capacity(capacity, flags)
 }
 
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 mod injection {
     use core::ptr;
     use kernel::{
@@ -204,6 +204,7 @@ mod injection {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_fail)]
 mod tests {
     use super::*;

@@ -98,6 +98,7 @@ impl Frame {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_frame)]
 mod tests {
     use super::*;

@@ -171,6 +171,7 @@ impl Drop for KThread {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_kthread)]
 mod tests {
     use super::*;

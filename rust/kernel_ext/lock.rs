@@ -244,10 +244,10 @@ unsafe impl FamilyLock for Spin {
     }
 }
 
-#[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture))]
+#[cfg(any(shadow_rmap_kunit, shadow_rmap_torture))]
 pub(crate) use preemptible::Preemptible;
 
-#[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture))]
+#[cfg(any(shadow_rmap_kunit, shadow_rmap_torture))]
 mod preemptible {
     use super::*;
     use crate::ffi;
@@ -404,6 +404,7 @@ mod preemptible {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_lock)]
 mod tests {
     use super::*;

@@ -173,6 +173,7 @@ impl<T> Drop for NestedGuard<'_, T> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_nested)]
 mod tests {
     use super::*;

@@ -178,6 +178,7 @@ impl Drop for WriteGuard<'_> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_rwsem)]
 mod tests {
     use super::*;

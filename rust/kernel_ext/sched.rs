@@ -81,13 +81,13 @@ impl Complaints {
     }
 
     /// As if lockdep had said something, or had not.
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(shadow_rmap_kunit)]
     pub(crate) fn with_lockdep(self, locks: bool) -> Self {
         Self { locks, ..self }
     }
 
     /// As if there was another one.
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(shadow_rmap_kunit)]
     pub(crate) fn with_one_more(self) -> Self {
         Self {
             taints: self.taints ^ 1 << ffi::TAINT_DIE,

@@ -154,6 +154,7 @@ impl<T> Drop for SlabBox<T> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_slab)]
 mod tests {
     use super::*;

@@ -51,6 +51,7 @@ unsafe extern "C" fn compare<T, F: Fn(&T, &T) -> Ordering>(
     order(a, b) as c_int
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_sort)]
 mod tests {
     use super::*;

@@ -301,7 +301,7 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    #[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture))]
+    #[cfg(any(shadow_rmap_kunit, shadow_rmap_torture))]
     pub(crate) fn use_as_another_type(&self) -> Result {
         if T::is_own() {
             return Ok(());
@@ -323,7 +323,7 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
     }
 
     /// Reports itself as if the allocator had handed it out a second time, merged (R8).
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(shadow_rmap_kunit)]
     pub(crate) fn report_again(&self) {
         T::note(Event::Created {
             own: register(self.0),
@@ -721,6 +721,7 @@ impl<T: Pinnable> Drop for Pinned<T> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_typesafe)]
 mod tests {
     use super::*;

@@ -422,6 +422,7 @@ impl<T> Drop for Reservation<'_, T> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_vma_tree)]
 mod tests {
     use super::*;

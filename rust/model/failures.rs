@@ -151,6 +151,7 @@ fn sweep<R: Modelled>(name: &str, ready: [Action<R>; 2], operation: Action<R>) -
     sweep_told(true, name, ready, operation)
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_failures)]
 mod tests {
     use super::super::Model;

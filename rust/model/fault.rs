@@ -314,6 +314,7 @@ impl<R: Modelled> Mm<R> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_fault)]
 mod tests {
     use super::super::{

@@ -298,6 +298,7 @@ fn carry_out<R: Modelled>(
     Ok(target)
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_merge_model)]
 mod tests {
     use super::super::{

@@ -405,6 +405,7 @@ impl<R: Modelled> Drop for Mm<R> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_mm)]
 mod tests {
     use super::super::Model;

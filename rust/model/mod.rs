@@ -60,16 +60,16 @@ use kernel::{
     str::CStr, //
 };
 
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 mod failures;
 pub(crate) mod fault;
 pub(crate) mod merge;
 pub(crate) mod mm;
 pub(crate) mod page;
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 mod reference;
 pub(crate) mod remap;
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 mod sequences;
 pub(crate) mod space;
 pub(crate) mod swap;

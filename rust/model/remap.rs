@@ -204,6 +204,7 @@ impl<R: Modelled> Mm<R> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_remap)]
 mod tests {
     use super::super::{

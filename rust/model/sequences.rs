@@ -847,6 +847,7 @@ impl Plan {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_reference)]
 mod tests {
     use super::super::Model;

@@ -379,6 +379,7 @@ impl Drop for Counted {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_swap)]
 mod tests {
     use super::super::{

@@ -194,6 +194,7 @@ impl<R: Modelled> Mm<R> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_take_all)]
 mod tests {
     use super::super::{

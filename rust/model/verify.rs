@@ -597,6 +597,7 @@ impl Live {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_verify_model)]
 mod tests {
     use super::super::{

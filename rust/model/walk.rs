@@ -568,6 +568,7 @@ fn unuse_page<R: Modelled>(slot: &Arc<Slot<R>>, page: &Arc<Page<R>>) -> usize {
     walk.found
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_walk)]
 mod tests {
     use super::super::{

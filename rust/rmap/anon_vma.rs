@@ -1097,6 +1097,7 @@ impl<R: Rmap> PageRmap<R> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_anon_vma)]
 mod tests {
     use super::super::{

@@ -807,6 +807,7 @@ pub(crate) const SIZES: [(&str, usize, usize); 2] = [
     ),
 ];
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_chain)]
 mod tests {
     use super::super::{

@@ -327,6 +327,7 @@ pub(crate) fn unlink_anon_vmas<R: Rmap>(vma: &Vma<R>, mmap: &mut MmapWrite<'_, R
     R::Rules::window(Window::Unlinked);
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_link)]
 mod tests {
     use super::super::{

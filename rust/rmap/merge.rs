@@ -154,6 +154,7 @@ pub(crate) fn anon_vma_merge<R: Rmap>(
     unlink_anon_vmas(goes, mmap);
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_merge)]
 mod tests {
     use super::super::{

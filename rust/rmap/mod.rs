@@ -30,5 +30,5 @@ pub(crate) mod merge;
 pub(crate) mod mm;
 pub(crate) mod oracle;
 pub(crate) mod rules;
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 pub(crate) mod testing;

@@ -138,7 +138,7 @@ impl Rule {
 
     /// Runs `f`, which is expected to break this rule, and counts the violations as if they had not
     /// been: the tests' own are none.  Returns what `f` does, and how many there were.
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(shadow_rmap_kunit)]
     pub(crate) fn expect_violations<T>(self, f: impl FnOnce() -> T) -> (T, usize) {
         let before = self.violations().sum();
         EXPECTED.fetch_add(1, Relaxed);
@@ -195,7 +195,7 @@ impl Rule {
 static EXPECTED: Atomic<i32> = Atomic::new(0);
 
 /// How often a test has broken each rule on purpose, and its check has fired.
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 static SHOWN_BROKEN: [Atomic<usize>; ALL.len()] = [const { Atomic::new(0) }; ALL.len()];
 
 /// All violations of all rules since the module was loaded.
@@ -214,7 +214,7 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Writes to debugfs `stats` how many rules the tests have broken on purpose and seen found out,
 /// and which they have not.
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 pub(crate) fn show_broken(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let others = || {
         ALL.iter()
@@ -350,13 +350,13 @@ macro_rules! switches {
         }
 
         /// All constants as those of `$rules`.
-        #[cfg(CONFIG_KUNIT = "y")]
+        #[cfg(shadow_rmap_kunit)]
         macro_rules! as_those_of {
             ($d rules:ident) => {
                 $(const $switch: bool = $d rules::$switch;)*
             };
         }
-        #[cfg(CONFIG_KUNIT = "y")]
+        #[cfg(shadow_rmap_kunit)]
         pub(crate) use as_those_of;
 
         /// Whatever is broken at the moment, and somebody in each window.

@@ -810,6 +810,7 @@ impl Pair<'_> {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_compare)]
 mod tests {
     use super::super::verify::sample;

@@ -608,7 +608,7 @@ impl<'a> Facts<'a> {
 }
 
 /// Graphs for the tests of this folder, written out by hand, number for number.
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(shadow_rmap_kunit)]
 pub(super) mod sample {
     use super::super::{
         AnonVmaNode,
@@ -872,6 +872,7 @@ pub(super) mod sample {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_verify)]
 mod tests {
     use super::*;

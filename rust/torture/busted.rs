@@ -76,10 +76,10 @@ macro_rules! bugs {
        $(harmless [$($tame:ident)*])? $(, $instead:literal)?;)*) => {
         $(
             $(#[$about])*
-            #[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture, shadow_rmap_busted))]
+            #[cfg(any(shadow_rmap_kunit, shadow_rmap_torture, shadow_rmap_busted))]
             pub(crate) struct $bug;
 
-            #[cfg(any(CONFIG_KUNIT = "y", shadow_rmap_torture, shadow_rmap_busted))]
+            #[cfg(any(shadow_rmap_kunit, shadow_rmap_torture, shadow_rmap_busted))]
             impl rules::Rules for $bug {
                 const $switch: bool = false;
             }
