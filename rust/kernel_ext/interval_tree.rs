@@ -132,6 +132,7 @@ impl IntervalTree {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kernel::macros::kunit_tests(shadow_rmap_interval_tree)]
 mod tests {
     use super::*;

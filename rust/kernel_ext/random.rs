@@ -58,6 +58,7 @@ impl Random {
     }
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kernel::macros::kunit_tests(shadow_rmap_random)]
 mod tests {
     use super::*;

@@ -64,6 +64,7 @@ fn told_if_stale<T>(found: Option<T>) -> Option<T> {
     found
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kernel::macros::kunit_tests(shadow_rmap_lookup)]
 mod tests {
     use super::super::{

@@ -140,6 +140,7 @@ pub(crate) fn clear() {
     FIRST.store(NOBODY, Relaxed);
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kernel::macros::kunit_tests(shadow_rmap_oracle)]
 mod tests {
     use super::*;

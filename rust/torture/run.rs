@@ -810,6 +810,7 @@ pub(super) fn status(run: &Run, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "reports: {}", oracle::reports())
 }
 
+#[cfg(shadow_rmap_kunit)]
 #[kernel::macros::kunit_tests(shadow_rmap_torture)]
 mod tests {
     use super::*;
