@@ -12,7 +12,7 @@
 //! | [`kthread`] | kernel threads |
 //! | [`debugfs`] | files in debugfs that hold the module while they are open |
 //! | [`nested`] | `spin_lock_nested()` |
-//! | [`once`] | `READ_ONCE()`, `WRITE_ONCE()` |
+//! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()` |
 //! | [`percpu`] | per-CPU counters |
 //! | [`frame`] | a page's memory as words that anybody may read and write |
 //! | [`random`] | `struct rnd_state`, numbers that come again with their seed |
@@ -34,9 +34,9 @@ pub(crate) mod interval_tree;
 pub(crate) mod kthread;
 pub(crate) mod lock;
 pub(crate) mod nested;
-pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod random;
+pub(crate) mod rwonce;
 pub(crate) mod rwsem;
 #[cfg(shadow_rmap_torture)]
 pub(crate) mod sched;

@@ -11,7 +11,7 @@
 
 use super::{
     fail,
-    once::Once, //
+    rwonce::ReadWriteOnce, //
 };
 use crate::ffi;
 use core::{

@@ -41,7 +41,7 @@ use crate::{
     kernel_ext::{
         interval_tree::IntervalTree,
         lock::FamilyLock,
-        once::Once,
+        rwonce::ReadWriteOnce,
         typesafe::{
             Anchor,
             Candidate,

@@ -52,7 +52,7 @@ use crate::{
             Node,
             Range, //
         },
-        once::Once,
+        rwonce::ReadWriteOnce,
         slab::{
             CacheOwner,
             SlabBox,

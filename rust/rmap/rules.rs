@@ -7,7 +7,7 @@
 //! told in the kernel log; it never stops the machine.
 
 #[cfg(shadow_rmap_torture)]
-use crate::kernel_ext::once::Once;
+use crate::kernel_ext::rwonce::ReadWriteOnce;
 use crate::{
     kernel_ext::percpu::Counter,
     stats, //

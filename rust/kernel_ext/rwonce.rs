@@ -19,7 +19,7 @@ use kernel::sync::atomic::{
 };
 
 /// Loads and stores that cost what they do in C.
-pub(crate) trait Once<T> {
+pub(crate) trait ReadWriteOnce<T> {
     /// Reads the word, once.  Orders nothing but what depends on the value.  Any context.
     fn read_once(&self) -> T;
 
@@ -27,7 +27,7 @@ pub(crate) trait Once<T> {
     fn write_once(&self, value: T);
 }
 
-impl<T: AtomicType> Once<T> for Atomic<T> {
+impl<T: AtomicType> ReadWriteOnce<T> for Atomic<T> {
     #[inline(always)]
     fn read_once(&self) -> T {
         // SAFETY: The pointer is valid and aligned, and what it points to no larger than a word: it
