@@ -13,16 +13,16 @@
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
 
 use super::{
-    nested::{
-        new_nested_spinlock,
-        NestedGuard,
-        NestedSpinLock, //
-    },
     rwsem::{
         new_rwsem,
         ReadGuard,
         RwSem,
         WriteGuard, //
+    },
+    spinlock::{
+        new_spinlock,
+        SpinLock, //
+        SpinLockGuard,
     },
 };
 use core::ptr::NonNull;
@@ -173,42 +173,42 @@ unsafe impl FamilyLock for RwSem {
 }
 
 /// A spinlock: readers exclude each other as well.
-pub(crate) type Spin = NestedSpinLock<()>;
+pub(crate) type Spin = SpinLock<()>;
 
 // SAFETY: A spinlock.
 unsafe impl FamilyLock for Spin {
-    type Read<'a> = NestedGuard<'a, ()>;
-    type Write<'a> = NestedGuard<'a, ()>;
+    type Read<'a> = SpinLockGuard<'a, ()>;
+    type Write<'a> = SpinLockGuard<'a, ()>;
     type Kept = rcu::Guard;
 
     const SLEEPS: bool = false;
 
     fn new() -> impl PinInit<Self> {
-        new_nested_spinlock!((), c"shadow_rmap::anon_vma::lock")
+        new_spinlock!((), c"shadow_rmap::anon_vma::lock")
     }
 
     #[inline]
-    fn read(&self) -> NestedGuard<'_, ()> {
+    fn read(&self) -> SpinLockGuard<'_, ()> {
         self.lock()
     }
 
     /// Always has it in the end: who holds it does not sleep.
     #[inline]
-    fn try_read(&self) -> Option<NestedGuard<'_, ()>> {
+    fn try_read(&self) -> Option<SpinLockGuard<'_, ()>> {
         Some(self.lock())
     }
 
     #[inline]
-    fn try_read_at_once(&self) -> Option<NestedGuard<'_, ()>> {
+    fn try_read_at_once(&self) -> Option<SpinLockGuard<'_, ()>> {
         self.try_lock()
     }
 
     #[inline]
-    fn write(&self) -> NestedGuard<'_, ()> {
+    fn write(&self) -> SpinLockGuard<'_, ()> {
         self.lock()
     }
 
-    fn write_under(&self, outer: &RwSem) -> NestedGuard<'_, ()> {
+    fn write_under(&self, outer: &RwSem) -> SpinLockGuard<'_, ()> {
         self.lock_under(outer)
     }
 
@@ -217,7 +217,7 @@ unsafe impl FamilyLock for Spin {
     }
 
     #[inline]
-    fn detach(hold: NestedGuard<'_, ()>) -> NonNull<Self> {
+    fn detach(hold: SpinLockGuard<'_, ()>) -> NonNull<Self> {
         hold.into_raw()
     }
 
@@ -227,7 +227,7 @@ unsafe impl FamilyLock for Spin {
     #[inline]
     unsafe fn release(lock: NonNull<Self>) {
         // SAFETY: The caller's promise.
-        drop(unsafe { NestedGuard::from_raw(lock) });
+        drop(unsafe { SpinLockGuard::from_raw(lock) });
     }
 
     /// # Safety
@@ -235,7 +235,7 @@ unsafe impl FamilyLock for Spin {
     /// As the trait says.
     unsafe fn abandon(lock: NonNull<Self>) {
         // SAFETY: The caller's promise.
-        unsafe { NestedSpinLock::abandon(lock) }
+        unsafe { SpinLock::abandon(lock) }
     }
 
     #[inline]

@@ -11,7 +11,7 @@
 //! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
 //! | [`kthread`] | kernel threads |
 //! | [`debugfs`] | files in debugfs that hold the module while they are open |
-//! | [`nested`] | `spin_lock_nested()` |
+//! | [`spinlock`] | `spin_lock_nested()` |
 //! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()` |
 //! | [`percpu`] | per-CPU counters |
 //! | [`frame`] | a page's memory as words that anybody may read and write |
@@ -33,7 +33,6 @@ pub(crate) mod gather;
 pub(crate) mod interval_tree;
 pub(crate) mod kthread;
 pub(crate) mod lock;
-pub(crate) mod nested;
 pub(crate) mod percpu;
 pub(crate) mod random;
 pub(crate) mod rwonce;
@@ -42,6 +41,7 @@ pub(crate) mod rwsem;
 pub(crate) mod sched;
 pub(crate) mod slab;
 pub(crate) mod sort;
+pub(crate) mod spinlock;
 pub(crate) mod turn;
 pub(crate) mod typesafe;
 pub(crate) mod vma_tree;

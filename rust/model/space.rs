@@ -17,9 +17,9 @@ use super::{
 use crate::{
     kernel_ext::{
         interval_tree::Range,
-        nested::{
-            new_nested_spinlock,
-            NestedSpinLock, //
+        spinlock::{
+            new_spinlock,
+            SpinLock, //
         },
         vma_tree::{
             Reservation,
@@ -63,7 +63,7 @@ pub(crate) struct Space<R: Modelled> {
     pub(crate) sharing: Sharing,
     /// Who is told when PTEs change.
     #[pin]
-    notifiers: NestedSpinLock<KVec<Arc<Notifier>>>,
+    notifiers: SpinLock<KVec<Arc<Notifier>>>,
     /// How many those are: `mm_has_notifiers()`.
     notified: Atomic<usize>,
 }
@@ -80,7 +80,7 @@ impl<R: Modelled> Space<R> {
             vmas <- VmaTree::new(),
             table <- table,
             sharing,
-            notifiers <- new_nested_spinlock!(KVec::new(), c"shadow_rmap::notifiers"),
+            notifiers <- new_spinlock!(KVec::new(), c"shadow_rmap::notifiers"),
             notified: Atomic::new(0),
         }))
     }

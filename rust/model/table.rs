@@ -12,10 +12,10 @@ use super::{
     walk::Migration,
     Modelled, //
 };
-use crate::kernel_ext::nested::{
-    new_nested_spinlock,
-    NestedGuard,
-    NestedSpinLock, //
+use crate::kernel_ext::spinlock::{
+    new_spinlock,
+    SpinLock, //
+    SpinLockGuard,
 };
 use kernel::{
     prelude::*,
@@ -104,11 +104,11 @@ impl<R: Modelled> Pte<R> {
 pub(crate) struct PageTable<R: Modelled> {
     size: usize,
     #[pin]
-    ptes: NestedSpinLock<KVVec<Pte<R>>>,
+    ptes: SpinLock<KVVec<Pte<R>>>,
 }
 
 /// The PTEs are locked: `pte_offset_map_lock()`.
-pub(crate) struct Ptes<'a, R: Modelled>(NestedGuard<'a, KVVec<Pte<R>>>);
+pub(crate) struct Ptes<'a, R: Modelled>(SpinLockGuard<'a, KVVec<Pte<R>>>);
 
 impl<R: Modelled> PageTable<R> {
     /// A table for the addresses `0..size` (in pages), with nothing in it.  Sleeps.
@@ -124,7 +124,7 @@ impl<R: Modelled> PageTable<R> {
         }
         Ok(pin_init!(Self {
             size,
-            ptes <- new_nested_spinlock!(ptes, c"shadow_rmap::ptl"),
+            ptes <- new_spinlock!(ptes, c"shadow_rmap::ptl"),
         }))
     }
 

@@ -36,30 +36,30 @@ use kernel::{
 ///
 /// 1. `lock` is initialised; `data` is used only while it is held.
 #[pin_data]
-pub(crate) struct NestedSpinLock<T> {
+pub(crate) struct SpinLock<T> {
     #[pin]
     lock: Opaque<ffi::spinlock>,
     data: UnsafeCell<T>,
 }
 
 // SAFETY: By invariant (1) one thread at a time uses the data.
-unsafe impl<T: Send> Send for NestedSpinLock<T> {}
+unsafe impl<T: Send> Send for SpinLock<T> {}
 // SAFETY: As above.
-unsafe impl<T: Send> Sync for NestedSpinLock<T> {}
+unsafe impl<T: Send> Sync for SpinLock<T> {}
 
-/// Creates an initialiser for a [`NestedSpinLock`] with a lock class of its own, for lockdep.
-macro_rules! new_nested_spinlock {
+/// Creates an initialiser for a [`SpinLock`] with a lock class of its own, for lockdep.
+macro_rules! new_spinlock {
     ($data:expr, $name:literal) => {
-        $crate::kernel_ext::nested::NestedSpinLock::new(
+        $crate::kernel_ext::spinlock::SpinLock::new(
             $data,
             $name,
             kernel::sync::static_lock_class!(),
         )
     };
 }
-pub(crate) use new_nested_spinlock;
+pub(crate) use new_spinlock;
 
-impl<T> NestedSpinLock<T> {
+impl<T> SpinLock<T> {
     /// A lock of the class `key`, shown as `name` by lockdep, that protects `data`.
     pub(crate) fn new(
         data: T,
@@ -77,37 +77,37 @@ impl<T> NestedSpinLock<T> {
     }
 
     /// `spin_lock()`.
-    pub(crate) fn lock(&self) -> NestedGuard<'_, T> {
+    pub(crate) fn lock(&self) -> SpinLockGuard<'_, T> {
         // SAFETY: By invariant (1).
         unsafe { ffi::spin_lock(self.lock.get()) };
         // INVARIANT: Just taken.
-        NestedGuard(self, NotThreadSafe)
+        SpinLockGuard(self, NotThreadSafe)
     }
 
     /// `spin_lock_nest_lock()`: one of many of one class, all taken under `outer`, which its taker
     /// holds for writing.
-    pub(crate) fn lock_under(&self, outer: &RwSem) -> NestedGuard<'_, T> {
+    pub(crate) fn lock_under(&self, outer: &RwSem) -> SpinLockGuard<'_, T> {
         // SAFETY: By invariant (1); `outer` is initialised, and looked at by lockdep only.
         unsafe { ffi::shadow_rmap_spin_lock_nest_lock(self.lock.get(), outer.as_ptr()) };
         // INVARIANT: Just taken.
-        NestedGuard(self, NotThreadSafe)
+        SpinLockGuard(self, NotThreadSafe)
     }
 
     /// `spin_trylock()`.
-    pub(crate) fn try_lock(&self) -> Option<NestedGuard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<SpinLockGuard<'_, T>> {
         // SAFETY: By invariant (1).
         if unsafe { ffi::spin_trylock(self.lock.get()) } == 0 {
             return None;
         }
         // INVARIANT: Just taken.
-        Some(NestedGuard(self, NotThreadSafe))
+        Some(SpinLockGuard(self, NotThreadSafe))
     }
 
     /// Forgets a hold without touching the lock: what it was in is somebody else's by now.
     ///
     /// # Safety
     ///
-    /// `lock` comes from [`NestedGuard::into_raw`], once, on this thread; its memory may be anything.
+    /// `lock` comes from [`SpinLockGuard::into_raw`], once, on this thread; its memory may be anything.
     pub(crate) unsafe fn abandon(lock: NonNull<Self>) {
         // SAFETY: A place within what was a lock; nothing is read.
         let lock = Opaque::cast_into(unsafe { &raw const (*lock.as_ptr()).lock });
@@ -116,11 +116,11 @@ impl<T> NestedSpinLock<T> {
     }
 
     /// `spin_lock_nested(…, SINGLE_DEPTH_NESTING)`: the second of two of one class.
-    pub(crate) fn lock_nested(&self) -> NestedGuard<'_, T> {
+    pub(crate) fn lock_nested(&self) -> SpinLockGuard<'_, T> {
         // SAFETY: By invariant (1).
         unsafe { ffi::shadow_rmap_spin_lock_nested(self.lock.get(), 1) };
         // INVARIANT: Just taken.
-        NestedGuard(self, NotThreadSafe)
+        SpinLockGuard(self, NotThreadSafe)
     }
 }
 
@@ -130,11 +130,11 @@ impl<T> NestedSpinLock<T> {
 ///
 /// This guard owns the hold.
 #[must_use = "the lock is released when the guard is dropped"]
-pub(crate) struct NestedGuard<'a, T>(&'a NestedSpinLock<T>, NotThreadSafe);
+pub(crate) struct SpinLockGuard<'a, T>(&'a SpinLock<T>, NotThreadSafe);
 
-impl<T> NestedGuard<'_, T> {
+impl<T> SpinLockGuard<'_, T> {
     /// Gives up the guard, but not the hold.
-    pub(crate) fn into_raw(self) -> NonNull<NestedSpinLock<T>> {
+    pub(crate) fn into_raw(self) -> NonNull<SpinLock<T>> {
         NonNull::from(core::mem::ManuallyDrop::new(self).0)
     }
 
@@ -143,14 +143,14 @@ impl<T> NestedGuard<'_, T> {
     /// # Safety
     ///
     /// `lock` comes from `into_raw`, once, on this thread, and is valid for `'a`.
-    pub(crate) unsafe fn from_raw<'a>(lock: NonNull<NestedSpinLock<T>>) -> NestedGuard<'a, T> {
+    pub(crate) unsafe fn from_raw<'a>(lock: NonNull<SpinLock<T>>) -> SpinLockGuard<'a, T> {
         // SAFETY: The caller's promise.
         // INVARIANT: The hold is handed over.
-        NestedGuard(unsafe { lock.as_ref() }, NotThreadSafe)
+        SpinLockGuard(unsafe { lock.as_ref() }, NotThreadSafe)
     }
 }
 
-impl<T> Deref for NestedGuard<'_, T> {
+impl<T> Deref for SpinLockGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -159,14 +159,14 @@ impl<T> Deref for NestedGuard<'_, T> {
     }
 }
 
-impl<T> DerefMut for NestedGuard<'_, T> {
+impl<T> DerefMut for SpinLockGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: As above.
         unsafe { &mut *self.0.data.get() }
     }
 }
 
-impl<T> Drop for NestedGuard<'_, T> {
+impl<T> Drop for SpinLockGuard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the hold is ours to release.
         unsafe { ffi::spin_unlock(self.0.lock.get()) }
@@ -174,7 +174,7 @@ impl<T> Drop for NestedGuard<'_, T> {
 }
 
 #[cfg(shadow_rmap_kunit)]
-#[kunit_tests(shadow_rmap_nested)]
+#[kunit_tests(shadow_rmap_spinlock)]
 mod tests {
     use super::*;
     use kernel::sync::Arc;
@@ -184,7 +184,7 @@ mod tests {
     fn two_are_held_at_once() -> Result {
         let make = |value: usize| {
             Arc::pin_init(
-                pin_init!(Two { lock <- new_nested_spinlock!(value, c"test") }),
+                pin_init!(Two { lock <- new_spinlock!(value, c"test") }),
                 GFP_KERNEL,
             )
         };
@@ -205,6 +205,6 @@ mod tests {
     #[pin_data]
     struct Two {
         #[pin]
-        lock: NestedSpinLock<usize>,
+        lock: SpinLock<usize>,
     }
 }
