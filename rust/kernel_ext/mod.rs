@@ -16,7 +16,7 @@
 //! | [`percpu`] | per-CPU counters |
 //! | [`frame`] | a page's memory as words that anybody may read and write |
 //! | [`random`] | `struct rnd_state`, numbers that come again with their seed |
-//! | [`turn`] | a `DEFINE_MUTEX()` |
+//! | [`mutex`] | a `DEFINE_MUTEX()` |
 //! | [`sched`] | `preemptible()`, and what the kernel has complained of |
 //! | [`slab`] | a `kmem_cache` for as long as the module is there |
 //! | [`sort`] | `sort_r()` |
@@ -33,6 +33,7 @@ pub(crate) mod gather;
 pub(crate) mod interval_tree;
 pub(crate) mod kthread;
 pub(crate) mod lock;
+pub(crate) mod mutex;
 pub(crate) mod percpu;
 pub(crate) mod random;
 pub(crate) mod rwonce;
@@ -42,6 +43,5 @@ pub(crate) mod sched;
 pub(crate) mod slab;
 pub(crate) mod sort;
 pub(crate) mod spinlock;
-pub(crate) mod turn;
 pub(crate) mod typesafe;
 pub(crate) mod vma_tree;

@@ -25,8 +25,8 @@ use crate::{
     kernel_ext::{
         fail,
         lock::FamilyLock,
+        mutex::StaticMutexGuard, //
         sort::sort_by_key,
-        turn::Turn, //
     },
     rmap::{
         anon_vma::{
@@ -62,7 +62,7 @@ const MOST_SPINNING: usize = 128;
 /// The locks are released before the turn is over.
 pub(crate) struct AllLocks<'a, R: Modelled> {
     roots: KVVec<FamilyWrite<'a, R>>,
-    _turn: Turn,
+    _turn: StaticMutexGuard,
 }
 
 impl<'a, R: Modelled> AllLocks<'a, R> {
@@ -82,7 +82,7 @@ impl<'a, R: Modelled> AllLocks<'a, R> {
         }
         may_allocate::<R>()?;
         let mut locked = KVVec::with_capacity(roots.len(), GFP_KERNEL)?;
-        let turn = Turn::take();
+        let turn = StaticMutexGuard::lock();
         let mut before = None;
         for root in roots {
             if R::Rules::take_root_once() && before == Some(root.key()) {

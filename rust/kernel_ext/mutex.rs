@@ -16,11 +16,11 @@ use kernel::types::NotThreadSafe;
 ///
 /// This value owns the mutex.
 #[must_use = "the turn is over when the guard is dropped"]
-pub(crate) struct Turn(NotThreadSafe);
+pub(crate) struct StaticMutexGuard(NotThreadSafe);
 
-impl Turn {
+impl StaticMutexGuard {
     /// Waits for it.  Sleeps.
-    pub(crate) fn take() -> Self {
+    pub(crate) fn lock() -> Self {
         // SAFETY: The mutex is initialised at compile time.
         unsafe { ffi::shadow_rmap_take_all_lock() };
         // INVARIANT: Just taken.
@@ -28,7 +28,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for StaticMutexGuard {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { ffi::shadow_rmap_take_all_unlock() }
