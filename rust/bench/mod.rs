@@ -3,7 +3,7 @@
 //! What the shadow's operations cost, beside the host's own, in one boot.
 //!
 //! It runs when the module is loaded with `bench_rounds=N` and the addresses of the host's
-//! functions; each operation is a line `bench: {...}` of the kernel log.  See
+//! functions; each operation is a line `bench: {...}` of the kernel log. See
 //! `Documentation/bench.rst`.
 
 mod measure;
@@ -30,7 +30,7 @@ pub(crate) struct Parameters {
     pub(crate) addresses: Addresses,
 }
 
-/// Measures everything, and writes it to the kernel log.  Sleeps.
+/// Measures everything, and writes it to the kernel log. Sleeps.
 ///
 /// # Errors
 ///

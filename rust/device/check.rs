@@ -99,7 +99,7 @@ pub(crate) struct Pair {
     pub(crate) host: Graph,
 }
 
-/// Verifies the shadow of all mappings of `files`, and compares it with the host.  Sleeps.
+/// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
 /// `line` is called for each line of the report but the last, which is the result.
 ///
@@ -125,7 +125,7 @@ pub(crate) fn check(
     })
 }
 
-/// Takes both graphs of all mappings of `files`.  Sleeps.
+/// Takes both graphs of all mappings of `files`. Sleeps.
 ///
 /// # Errors
 ///

@@ -3,7 +3,7 @@
 //! What the shadow does at each callback of the host: by its own rules what the host has done by
 //! `mm/rmap.c`.
 //!
-//! `open` cannot fail.  Where memory runs out, or a limit is reached, the VMA is left untracked and
+//! `open` cannot fail. Where memory runs out, or a limit is reached, the VMA is left untracked and
 //! counted, and its family is marked: nothing is half built.
 
 use super::{
@@ -42,7 +42,7 @@ use kernel::{
     },
 };
 
-/// `mmap()`: a new VMA without pages.  Sleeps.
+/// `mmap()`: a new VMA without pages. Sleeps.
 ///
 /// `None` where nothing is to be shadowed.
 ///
@@ -99,7 +99,7 @@ fn forget(vma: &LiveVma) {
     }
 }
 
-/// `open`: the host has made a VMA of `source`, by fork, split or move.  Sleeps.
+/// `open`: the host has made a VMA of `source`, by fork, split or move. Sleeps.
 ///
 /// What is made of an untracked VMA is untracked.
 pub(crate) fn opened(
@@ -222,7 +222,7 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     let host = opening.host();
     let mut parent_mmap = source.mm.core.mmap_write();
     let known = file.mm(host.mm_key());
-    // The pages that the parent has count as shared from here on.  The host keeps faults away from
+    // The pages that the parent has count as shared from here on. The host keeps faults away from
     // one VMA after the other, so each is looked at when it is its turn.
     if known.is_none() {
         sync::mm(&source.mm, &mut parent_mmap)?;
@@ -262,7 +262,7 @@ fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     forget(vma);
 }
 
-/// `close`: the VMA is gone.  Sleeps.
+/// `close`: the VMA is gone. Sleeps.
 pub(crate) fn closed(vma: Arc<LiveVma>) {
     stats::EVENT_CLOSE.inc();
     // Dropped after the lock that is part of it.
@@ -274,7 +274,7 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     close(&vma, &mut mmap);
 }
 
-/// `fault`: a page is about to be mapped; `write` where it will be an anonymous one.  Sleeps.
+/// `fault`: a page is about to be mapped; `write` where it will be an anonymous one. Sleeps.
 ///
 /// `neighbours` are the VMAs of ours just after and just before.
 pub(crate) fn fault(

@@ -79,7 +79,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// No file is open.  Sleeps.
+    /// No file is open. Sleeps.
     pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
         let zero_page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
@@ -101,7 +101,7 @@ impl Registry {
         &self.zero_page
     }
 
-    /// The open files.  Sleeps.
+    /// The open files. Sleeps.
     ///
     /// # Errors
     ///
@@ -187,12 +187,12 @@ impl OpenFile {
         self.pages.fetch_sub(from, Relaxed);
     }
 
-    /// The address space with this key.  Sleeps.
+    /// The address space with this key. Sleeps.
     pub(crate) fn mm(&self, key: usize) -> Option<Arc<LiveMm>> {
         self.mms.lock().get(&key).cloned()
     }
 
-    /// Adds an address space.  Sleeps.
+    /// Adds an address space. Sleeps.
     ///
     /// # Errors
     ///
@@ -204,13 +204,13 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Forgets an address space: its last VMA is gone.  Sleeps.
+    /// Forgets an address space: its last VMA is gone. Sleeps.
     pub(crate) fn remove_mm(&self, mm: &LiveMm) {
         let removed = self.mms.lock().remove(&mm.key());
         drop(removed);
     }
 
-    /// The address spaces.  Sleeps.
+    /// The address spaces. Sleeps.
     ///
     /// # Errors
     ///

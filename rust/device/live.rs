@@ -73,13 +73,13 @@ pub(crate) struct LiveMm {
     vmas: Mutex<VmaTree>,
     /// The pages that were unmapped since the last look: where a move ends beside a VMA that goes on
     /// in the same way, the host lets that VMA grow instead of opening a new one, and they turn up
-    /// there.  Never more than were known at the last look.
+    /// there. Never more than were known at the last look.
     #[pin]
     limbo: Mutex<PageTree>,
 }
 
 impl LiveMm {
-    /// The shadow of the address space of `vma`, without VMAs.  Sleeps.
+    /// The shadow of the address space of `vma`, without VMAs. Sleeps.
     pub(crate) fn new(file: ArcBorrow<'_, OpenFile>, vma: HostVma<'_>) -> Result<Arc<Self>> {
         let core = Arc::pin_init(
             rmap::mm::Mm::new(file.registry.cache.clone(), ()),
@@ -103,7 +103,7 @@ impl LiveMm {
         self.host.as_raw().addr()
     }
 
-    /// Adds a VMA.  Sleeps.
+    /// Adds a VMA. Sleeps.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl LiveMm {
         Ok(())
     }
 
-    /// Takes a VMA out; whether it was the last.  Sleeps.
+    /// Takes a VMA out; whether it was the last. Sleeps.
     pub(crate) fn remove(&self, vma: &LiveVma) -> bool {
         let mut vmas = self.vmas.lock();
         let removed = vmas.remove(&(vma.start.load(Relaxed), vma.id()));
@@ -126,7 +126,7 @@ impl LiveMm {
         last
     }
 
-    /// The VMA starts elsewhere now.  Sleeps; allocates nothing.
+    /// The VMA starts elsewhere now. Sleeps; allocates nothing.
     pub(crate) fn moved(&self, vma: &Arc<LiveVma>, start: usize) {
         let mut vmas = self.vmas.lock();
         if let Some(node) = vmas.remove_node(&(vma.start.load(Relaxed), vma.id())) {
@@ -138,7 +138,7 @@ impl LiveMm {
         }
     }
 
-    /// All VMAs, in order of address.  Sleeps.
+    /// All VMAs, in order of address. Sleeps.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl LiveMm {
         )
     }
 
-    /// Those of its VMAs that the shadow has not linked to anything.  Sleeps.
+    /// Those of its VMAs that the shadow has not linked to anything. Sleeps.
     ///
     /// # Errors
     ///
@@ -172,18 +172,18 @@ impl LiveMm {
         )
     }
 
-    /// The page that was unmapped from offset `at`, if it was the host's page `key`.  Sleeps.
+    /// The page that was unmapped from offset `at`, if it was the host's page `key`. Sleeps.
     pub(crate) fn in_limbo(&self, at: usize, key: usize) -> Option<Arc<LivePage>> {
         self.limbo.lock().get(&(at, key)).cloned()
     }
 
-    /// Forgets the pages that were unmapped: none of them has turned up.  Sleeps.
+    /// Forgets the pages that were unmapped: none of them has turned up. Sleeps.
     pub(crate) fn clear_limbo(&self) {
         let limbo = core::mem::take(&mut *self.limbo.lock());
         drop(limbo);
     }
 
-    /// Keeps an unmapped page for a while.  Sleeps; allocates nothing.
+    /// Keeps an unmapped page for a while. Sleeps; allocates nothing.
     fn keep(&self, page: PageNode) {
         let replaced = self.limbo.lock().insert(page);
         drop(replaced);
@@ -213,7 +213,7 @@ pub(crate) struct LiveVma {
 }
 
 impl LiveVma {
-    /// A VMA that is in no tree and has no links.  Sleeps.
+    /// A VMA that is in no tree and has no links. Sleeps.
     pub(crate) fn new(
         mm: &Arc<LiveMm>,
         host: HostVma<'_>,
@@ -251,7 +251,7 @@ impl LiveVma {
         self.core.key()
     }
 
-    /// The pages that it maps at offsets `first..=last`, in order.  Sleeps.
+    /// The pages that it maps at offsets `first..=last`, in order. Sleeps.
     ///
     /// # Errors
     ///
@@ -293,14 +293,14 @@ impl LiveVma {
         )
     }
 
-    /// Maps `page` at offset `at`, where no page is, in `room`.  Sleeps; allocates nothing.
+    /// Maps `page` at offset `at`, where no page is, in `room`. Sleeps; allocates nothing.
     pub(crate) fn map_page(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
         let node = room.into_node((at, page.key), page);
         let replaced = self.pages.lock().insert(node);
         drop(replaced);
     }
 
-    /// Unmaps `page` from offset `at`.  Sleeps; allocates nothing.
+    /// Unmaps `page` from offset `at`. Sleeps; allocates nothing.
     pub(crate) fn unmap_page(&self, at: usize, page: &LivePage) {
         let node = self.pages.lock().remove_node(&(at, page.key));
         if let Some(node) = node {
@@ -310,7 +310,7 @@ impl LiveVma {
     }
 
     /// Hands the pages at offsets `first..=last` over to `part`, which has none: the VMA has been
-    /// split.  No PTE changes.  Sleeps; allocates nothing.
+    /// split. No PTE changes. Sleeps; allocates nothing.
     ///
     /// The smaller share of the two is moved: `all` is how many offsets there are.
     pub(crate) fn split_pages(&self, part: &Self, first: usize, last: usize, all: usize) {
@@ -331,7 +331,7 @@ impl LiveVma {
         *part.pages.lock() = to;
     }
 
-    /// Unmaps all pages.  Sleeps; allocates nothing.
+    /// Unmaps all pages. Sleeps; allocates nothing.
     pub(crate) fn clear_pages(&self) {
         let mut pages = core::mem::take(&mut *self.pages.lock());
         let mut cursor = pages.cursor_front_mut();

@@ -5,7 +5,7 @@
 //! Three things happen to a live mapping behind the driver's back: a VMA grows, or a boundary
 //! shifts; a write to a page that was first read makes an anonymous page, and an anon_vma; pages
 //! are dropped (`MADV_DONTNEED`), copied (copy-on-write) or moved to another anon_vma (the last
-//! user writes).  Each is an input to the shadow like a callback that came late.  Where the input
+//! user writes). Each is an input to the shadow like a callback that came late. Where the input
 //! leaves no choice the shadow checks that the rules allow it; where the rules decide, they do, and
 //! the comparison tells whether the host decided likewise.
 
@@ -46,7 +46,7 @@ use kernel::{
 };
 
 /// Brings the links of `vma` in line with a write fault, for which the host has prepared the VMA if
-/// it had to: by the neighbours that it has.  Sleeps.
+/// it had to: by the neighbours that it has. Sleeps.
 ///
 /// # Errors
 ///
@@ -121,7 +121,7 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
     Ok(())
 }
 
-/// Brings the links of one VMA up to date.  Sleeps.
+/// Brings the links of one VMA up to date. Sleeps.
 ///
 /// # Errors
 ///
@@ -138,7 +138,7 @@ pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
 }
 
 /// `vma` is about to be closed: VMAs that the host has let take over its links, when it merged the
-/// move of `vma` into one that was unfaulted, do so now.  Sleeps.
+/// move of `vma` into one that was unfaulted, do so now. Sleeps.
 ///
 /// # Errors
 ///
@@ -243,7 +243,7 @@ pub(crate) struct Pass {
     pub(crate) vmas: KVVec<Seen>,
 }
 
-/// Brings an address space up to date: its VMAs' ranges and links, and its pages.  Sleeps.
+/// Brings an address space up to date: its VMAs' ranges and links, and its pages. Sleeps.
 ///
 /// The host's `mmap_lock` is held.
 ///
@@ -257,7 +257,7 @@ pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
     Ok(())
 }
 
-/// Brings one VMA up to date, likewise.  Sleeps.
+/// Brings one VMA up to date, likewise. Sleeps.
 ///
 /// # Errors
 ///
@@ -268,7 +268,7 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
     finish(&mut begin(one, mmap)?, mmap)
 }
 
-/// The first half: ranges, links, and all pages that are gone.  Sleeps.
+/// The first half: ranges, links, and all pages that are gone. Sleeps.
 ///
 /// # Errors
 ///
@@ -304,7 +304,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
 /// The second half: all pages that are new at their place, or have moved to another anon_vma.
 /// Sleeps.
 ///
-/// A page that was unmapped in the same address space may be the same page.  Any other is new, and
+/// A page that was unmapped in the same address space may be the same page. Any other is new, and
 /// was made by a fault in this VMA: shared pages come by fork, split and move alone, which are told.
 ///
 /// # Errors

@@ -7,12 +7,12 @@
 //! # Invariants of this module
 //!
 //! 1. `vm_private_data` of a VMA with our operations is null, or owns one reference on its
-//!    [`LiveVma`].  (Between the host's copying of a VMA and `open` it is the source's, and owns
-//!    nothing.)
+//! [`LiveVma`]. (Between the host's copying of a VMA and `open` it is the source's, and owns
+//! nothing.)
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
 //! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held; after `close`
-//!    the VMA is not used.  (`fault` would be called under the VMA's own lock alone if there were
-//!    `map_pages` besides: there must not be.)
+//! the VMA is not used. (`fault` would be called under the VMA's own lock alone if there were
+//! `map_pages` besides: there must not be.)
 
 #![allow(unsafe_code, reason = "a room of the design: the host's callbacks")]
 
@@ -251,7 +251,7 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
         }
     }
     let page: &Page = file.registry.zero_page();
-    // SAFETY: The page is there as long as the registry; each mapping of it holds it besides.  For a
+    // SAFETY: The page is there as long as the registry; each mapping of it holds it besides. For a
     // private mapping the host copies it before it is written to.
     unsafe {
         ffi::shadow_rmap_get_page(page.as_ptr());
@@ -260,7 +260,7 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     0
 }
 
-/// The operations of all our VMAs.  With `close`, the host never merges one away.
+/// The operations of all our VMAs. With `close`, the host never merges one away.
 struct Operations(ffi::vm_operations_struct);
 
 // SAFETY: Never written.

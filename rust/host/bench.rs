@@ -4,20 +4,20 @@
 //!
 //! C: `folio_lock_anon_vma_read()`, `__anon_vma_prepare()`, `anon_vma_fork()` and
 //! `unlink_anon_vmas()` of [`mm/rmap.c`](srctree/mm/rmap.c), the tree of
-//! [`mm/interval_tree.c`](srctree/mm/interval_tree.c).  Modules cannot link to them: whoever loads
+//! [`mm/interval_tree.c`](srctree/mm/interval_tree.c). Modules cannot link to them: whoever loads
 //! this one looks their addresses up in `/proc/kallsyms`.
 //!
 //! # Invariants of this module
 //!
 //! 1. The [`Functions`] are what they are called.
 //! 2. A [`Space`]'s `mmap_lock` is held for writing from its creation to its drop, by the thread
-//!    that has it.
+//! that has it.
 //! 3. A [`Vma`] stays where it is, and is known to its owner and to the anon_vmas that it is linked
-//!    to; when it is dropped it is linked to none.
+//! to; when it is dropped it is linked to none.
 //! 4. A [`Page`] is mapped, and locked, from its creation to its drop; its anon_vma is that of a
-//!    [`Vma`] that lives longer, and that nobody can unlink meanwhile.
-//! 5. At most one VMA was ever entered in a [`Space`]'s maple tree.  When it is dropped the entry
-//!    goes stale: nobody follows it but that VMA's own prepare.
+//! [`Vma`] that lives longer, and that nobody can unlink meanwhile.
+//! 5. At most one VMA was ever entered in a [`Space`]'s maple tree. When it is dropped the entry
+//! goes stale: nobody follows it but that VMA's own prepare.
 
 use crate::{
     ffi,
@@ -136,7 +136,7 @@ pub(crate) struct Space<'a> {
 }
 
 impl<'a> Space<'a> {
-    /// A new one.  Sleeps.
+    /// A new one. Sleeps.
     ///
     /// # Errors
     ///
@@ -189,7 +189,7 @@ pub(crate) struct Vma<'a> {
 }
 
 impl<'a> Vma<'a> {
-    /// One that covers `range`, in pages, and is linked to nothing.  Sleeps.
+    /// One that covers `range`, in pages, and is linked to nothing. Sleeps.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl<'a> Vma<'a> {
         })
     }
 
-    /// The first VMA of an address space, which can be [`prepare`](Self::prepare)d.  Sleeps.
+    /// The first VMA of an address space, which can be [`prepare`](Self::prepare)d. Sleeps.
     ///
     /// # Errors
     ///
@@ -226,7 +226,7 @@ impl<'a> Vma<'a> {
         Ok(vma)
     }
 
-    /// `__anon_vma_prepare()`.  Sleeps.
+    /// `__anon_vma_prepare()`. Sleeps.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl<'a> Vma<'a> {
         to_result(unsafe { (self.space.host.prepare)(self.vma.get()) })
     }
 
-    /// `anon_vma_fork()`: makes this VMA, which has no links, the child of `parent`.  Sleeps.
+    /// `anon_vma_fork()`: makes this VMA, which has no links, the child of `parent`. Sleeps.
     ///
     /// # Errors
     ///
@@ -255,7 +255,7 @@ impl<'a> Vma<'a> {
         to_result(unsafe { (self.space.host.fork)(self.vma.get(), parent.vma.get()) })
     }
 
-    /// `unlink_anon_vmas()`.  Sleeps.
+    /// `unlink_anon_vmas()`. Sleeps.
     #[inline]
     pub(crate) fn unlink(&mut self) {
         // SAFETY: By invariants (1) to (3).
@@ -290,7 +290,7 @@ pub(crate) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A page at offset `index` of `vma`.  Sleeps.
+    /// A page at offset `index` of `vma`. Sleeps.
     ///
     /// # Errors
     ///
@@ -308,7 +308,7 @@ impl<'a> Page<'a> {
         Ok(Self { page, vma })
     }
 
-    /// `folio_lock_anon_vma_read()`.  Sleeps.
+    /// `folio_lock_anon_vma_read()`. Sleeps.
     #[inline]
     pub(crate) fn lock_anon_vma(&self) -> Option<LockedAnonVma<'_>> {
         let host = self.vma.space.host;

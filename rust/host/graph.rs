@@ -58,7 +58,7 @@ unsafe fn for_each_link(
 /// The VMA's `mmap_lock` is held for writing.
 pub(crate) unsafe fn place_on_chain(vma: HostVma<'_>, key: usize) -> (Option<usize>, usize) {
     let (mut place, mut n) = (None, 0);
-    // SAFETY: The caller's promise.  The visitor does not fail.
+    // SAFETY: The caller's promise. The visitor does not fail.
     let _ = unsafe {
         for_each_link(vma, |anon_vma| {
             if anon_vma.addr() == key {
@@ -122,7 +122,7 @@ impl Drop for FamilyRead {
 }
 
 /// Adds what the host knows of `vma`, which is number `index` in `builder`: its chain, and each
-/// anon_vma on it that is not known yet, with its tree.  All VMAs have been added.
+/// anon_vma on it that is not known yet, with its tree. All VMAs have been added.
 ///
 /// # Errors
 ///
@@ -164,7 +164,7 @@ unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<u
         || unsafe { FamilyRead::new(anon_vma) },
         |_| {
             let mut n = 0;
-            // SAFETY: The root is locked.  Counting cannot fail.
+            // SAFETY: The root is locked. Counting cannot fail.
             let _ = unsafe {
                 for_each_in_tree(anon_vma, |_| {
                     n += 1;

@@ -28,7 +28,7 @@ use kernel::{
 /// `mmap_lock` of several address spaces, held for writing.
 ///
 /// One caller at a time, by way of the lock that `nest` names to lockdep, so that two who take the
-/// same address spaces in another order do not wait for each other.  Others hold two at fork alone:
+/// same address spaces in another order do not wait for each other. Others hold two at fork alone:
 /// the parent's, then the child's, which nobody but the fork knows before it is done with it.
 pub(crate) struct AllMmaps<'a> {
     nest: &'a RwSem,
@@ -38,7 +38,7 @@ pub(crate) struct AllMmaps<'a> {
 }
 
 impl<'a> AllMmaps<'a> {
-    /// Waits for the caller's turn.  Sleeps.
+    /// Waits for the caller's turn. Sleeps.
     pub(crate) fn begin(nest: &'a RwSem) -> Self {
         Self {
             nest,
@@ -55,7 +55,7 @@ impl<'a> AllMmaps<'a> {
             .any(|locked| core::ptr::eq(locked.as_raw(), mm.as_raw()))
     }
 
-    /// Locks one more.  Sleeps.
+    /// Locks one more. Sleeps.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl<'a> AllMmaps<'a> {
         Ok(())
     }
 
-    /// Keeps faults that run under the lock of `vma` alone away as well.  Sleeps.
+    /// Keeps faults that run under the lock of `vma` alone away as well. Sleeps.
     pub(crate) fn freeze(&self, vma: HostVma<'_>) {
         // SAFETY: The VMA is not closed, and its `mmap_lock` is held for writing by us.
         unsafe { ffi::shadow_rmap_vma_start_write(vma.as_ptr()) };

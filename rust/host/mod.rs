@@ -10,7 +10,7 @@
 //!
 //! 1. A [`HostVma`](vma::HostVma) is a VMA that is not closed, for its whole life.
 //! 2. What a VMA is linked to stays while its `mmap_lock` is held for writing, which
-//!    [`AllMmaps`](mm::AllMmaps) does.
+//! [`AllMmaps`](mm::AllMmaps) does.
 //! 3. The interval trees of a family change only under the root's `rwsem` for writing.
 
 #![allow(

@@ -144,7 +144,7 @@ impl<'a> HostVma<'a> {
             && unsafe { ffi::shadow_rmap_vma_same_flags(self.as_ptr(), next.as_ptr()) }
     }
 
-    /// The anonymous pages that it maps, in order of address.  Sleeps.
+    /// The anonymous pages that it maps, in order of address. Sleeps.
     ///
     /// `mmap_lock` is held; for writing, if no page may come or go meanwhile.
     ///
@@ -263,14 +263,14 @@ impl HostVmaCell {
         })
     }
 
-    /// Looks at the VMA, which is not closed meanwhile.  `None` where it has been.  Sleeps.
+    /// Looks at the VMA, which is not closed meanwhile. `None` where it has been. Sleeps.
     pub(crate) fn read<T>(&self, f: impl FnOnce(HostVma<'_>) -> T) -> Option<T> {
         let guard = self.vma.lock();
         // INVARIANT: By the invariant of `RawVma`, until the lock is released.
         guard.as_ref().map(|vma| f(HostVma(vma.0, PhantomData)))
     }
 
-    /// Forgets the VMA: it is about to be closed.  Sleeps.
+    /// Forgets the VMA: it is about to be closed. Sleeps.
     pub(crate) fn clear(&self) {
         *self.vma.lock() = None;
     }

@@ -2,12 +2,12 @@
 
 //! Allocations that fail on purpose, so that tests reach every way out of an operation.
 //!
-//! Who allocates asks [`allocation`] first, or allocates by one of the functions below.  A test
+//! Who allocates asks [`allocation`] first, or allocates by one of the functions below. A test
 //! runs an operation with [`nth`], or with [`each`], which fails one allocation after another until
 //! the operation no longer gets that far.
 //!
 //! The kernel's own `failslab` is not built everywhere, fails allocations of everybody else in the
-//! same call, and cannot be aimed by a module.  This one knows the module's own sites only, counts
+//! same call, and cannot be aimed by a module. This one knows the module's own sites only, counts
 //! those of one thread, and is not there at all without KUnit.
 
 use kernel::{
@@ -18,7 +18,7 @@ use kernel::{
     prelude::*,
 };
 
-/// Whether the allocation that the caller is about to make may go ahead.  Any context.
+/// Whether the allocation that the caller is about to make may go ahead. Any context.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ mod injection {
     /// How many threads can have a failure ordered at a time; more wait.
     const PLACES: usize = 16;
 
-    /// What a thread has ordered.  None but that thread reads or writes `left` while it is named.
+    /// What a thread has ordered. None but that thread reads or writes `left` while it is named.
     struct Place {
         task: Atomic<*mut task_struct>,
         /// Allocations up to and including the one that fails; 0 when it has failed.
@@ -87,7 +87,7 @@ mod injection {
     /// How many places are taken: what an allocation costs while no test is at it is reading this.
     static TAKEN: Atomic<usize> = Atomic::new(0);
 
-    /// Whether the allocation that the caller is about to make may go ahead.  Any context.
+    /// Whether the allocation that the caller is about to make may go ahead. Any context.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ mod injection {
     }
 
     impl Order {
-        /// Orders the failure of the `n`th allocation from here on.  May sleep.
+        /// Orders the failure of the `n`th allocation from here on. May sleep.
         fn new(n: usize) -> Self {
             if let Some(place) = mine() {
                 let before = Some(place.left.load(Relaxed));
@@ -175,8 +175,8 @@ mod injection {
 
     /// Runs `operation` so that its `n`th allocation on this thread fails, once; the first is 1.
     ///
-    /// Returns what it returned, and whether it got as far as that allocation.  The allocations of
-    /// an operation within it, if that is run by a call like this one, are not counted.  May sleep;
+    /// Returns what it returned, and whether it got as far as that allocation. The allocations of
+    /// an operation within it, if that is run by a call like this one, are not counted. May sleep;
     /// `operation` must not assert.
     pub(crate) fn nth<R>(n: usize, operation: impl FnOnce() -> R) -> (R, bool) {
         let order = Order::new(n);
@@ -187,7 +187,7 @@ mod injection {
     /// Runs `operation` with its first allocation failing, then with its second, and so on, and
     /// hands each result to `failed`, until none fails any more.
     ///
-    /// Returns the last result, and how many failures there were.  As [`nth`] otherwise.
+    /// Returns the last result, and how many failures there were. As [`nth`] otherwise.
     pub(crate) fn each<R>(
         mut operation: impl FnMut() -> R,
         mut failed: impl FnMut(R),

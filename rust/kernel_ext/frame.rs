@@ -55,7 +55,7 @@ impl Frame {
     /// How many words there are.
     pub(crate) const WORDS: usize = PAGE_SIZE / mem::size_of::<u64>();
 
-    /// Allocates a page of zeros, accounted to the process that asks for it.  Sleeps.
+    /// Allocates a page of zeros, accounted to the process that asks for it. Sleeps.
     ///
     /// # Errors
     ///
@@ -77,20 +77,20 @@ impl Frame {
         unsafe { slice::from_raw_parts(self.words.as_ptr(), Self::WORDS) }
     }
 
-    /// Reads word `i`, if there is one.  Any context.
+    /// Reads word `i`, if there is one. Any context.
     #[inline]
     pub(crate) fn read(&self, i: usize) -> Option<u64> {
         Some(self.words().get(i)?.load(Relaxed))
     }
 
-    /// Writes word `i`, if there is one.  Any context.
+    /// Writes word `i`, if there is one. Any context.
     #[inline]
     pub(crate) fn write(&self, i: usize, value: u64) -> Option<()> {
         self.words().get(i)?.store(value, Relaxed);
         Some(())
     }
 
-    /// `copy_highpage()`: copies all words, each as it is at some instant.  Any context.
+    /// `copy_highpage()`: copies all words, each as it is at some instant. Any context.
     pub(crate) fn copy_from(&self, other: &Frame) {
         for (to, from) in self.words().iter().zip(other.words()) {
             to.store(from.load(Relaxed), Relaxed);

@@ -9,7 +9,7 @@ use kernel::{
 
 /// Copies what a lock protects into a list, for which room is made without the lock.
 ///
-/// `len` says how much room `copy` needs at most; `copy` must not need more.  Sleeps.
+/// `len` says how much room `copy` needs at most; `copy` must not need more. Sleeps.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@
 //!
 //! This is the tree of `mm/interval_tree.c`: a node finds its range through a pointer, so that
 //! moving a VMA's boundary does not cost a write in each of its nodes, and a node is no larger than
-//! the host's.  In return the range must not change while the node is in a tree (R32).
+//! the host's. In return the range must not change while the node is in a tree (R32).
 
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
 
@@ -75,7 +75,7 @@ impl IntervalTree {
     ///
     /// # Safety
     ///
-    /// The tree's lock is held for writing.  `node` is in no tree; until it is removed it stays
+    /// The tree's lock is held for writing. `node` is in no tree; until it is removed it stays
     /// where it is, and so does its range, unchanged.
     pub(crate) unsafe fn insert(&self, node: *mut Node) {
         // SAFETY: The caller's promise.
@@ -93,7 +93,7 @@ impl IntervalTree {
         unsafe { ffi::shadow_rmap_tree_remove(node, self.0.get()) }
     }
 
-    /// Whether a search for what `node` covers finds it.  `O(log n + k)`.
+    /// Whether a search for what `node` covers finds it. `O(log n + k)`.
     ///
     /// # Safety
     ///
@@ -110,7 +110,7 @@ impl IntervalTree {
         !found.is_null()
     }
 
-    /// The first node that overlaps `first..=last`, or null.  `O(log n)`.
+    /// The first node that overlaps `first..=last`, or null. `O(log n)`.
     ///
     /// # Safety
     ///
@@ -120,7 +120,7 @@ impl IntervalTree {
         unsafe { ffi::shadow_rmap_tree_first(self.0.get(), first, last) }
     }
 
-    /// The next node after `node` that overlaps `first..=last`, or null.  `O(log n)`.
+    /// The next node after `node` that overlaps `first..=last`, or null. `O(log n)`.
     ///
     /// # Safety
     ///

@@ -24,7 +24,7 @@ use kernel::{
 ///
 /// Dropping it asks the thread to stop, and sleeps until it has ended: a thread must look at
 /// [`Stop::requested`] now and then, must not drop its own handle, and must not need a lock that
-/// is held where the handle is dropped.  A handle that is forgotten is a thread that runs on, also
+/// is held where the handle is dropped. A handle that is forgotten is a thread that runs on, also
 /// when the module goes.
 ///
 /// # Invariants
@@ -49,7 +49,7 @@ unsafe impl Sync for KThread {}
 pub(crate) struct Stop(NotThreadSafe);
 
 impl Stop {
-    /// `kthread_should_stop()`: whether the thread is to end.  Any context of the thread.
+    /// `kthread_should_stop()`: whether the thread is to end. Any context of the thread.
     #[inline]
     pub(crate) fn requested(&self) -> bool {
         // SAFETY: Only a thread of ours has a `Stop`, and keeps it to itself.
@@ -80,14 +80,14 @@ unsafe fn free<F>(job: *mut c_void) {
     drop(unsafe { KBox::from_raw(job.cast::<Option<F>>()) });
 }
 
-/// Whether threads can be bound to `cpu` now.  Any context.
+/// Whether threads can be bound to `cpu` now. Any context.
 pub(crate) fn is_online(cpu: u32) -> bool {
     // SAFETY: May be asked of any number.
     unsafe { ffi::shadow_rmap_cpu_online(cpu) }
 }
 
 impl KThread {
-    /// Starts a thread that runs `closure`, on whatever CPU.  Sleeps.
+    /// Starts a thread that runs `closure`, on whatever CPU. Sleeps.
     ///
     /// Where the thread is stopped early, the closure may be dropped without having been run.
     ///
@@ -103,7 +103,7 @@ impl KThread {
         Ok(thread)
     }
 
-    /// Starts a thread that runs `closure` on CPU `cpu` only.  Sleeps.
+    /// Starts a thread that runs `closure` on CPU `cpu` only. Sleeps.
     ///
     /// # Errors
     ///

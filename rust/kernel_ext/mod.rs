@@ -21,7 +21,7 @@
 //! | [`slab`] | a `kmem_cache` for as long as the module is there |
 //! | [`sort`] | `sort_r()` |
 //!
-//! [`gather`] copies what a lock protects without allocating under it.  [`fail`] makes allocations
+//! [`gather`] copies what a lock protects without allocating under it. [`fail`] makes allocations
 //! fail for tests.
 //!
 //! Nothing here knows of anon_vmas: each could be proposed for `rust/kernel/` as it stands.

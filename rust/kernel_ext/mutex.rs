@@ -2,7 +2,7 @@
 
 //! The turn to take many locks of one class: one thread in the system has it at a time.
 //!
-//! C: `mm_all_locks_mutex` of [`mm/vma.c`](srctree/mm/vma.c).  A mutex that C initialises at compile
+//! C: `mm_all_locks_mutex` of [`mm/vma.c`](srctree/mm/vma.c). A mutex that C initialises at compile
 //! time, which Rust's cannot be.
 
 #![allow(unsafe_code, reason = "a room of the design: calls into C")]
@@ -19,7 +19,7 @@ use kernel::types::NotThreadSafe;
 pub(crate) struct StaticMutexGuard(NotThreadSafe);
 
 impl StaticMutexGuard {
-    /// Waits for it.  Sleeps.
+    /// Waits for it. Sleeps.
     pub(crate) fn lock() -> Self {
         // SAFETY: The mutex is initialised at compile time.
         unsafe { ffi::shadow_rmap_take_all_lock() };

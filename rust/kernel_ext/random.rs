@@ -12,7 +12,7 @@ use crate::ffi;
 pub(crate) struct Random(ffi::rnd_state);
 
 impl Random {
-    /// Starts a sequence.  Seeds are folded to 32 bits: some of them start the same.
+    /// Starts a sequence. Seeds are folded to 32 bits: some of them start the same.
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Self(ffi::rnd_state {
             s1: 0,
@@ -29,7 +29,7 @@ impl Random {
         random
     }
 
-    /// A seed that nobody has chosen.  To be printed by who uses it.
+    /// A seed that nobody has chosen. To be printed by who uses it.
     pub(crate) fn any_seed() -> u64 {
         // SAFETY: May be called anywhere.
         unsafe { ffi::get_random_u64() }

@@ -20,10 +20,10 @@ use kernel::sync::atomic::{
 
 /// Loads and stores that cost what they do in C.
 pub(crate) trait ReadWriteOnce<T> {
-    /// Reads the word, once.  Orders nothing but what depends on the value.  Any context.
+    /// Reads the word, once. Orders nothing but what depends on the value. Any context.
     fn read_once(&self) -> T;
 
-    /// Writes the word, once.  Orders nothing.  Any context.
+    /// Writes the word, once. Orders nothing. Any context.
     fn write_once(&self, value: T);
 }
 

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
 //!
 //! Unlike [`kernel::sync::Mutex`] it does not own the data it protects: the reverse map's lock
-//! protects the trees of a whole family of objects.  Whoever needs proof that it is held asks for
+//! protects the trees of a whole family of objects. Whoever needs proof that it is held asks for
 //! a guard.
 
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
@@ -59,7 +59,7 @@ impl RwSem {
         })
     }
 
-    /// `down_read()`.  Sleeps.
+    /// `down_read()`. Sleeps.
     pub(crate) fn read(&self) -> ReadGuard<'_> {
         // SAFETY: By invariant (1).
         unsafe { ffi::down_read(self.sem.get()) };
@@ -67,7 +67,7 @@ impl RwSem {
         ReadGuard(self, NotThreadSafe)
     }
 
-    /// `down_read_trylock()`.  Any context but interrupts.
+    /// `down_read_trylock()`. Any context but interrupts.
     #[inline]
     pub(crate) fn try_read(&self) -> Option<ReadGuard<'_>> {
         // SAFETY: By invariant (1).
@@ -78,7 +78,7 @@ impl RwSem {
         Some(ReadGuard(self, NotThreadSafe))
     }
 
-    /// `down_write()`.  Sleeps.
+    /// `down_write()`. Sleeps.
     pub(crate) fn write(&self) -> WriteGuard<'_> {
         // SAFETY: By invariant (1).
         unsafe { ffi::down_write(self.sem.get()) };
@@ -86,7 +86,7 @@ impl RwSem {
         WriteGuard(self, NotThreadSafe)
     }
 
-    /// `down_write_nested(…, SINGLE_DEPTH_NESTING)`: the second of two of one class.  Sleeps.
+    /// `down_write_nested(…, SINGLE_DEPTH_NESTING)`: the second of two of one class. Sleeps.
     pub(crate) fn write_nested(&self) -> WriteGuard<'_> {
         // SAFETY: By invariant (1).
         unsafe { ffi::shadow_rmap_down_write_nested(self.sem.get(), 1) };
@@ -95,7 +95,7 @@ impl RwSem {
     }
 
     /// `down_write_nest_lock()`: one of many of one class, all taken under `outer`, which the taker
-    /// holds for writing.  Sleeps.
+    /// holds for writing. Sleeps.
     pub(crate) fn write_under(&self, outer: &RwSem) -> WriteGuard<'_> {
         // SAFETY: By invariant (1), of both.
         unsafe { ffi::shadow_rmap_down_write_nest_lock(self.sem.get(), outer.sem.get()) };
@@ -103,7 +103,7 @@ impl RwSem {
         WriteGuard(self, NotThreadSafe)
     }
 
-    /// `rwsem_is_locked()`: whether anybody holds it, at this instant.  Any context.
+    /// `rwsem_is_locked()`: whether anybody holds it, at this instant. Any context.
     #[inline]
     pub(crate) fn is_locked(&self) -> bool {
         // SAFETY: By invariant (1).

@@ -36,7 +36,7 @@ impl Context {
 }
 
 /// Lets others run, as if an interrupt had found one that is due; where preemption is off, as soon
-/// as it is on again.  Any context.
+/// as it is on again. Any context.
 pub(crate) fn preempt_here() {
     // SAFETY: What an interrupt may do anywhere.
     unsafe { ffi::shadow_rmap_preempt_here() }
@@ -60,7 +60,7 @@ const TAINTS: [u32; 4] = [
 ];
 
 impl Complaints {
-    /// Those of this moment.  Any context.
+    /// Those of this moment. Any context.
     pub(crate) fn now() -> Self {
         let mut taints = 0;
         for flag in TAINTS {
@@ -109,7 +109,7 @@ impl Complaints {
 pub(crate) struct ModuleRef(());
 
 impl ModuleRef {
-    /// Takes one.  Any context.
+    /// Takes one. Any context.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 //!
-//! For small objects that there are many of: `kmalloc()` would round their size up.  An object does
+//! For small objects that there are many of: `kmalloc()` would round their size up. An object does
 //! not know its cache, the slab that it is in does.
 
 #![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
@@ -54,7 +54,7 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         Self(Atomic::new(ptr::null_mut()))
     }
 
-    /// Creates the cache, shown as `name` in `/proc/slabinfo`.  Sleeps.
+    /// Creates the cache, shown as `name` in `/proc/slabinfo`. Sleeps.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         Ok(CacheOwner(self))
     }
 
-    /// Allocates memory for `value`, with `GFP_KERNEL`, and puts it there.  Sleeps.
+    /// Allocates memory for `value`, with `GFP_KERNEL`, and puts it there. Sleeps.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use kernel::prelude::*;
 
 /// Sorts `slice` so that `order` finds it ascending; equal elements come in any order.
 ///
-/// `O(n log n)`; allocates nothing.  Context as by `order`.
+/// `O(n log n)`; allocates nothing. Context as by `order`.
 pub(crate) fn sort_by<T, F: Fn(&T, &T) -> Ordering>(slice: &mut [T], order: F) {
     // SAFETY: There are as many elements of that size; elements are moved as bytes, each to one
     // place; `order` is what `compare` takes its last argument for.

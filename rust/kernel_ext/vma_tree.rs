@@ -5,7 +5,7 @@
 //! C header: [`include/linux/maple_tree.h`](srctree/include/linux/maple_tree.h)
 //!
 //! [`kernel::maple_tree`] has no way to allocate first and store later, and its lock is one that
-//! must not be held while memory is allocated.  So this is a tree of its own over the same C code,
+//! must not be held while memory is allocated. So this is a tree of its own over the same C code,
 //! which does what `mm/vma.c` does with it: *a change of an address space is one store*.
 //!
 //! | change | store |
@@ -18,10 +18,10 @@
 //! | moved boundary | the VMA that grows, over what it is to cover |
 //!
 //! A store is prepared by [`VmaTree::reserve_store`] or [`VmaTree::reserve_clear`], which allocate
-//! and may fail, and leave the tree as it is; then [`Reservation::commit`] cannot fail.  What has
+//! and may fail, and leave the tree as it is; then [`Reservation::commit`] cannot fail. What has
 //! been prepared is for the tree as it is: the maple tree can say how much memory a store will take
-//! only for the next one.  So there is one reservation at a time, and no change without one; a
-//! second is refused.  Writers exclude each other by `mmap_lock`, and do not get to see that.
+//! only for the next one. So there is one reservation at a time, and no change without one; a
+//! second is refused. Writers exclude each other by `mmap_lock`, and do not get to see that.
 //!
 //! The tree has a lock of its own all the same, innermost of all and never held when a method
 //! returns: nobody has to be believed.
@@ -175,24 +175,24 @@ impl<T> VmaTree<T> {
         self.look(address, |state| unsafe { ffi::mas_find(state, max) })
     }
 
-    /// `vma_lookup()`: what is at `address`.  Sleeps.
+    /// `vma_lookup()`: what is at `address`. Sleeps.
     pub(crate) fn find(&self, address: usize) -> Option<Arc<T>> {
         // SAFETY: By invariant (1); the lock is held.
         let slot = self.look(address, |state| unsafe { ffi::mas_walk(state) })?;
         Some(slot.vma)
     }
 
-    /// `find_vma()`: what is at `address`, or else next after it.  Sleeps.
+    /// `find_vma()`: what is at `address`, or else next after it. Sleeps.
     pub(crate) fn find_from(&self, address: usize) -> Option<Arc<T>> {
         Some(self.slot_from(address, usize::MAX)?.vma)
     }
 
-    /// What comes first after `last`.  Sleeps.
+    /// What comes first after `last`. Sleeps.
     pub(crate) fn next(&self, last: usize) -> Option<Arc<T>> {
         self.find_from(last.checked_add(1)?)
     }
 
-    /// What comes last before the range that `first` is in, or before the hole.  Sleeps.
+    /// What comes last before the range that `first` is in, or before the hole. Sleeps.
     pub(crate) fn prev(&self, first: usize) -> Option<Arc<T>> {
         // SAFETY: By invariant (1); the lock is held.
         let slot = self.look(first, |state| unsafe { ffi::mas_prev(state, 0) })?;
@@ -200,7 +200,7 @@ impl<T> VmaTree<T> {
     }
 
     /// `for_each_vma_range()`: all that there is between `first` and `last`, in order, also what
-    /// only reaches into that.  Sleeps.
+    /// only reaches into that. Sleeps.
     ///
     /// Nothing is locked between two of them: the loop sees the changes that it makes behind the
     /// slot that it has come to.
@@ -213,14 +213,14 @@ impl<T> VmaTree<T> {
         })
     }
 
-    /// Prepares to have `vma` in `first..=last`, instead of what is there.  Sleeps.
+    /// Prepares to have `vma` in `first..=last`, instead of what is there. Sleeps.
     ///
     /// What is there now and reaches beyond keeps what lies beyond.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if `last` comes before `first`; `EBUSY` while there is another
-    /// reservation.  The tree stays as it is.
+    /// reservation. The tree stays as it is.
     pub(crate) fn reserve_store(
         &self,
         first: usize,
@@ -239,9 +239,9 @@ impl<T> VmaTree<T> {
         self.reserve(first, last, None)
     }
 
-    /// Takes everything out: the end of an address space.  Sleeps, allocates nothing.
+    /// Takes everything out: the end of an address space. Sleeps, allocates nothing.
     ///
-    /// Nothing is found any more from the start on.  A reservation from before does nothing.
+    /// Nothing is found any more from the start on. A reservation from before does nothing.
     pub(crate) fn clear(&self) {
         let guard = self.lock.write();
         if self.is_clearing() {
@@ -308,7 +308,7 @@ impl<T> VmaTree<T> {
         let entry = reservation.vma.as_ref().map_or(ptr::null(), Arc::as_ptr);
         fail::allocation()?;
         let guard = self.lock.write();
-        // SAFETY: By invariant (1).  The entry is only asked whether it is one.
+        // SAFETY: By invariant (1). The entry is only asked whether it is one.
         let result = unsafe {
             ffi::mas_preallocate(
                 &mut reservation.state,
@@ -327,7 +327,7 @@ impl<T> VmaTree<T> {
 impl<T> PinnedDrop for VmaTree<T> {
     fn drop(self: Pin<&mut Self>) {
         let mut state = self.state(0, 0);
-        // SAFETY: By invariant (1).  Nobody else has the tree any more, so that no lock is needed;
+        // SAFETY: By invariant (1). Nobody else has the tree any more, so that no lock is needed;
         // it says so to lockdep.
         unsafe { ffi::shadow_rmap_mt_on_stack(self.tree.get()) };
         loop {
@@ -377,12 +377,12 @@ impl<T> Reservation<'_, T> {
         &self.covered
     }
 
-    /// Changes the tree, unless that was cleared meanwhile.  Sleeps, allocates nothing.
+    /// Changes the tree, unless that was cleared meanwhile. Sleeps, allocates nothing.
     ///
     /// Returns what had a range that is now covered, from first to last: once for each such range.
     pub(crate) fn commit(mut self) -> KVVec<Arc<T>> {
         // The state has been at a place that was looked up under an earlier hold of the lock, and
-        // may have grown at a hole.  Only its memory, and that it has that, are still good.
+        // may have grown at a hole. Only its memory, and that it has that, are still good.
         self.state = ffi::ma_state {
             sheaf: self.state.sheaf,
             alloc: self.state.alloc,
@@ -405,7 +405,7 @@ impl<T> Reservation<'_, T> {
         let covered = mem::take(&mut self.covered);
         for vma in &covered {
             // SAFETY: By invariant (2) of the tree and by (3) this is a reference that a range had
-            // which is gone.  It is not the last.
+            // which is gone. It is not the last.
             drop(unsafe { Arc::from_raw(Arc::as_ptr(vma)) });
         }
         drop(guard);

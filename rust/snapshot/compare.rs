@@ -3,11 +3,11 @@
 //! Compares the shadow's [`Graph`] with the host's: are they the same but for the names?
 //!
 //! The VMAs of the two graphs are the same ones in the same order, so what is to be found is one
-//! bijection between the anon_vmas under which everything agrees.  It is built from what can only be
+//! bijection between the anon_vmas under which everything agrees. It is built from what can only be
 //! one way: the `->anon_vma` of a VMA, the anon_vma of a page, and then their parents, and the
-//! parents of those.  What is left are anon_vmas with no VMA of their own, no page and no matched
+//! parents of those. What is left are anon_vmas with no VMA of their own, no page and no matched
 //! descendant; they are told apart by their depth, by who links to them, and by who links to their
-//! parents.  However the pairs were found, everything is checked afterwards, so that a pair that was
+//! parents. However the pairs were found, everything is checked afterwards, so that a pair that was
 //! chosen badly shows as a difference and is never a difference hidden.
 //!
 //! Chains are compared as sets: `anon_vma_clone()` of 7.3 reverses the order at each clone.
@@ -439,7 +439,7 @@ impl Pair<'_> {
     /// Finds what is not compared: tainted VMAs and their families.
     ///
     /// A family is all that has one root, on one side; a VMA takes its family on the other side with
-    /// it.  It is done when a round finds nothing new, after two or three.
+    /// it. It is done when a round finds nothing new, after two or three.
     fn set_aside(&mut self) -> Result {
         for index in 0..self.vmas() {
             let tainted = |side: &Side<'_>| side.vma(index).is_some_and(|vma| vma.tainted);
@@ -869,7 +869,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
 
     #[test]
     fn siblings_that_are_alike() -> Result {
-        // One VMA's chain has three of the same depth, two of them idle.  Only their pages tell
+        // One VMA's chain has three of the same depth, two of them idle. Only their pages tell
         // them apart, or nothing does, and then it does not matter.
         for pages in [true, false] {
             for order in [[0, 1, 2, 3, 4], [0, 1, 3, 2, 4], [4, 3, 2, 1, 0]] {

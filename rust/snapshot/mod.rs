@@ -2,12 +2,12 @@
 
 //! One neutral picture of a reverse map, whoever it was taken of: the shadow or the host.
 //!
-//! A [`Graph`] is plain data: no locks, no pointers that anybody follows.  It is taken under the
+//! A [`Graph`] is plain data: no locks, no pointers that anybody follows. It is taken under the
 //! locks of its owner, and everything that looks at it ([`compare`], [`verify`], the printers)
 //! works afterwards, at leisure, on any two of them.
 //!
 //! What a reader sees are small integers: a VMA's number is given when it is born, an anon_vma's
-//! and a page's are their places in the graph, counted from one.  Keys are compared, never shown.
+//! and a page's are their places in the graph, counted from one. Keys are compared, never shown.
 
 use kernel::prelude::*;
 

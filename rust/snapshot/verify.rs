@@ -2,9 +2,9 @@
 
 //! Checks one [`Graph`] against the rules: what must hold of every reverse map that is at rest.
 //!
-//! Only what is certain is reported.  An entry of an interval tree whose VMA is not in the graph
+//! Only what is certain is reported. An entry of an interval tree whose VMA is not in the graph
 //! is called *foreign*: in the host's graph of one process that is another process, which is
-//! why the host's counts may be larger than what the graph explains.  In the shadow's graph it is a
+//! why the host's counts may be larger than what the graph explains. In the shadow's graph it is a
 //! VMA that no longer exists.
 //!
 //! The order of a chain is not checked: `anon_vma_clone()` reverses it at each clone.
@@ -147,7 +147,7 @@ pub(super) fn well_formed(graph: &Graph) -> bool {
 
 /// Checks `graph` and tells `report` each violation: the rule, and what is wrong in words.
 ///
-/// Returns how many there are.  In the shadow's graph each check counts for its rule in debugfs
+/// Returns how many there are. In the shadow's graph each check counts for its rule in debugfs
 /// `rules`; the host's violations are not ours to count.
 ///
 /// # Errors
@@ -503,7 +503,7 @@ impl<'a> Facts<'a> {
 
             let linked = !node.vmas.is_empty() || node.foreign > 0;
             let needed = i64::from(linked).saturating_add_unsigned(expected.members as u64);
-            // It is in the graph, so something must keep it.  The shadow at rest has no pins.
+            // It is in the graph, so something must keep it. The shadow at rest has no pins.
             let enough = node.refcount >= needed.max(1);
             let exact = node.refcount == needed || !self.ours() || !whole;
             sink.check(
@@ -1315,7 +1315,7 @@ mod tests {
         Ok(())
     }
 
-    /// All violations of `graph`, a line each, and their number.  Counts for no rule.
+    /// All violations of `graph`, a line each, and their number. Counts for no rule.
     fn seen(graph: &Graph) -> Result<KVVec<u8>> {
         let mut text = KVVec::new();
         let mut report = |rule: Rule, words: fmt::Arguments<'_>| {
