@@ -1,31 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An interval tree whose nodes are parts of other objects, and whose ranges live elsewhere.
+//! An intrusive interval tree whose nodes point to their ranges.
 //!
 //! C header: [`include/linux/interval_tree_generic.h`](srctree/include/linux/interval_tree_generic.h)
 //!
-//! This is the tree of `mm/interval_tree.c`: a node finds its range through a pointer, so that
-//! moving a VMA's boundary does not cost a write in each of its nodes, and a node is no larger than
-//! the host's. In return the range must not change while the node is in a tree (R32).
+//! `mm/interval_tree.c` has such a tree: a node does not contain its range but finds it through a
+//! pointer. One range can so serve many nodes in many trees, and a change of the range needs no
+//! write to each node. In return the range must not change while a node that points to it is in a
+//! tree.
 
-#![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
+#![allow(unsafe_code, reason = "wraps a C type")]
 
 use crate::ffi;
 use core::{
     cell::UnsafeCell,
     ptr, //
 };
+use kernel::types::Opaque;
 
 /// A closed range of page offsets.
 pub(crate) type Range = ffi::shadow_rmap_range;
 
-/// A place in a tree, to be a field of something larger.
-pub(crate) type Node = ffi::shadow_rmap_node;
+/// A node of an [`IntervalTree`], to be embedded in another type.
+///
+/// While a node is in a tree, C writes to it whenever a neighbour is inserted or removed, under the
+/// lock of the tree. The node is [`Opaque`], so that a shared reference to the object around it
+/// stays valid meanwhile. Code that does not hold that lock must not look inside.
+#[repr(transparent)]
+pub(crate) struct Node(Opaque<ffi::shadow_rmap_node>);
 
 impl Node {
-    /// A node that is in no tree, for what covers `range`.
+    /// Creates a node that is in no tree, for the range that `range` points to.
+    ///
+    /// The node keeps `range` with its provenance. If [`range_of`](Self::range_of) is to lead back
+    /// to the object that contains the range, `range` must come from a pointer to that whole object,
+    /// by `&raw const (*object).range`, and not from a reference to the field.
     pub(crate) const fn new(range: *const Range) -> Self {
-        Node {
+        Self(Opaque::new(ffi::shadow_rmap_node {
             rb: ffi::rb_node {
                 __rb_parent_color: 0,
                 rb_right: ptr::null_mut(),
@@ -33,30 +44,50 @@ impl Node {
             },
             subtree_last: 0,
             range,
-        }
+        }))
+    }
+
+    /// Returns the pointer that was given to [`new`](Self::new).
+    ///
+    /// The tree does not change it, so the lock of the tree is not needed.
+    ///
+    /// # Safety
+    ///
+    /// `node` is valid, and nothing assigns to it during the call.
+    #[inline(always)]
+    pub(crate) unsafe fn range_of(node: *const Self) -> *const Range {
+        // SAFETY: The caller's promise; C writes to the other fields only.
+        unsafe { (&raw const (*Self::raw(node)).range).read() }
+    }
+
+    /// Returns the C node, of which `node` may be in a tree.
+    #[inline(always)]
+    const fn raw(node: *const Self) -> *mut ffi::shadow_rmap_node {
+        // `Node` is transparent.
+        Opaque::cast_into(node.cast())
     }
 }
 
-/// A tree of [`Node`]s, ordered by where their ranges start.
+/// A tree of [`Node`]s, ordered by the starts of their ranges.
 ///
-/// It owns nothing and locks nothing.
+/// It neither owns its nodes nor locks anything.
 ///
 /// # Invariants
 ///
-/// 1. Each node in the tree is valid and pinned, its range is valid, and neither the range nor the
-///    node changes but by methods of this tree.
+/// 1. Each node in the tree is valid and pinned, and so is its range. Neither changes while the node
+///    is in the tree, but for what the methods of this tree do.
 #[repr(transparent)]
 pub(crate) struct IntervalTree(UnsafeCell<ffi::rb_root_cached>);
 
-// SAFETY: All methods that look inside ask their caller for the lock.
+// SAFETY: Each method that follows a pointer is unsafe, and requires the lock of the tree.
 unsafe impl Send for IntervalTree {}
 // SAFETY: As above.
 unsafe impl Sync for IntervalTree {}
 
 impl IntervalTree {
-    /// An empty tree.
+    /// Creates an empty tree.
     pub(crate) const fn new() -> Self {
-        // INVARIANT: There is no node.
+        // INVARIANT: (1) There is no node.
         Self(UnsafeCell::new(ffi::rb_root_cached {
             rb_root: ffi::rb_root {
                 rb_node: ptr::null_mut(),
@@ -65,9 +96,9 @@ impl IntervalTree {
         }))
     }
 
-    /// Whether there is no node; exact under the tree's lock, a hint elsewhere.
+    /// Returns whether the tree has no node: exact under the tree's lock, a hint without it.
     pub(crate) fn is_empty(&self) -> bool {
-        // SAFETY: The field is valid; a word is read at once, whoever writes it.
+        // SAFETY: The field is valid, and is read once, as by `READ_ONCE()`.
         unsafe { (&raw const (*self.0.get()).rb_root.rb_node).read_volatile() }.is_null()
     }
 
@@ -75,32 +106,32 @@ impl IntervalTree {
     ///
     /// # Safety
     ///
-    /// The tree's lock is held for writing. `node` is in no tree; until it is removed it stays
-    /// where it is, and so does its range, unchanged.
+    /// The tree's lock is held for writing. `node` is in no tree. Until it is removed, node and range
+    /// stay where they are, and the range does not change.
     pub(crate) unsafe fn insert(&self, node: *mut Node) {
         // SAFETY: The caller's promise.
         // INVARIANT: (1) is what the caller promises.
-        unsafe { ffi::shadow_rmap_tree_insert(node, self.0.get()) }
+        unsafe { ffi::shadow_rmap_tree_insert(Node::raw(node), self.0.get()) }
     }
 
-    /// Takes `node` out.
+    /// Removes `node`.
     ///
     /// # Safety
     ///
     /// The tree's lock is held for writing, and `node` is in this tree.
     pub(crate) unsafe fn remove(&self, node: *mut Node) {
         // SAFETY: The caller's promise, and invariant (1).
-        unsafe { ffi::shadow_rmap_tree_remove(node, self.0.get()) }
+        unsafe { ffi::shadow_rmap_tree_remove(Node::raw(node), self.0.get()) }
     }
 
-    /// Whether a search for what `node` covers finds it. `O(log n + k)`.
+    /// Returns whether a search for the range of `node` finds `node`. `O(log n + k)`.
     ///
     /// # Safety
     ///
     /// The tree's lock is held; `node` is valid, and so is its range.
     pub(crate) unsafe fn contains(&self, node: *mut Node) -> bool {
         // SAFETY: The caller's promise.
-        let Range { start, last } = unsafe { *(*node).range };
+        let Range { start, last } = unsafe { *Node::range_of(node) };
         // SAFETY: The caller's promise.
         let mut found = unsafe { self.first(start, last) };
         while !found.is_null() && !ptr::eq(found, node) {
@@ -110,25 +141,27 @@ impl IntervalTree {
         !found.is_null()
     }
 
-    /// The first node that overlaps `first..=last`, or null. `O(log n)`.
+    /// Returns the first node that overlaps `first..=last`, or null. `O(log n)`.
     ///
     /// # Safety
     ///
     /// The tree's lock is held.
+    #[inline]
     pub(crate) unsafe fn first(&self, first: usize, last: usize) -> *mut Node {
         // SAFETY: The caller's promise, and invariant (1).
-        unsafe { ffi::shadow_rmap_tree_first(self.0.get(), first, last) }
+        unsafe { ffi::shadow_rmap_tree_first(self.0.get(), first, last) }.cast()
     }
 
-    /// The next node after `node` that overlaps `first..=last`, or null. `O(log n)`.
+    /// Returns the next node after `node` that overlaps `first..=last`, or null. `O(log n)`.
     ///
     /// # Safety
     ///
-    /// The tree's lock is held, and has been since `node` came from [`first`](Self::first) or from
-    /// here.
+    /// `node` was returned by [`first`](Self::first) or by this method, and the tree's lock has been
+    /// held since.
+    #[inline]
     pub(crate) unsafe fn next(&self, node: *mut Node, first: usize, last: usize) -> *mut Node {
         // SAFETY: The caller's promise, and invariant (1).
-        unsafe { ffi::shadow_rmap_tree_next(node, first, last) }
+        unsafe { ffi::shadow_rmap_tree_next(Node::raw(node), first, last) }.cast()
     }
 }
 
@@ -143,7 +176,7 @@ mod tests {
     fn finds_exactly_what_overlaps() -> Result {
         let mut ranges = KVec::with_capacity(64, GFP_KERNEL)?;
         for i in 0..64_usize {
-            // Starts that are not in order, lengths from 1 to 8.
+            // The starts are not in order; the lengths are 1 to 8.
             let start = (i * 37) % 64;
             ranges.push(
                 Range {
@@ -159,7 +192,7 @@ mod tests {
         }
         let tree = IntervalTree::new();
         for node in nodes.iter_mut() {
-            // SAFETY: Nobody else knows the tree; node and range stay as they are until removed.
+            // SAFETY: Only this test uses the tree; node and range stay as they are until removed.
             unsafe { tree.insert(node) };
         }
         let mut wrong = 0;
@@ -175,7 +208,7 @@ mod tests {
             }
         }
         for node in nodes.iter_mut() {
-            // SAFETY: As above, and it was inserted.
+            // SAFETY: As above; the node is in the tree.
             unsafe { tree.remove(node) };
         }
 
@@ -184,14 +217,56 @@ mod tests {
         Ok(())
     }
 
-    /// How many nodes a query finds; `None` when they are out of order.
+    /// A node leads back to the object that contains its range.
+    #[test]
+    fn a_node_leads_to_its_owner() -> Result {
+        #[repr(C)]
+        struct Owner {
+            before: u64,
+            range: UnsafeCell<Range>,
+            after: u64,
+        }
+
+        let owner = KBox::new(
+            Owner {
+                before: 1,
+                range: UnsafeCell::new(Range { start: 3, last: 5 }),
+                after: 2,
+            },
+            GFP_KERNEL,
+        )?;
+        let whole: *const Owner = &*owner;
+        // SAFETY: `whole` is valid; no reference to the field is made.
+        let range = UnsafeCell::raw_get(unsafe { &raw const (*whole).range });
+        let mut node = Node::new(range);
+        let tree = IntervalTree::new();
+        // SAFETY: Only this test uses the tree; node and range stay as they are until removed.
+        unsafe { tree.insert(&mut node) };
+        // SAFETY: As above.
+        let found = unsafe { tree.first(4, 4) };
+        let fields = (!found.is_null()).then(|| {
+            // SAFETY: The node was found in the tree, and its range is that of an `Owner`.
+            unsafe {
+                let range = Node::range_of(found).cast::<UnsafeCell<Range>>();
+                let owner = kernel::container_of!(range.cast_mut(), Owner, range);
+                ((*owner).before, (*owner).after)
+            }
+        });
+        // SAFETY: As above; the node is in the tree.
+        unsafe { tree.remove(&mut node) };
+
+        assert!(fields == Some((1, 2)));
+        Ok(())
+    }
+
+    /// Returns how many nodes a query finds; `None` if they are out of order.
     fn found(tree: &IntervalTree, first: usize, last: usize) -> Option<usize> {
         let (mut n, mut before) = (0, 0);
-        // SAFETY: The only user of the tree.
+        // SAFETY: Only this test uses the tree.
         let mut node = unsafe { tree.first(first, last) };
         while !node.is_null() {
             // SAFETY: Nodes in the tree are valid.
-            let start = unsafe { (*(*node).range).start };
+            let start = unsafe { (*Node::range_of(node)).start };
             if start < before {
                 return None;
             }

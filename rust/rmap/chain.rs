@@ -782,7 +782,7 @@ impl<R: Rmap> LockedAnonVma<'_, R> {
             // SAFETY: A node in a tree is that of a link, whose range is that of a VMA, which
             // outlives it (6).
             let vma = unsafe {
-                let range = (*node).range.cast_mut().cast::<UnsafeCell<Range>>();
+                let range = Node::range_of(node).cast_mut().cast::<UnsafeCell<Range>>();
                 &*container_of!(range, Vma<R>, range)
             };
             f(vma)?;
