@@ -141,36 +141,5 @@ pub(crate) fn clear() {
 }
 
 #[cfg(shadow_rmap_kunit)]
-#[kernel::macros::kunit_tests(shadow_rmap_oracle)]
-mod tests {
-    use super::*;
-    use kernel::prelude::*;
-
-    /// The first that speaks up is remembered with its rule, all are counted, and all of it can be
-    /// forgotten.
-    #[test]
-    fn the_first_is_remembered() -> Result {
-        clear();
-        let silent = (first(), reports());
-        let held = Oracle::Tag.holds(Rule::R1, true);
-        let still = first();
-        Oracle::Watchdog.report(None);
-        let ((), n) = Rule::R12.expect_violations(|| {
-            Oracle::LockIdentity.holds(Rule::R12, false);
-        });
-        let told = (first(), reports(), Oracle::LockIdentity.reports());
-        clear();
-        for (oracle, _, _) in ALL {
-            oracle.report(Some(Rule::R39));
-            let right = first() == Some((*oracle, Some(Rule::R39)));
-            clear();
-            assert!(right);
-        }
-        let forgotten = (first(), reports());
-
-        assert!(silent == (None, 0) && held && still.is_none());
-        assert!(told == (Some((Oracle::Watchdog, None)), 2, 1) && n == 1);
-        assert!(forgotten == (None, 0));
-        Ok(())
-    }
-}
+#[path = "tests/oracle.rs"]
+mod tests;

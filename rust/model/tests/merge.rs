@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `merge.rs`.
+
+use kernel::macros::kunit_tests;
+
+#[kunit_tests(shadow_rmap_merge_model)]
+mod suite {
+    use super::super::super::{
+        verify::verify,
+        walk::try_to_unmap,
+        Model, //
+    };
+    use super::super::*;
+    use crate::{
+        kernel_ext::{
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            rwsem::RwSem, //
+        },
+        rmap::{
+            anon_vma::Cache,
+            oracle::Oracle,
+            rules::{
+                Rule,
+                Window, //
+            },
+            testing::{
+                at,
+                Hooked, //
+            },
+        },
+        torture::busted::{
+            CopiesBackwards,
+            MergesUnlocked,
+            MovesWithoutLinks,
+            ShiftsWithoutLinks, //
+        },
+    };
+
+    /// Pages that change their VMA are found there, whichever way a boundary shifts, and so are those
+    /// that are moved there (R21).
+    #[test]
+    fn what_a_merge_takes_in_is_found() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let lost = [
+                shifted::<Model<L>>(false)?,
+                shifted::<Model<L>>(true)?,
+                moved_beside::<Model<L>>(false)?,
+                moved_beside::<Model<L>>(true)?,
+            ];
+
+            assert!(lost == [(0, 0); 4]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Those whose new VMA does not inherit the links are found by nobody (R21).
+    #[test]
+    fn what_is_taken_in_without_links_is_lost() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let (lost, n) = Rule::R21.expect_violations(|| -> Result<_> {
+                Ok([
+                    shifted::<Model<L, ShiftsWithoutLinks>>(false)?,
+                    shifted::<Model<L, ShiftsWithoutLinks>>(true)?,
+                    shifted::<Model<L, CopiesBackwards>>(true)?,
+                    moved_beside::<Model<L, MovesWithoutLinks>>(false)?,
+                    moved_beside::<Model<L, MovesWithoutLinks>>(true)?,
+                ])
+            });
+            let lost = lost?;
+            // The wrong way round matters where the lower of two VMAs shrinks.
+            let other = shifted::<Model<L, CopiesBackwards>>(false)?;
+
+            assert!(lost.iter().all(|&(walks, found)| walks == 1 && found > 0));
+            assert!(n > 0 && other == (0, 0));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// While a VMA takes in a part of its neighbour, and inherits links, no fault comes in that does
+    /// without `mmap_lock` (R31).
+    #[test]
+    fn a_merge_keeps_faults_out() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = Arc::new(shifts::<Model<L, Hooked>>()?, GFP_KERNEL)?;
+            let theirs = mm.clone();
+            let before = mm.write_under_vma_lock(13, 0, 9);
+            let (merged, fault) = at(
+                Window::Linked,
+                move || theirs.core().try_vma_read().is_some(),
+                || shift(&mm, true),
+            )?;
+            let after = mm.write_under_vma_lock(13, 0, 9);
+
+            assert!(merged == Ok(()) && !fault);
+            assert!(before == Err(EAGAIN) && after == Ok(()));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Where one comes in after the VMA has got its anon_vma, and before it has got the links, its
+    /// page is found by nobody (see R31).
+    #[test]
+    fn a_fault_in_a_merge_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let mm = shifts::<Model<L, Hooked<MergesUnlocked>>>()?;
+            let mm = Arc::new(mm, GFP_KERNEL)?;
+            let theirs = mm.clone();
+            let before = Oracle::WalkCompleteness.reports();
+            let (raced, n) = Rule::R30.expect_violations(|| {
+                at(
+                    Window::Published,
+                    move || -> Result<bool> {
+                        theirs.write_under_vma_lock(13, 0, 9)?;
+                        try_to_unmap(&theirs.page_at(13).ok_or(ENOENT)?)
+                    },
+                    || shift(&mm, true),
+                )
+            });
+            let reports = Oracle::WalkCompleteness.reports() - before;
+            // There was memory for the links, in the end.
+            let found = try_to_unmap(&mm.page_at(13).ok_or(ENOENT)?);
+
+            assert!(raced == Ok((Ok(()), Ok(false))) && found == Ok(true));
+            assert!(n == 1 && reports == 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// By the rules of 2010 a VMA may share the anon_vma of one that has more links.  A part of that
+    /// is not merged with it: where it goes the links are missing (R25).
+    #[test]
+    fn a_part_stays_with_its_links() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+            let parent = Mm::<Model<L>>::new(&cache, 32, Sharing::Any)?;
+            parent.map(0, 8, Prot::WRITE)?;
+            for address in 0..8 {
+                parent.write(address, 0, 1)?;
+            }
+            let child = parent.fork()?;
+            child.protect(0, 8, Prot::READ)?;
+            child.map(8, 4, Prot::WRITE)?;
+            child.write(8, 0, 1)?;
+            child.protect(4, 4, Prot::WRITE)?;
+            let vmas = child.space().vmas.range(0, usize::MAX).count();
+            let clean = verify(&[&parent, &child])?.is_clean();
+            let out = try_to_unmap(&parent.page_at(5).ok_or(ENOENT)?);
+            let read = (parent.read(5, 0)?, child.read(5, 0)?);
+            child.protect(8, 4, Prot::READ)?;
+            child.protect(4, 4, Prot::READ)?;
+            let again = verify(&[&parent, &child])?.is_clean();
+
+            assert!(clean && again && out == Ok(true) && read == (1, 1));
+            assert_eq!(vmas, 3);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Pages that may not be written to, between two VMAs that may, and that nobody has written to.
+    ///
+    /// ```text
+    /// 0       4               12      16
+    /// | empty |     pages     | empty |
+    /// ```
+    fn shifts<R: Modelled>() -> Result<Mm<R>> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        let mm = Mm::new(&cache, 32, Sharing::Singleton)?;
+        mm.map(4, 8, Prot::WRITE)?;
+        for address in 4..12 {
+            mm.write(address, 0, 1)?;
+        }
+        mm.protect(4, 8, Prot::READ)?;
+        mm.map(0, 4, Prot::WRITE)?;
+        mm.map(12, 4, Prot::WRITE)?;
+        Ok(mm)
+    }
+
+    /// The upper half joins the VMA above, or the lower half that below.
+    fn shift<R: Modelled>(mm: &Mm<R>, up: bool) -> Result {
+        mm.protect(if up { 8 } else { 4 }, 4, Prot::WRITE)
+    }
+
+    /// How many walks do not find a page that has changed its VMA like that, and how much is wrong
+    /// at rest.
+    fn shifted<R: Modelled>(up: bool) -> Result<(u32, usize)> {
+        let mm = shifts::<R>()?;
+        shift(&mm, up)?;
+        lost(&mm, if up { 8 } else { 5 }, &[&mm])
+    }
+
+    /// The same, of one that was moved to beside a VMA that nobody has written to.
+    fn moved_beside<R: Modelled>(keep: bool) -> Result<(u32, usize)> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        let mm = Mm::<R>::new(&cache, 32, Sharing::Singleton)?;
+        mm.map(0, 4, Prot::WRITE)?;
+        mm.write(1, 0, 1)?;
+        // It keeps the anon_vma, which might be gone otherwise.
+        let child = mm.fork()?;
+        mm.remap(0, 4, 20, false)?;
+        mm.map(4, 4, Prot::WRITE)?;
+        mm.remap(20, 4, 0, keep)?;
+        lost(&mm, 1, &[&mm, &child])
+    }
+
+    fn lost<R: Modelled>(mm: &Mm<R>, address: usize, all: &[&Mm<R>]) -> Result<(u32, usize)> {
+        let before = Oracle::WalkCompleteness.reports();
+        let page = mm.page_at(address).ok_or(ENOENT)?;
+        let found = verify(all)?.violations;
+        try_to_unmap(&page)?;
+        Ok((Oracle::WalkCompleteness.reports() - before, found))
+    }
+}

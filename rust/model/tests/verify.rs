@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `verify.rs`.
+
+use kernel::macros::kunit_tests;
+
+#[kunit_tests(shadow_rmap_verify_model)]
+mod suite {
+    use super::super::super::{
+        space::Prot,
+        walk::{
+            reclaim,
+            try_to_unmap,
+            Migration, //
+        },
+        Model, //
+    };
+    use super::super::*;
+    use crate::{
+        kernel_ext::{
+            interval_tree::Range,
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            rwsem::RwSem, //
+        },
+        rmap::{
+            anon_vma::Cache,
+            link::Sharing,
+            lookup::page_get_anon_vma, //
+        },
+    };
+
+    /// Nothing is wrong where nothing was done wrong, and everything is seen (R3, R16, R18, R19, R21,
+    /// R32, R33, R35, R36, R39).
+    #[test]
+    fn a_sound_world_is_clean() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let before = Live::now();
+            let [parent, child, stranger] = world::<Model<L>>()?;
+            parent.remap(2, 2, 20, false)?;
+            child.protect(5, 1, Prot::READ)?;
+            let shared = parent.page_at(1).ok_or(EINVAL)?;
+            let out = reclaim(&shared)?;
+            drop(shared);
+            let cached = try_to_unmap(&child.page_at(6).ok_or(EINVAL)?)?;
+            let back = child.read(1, 0);
+
+            let seen = verify(&[&parent, &child, &stranger])?;
+            let clean = seen.is_clean();
+            let live = Live::now().since(&before);
+            drop([parent, child, stranger]);
+
+            assert!(out && cached && back == Ok(101));
+            assert!(clean);
+            // The parent in three parts, the child in three, the stranger.
+            assert_eq!(seen.vmas, 7);
+            assert_eq!(seen.anon_vmas, 3);
+            assert_eq!(seen.links, 3 + 2 * 3 + 1);
+            assert_eq!((seen.pages, seen.slots), (7, 2));
+            assert_eq!((live.anon_vmas, live.links), (seen.anon_vmas, seen.links));
+            // One page is in the swap cache only.
+            assert_eq!((live.pages, live.slots), (7 + 1, 2));
+            assert_eq!(Live::now(), before);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that is counted once too often is noticed (R3).
+    #[test]
+    fn a_wrong_mapcount_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, _stranger] = world::<Model<L>>()?;
+            let page = parent.page_at(0).ok_or(EINVAL)?;
+            page.rmap.add_anon_rmap();
+            let (seen, n) = Rule::R3.expect_violations(|| verify(&[&parent, &child]));
+            page.rmap.remove_rmap();
+
+            assert_eq!(n, 1);
+            assert!(seen?.says("mapcount is 3, PTEs that map it: 2"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A reference that nobody accounts for is noticed: on a root (R16), and on another (R18).
+    #[test]
+    fn a_forgotten_pin_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, _stranger] = world::<Model<L>>()?;
+            let (old, new) = (parent.page_at(0), child.page_at(6));
+            let root = page_get_anon_vma(&old.ok_or(EINVAL)?.rmap);
+            let ((seen, n), others) = Rule::R18
+                .expect_violations(|| Rule::R16.expect_violations(|| verify(&[&parent, &child])));
+            drop(root);
+            let own = page_get_anon_vma(&new.ok_or(EINVAL)?.rmap);
+            let ((second, none), m) = Rule::R18
+                .expect_violations(|| Rule::R16.expect_violations(|| verify(&[&parent, &child])));
+            drop(own);
+
+            assert_eq!((n, others, none, m), (1, 0, 0, 1));
+            assert!(seen?.says("refcount is 3") && second?.says("refcount is 2"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that several map, and one of them may write to, is noticed (R19).
+    #[test]
+    fn a_write_to_a_shared_page_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, _stranger] = world::<Model<L>>()?;
+            let page = parent.page_at(0).ok_or(EINVAL)?;
+            let writable = true;
+            put(&parent, 0, Pte::Present { page, writable });
+            let (seen, n) = Rule::R19.expect_violations(|| verify(&[&parent, &child]));
+
+            assert_eq!(n, 1);
+            assert!(seen?.says("may be written to"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that maps a page, and is not linked to where the page leads, is noticed (R21).
+    #[test]
+    fn a_missing_link_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, stranger] = world::<Model<L>>()?;
+            let page = parent.page_at(0).ok_or(EINVAL)?;
+            page.rmap.add_anon_rmap();
+            let writable = false;
+            put(&stranger, 0, Pte::Present { page, writable });
+            let (seen, n) = Rule::R21.expect_violations(|| verify(&[&parent, &child, &stranger]));
+            let seen = seen?;
+
+            // It is not linked, and a walk does not find it.
+            assert_eq!(n, 2);
+            assert!(seen.says("maps it, but does not link to its anon_vma"));
+            assert!(seen.says("maps it, but a walk from anon_vma"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that is not where its offset says is noticed (R21).
+    #[test]
+    fn a_page_out_of_place_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, _stranger] = world::<Model<L>>()?;
+            let pte = put(&child, 6, Pte::None);
+            put(&child, 7, pte);
+            let (seen, n) = Rule::R21.expect_violations(|| verify(&[&parent, &child]));
+
+            assert_eq!(n, 2);
+            assert!(seen?.says("address 7: what has the offset 6 belongs at 6"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that is not where the tree of VMAs has it is noticed (R32).
+    #[test]
+    fn a_wrong_range_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, _stranger] = world::<Model<L>>()?;
+            let vma = child.space().vmas.find(0).ok_or(EINVAL)?;
+            let shorter = Range { start: 0, last: 8 };
+            vma.core.set_range(shorter, &mut child.core().mmap_write());
+            let (seen, n) = Rule::R32.expect_violations(|| verify(&[&parent, &child]));
+
+            assert_eq!(n, 1);
+            assert!(seen?.says("it covers 0 to 8, but is in the tree at 0 to 9"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A PTE outside of any VMA is noticed (R33).
+    #[test]
+    fn a_stray_pte_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, _stranger] = world::<Model<L>>()?;
+            let page = parent.page_at(0).ok_or(EINVAL)?;
+            let writable = false;
+            put(&parent, 30, Pte::Present { page, writable });
+            let (seen, n) = Rule::R33.expect_violations(|| verify(&[&parent, &child]));
+
+            assert_eq!(n, 1);
+            assert!(seen?.says("there is a PTE at 30, but no VMA"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A walk that ends up in an address space that is not there is noticed (R33, R35).
+    #[test]
+    fn a_walk_astray_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [_parent, child, _stranger] = world::<Model<L>>()?;
+            let ((seen, trees), walks) =
+                Rule::R35.expect_violations(|| Rule::R33.expect_violations(|| verify(&[&child])));
+
+            // The parent's VMA, in the tree of the root; and what of its pages is shared.
+            assert_eq!((trees, walks), (1, 6));
+            assert!(seen?.says("a walk finds a VMA that is in no address space"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that has not arrived is noticed (R36).
+    #[test]
+    fn a_page_on_its_way_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, _stranger] = world::<Model<L>>()?;
+            let to = Migration::new()?;
+            let writable = true;
+            let pte = put(&child, 6, Pte::Migration { to, writable });
+            if let Some(page) = pte.page() {
+                page.rmap.remove_rmap();
+            }
+            let (seen, n) = Rule::R36.expect_violations(|| verify(&[&parent, &child]));
+
+            assert_eq!(n, 1);
+            assert!(seen?.says("address 6: the page is on its way elsewhere"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Users of a slot that are in no page table, or that cannot be found, are noticed (R39).
+    #[test]
+    fn a_lost_entry_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let [parent, child, stranger] = world::<Model<L>>()?;
+            let page = parent.page_at(0).ok_or(EINVAL)?;
+            let out = reclaim(&page)?;
+            drop(page);
+            let all = [&parent, &child, &stranger];
+            let copy = match parent.space().table.lock().get(0) {
+                Pte::Swap(entry) => Some(entry.clone()),
+                _ => None,
+            };
+            let (counted, n) = Rule::R39.expect_violations(|| verify(&all));
+            put(&stranger, 0, copy.map_or(Pte::None, Pte::Swap));
+            let (found, m) = Rule::R39.expect_violations(|| verify(&all));
+
+            assert!(out);
+            assert_eq!((n, m), (1, 1));
+            assert!(counted?.says("it has 3 users, PTEs with an entry of it: 2"));
+            assert!(found?.says("finds 2 of its 3 entries"));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    impl Verdict {
+        /// Whether one of the findings says this.
+        fn says(&self, words: &str) -> bool {
+            self.findings.iter().any(|(_, finding)| {
+                let finding = finding.to_bytes();
+                finding
+                    .windows(words.len())
+                    .any(|part| part == words.as_bytes())
+            })
+        }
+    }
+
+    /// A process with six pages in a VMA of ten, its child, which has one more, and one that is no
+    /// relative of theirs.
+    fn world<R: Modelled>() -> Result<[Mm<R>; 3]> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        let parent = Mm::new(&cache, 40, Sharing::Singleton)?;
+        parent.map(0, 10, Prot::WRITE)?;
+        for address in 0..6 {
+            parent.write(address, 0, 100 + address as u64)?;
+        }
+        let child = parent.fork()?;
+        child.write(6, 0, 206)?;
+        let stranger = Mm::new(&cache, 40, Sharing::Singleton)?;
+        stranger.map(0, 10, Prot::WRITE)?;
+        stranger.write(6, 0, 306)?;
+        Ok([parent, child, stranger])
+    }
+
+    /// Puts `pte` at an address, whatever that means; returns what was there.
+    fn put<R: Modelled>(mm: &Mm<R>, address: usize, pte: Pte<R>) -> Pte<R> {
+        mm.space().table.lock().set(address, pte)
+    }
+}
