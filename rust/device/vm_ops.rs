@@ -14,7 +14,7 @@
 //! the VMA is not used. (`fault` would be called under the VMA's own lock alone if there were
 //! `map_pages` besides: there must not be.)
 
-#![allow(unsafe_code, reason = "a room of the design: the host's callbacks")]
+#![allow(unsafe_code, reason = "the host's callbacks")]
 
 use super::{
     events,

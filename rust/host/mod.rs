@@ -15,7 +15,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "a room of the design: reads the host's structures"
+    reason = "reads the host's structures"
 )]
 
 pub(crate) mod bench;

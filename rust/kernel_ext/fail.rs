@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocations that fail on purpose, so that tests reach every way out of an operation.
+//! Fault injection: tests make a chosen allocation fail, to reach every error path.
 //!
-//! Who allocates asks [`allocation`] first, or allocates by one of the functions below. A test
-//! runs an operation with [`nth`], or with [`each`], which fails one allocation after another until
-//! the operation no longer gets that far.
+//! C header with the kernel's own:
+//! [`include/linux/fault-inject.h`](srctree/include/linux/fault-inject.h)
 //!
-//! The kernel's own `failslab` is not built everywhere, fails allocations of everybody else in the
-//! same call, and cannot be aimed by a module. This one knows the module's own sites only, counts
-//! those of one thread, and is not there at all without KUnit.
+//! Code that allocates calls [`allocation`] first, or uses [`kbox`] or [`kvec`]. A test runs an
+//! operation with [`nth`], or with [`each`], which makes the first allocation fail, then the
+//! second, and so on, until the operation has fewer.
+//!
+//! The kernel's `failslab` is not built into every kernel, also fails the allocations of other
+//! code, and a module cannot configure it. Injection here covers this module's allocations only,
+//! counts those of one thread, and is compiled only with the KUnit suites.
 
 use kernel::{
     alloc::{
@@ -18,11 +21,11 @@ use kernel::{
     prelude::*,
 };
 
-/// Whether the allocation that the caller is about to make may go ahead. Any context.
+/// Is called before an allocation, and succeeds. Any context.
 ///
 /// # Errors
 ///
-/// `AllocError` where a test wants it to fail.
+/// None without the KUnit suites.
 #[cfg(not(shadow_rmap_kunit))]
 #[inline(always)]
 pub(crate) fn allocation() -> Result<(), AllocError> {
@@ -36,13 +39,13 @@ pub(crate) use injection::{
     nth, //
 };
 
-/// [`KBox::new`] that can be made to fail.
+/// [`KBox::new`], with fault injection.
 pub(crate) fn kbox<T>(value: T, flags: Flags) -> Result<KBox<T>, AllocError> {
     allocation()?;
     KBox::new(value, flags)
 }
 
-/// [`KVec::with_capacity`] that can be made to fail; an empty one needs no memory.
+/// [`KVec::with_capacity`], with fault injection unless `capacity` is 0.
 pub(crate) fn kvec<T>(capacity: usize, flags: Flags) -> Result<KVec<T>, AllocError> {
     if capacity > 0 {
         allocation()?;
@@ -67,13 +70,13 @@ mod injection {
         },
     };
 
-    /// How many threads can have a failure ordered at a time; more wait.
+    /// Number of threads that can inject failures at a time; more wait.
     const PLACES: usize = 16;
 
-    /// What a thread has ordered. None but that thread reads or writes `left` while it is named.
+    /// The failure that a thread has ordered. While `task` is set, only that thread uses `left`.
     struct Place {
         task: Atomic<*mut task_struct>,
-        /// Allocations up to and including the one that fails; 0 when it has failed.
+        /// Number of allocations up to and including the one that fails; 0 once it has failed.
         left: Atomic<usize>,
     }
 
@@ -84,14 +87,14 @@ mod injection {
         }
     }; PLACES];
 
-    /// How many places are taken: what an allocation costs while no test is at it is reading this.
+    /// Number of places in use. While it is 0, an allocation costs no more than reading it.
     static TAKEN: Atomic<usize> = Atomic::new(0);
 
-    /// Whether the allocation that the caller is about to make may go ahead. Any context.
+    /// Is called before an allocation. Any context.
     ///
     /// # Errors
     ///
-    /// `AllocError` where a test wants it to fail.
+    /// `AllocError` if a test wants this allocation to fail.
     #[inline]
     pub(crate) fn allocation() -> Result<(), AllocError> {
         if TAKEN.load(Relaxed) == 0 {
@@ -100,7 +103,7 @@ mod injection {
         count()
     }
 
-    /// Counts down for this thread, if it has ordered a failure.
+    /// Counts an allocation of this thread, if the thread has ordered a failure.
     #[cold]
     fn count() -> Result<(), AllocError> {
         let Some(place) = mine() else {
@@ -119,20 +122,20 @@ mod injection {
         }
     }
 
-    /// This thread's place.
+    /// Returns the place of this thread.
     fn mine() -> Option<&'static Place> {
         let me = Task::current_raw();
         ORDERS.iter().find(|place| place.task.load(Relaxed) == me)
     }
 
-    /// An order of this thread, and what it had ordered before.
+    /// An order of this thread, with the state of an outer order to be restored.
     struct Order {
         place: &'static Place,
         before: Option<usize>,
     }
 
     impl Order {
-        /// Orders the failure of the `n`th allocation from here on. May sleep.
+        /// Orders the failure of the `n`th allocation from now on. May sleep.
         fn new(n: usize) -> Self {
             if let Some(place) = mine() {
                 let before = Some(place.left.load(Relaxed));
@@ -173,21 +176,21 @@ mod injection {
         }
     }
 
-    /// Runs `operation` so that its `n`th allocation on this thread fails, once; the first is 1.
+    /// Runs `operation`, and makes its `n`th allocation on this thread fail; the first has number
+    /// 1.
     ///
-    /// Returns what it returned, and whether it got as far as that allocation. The allocations of
-    /// an operation within it, if that is run by a call like this one, are not counted. May sleep;
-    /// `operation` must not assert.
+    /// Returns the result of `operation`, and whether it came to that allocation. A nested call
+    /// does not add to the count of the outer one. May sleep; `operation` must not assert.
     pub(crate) fn nth<R>(n: usize, operation: impl FnOnce() -> R) -> (R, bool) {
         let order = Order::new(n);
         let result = operation();
         (result, n > 0 && order.is_done())
     }
 
-    /// Runs `operation` with its first allocation failing, then with its second, and so on, and
-    /// hands each result to `failed`, until none fails any more.
+    /// Runs `operation` with its first allocation failing, then with its second, and so on, until
+    /// it has no further allocation. Passes the result of each failed run to `failed`.
     ///
-    /// Returns the last result, and how many failures there were. As [`nth`] otherwise.
+    /// Returns the last result, and the number of failed runs. Otherwise as [`nth`].
     pub(crate) fn each<R>(
         mut operation: impl FnMut() -> R,
         mut failed: impl FnMut(R),
@@ -225,7 +228,7 @@ mod tests {
         },
     };
 
-    /// The allocation that is asked for fails, once, and no other.
+    /// Only the chosen allocation fails.
     #[test]
     fn only_the_nth_fails() -> Result {
         let (all, hit) = nth(3, || [(); 5].map(|()| allocation().is_ok()));
@@ -239,7 +242,7 @@ mod tests {
         Ok(())
     }
 
-    /// An order within an order does not disturb it.
+    /// A nested order does not disturb the outer one.
     #[test]
     fn orders_nest() -> Result {
         let ((inner, second), outer) = nth(2, || {
@@ -252,7 +255,7 @@ mod tests {
         Ok(())
     }
 
-    /// Each way out is taken once, and then the operation succeeds.
+    /// Each allocation fails once, and then the operation succeeds.
     #[test]
     fn each_in_turn() -> Result {
         let mut failures = 0;
@@ -271,7 +274,7 @@ mod tests {
         Ok(())
     }
 
-    /// Another thread's allocations neither fail nor count.
+    /// Allocations of another thread neither fail nor count.
     #[test]
     fn other_threads_are_left_alone() -> Result {
         let turn = Arc::new(Atomic::new(0), GFP_KERNEL)?;

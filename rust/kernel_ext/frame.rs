@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page of the kernel's memory, as words that any number of threads may read and write.
+//! A page of kernel memory as an array of atomic words.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 //!
-//! [`kernel::page::Page`] leaves it to its user that nobody reads what another writes; a frame is
-//! mapped by many page tables at once, and what their owners do to it is nobody's to forbid.
+//! [`kernel::page::Page`] requires its user to prevent data races. A frame stands for memory that
+//! several processes map and write without any lock, so each of its words is atomic.
 
-#![allow(unsafe_code, reason = "a room of the design: calls into C")]
+#![allow(unsafe_code, reason = "calls into C")]
 
 use crate::{
     ffi,
@@ -38,24 +38,24 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// 1. `words` is where the kernel has `page` mapped for as long as the page is allocated, and
-///    nobody uses the memory but by the methods of this type.
+/// 1. `words` is the kernel address of `page`, which stays the same while the page is allocated,
+///    and only the methods of this type use the memory.
 pub(crate) struct Frame {
     words: NonNull<Atomic<u64>>,
     /// Owns the memory.
     _page: Page,
 }
 
-// SAFETY: By invariant (1) the memory is used as atomic words only, which any thread may do.
+// SAFETY: By invariant (1) the memory is used as atomic words only, and any thread may do that.
 unsafe impl Send for Frame {}
 // SAFETY: As above.
 unsafe impl Sync for Frame {}
 
 impl Frame {
-    /// How many words there are.
+    /// Number of words.
     pub(crate) const WORDS: usize = PAGE_SIZE / mem::size_of::<u64>();
 
-    /// Allocates a page of zeros, accounted to the process that asks for it. Sleeps.
+    /// Allocates a page of zeros, charged to the memory cgroup of the caller. Sleeps.
     ///
     /// # Errors
     ///
@@ -63,34 +63,35 @@ impl Frame {
     pub(crate) fn new() -> Result<Self> {
         fail::allocation()?;
         let page = Page::alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO)?;
-        // SAFETY: The page is ours.
+        // SAFETY: The page was allocated just now.
         let words = unsafe { ffi::shadow_rmap_page_address(page.as_ptr()) };
         Ok(Self {
-            // INVARIANT: (1) `GFP_KERNEL` memory has an address of its own.
+            // INVARIANT: (1) `GFP_KERNEL` memory is always mapped in the kernel; no other code has
+            // the page.
             words: NonNull::new(words.cast()).ok_or(ENOMEM)?,
             _page: page,
         })
     }
 
     fn words(&self) -> &[Atomic<u64>] {
-        // SAFETY: By invariant (1), of which each word was zeroed; a page is aligned to its size.
+        // SAFETY: By invariant (1); the page was zeroed, and is aligned to its size.
         unsafe { slice::from_raw_parts(self.words.as_ptr(), Self::WORDS) }
     }
 
-    /// Reads word `i`, if there is one. Any context.
+    /// Reads word `i`; `None` if it is out of range. Any context.
     #[inline]
     pub(crate) fn read(&self, i: usize) -> Option<u64> {
         Some(self.words().get(i)?.load(Relaxed))
     }
 
-    /// Writes word `i`, if there is one. Any context.
+    /// Writes word `i`; `None` if it is out of range. Any context.
     #[inline]
     pub(crate) fn write(&self, i: usize, value: u64) -> Option<()> {
         self.words().get(i)?.store(value, Relaxed);
         Some(())
     }
 
-    /// `copy_highpage()`: copies all words, each as it is at some instant. Any context.
+    /// `copy_highpage()`: copies all words; each one is copied atomically. Any context.
     pub(crate) fn copy_from(&self, other: &Frame) {
         for (to, from) in self.words().iter().zip(other.words()) {
             to.store(from.load(Relaxed), Relaxed);
@@ -103,7 +104,7 @@ impl Frame {
 mod tests {
     use super::*;
 
-    /// Words keep what was written, and there are none outside.
+    /// A word keeps the value written to it; an index out of range is refused.
     #[test]
     fn words_are_kept() -> Result {
         let frame = Frame::new()?;
@@ -119,7 +120,7 @@ mod tests {
         Ok(())
     }
 
-    /// A copy is complete, and independent from then on.
+    /// A copy is complete, and later writes to the original do not change it.
     #[test]
     fn copies_are_independent() -> Result {
         let (from, to) = (Frame::new()?, Frame::new()?);
@@ -136,7 +137,7 @@ mod tests {
         Ok(())
     }
 
-    /// When there is no memory there is no frame.
+    /// An allocation failure is reported as `ENOMEM`.
     #[test]
     fn allocation_can_fail() -> Result {
         let mut errors = 0;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies what a lock protects, without allocating under the lock.
+//! Copies data that a lock protects into a list, without allocating memory under the lock.
 
 use kernel::{
     alloc::AllocError,
     prelude::*, //
 };
 
-/// Copies what a lock protects into a list, for which room is made without the lock.
+/// Copies data that a lock protects into a list.
 ///
-/// `len` says how much room `copy` needs at most; `copy` must not need more. Sleeps.
+/// `lock` takes the lock; `len` returns the number of elements that `copy` will push at most. The
+/// list is allocated without the lock, and again if the number has grown meanwhile. Sleeps.
 ///
 /// # Errors
 ///
@@ -24,7 +25,7 @@ pub(crate) fn gather<G, T>(
         let mut guard = lock();
         let n = len(&mut guard);
         if n <= all.capacity() {
-            // There is room: nothing is allocated here.
+            // The list has room for `n` elements, so nothing is allocated here.
             copy(&mut guard, &mut all)?;
             return Ok(all);
         }

@@ -2,7 +2,8 @@
 
 //! An intrusive interval tree whose nodes point to their ranges.
 //!
-//! C header: [`include/linux/interval_tree_generic.h`](srctree/include/linux/interval_tree_generic.h)
+//! C header:
+//! [`include/linux/interval_tree_generic.h`](srctree/include/linux/interval_tree_generic.h)
 //!
 //! `mm/interval_tree.c` has such a tree: a node does not contain its range but finds it through a
 //! pointer. One range can so serve many nodes in many trees, and a change of the range needs no
@@ -33,8 +34,8 @@ impl Node {
     /// Creates a node that is in no tree, for the range that `range` points to.
     ///
     /// The node keeps `range` with its provenance. If [`range_of`](Self::range_of) is to lead back
-    /// to the object that contains the range, `range` must come from a pointer to that whole object,
-    /// by `&raw const (*object).range`, and not from a reference to the field.
+    /// to the object that contains the range, `range` must come from a pointer to that whole
+    /// object, by `&raw const (*object).range`, and not from a reference to the field.
     pub(crate) const fn new(range: *const Range) -> Self {
         Self(Opaque::new(ffi::shadow_rmap_node {
             rb: ffi::rb_node {
@@ -74,8 +75,8 @@ impl Node {
 ///
 /// # Invariants
 ///
-/// 1. Each node in the tree is valid and pinned, and so is its range. Neither changes while the node
-///    is in the tree, but for what the methods of this tree do.
+/// 1. Each node in the tree is valid and pinned, and so is its range. Neither changes while the
+///    node is in the tree, but for what the methods of this tree do.
 #[repr(transparent)]
 pub(crate) struct IntervalTree(UnsafeCell<ffi::rb_root_cached>);
 
@@ -106,8 +107,8 @@ impl IntervalTree {
     ///
     /// # Safety
     ///
-    /// The tree's lock is held for writing. `node` is in no tree. Until it is removed, node and range
-    /// stay where they are, and the range does not change.
+    /// The tree's lock is held for writing. `node` is in no tree. Until it is removed, node and
+    /// range stay where they are, and the range does not change.
     pub(crate) unsafe fn insert(&self, node: *mut Node) {
         // SAFETY: The caller's promise.
         // INVARIANT: (1) is what the caller promises.
@@ -156,8 +157,8 @@ impl IntervalTree {
     ///
     /// # Safety
     ///
-    /// `node` was returned by [`first`](Self::first) or by this method, and the tree's lock has been
-    /// held since.
+    /// `node` was returned by [`first`](Self::first) or by this method, and the tree's lock has
+    /// been held since.
     #[inline]
     pub(crate) unsafe fn next(&self, node: *mut Node, first: usize, last: usize) -> *mut Node {
         // SAFETY: The caller's promise, and invariant (1).

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernel threads that end when their handle is dropped.
+//! Kernel threads that are stopped when their handle is dropped.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
-#![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
+#![allow(unsafe_code, reason = "wraps a C type")]
 
 use crate::{
     ffi,
@@ -20,18 +20,19 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// A kernel thread.
+/// A handle of a kernel thread.
 ///
-/// Dropping it asks the thread to stop, and sleeps until it has ended: a thread must look at
-/// [`Stop::requested`] now and then, must not drop its own handle, and must not need a lock that
-/// is held where the handle is dropped. A handle that is forgotten is a thread that runs on, also
-/// when the module goes.
+/// Dropping the handle asks the thread to stop, and sleeps until it has ended. So the thread must
+/// test [`Stop::requested`] often, must not drop its own handle, and must not need a lock that is
+/// held where the handle is dropped. If a handle is forgotten, the thread runs on, even while the
+/// module is unloaded.
 ///
 /// # Invariants
 ///
-/// 1. `task` is a thread that runs `run::<F>` with `job`, once or not at all, and has no other use
-///    for `job`.
-/// 2. `job` is a `KBox<Option<F>>`, of which nobody else knows, and `free` is `free::<F>`.
+/// 1. `task` is a thread that runs `run::<F>` with `job`, at most once, and does not use `job`
+///    otherwise.
+/// 2. `job` comes from a `KBox<Option<F>>`; only the thread and this handle have the pointer.
+///    `free` is `free::<F>`.
 #[must_use = "the thread is stopped when its handle is dropped"]
 pub(crate) struct KThread {
     task: ARef<Task>,
@@ -39,29 +40,29 @@ pub(crate) struct KThread {
     free: unsafe fn(*mut c_void),
 }
 
-// SAFETY: `job` is used by the thread, and, when that has ended, by whoever drops the handle: its
+// SAFETY: The thread uses `job`; when it has ended, the thread that drops the handle does. The
 // closure is `Send`.
 unsafe impl Send for KThread {}
-// SAFETY: Nothing can be done with a shared handle.
+// SAFETY: A shared handle has no methods.
 unsafe impl Sync for KThread {}
 
-/// What a thread learns of being stopped by; only that thread has it.
+/// Tells a thread whether it is to stop; only that thread has this value.
 pub(crate) struct Stop(NotThreadSafe);
 
 impl Stop {
-    /// `kthread_should_stop()`: whether the thread is to end. Any context of the thread.
+    /// `kthread_should_stop()`: returns whether the thread is to end. Any context of that thread.
     #[inline]
     pub(crate) fn requested(&self) -> bool {
-        // SAFETY: Only a thread of ours has a `Stop`, and keeps it to itself.
+        // SAFETY: Only a thread that `KThread` has created has a `Stop`, which it cannot send.
         unsafe { ffi::kthread_should_stop() }
     }
 }
 
-/// What the thread runs.
+/// The function that the thread runs.
 ///
 /// # Safety
 ///
-/// `job` points to an `Option<F>` that nobody else uses until the thread has ended.
+/// `job` points to an `Option<F>` that only this thread uses until it has ended.
 unsafe extern "C" fn run<F: FnOnce(&Stop)>(job: *mut c_void) -> c_int {
     // SAFETY: The caller's promise.
     if let Some(closure) = unsafe { (*job.cast::<Option<F>>()).take() } {
@@ -70,30 +71,30 @@ unsafe extern "C" fn run<F: FnOnce(&Stop)>(job: *mut c_void) -> c_int {
     0
 }
 
-/// Frees what the thread was to run, and that itself if it did not run.
+/// Frees the job, and drops the closure if it has not run.
 ///
 /// # Safety
 ///
-/// `job` comes from a `KBox<Option<F>>`, and nobody else uses it.
+/// `job` comes from a `KBox<Option<F>>`, and is not used afterwards.
 unsafe fn free<F>(job: *mut c_void) {
     // SAFETY: The caller's promise.
     drop(unsafe { KBox::from_raw(job.cast::<Option<F>>()) });
 }
 
-/// Whether threads can be bound to `cpu` now. Any context.
+/// `cpu_online()`: returns whether threads can be bound to `cpu` now. Any context.
 pub(crate) fn is_online(cpu: u32) -> bool {
-    // SAFETY: May be asked of any number.
+    // SAFETY: The function accepts every number.
     unsafe { ffi::shadow_rmap_cpu_online(cpu) }
 }
 
 impl KThread {
-    /// Starts a thread that runs `closure`, on whatever CPU. Sleeps.
+    /// Starts a thread that runs `closure` on any CPU. Sleeps.
     ///
-    /// Where the thread is stopped early, the closure may be dropped without having been run.
+    /// If the thread is stopped at once, the closure may be dropped without having been run.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINTR` when the caller is killed meanwhile.
+    /// `ENOMEM`; `EINTR` if the caller is killed meanwhile.
     pub(crate) fn spawn<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
     where
         F: FnOnce(&Stop) + Send + 'static,
@@ -116,20 +117,20 @@ impl KThread {
             return Err(EINVAL);
         }
         let thread = Self::create(name, closure)?;
-        // SAFETY: By invariant (1) a kernel thread; it has not been started.
+        // SAFETY: By invariant (1) it is a kernel thread; it has not been started.
         unsafe { ffi::kthread_bind(thread.task.as_ptr(), cpu) };
         thread.start();
         Ok(thread)
     }
 
-    /// Creates a thread that has not been started.
+    /// Creates a thread without starting it.
     fn create<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
     where
         F: FnOnce(&Stop) + Send + 'static,
     {
         fail::allocation()?;
         let job = KBox::into_raw(KBox::new(Some(closure), GFP_KERNEL)?).cast::<c_void>();
-        // SAFETY: `run` gets what it needs; `%pA` takes a `fmt::Arguments`.
+        // SAFETY: `run::<F>` is given an `Option<F>`; `%pA` takes a `fmt::Arguments`.
         let task = from_err_ptr(unsafe {
             ffi::kthread_create_on_node(
                 Some(run::<F>),
@@ -141,14 +142,14 @@ impl KThread {
         });
         match task {
             Ok(task) => Ok(Self {
-                // INVARIANT: (1) just created, and (2).
-                // SAFETY: A thread that has not been started stays until it is stopped.
+                // INVARIANT: (1) and (2): created just now.
+                // SAFETY: A thread that has not been started exists until it is stopped.
                 task: ARef::from(unsafe { &*task.cast::<Task>() }),
                 job,
                 free: free::<F>,
             }),
             Err(error) => {
-                // SAFETY: There is no thread.
+                // SAFETY: There is no thread that could use it.
                 unsafe { free::<F>(job) };
                 Err(error)
             }
@@ -163,8 +164,8 @@ impl KThread {
 
 impl Drop for KThread {
     fn drop(&mut self) {
-        // SAFETY: By invariant (1) a kernel thread, of which we hold a reference, be it that it has
-        // ended already, or that it never ran.
+        // SAFETY: By invariant (1) it is a kernel thread, and `task` holds a reference on it. It
+        // may have ended, or never have run.
         unsafe { ffi::kthread_stop(self.task.as_ptr()) };
         // SAFETY: By invariants (1) and (2); the thread has ended.
         unsafe { (self.free)(self.job) };

@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel has and Rust does not yet: the module's own primitives.
+//! Kernel interfaces that `rust/kernel` does not wrap yet.
 //!
 //! | module | wraps |
 //! |---|---|
-//! | [`typesafe`] | `SLAB_TYPESAFE_BY_RCU` caches, and the lookup they are made for |
-//! | [`lock`] | the lock of a family: one that spins, one that sleeps |
-//! | [`rwsem`] | `struct rw_semaphore` |
+//! | [`debugfs`] | debugfs files that keep the module loaded while they are open |
+//! | [`fail`] | nothing: fault injection for the module's own tests |
+//! | [`frame`] | a `struct page`, as an array of atomic words |
+//! | [`gather`] | nothing: copies data under a lock without allocating under it |
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
-//! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
-//! | [`kthread`] | kernel threads |
-//! | [`debugfs`] | files in debugfs that hold the module while they are open |
-//! | [`spinlock`] | `spin_lock_nested()` |
-//! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()` |
+//! | [`kthread`] | `kthread_create()`, `kthread_bind()`, `kthread_stop()` |
+//! | [`lock`] | a trait for two lock types, one that spins and one that sleeps |
+//! | [`mutex`] | `DEFINE_MUTEX()` |
 //! | [`percpu`] | per-CPU counters |
-//! | [`frame`] | a page's memory as words that anybody may read and write |
-//! | [`random`] | `struct rnd_state`, numbers that come again with their seed |
-//! | [`mutex`] | a `DEFINE_MUTEX()` |
-//! | [`sched`] | `preemptible()`, and what the kernel has complained of |
-//! | [`slab`] | a `kmem_cache` for as long as the module is there |
+//! | [`random`] | `struct rnd_state` |
+//! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()` |
+//! | [`rwsem`] | `struct rw_semaphore` |
+//! | `sched` | `preemptible()`, taint flags, `try_module_get()` |
+//! | [`slab`] | a `kmem_cache` in a static |
 //! | [`sort`] | `sort_r()` |
+//! | [`spinlock`] | `spin_lock_nested()`, `spin_lock_nest_lock()` |
+//! | [`typesafe`] | `SLAB_TYPESAFE_BY_RCU` caches, and lookups in them |
+//! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
 //!
-//! [`gather`] copies what a lock protects without allocating under it. [`fail`] makes allocations
-//! fail for tests.
-//!
-//! Nothing here knows of anon_vmas: each could be proposed for `rust/kernel/` as it stands.
+//! These modules know nothing of the reverse map.
 
 pub(crate) mod debugfs;
 pub(crate) mod fail;

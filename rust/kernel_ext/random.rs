@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers that look random and come again with their seed.
+//! Pseudo-random numbers that a seed reproduces.
 //!
 //! C header: [`include/linux/prandom.h`](srctree/include/linux/prandom.h)
 
-#![allow(unsafe_code, reason = "a room of the design: calls into C")]
+#![allow(unsafe_code, reason = "calls into C")]
 
 use crate::ffi;
 
-/// The kernel's generator for numbers that can be repeated: `struct rnd_state`.
+/// `struct rnd_state`: a generator whose numbers depend on its seed alone.
 pub(crate) struct Random(ffi::rnd_state);
 
 impl Random {
-    /// Starts a sequence. Seeds are folded to 32 bits: some of them start the same.
+    /// Creates a generator. Only 32 bits of the seed are used, so two seeds may be equivalent.
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Self(ffi::rnd_state {
             s1: 0,
@@ -20,39 +20,40 @@ impl Random {
             s3: 0,
             s4: 0,
         });
-        // SAFETY: The state is ours.
+        // SAFETY: The state is valid, and borrowed mutably.
         unsafe { ffi::shadow_rmap_prandom_seed_state(&mut random.0, seed) };
-        // The first numbers of small seeds resemble each other: the kernel, too, skips some.
+        // The first numbers of small seeds resemble each other; the kernel skips some as well.
         for _ in 0..10 {
             random.u32();
         }
         random
     }
 
-    /// A seed that nobody has chosen. To be printed by who uses it.
+    /// Returns a random seed. Print it, so that a failure can be reproduced.
     pub(crate) fn any_seed() -> u64 {
-        // SAFETY: May be called anywhere.
+        // SAFETY: The function has no preconditions.
         unsafe { ffi::get_random_u64() }
     }
 
     fn u32(&mut self) -> u32 {
-        // SAFETY: The state is ours, and has been seeded.
+        // SAFETY: The state is valid, borrowed mutably, and was seeded by `new`.
         unsafe { ffi::prandom_u32_state(&mut self.0) }
     }
 
-    /// Any number.
+    /// Returns a number of 64 random bits.
     pub(crate) fn u64(&mut self) -> u64 {
         u64::from(self.u32()) << 32 | u64::from(self.u32())
     }
 
-    /// A number less than `n`, each as likely as the others but for one part in 2^64 divided by
-    /// `n`; 0 where there is none.
+    /// Returns a number less than `n`; 0 if `n` is 0.
+    ///
+    /// The probabilities of two numbers differ by a factor of less than 1 + `n` / 2^64.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         // The upper half of the product of a number below 2^64 with `n` is less than `n`.
         ((u128::from(self.u64()) * n as u128) >> 64) as usize
     }
 
-    /// True `times` times out of `n`, in the long run.
+    /// Returns `true` with a probability of `times` / `n`.
     pub(crate) fn chance(&mut self, times: usize, n: usize) -> bool {
         self.below(n) < times
     }
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
     use kernel::prelude::*;
 
-    /// A seed means one sequence, another seed another.
+    /// The same seed gives the same sequence, another seed another one.
     #[test]
     fn a_seed_is_a_sequence() -> Result {
         let numbers = |seed| {
@@ -78,7 +79,7 @@ mod tests {
         Ok(())
     }
 
-    /// No number is out of range, and each comes about as often as the others.
+    /// All numbers are in range, and about equally frequent.
     #[test]
     fn numbers_are_even() -> Result {
         let mut random = Random::new(7);

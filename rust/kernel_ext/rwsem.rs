@@ -4,11 +4,10 @@
 //!
 //! C header: [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
 //!
-//! Unlike [`kernel::sync::Mutex`] it does not own the data it protects: the reverse map's lock
-//! protects the trees of a whole family of objects. Whoever needs proof that it is held asks for
-//! a guard.
+//! Unlike [`kernel::sync::Mutex`] a semaphore does not own the data that it protects, because that
+//! may be spread over many objects. A function that needs the lock takes a reference to a guard.
 
-#![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
+#![allow(unsafe_code, reason = "wraps a C type")]
 
 use crate::ffi;
 use core::ptr::NonNull;
@@ -21,7 +20,7 @@ use kernel::{
     },
 };
 
-/// A `struct rw_semaphore`: one writer, or many readers, who may sleep for it.
+/// A `struct rw_semaphore`: it is held by one writer or by many readers; taking it may sleep.
 ///
 /// # Invariants
 ///
@@ -33,10 +32,10 @@ pub(crate) struct RwSem {
     sem: Opaque<ffi::rw_semaphore>,
 }
 
-// SAFETY: A semaphore may be released by another thread than took it as far as memory safety goes;
-// that it is not is what `NotThreadSafe` in the guards is for.
+// SAFETY: A semaphore that is not held may be used by any thread. `NotThreadSafe` in the guards
+// keeps a hold on the thread that took it.
 unsafe impl Send for RwSem {}
-// SAFETY: Serialising threads is its purpose.
+// SAFETY: The purpose of a semaphore is to be used by several threads at once.
 unsafe impl Sync for RwSem {}
 
 /// Creates an initialiser for an [`RwSem`] with a lock class of its own, for lockdep.
@@ -48,12 +47,12 @@ macro_rules! new_rwsem {
 pub(crate) use new_rwsem;
 
 impl RwSem {
-    /// Initialises a semaphore of the class `key`, shown as `name` by lockdep.
+    /// Creates an initialiser for a semaphore of the lock class `key`, which lockdep calls `name`.
     pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             // INVARIANT: (1) initialised here.
             sem <- Opaque::ffi_init(|slot| {
-                // SAFETY: `slot` is valid for writes; `name` and `key` live for ever.
+                // SAFETY: `slot` is valid for writes; `name` and `key` are static.
                 unsafe { ffi::shadow_rmap_init_rwsem(slot, name.as_char_ptr(), key.as_ptr()) }
             }),
         })
@@ -63,7 +62,7 @@ impl RwSem {
     pub(crate) fn read(&self) -> ReadGuard<'_> {
         // SAFETY: By invariant (1).
         unsafe { ffi::down_read(self.sem.get()) };
-        // INVARIANT: Just taken.
+        // INVARIANT: The hold was taken just now.
         ReadGuard(self, NotThreadSafe)
     }
 
@@ -74,7 +73,7 @@ impl RwSem {
         if unsafe { ffi::down_read_trylock(self.sem.get()) } == 0 {
             return None;
         }
-        // INVARIANT: Just taken.
+        // INVARIANT: The hold was taken just now.
         Some(ReadGuard(self, NotThreadSafe))
     }
 
@@ -82,51 +81,54 @@ impl RwSem {
     pub(crate) fn write(&self) -> WriteGuard<'_> {
         // SAFETY: By invariant (1).
         unsafe { ffi::down_write(self.sem.get()) };
-        // INVARIANT: Just taken.
+        // INVARIANT: The hold was taken just now.
         WriteGuard(self, NotThreadSafe)
     }
 
-    /// `down_write_nested(…, SINGLE_DEPTH_NESTING)`: the second of two of one class. Sleeps.
+    /// `down_write_nested(…, SINGLE_DEPTH_NESTING)`: takes the second of two of one class. Sleeps.
     pub(crate) fn write_nested(&self) -> WriteGuard<'_> {
         // SAFETY: By invariant (1).
         unsafe { ffi::shadow_rmap_down_write_nested(self.sem.get(), 1) };
-        // INVARIANT: Just taken.
+        // INVARIANT: The hold was taken just now.
         WriteGuard(self, NotThreadSafe)
     }
 
-    /// `down_write_nest_lock()`: one of many of one class, all taken under `outer`, which the taker
-    /// holds for writing. Sleeps.
+    /// `down_write_nest_lock()`: takes one of many semaphores of one class. Sleeps.
+    ///
+    /// The caller holds `outer` for writing while it takes them, in any order.
     pub(crate) fn write_under(&self, outer: &RwSem) -> WriteGuard<'_> {
-        // SAFETY: By invariant (1), of both.
+        // SAFETY: By invariant (1) of both semaphores.
         unsafe { ffi::shadow_rmap_down_write_nest_lock(self.sem.get(), outer.sem.get()) };
-        // INVARIANT: Just taken.
+        // INVARIANT: The hold was taken just now.
         WriteGuard(self, NotThreadSafe)
     }
 
-    /// `rwsem_is_locked()`: whether anybody holds it, at this instant. Any context.
+    /// `rwsem_is_locked()`: returns whether any thread holds it at this instant. Any context.
     #[inline]
     pub(crate) fn is_locked(&self) -> bool {
         // SAFETY: By invariant (1).
         unsafe { ffi::shadow_rmap_rwsem_is_locked(self.sem.get()) != 0 }
     }
 
-    /// Forgets a read hold without touching the semaphore: what it was in is somebody else's by now.
+    /// Tells lockdep and the kernel that a read hold has ended, without touching the semaphore,
+    /// whose memory may have been freed.
     ///
     /// # Safety
     ///
-    /// `sem` comes from [`ReadGuard::into_raw`], once, on this thread; its memory may be anything.
+    /// `sem` comes from [`ReadGuard::into_raw`], once, on this thread; its memory may be freed, but
+    /// not unmapped.
     pub(crate) unsafe fn abandon(sem: NonNull<Self>) {
-        // SAFETY: This thread holds it; its memory is still mapped, whatever is there.
+        // SAFETY: This thread took the hold; the memory is mapped, and its content is not used.
         unsafe { ffi::shadow_rmap_rwsem_abandon(sem.as_ptr().cast()) };
     }
 
-    /// The C object, for code that must name it to C.
+    /// Returns the C object.
     pub(crate) fn as_ptr(&self) -> *mut ffi::rw_semaphore {
         self.sem.get()
     }
 }
 
-/// The semaphore is held for reading.
+/// A read hold of a semaphore.
 ///
 /// # Invariants
 ///
@@ -135,21 +137,21 @@ impl RwSem {
 pub(crate) struct ReadGuard<'a>(&'a RwSem, NotThreadSafe);
 
 impl ReadGuard<'_> {
-    /// Gives up the guard, but not the hold.
+    /// Gives up the guard, and keeps the hold.
     ///
-    /// For holds that outlive what proved the semaphore valid when it was taken.
+    /// This is for holds that live longer than the borrow of the semaphore.
     pub(crate) fn into_raw(self) -> NonNull<RwSem> {
         NonNull::from(core::mem::ManuallyDrop::new(self).0)
     }
 
-    /// Takes back what [`into_raw`](Self::into_raw) gave.
+    /// Creates the guard of a hold again after [`into_raw`](Self::into_raw).
     ///
     /// # Safety
     ///
     /// `sem` comes from `into_raw`, once, on this thread, and is valid for `'a`.
     pub(crate) unsafe fn from_raw<'a>(sem: NonNull<RwSem>) -> ReadGuard<'a> {
         // SAFETY: The caller's promise.
-        // INVARIANT: The hold is handed over.
+        // INVARIANT: The guard takes the hold over from the caller.
         ReadGuard(unsafe { sem.as_ref() }, NotThreadSafe)
     }
 }
@@ -157,12 +159,12 @@ impl ReadGuard<'_> {
 impl Drop for ReadGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, one read hold is ours to release.
+        // SAFETY: By the type invariant the guard owns a read hold.
         unsafe { ffi::up_read(self.0.sem.get()) }
     }
 }
 
-/// The semaphore is held for writing.
+/// The write hold of a semaphore.
 ///
 /// # Invariants
 ///
@@ -173,7 +175,7 @@ pub(crate) struct WriteGuard<'a>(&'a RwSem, NotThreadSafe);
 impl Drop for WriteGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the write hold is ours to release.
+        // SAFETY: By the type invariant the guard owns the write hold.
         unsafe { ffi::up_write(self.0.sem.get()) }
     }
 }
@@ -190,7 +192,7 @@ mod tests {
         sem: RwSem,
     }
 
-    /// Readers share, a writer is alone, and dropping a guard releases.
+    /// Readers share, a writer excludes readers, and dropping a guard releases the hold.
     #[test]
     fn guards_exclude_and_release() -> Result {
         let locked = Arc::pin_init(pin_init!(Locked { sem <- new_rwsem!(c"test") }), GFP_KERNEL)?;
@@ -209,7 +211,7 @@ mod tests {
         Ok(())
     }
 
-    /// A hold survives the loss of its guard, and can be released by raw pointer.
+    /// A hold outlives its guard, and can be released through a raw pointer.
     #[test]
     fn a_detached_hold_is_kept() -> Result {
         let locked = Arc::pin_init(pin_init!(Locked { sem <- new_rwsem!(c"test") }), GFP_KERNEL)?;

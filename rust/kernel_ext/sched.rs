@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a thread may do where it is, and whether the kernel is still content.
+//! The context of the running thread, preemption, taint flags, and references on this module.
 //!
 //! C headers: [`include/linux/preempt.h`](srctree/include/linux/preempt.h),
-//! [`include/linux/panic.h`](srctree/include/linux/panic.h)
+//! [`include/linux/panic.h`](srctree/include/linux/panic.h),
+//! [`include/linux/debug_locks.h`](srctree/include/linux/debug_locks.h),
+//! [`include/linux/module.h`](srctree/include/linux/module.h)
 
-#![allow(unsafe_code, reason = "a room of the design: calls into C")]
+#![allow(unsafe_code, reason = "calls into C")]
 
 use crate::ffi;
 use kernel::prelude::*;
 
-/// What a thread may do at some place.
+/// What a thread may do in its present context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Context {
-    /// Nothing but go on: preemption or interrupts are off.
+    /// It must not sleep, and is not preempted: preemption or interrupts are off.
     Atomic,
-    /// Be preempted; it is in an RCU read section, and must not sleep.
+    /// It is preempted, but must not sleep: it is in an RCU read section.
     Preemptible,
-    /// Sleep.
+    /// It may sleep.
     Sleepable,
 }
 
 impl Context {
-    /// That of this thread, here.
+    /// Returns the context of the running thread.
     pub(crate) fn here() -> Self {
-        // SAFETY: No preconditions, of both.
+        // SAFETY: Both functions have no preconditions.
         let (preemptible, rcu) =
             unsafe { (ffi::shadow_rmap_preemptible(), ffi::shadow_rmap_rcu_depth()) };
         match (preemptible, rcu) {
@@ -35,23 +37,23 @@ impl Context {
     }
 }
 
-/// Lets others run, as if an interrupt had found one that is due; where preemption is off, as soon
-/// as it is on again. Any context.
+/// Requests a reschedule, as an interrupt does: other threads run at once, or as soon as preemption
+/// is on again. Any context.
 pub(crate) fn preempt_here() {
-    // SAFETY: What an interrupt may do anywhere.
+    // SAFETY: An interrupt may do this anywhere.
     unsafe { ffi::shadow_rmap_preempt_here() }
 }
 
-/// What the kernel has complained of since it was booted.
+/// The problems that the kernel has reported since it was booted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Complaints {
-    /// Lockdep has found something, and has switched itself off.
+    /// Lockdep has reported a problem, and has switched itself off.
     pub(crate) locks: bool,
-    /// Flags of [`TAINTS`] that are set.
+    /// The flags of [`TAINTS`] that are set.
     taints: u32,
 }
 
-/// Flags that a kernel sets when something has gone wrong in it.
+/// The taint flags that stand for an error inside the kernel.
 const TAINTS: [u32; 4] = [
     ffi::TAINT_BAD_PAGE,
     ffi::TAINT_DIE,
@@ -60,33 +62,33 @@ const TAINTS: [u32; 4] = [
 ];
 
 impl Complaints {
-    /// Those of this moment. Any context.
+    /// Reads the present state. Any context.
     pub(crate) fn now() -> Self {
         let mut taints = 0;
         for flag in TAINTS {
-            // SAFETY: No preconditions.
+            // SAFETY: The function has no preconditions.
             taints |= u32::from(unsafe { ffi::shadow_rmap_tainted(flag) }) << flag;
         }
         Self {
-            // SAFETY: No preconditions.
+            // SAFETY: The function has no preconditions.
             locks: !unsafe { ffi::shadow_rmap_lockdep_works() },
             taints,
         }
     }
 
-    /// Whether there are any, besides lockdep's.
+    /// Returns whether a taint flag is set.
     #[cfg(shadow_rmap_torture)]
     pub(crate) fn has_taints(self) -> bool {
         self.taints != 0
     }
 
-    /// As if lockdep had said something, or had not.
+    /// Returns a copy with another state of lockdep.
     #[cfg(shadow_rmap_kunit)]
     pub(crate) fn with_lockdep(self, locks: bool) -> Self {
         Self { locks, ..self }
     }
 
-    /// As if there was another one.
+    /// Returns a copy with one more taint flag, or one less.
     #[cfg(shadow_rmap_kunit)]
     pub(crate) fn with_one_more(self) -> Self {
         Self {
@@ -95,36 +97,36 @@ impl Complaints {
         }
     }
 
-    /// Whether there are others than `before`, besides lockdep's.
+    /// Returns whether the taint flags differ from those of `before`.
     pub(crate) fn differ(self, before: Self) -> bool {
         self.taints != before.taints
     }
 }
 
-/// A reference on this module: while there is one it cannot be unloaded.
+/// A reference on this module, which prevents that it is unloaded.
 ///
 /// # Invariants
 ///
-/// It is one that [`ModuleRef::get`] has taken.
+/// The value owns a reference that [`ModuleRef::get`] has taken.
 pub(crate) struct ModuleRef(());
 
 impl ModuleRef {
-    /// Takes one. Any context.
+    /// Takes a reference. Any context.
     ///
     /// # Errors
     ///
-    /// `ENODEV` where the module is being unloaded already.
+    /// `ENODEV` if the module is being unloaded.
     pub(crate) fn get() -> Result<Self> {
-        // SAFETY: No preconditions.
+        // SAFETY: The function has no preconditions.
         if unsafe { ffi::shadow_rmap_try_module_get() } {
-            // INVARIANT: As just said.
+            // INVARIANT: The reference was taken just now.
             Ok(Self(()))
         } else {
             Err(ENODEV)
         }
     }
 
-    /// Never gives it back.
+    /// Keeps the reference for ever: the module cannot be unloaded any more.
     pub(crate) fn keep(self) {
         core::mem::forget(self);
     }
@@ -132,7 +134,7 @@ impl ModuleRef {
 
 impl Drop for ModuleRef {
     fn drop(&mut self) {
-        // SAFETY: By the invariant it is ours to give back.
+        // SAFETY: By the type invariant this value owns the reference.
         unsafe { ffi::shadow_rmap_module_put() }
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A `kmem_cache` that lives as long as the module, for objects of one size.
+//! A `kmem_cache` in a static, for objects of one size.
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 //!
-//! For small objects that there are many of: `kmalloc()` would round their size up. An object does
-//! not know its cache, the slab that it is in does.
+//! It is for small objects of which there are many, because `kmalloc()` would round their size up.
+//! An object needs no pointer to its cache: the kernel finds the cache from the object's slab.
 
-#![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
+#![allow(unsafe_code, reason = "wraps a C type")]
 
 use super::{
     fail,
@@ -32,29 +32,30 @@ use kernel::{
     },
 };
 
-/// Where a cache of objects of `SIZE` bytes is found, while there is one.
+/// A static with a cache of objects of `SIZE` bytes, or without one.
 ///
 /// # Invariants
 ///
-/// 1. It is null, or a cache of objects of `SIZE` bytes, aligned to a word.
+/// 1. The pointer is null, or that of a cache of objects of `SIZE` bytes, aligned to a word.
 pub(crate) struct StaticCache<const SIZE: usize>(Atomic<*mut ffi::kmem_cache>);
 
-/// Keeps a [`StaticCache`] in existence.
+/// The owner of the cache of a [`StaticCache`].
 ///
-/// Dropping it destroys the cache; objects that are left are a leak, which the kernel reports.
+/// Dropping it destroys the cache. If objects are left, the kernel reports that and keeps the
+/// cache. Drop the owner only when no other thread allocates.
 pub(crate) struct CacheOwner<const SIZE: usize>(&'static StaticCache<SIZE>);
 
 impl<const SIZE: usize> StaticCache<SIZE> {
-    /// Merged with another, the cache would leave its name in sysfs when the module is gone.
+    /// A merged cache would keep its name in sysfs after the module is unloaded.
     const FLAGS: ffi::slab_flags_t = ffi::SR_SLAB_ACCOUNT | ffi::SR_SLAB_NO_MERGE;
 
-    /// A place without a cache.
+    /// Creates a static without a cache.
     pub(crate) const fn new() -> Self {
-        // INVARIANT: (1) null.
+        // INVARIANT: (1) The pointer is null.
         Self(Atomic::new(ptr::null_mut()))
     }
 
-    /// Creates the cache, shown as `name` in `/proc/slabinfo`. Sleeps.
+    /// Creates the cache, with `name` in `/proc/slabinfo`. Sleeps.
     ///
     /// # Errors
     ///
@@ -67,20 +68,20 @@ impl<const SIZE: usize> StaticCache<SIZE> {
             align: mem::align_of::<usize>() as u32,
             ..pin_init::zeroed()
         };
-        // SAFETY: The name lives for ever, `args` for the call.
+        // SAFETY: The name is static; C uses `args` during the call only.
         let cache = from_err_ptr(unsafe {
             ffi::__kmem_cache_create_args(name.as_char_ptr(), SIZE as u32, &mut args, Self::FLAGS)
         })?;
-        // INVARIANT: (1) just created.
+        // INVARIANT: (1) The cache was created just now.
         self.0.store(cache, Release);
         Ok(CacheOwner(self))
     }
 
-    /// Allocates memory for `value`, with `GFP_KERNEL`, and puts it there. Sleeps.
+    /// Allocates an object with `GFP_KERNEL`, and moves `value` into it. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `ENODEV` where there is no cache.
+    /// `ENOMEM`; `ENODEV` if there is no cache.
     pub(crate) fn alloc<T>(&self, value: T) -> Result<SlabBox<T>> {
         const { assert!(mem::size_of::<T>() <= SIZE && mem::align_of::<T>() <= 8) };
         fail::allocation()?;
@@ -88,12 +89,12 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         if cache.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: By invariant (1); what is found is not destroyed while its users are alive.
+        // SAFETY: By invariant (1); the owner is not dropped meanwhile.
         let object = unsafe { ffi::kmem_cache_alloc_noprof(cache, ffi::GFP_KERNEL) };
         let object = NonNull::new(object.cast::<T>()).ok_or(ENOMEM)?;
-        // SAFETY: The memory is ours, large enough and aligned.
+        // SAFETY: The memory was allocated just now, and is large enough and aligned.
         unsafe { object.write(value) };
-        // INVARIANT: Just allocated, and written to.
+        // INVARIANT: The object was allocated and initialised just now.
         Ok(SlabBox(object, PhantomData))
     }
 }
@@ -102,7 +103,7 @@ impl<const SIZE: usize> Drop for CacheOwner<SIZE> {
     fn drop(&mut self) {
         let cache = self.0 .0.read_once();
         self.0 .0.store(ptr::null_mut(), Release);
-        // SAFETY: By invariant (1); nobody finds it any more.
+        // SAFETY: By invariant (1); no later allocation finds the cache.
         unsafe { ffi::kmem_cache_destroy(cache) };
     }
 }
@@ -111,21 +112,22 @@ impl<const SIZE: usize> Drop for CacheOwner<SIZE> {
 ///
 /// # Invariants
 ///
-/// The object is allocated and valid, and ours.
+/// The object is allocated and valid, and this value owns it.
 pub(crate) struct SlabBox<T>(NonNull<T>, PhantomData<T>);
 
 impl<T> SlabBox<T> {
-    /// Hands the object to whoever holds the pointer.
+    /// Gives up the object, which the pointer then owns.
     #[inline]
     pub(crate) fn into_raw(self) -> *mut T {
         mem::ManuallyDrop::new(self).0.as_ptr()
     }
 
-    /// Takes it back.
+    /// Creates the owner of an object again.
     ///
     /// # Safety
     ///
-    /// `object` comes from [`into_raw`](Self::into_raw), and is valid; this is the only such call.
+    /// `object` comes from [`into_raw`](Self::into_raw), is valid, and is passed to this function
+    /// once.
     #[inline]
     pub(crate) unsafe fn from_raw(object: NonNull<T>) -> Self {
         // INVARIANT: The caller's promise.
@@ -162,7 +164,8 @@ mod tests {
 
     static PLACE: StaticCache<24> = StaticCache::new();
 
-    /// Objects keep what they are given; without a cache there are none, and there is one at a time.
+    /// Objects keep their values; a static holds one cache at a time; without a cache, or without
+    /// memory, an allocation fails.
     #[test]
     fn objects_are_kept() -> Result {
         let before = PLACE.alloc(1_u64).err();

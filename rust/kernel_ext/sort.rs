@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sorting, by the kernel's own heap sort.
+//! Sorting with the kernel's heap sort.
 //!
 //! C header: [`include/linux/sort.h`](srctree/include/linux/sort.h)
 //!
-//! The sorts of `core` bring panics along that objtool does not know to end a function.
+//! The sorts of `core` contain panics, and objtool does not recognise those as the end of a
+//! function.
 
-#![allow(unsafe_code, reason = "a room of the design: calls into C")]
+#![allow(unsafe_code, reason = "calls into C")]
 
 use crate::ffi;
 use core::{
@@ -15,12 +16,12 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Sorts `slice` so that `order` finds it ascending; equal elements come in any order.
+/// Sorts `slice` in ascending `order`; equal elements come in any order.
 ///
-/// `O(n log n)`; allocates nothing. Context as by `order`.
+/// `O(n log n)`; allocates nothing. Any context in which `order` may run.
 pub(crate) fn sort_by<T, F: Fn(&T, &T) -> Ordering>(slice: &mut [T], order: F) {
-    // SAFETY: There are as many elements of that size; elements are moved as bytes, each to one
-    // place; `order` is what `compare` takes its last argument for.
+    // SAFETY: Number and size of the elements are those of the slice; C moves each element as bytes
+    // to one place; `compare::<T, F>` is given elements of type `T` and an `order` of type `F`.
     unsafe {
         ffi::sort_r(
             slice.as_mut_ptr().cast(),
@@ -33,14 +34,17 @@ pub(crate) fn sort_by<T, F: Fn(&T, &T) -> Ordering>(slice: &mut [T], order: F) {
     }
 }
 
-/// Sorts `slice` by a key that each element has, see [`sort_by`].
+/// Sorts `slice` by the key of each element, see [`sort_by`].
 pub(crate) fn sort_by_key<T, K: Ord>(slice: &mut [T], key: impl Fn(&T) -> K) {
     sort_by(slice, |a, b| key(a).cmp(&key(b)));
 }
 
+/// Compares two elements for `sort_r()`.
+///
 /// # Safety
 ///
-/// `a` and `b` point to `T`s, `order` to an `F`, and nobody writes to them meanwhile.
+/// `a` and `b` point to values of type `T`, `order` to one of type `F`, and nothing writes to them
+/// during the call.
 unsafe extern "C" fn compare<T, F: Fn(&T, &T) -> Ordering>(
     a: *const c_void,
     b: *const c_void,
@@ -56,7 +60,7 @@ unsafe extern "C" fn compare<T, F: Fn(&T, &T) -> Ordering>(
 mod tests {
     use super::*;
 
-    /// Whatever the order they come in, by whatever key.
+    /// A slice can be sorted by any key, whatever its order was before.
     #[test]
     fn sorts_by_key() -> Result {
         let mut numbers = KVec::new();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock of which two may be held at once.
+//! A spinlock with `spin_lock_nested()` and `spin_lock_nest_lock()`.
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 //!
-//! [`kernel::sync::SpinLock`] has no `spin_lock_nested()`: fork needs two locks of one class, the
-//! parent's and the child's, and lockdep must be told that this is meant.
+//! [`kernel::sync::SpinLock`] does not have them. A thread that holds two locks of one class, such
+//! as the page table locks of parent and child at fork, needs them so that lockdep knows the order.
 
-#![allow(unsafe_code, reason = "a room of the design: wraps a C type")]
+#![allow(unsafe_code, reason = "wraps a C type")]
 
 use crate::{
     ffi,
@@ -30,11 +30,11 @@ use kernel::{
     },
 };
 
-/// A spinlock and what it protects.
+/// A spinlock and the data that it protects.
 ///
 /// # Invariants
 ///
-/// 1. `lock` is initialised; `data` is used only while it is held.
+/// 1. `lock` is initialised; `data` is used only by the thread that holds it.
 #[pin_data]
 pub(crate) struct SpinLock<T> {
     #[pin]
@@ -42,7 +42,7 @@ pub(crate) struct SpinLock<T> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: By invariant (1) one thread at a time uses the data.
+// SAFETY: By invariant (1) one thread at a time uses the data, which may be any thread.
 unsafe impl<T: Send> Send for SpinLock<T> {}
 // SAFETY: As above.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
@@ -60,7 +60,7 @@ macro_rules! new_spinlock {
 pub(crate) use new_spinlock;
 
 impl<T> SpinLock<T> {
-    /// A lock of the class `key`, shown as `name` by lockdep, that protects `data`.
+    /// Creates an initialiser for a lock that protects `data`. Lockdep calls its class `name`.
     pub(crate) fn new(
         data: T,
         name: &'static CStr,
@@ -69,7 +69,7 @@ impl<T> SpinLock<T> {
         pin_init!(Self {
             // INVARIANT: (1) initialised here.
             lock <- Opaque::ffi_init(|slot| {
-                // SAFETY: `slot` is valid for writes; `name` and `key` live for ever.
+                // SAFETY: `slot` is valid for writes; `name` and `key` are static.
                 unsafe { ffi::__spin_lock_init(slot, name.as_char_ptr(), key.as_ptr()) }
             }),
             data: UnsafeCell::new(data),
@@ -80,16 +80,17 @@ impl<T> SpinLock<T> {
     pub(crate) fn lock(&self) -> SpinLockGuard<'_, T> {
         // SAFETY: By invariant (1).
         unsafe { ffi::spin_lock(self.lock.get()) };
-        // INVARIANT: Just taken.
+        // INVARIANT: The lock was taken just now.
         SpinLockGuard(self, NotThreadSafe)
     }
 
-    /// `spin_lock_nest_lock()`: one of many of one class, all taken under `outer`, which its taker
-    /// holds for writing.
+    /// `spin_lock_nest_lock()`: takes one of many locks of one class.
+    ///
+    /// The caller holds `outer` for writing while it takes them, in any order.
     pub(crate) fn lock_under(&self, outer: &RwSem) -> SpinLockGuard<'_, T> {
-        // SAFETY: By invariant (1); `outer` is initialised, and looked at by lockdep only.
+        // SAFETY: By invariant (1); `outer` is initialised, and only lockdep looks at it.
         unsafe { ffi::shadow_rmap_spin_lock_nest_lock(self.lock.get(), outer.as_ptr()) };
-        // INVARIANT: Just taken.
+        // INVARIANT: The lock was taken just now.
         SpinLockGuard(self, NotThreadSafe)
     }
 
@@ -99,53 +100,55 @@ impl<T> SpinLock<T> {
         if unsafe { ffi::spin_trylock(self.lock.get()) } == 0 {
             return None;
         }
-        // INVARIANT: Just taken.
+        // INVARIANT: The lock was taken just now.
         Some(SpinLockGuard(self, NotThreadSafe))
     }
 
-    /// Forgets a hold without touching the lock: what it was in is somebody else's by now.
+    /// Tells lockdep and the scheduler that a hold has ended, without touching the lock, whose
+    /// memory may have been freed.
     ///
     /// # Safety
     ///
-    /// `lock` comes from [`SpinLockGuard::into_raw`], once, on this thread; its memory may be anything.
+    /// `lock` comes from [`SpinLockGuard::into_raw`], once, on this thread; its memory may be
+    /// freed, but not unmapped.
     pub(crate) unsafe fn abandon(lock: NonNull<Self>) {
-        // SAFETY: A place within what was a lock; nothing is read.
+        // SAFETY: The pointer is computed, and nothing is read.
         let lock = Opaque::cast_into(unsafe { &raw const (*lock.as_ptr()).lock });
-        // SAFETY: This thread has locked it; its memory is still mapped, whatever is there.
+        // SAFETY: This thread took the lock; the memory is mapped, and its content is not used.
         unsafe { ffi::shadow_rmap_spin_abandon(lock) };
     }
 
-    /// `spin_lock_nested(…, SINGLE_DEPTH_NESTING)`: the second of two of one class.
+    /// `spin_lock_nested(…, SINGLE_DEPTH_NESTING)`: takes the second of two locks of one class.
     pub(crate) fn lock_nested(&self) -> SpinLockGuard<'_, T> {
         // SAFETY: By invariant (1).
         unsafe { ffi::shadow_rmap_spin_lock_nested(self.lock.get(), 1) };
-        // INVARIANT: Just taken.
+        // INVARIANT: The lock was taken just now.
         SpinLockGuard(self, NotThreadSafe)
     }
 }
 
-/// The lock is held.
+/// A guard of a [`SpinLock`], which derefs to its data.
 ///
 /// # Invariants
 ///
-/// This guard owns the hold.
+/// This guard owns the hold of the lock.
 #[must_use = "the lock is released when the guard is dropped"]
 pub(crate) struct SpinLockGuard<'a, T>(&'a SpinLock<T>, NotThreadSafe);
 
 impl<T> SpinLockGuard<'_, T> {
-    /// Gives up the guard, but not the hold.
+    /// Gives up the guard, and keeps the hold.
     pub(crate) fn into_raw(self) -> NonNull<SpinLock<T>> {
         NonNull::from(core::mem::ManuallyDrop::new(self).0)
     }
 
-    /// Takes back what [`into_raw`](Self::into_raw) gave.
+    /// Creates the guard of a hold again after [`into_raw`](Self::into_raw).
     ///
     /// # Safety
     ///
     /// `lock` comes from `into_raw`, once, on this thread, and is valid for `'a`.
     pub(crate) unsafe fn from_raw<'a>(lock: NonNull<SpinLock<T>>) -> SpinLockGuard<'a, T> {
         // SAFETY: The caller's promise.
-        // INVARIANT: The hold is handed over.
+        // INVARIANT: The guard takes the hold over from the caller.
         SpinLockGuard(unsafe { lock.as_ref() }, NotThreadSafe)
     }
 }
@@ -154,7 +157,7 @@ impl<T> Deref for SpinLockGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariant, and (1) of the lock.
+        // SAFETY: By the type invariant and by (1) of the lock.
         unsafe { &*self.0.data.get() }
     }
 }
@@ -168,7 +171,7 @@ impl<T> DerefMut for SpinLockGuard<'_, T> {
 
 impl<T> Drop for SpinLockGuard<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the hold is ours to release.
+        // SAFETY: By the type invariant the guard owns the hold.
         unsafe { ffi::spin_unlock(self.0.lock.get()) }
     }
 }
@@ -179,7 +182,7 @@ mod tests {
     use super::*;
     use kernel::sync::Arc;
 
-    /// Two of one class are held at once, and what is written under a lock stays.
+    /// Two locks of one class are held at once, and data written under them is kept.
     #[test]
     fn two_are_held_at_once() -> Result {
         let make = |value: usize| {
@@ -194,7 +197,7 @@ mod tests {
         core::mem::swap(&mut *first, &mut *second);
         drop(second);
         drop(first);
-        // A guard lives as long as its statement.
+        // Each guard is dropped at the end of its statement.
         let now_a = *a.lock.lock();
         let now_b = *b.lock.lock();
 

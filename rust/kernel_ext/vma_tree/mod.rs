@@ -64,10 +64,11 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// 1. `tree` is initialised, with `lock` as its lock. It is read with `lock` held. It is changed with
-///    `lock` held for writing, by the [`Reservation`] that has set `reserved`, or by `clear()`.
-/// 2. Each entry of `tree` comes from `Arc::into_raw`, and each range owns one reference on its entry,
-///    also where two ranges have the same entry; unless `clears` is odd.
+/// 1. `tree` is initialised, with `lock` as its lock. It is read with `lock` held. It is changed
+///    with `lock` held for writing, by the [`Reservation`] that has set `reserved`, or by
+///    `clear()`.
+/// 2. Each entry of `tree` comes from `Arc::into_raw`, and each range owns one reference on its
+///    entry, also where two ranges have the same entry; unless `clears` is odd.
 /// 3. `clears` is odd while one thread is in `clear()`, and even otherwise; it changes with `lock`
 ///    held for writing.
 #[pin_data(PinnedDrop)]
@@ -147,7 +148,8 @@ impl<T> VmaTree<T> {
         self.clears.load(Relaxed) % 2 != 0
     }
 
-    /// Runs `function` on a cursor at `address`, and takes a reference on the entry that it returns.
+    /// Runs `function` on a cursor at `address`, and takes a reference on the entry that it
+    /// returns.
     fn look(
         &self,
         address: usize,
@@ -197,7 +199,8 @@ impl<T> VmaTree<T> {
         Some(slot.vma)
     }
 
-    /// `for_each_vma_range()`: iterates over the slots that overlap `first..=last`, in order. Sleeps.
+    /// `for_each_vma_range()`: iterates over the slots that overlap `first..=last`, in order.
+    /// Sleeps.
     ///
     /// The lock is released between two slots: the loop sees changes that it makes behind the slot
     /// that it has reached.
