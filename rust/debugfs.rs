@@ -114,5 +114,6 @@ fn show_rules(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn show_stats(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    stats::show(f)
+    stats::show(f)?;
+    check::show_looks(f)
 }

@@ -29,10 +29,7 @@ use crate::{
     rmap::{
         anon_vma::AnonVma,
         lookup::page_lock_anon_vma,
-        rules::{
-            self,
-            Rule, //
-        },
+        rules, //
     },
     snapshot::{
         build::{
@@ -61,16 +58,43 @@ use kernel::{
     fmt,
     prelude::*,
     sync::{
-        atomic::Relaxed,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc, //
     },
 };
+
+/// Number of the verifier's looks at each rule, since the module was loaded.
+static LOOKS: [Atomic<usize>; rules::ALL.len()] = [const { Atomic::new(0) }; rules::ALL.len()];
+
+/// Number of the verifier's looks at properties that no rule is about.
+static STRUCTURE_LOOKS: Atomic<usize> = Atomic::new(0);
+
+/// Number of violations of such properties.
+static DAMAGES: Atomic<usize> = Atomic::new(0);
+
+/// Prints the numbers of looks as `key: value` lines.
+pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let structure = STRUCTURE_LOOKS.load(Relaxed);
+    let rules: usize = LOOKS.iter().map(|looks| looks.load(Relaxed)).sum();
+    writeln!(f, "verifier_looks: {}", rules + structure)?;
+    writeln!(f, "verifier_looks_structure: {structure}")?;
+    for ((_, name, _), looks) in rules::ALL.iter().zip(&LOOKS) {
+        let looks = looks.load(Relaxed);
+        if looks > 0 {
+            writeln!(f, "verifier_looks_{name}: {looks}")?;
+        }
+    }
+    Ok(())
+}
 
 /// What a check has seen.
 pub(crate) struct Counts {
     /// What the comparison has seen.
     pub(crate) outcome: Outcome,
-    /// Rules found broken since the module was loaded.
+    /// Violations since the module was loaded, of rules and of the structure of a graph.
     pub(crate) violations: usize,
 }
 
@@ -113,15 +137,26 @@ pub(crate) fn check(
 ) -> Result<Counts> {
     stats::CHECKS.inc();
     let pair = take(registry, files)?;
-    verify(&pair.shadow, &mut |rule, what| {
-        line(fmt!("violation of {}: {what}", rule.name()));
+    let looks = verify(&pair.shadow, &mut |rule, what| match rule {
+        Some(rule) => {
+            rule.violated();
+            line(fmt!("violation of {}: {what}", rule.name()));
+        }
+        None => {
+            DAMAGES.fetch_add(1, Relaxed);
+            line(fmt!("violation of the structure: {what}"));
+        }
     })?;
+    for ((rule, ..), total) in rules::ALL.iter().zip(&LOOKS) {
+        total.fetch_add(looks.at(Some(*rule)), Relaxed);
+    }
+    STRUCTURE_LOOKS.fetch_add(looks.at(None), Relaxed);
     let mut outcome = compare(&pair.shadow, &pair.host, line)?;
     let given_up = files.iter().map(|file| file.untracked.load(Relaxed)).sum();
     outcome.untracked = outcome.untracked.max(given_up);
     Ok(Counts {
         outcome,
-        violations: rules::violations(),
+        violations: rules::violations() + DAMAGES.load(Relaxed),
     })
 }
 
@@ -328,8 +363,7 @@ fn walk(builder: &mut Builder, page: &LivePage, all: &[&Seen]) -> Result {
     let at = page.rmap.index();
     until_error(|f| {
         anon_vma.for_each_vma(at, at, |vma| {
-            // Being linked means that it may map the page: the page table tells (R35).
-            Rule::R35.checked(1);
+            // A linked VMA may map the page; its page table says whether it does (R35).
             let maps = builder
                 .vma_index(vma.key())
                 .and_then(|i| all.get(i))

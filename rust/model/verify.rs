@@ -89,19 +89,20 @@ pub(crate) struct Verdict {
     findings: KVVec<Finding>,
 }
 
-/// What is wrong: which rule says so, and in words.
-type Finding = (Rule, CString);
+/// What is wrong: which rule says so (`None`: the structure is damaged), and in words.
+type Finding = (Option<Rule>, CString);
 
 impl Verdict {
     /// The first thing that is wrong: the rule that says so, and it in words.
-    pub(crate) fn first(&self) -> Option<(Rule, &CStr)> {
+    pub(crate) fn first(&self) -> Option<(Option<Rule>, &CStr)> {
         self.findings.first().map(|(rule, words)| (*rule, &**words))
     }
 
     /// Whether nothing is wrong.  What is, is told in the kernel log.
     pub(crate) fn is_clean(&self) -> bool {
         for (rule, words) in &self.findings {
-            pr_err!("verify: {}: {}\n", rule.name(), &**words);
+            let name = rule.map_or("structure", Rule::name);
+            pr_err!("verify: {name}: {}\n", &**words);
         }
         let untold = self.violations - self.findings.len();
         if untold > 0 {
@@ -123,12 +124,12 @@ impl Sink {
     fn check(&mut self, rule: Rule, holds: bool, words: fmt::Arguments<'_>) {
         rule.check(holds);
         if !holds {
-            self.add(rule, words);
+            self.add(Some(rule), words);
         }
     }
 
     /// Something is wrong.
-    fn add(&mut self, rule: Rule, words: fmt::Arguments<'_>) {
+    fn add(&mut self, rule: Option<Rule>, words: fmt::Arguments<'_>) {
         self.violations += 1;
         if self.findings.len() < TOLD {
             // What cannot be told is counted all the same.
@@ -193,7 +194,12 @@ pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
 
     let mut graph = builder.finish();
     graph.shared = mms.iter().any(|mm| mm.space().sharing == Sharing::Any);
-    snapshot::verify::verify(&graph, &mut |rule, words| sink.add(rule, words))?;
+    snapshot::verify::verify(&graph, &mut |rule, words| {
+        if let Some(rule) = rule {
+            rule.violated();
+        }
+        sink.add(rule, words);
+    })?;
     Ok(Verdict {
         vmas: graph.vmas.len(),
         anon_vmas: graph.anon_vmas.len(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Builds a [`Graph`] from keys, in which order they may come.
+//! Builds a [`Graph`] from objects that are identified by keys.
 
 use super::{
     AnonVmaNode,
@@ -16,7 +16,7 @@ use kernel::{
     rbtree::RBTree, //
 };
 
-/// What its owner knows of an anon_vma; all others are named by their keys.
+/// The fields of an anon_vma; `root` and `parent` are keys.
 pub(crate) struct AnonVmaFacts {
     pub(crate) root: usize,
     pub(crate) parent: usize,
@@ -25,18 +25,21 @@ pub(crate) struct AnonVmaFacts {
     pub(crate) num_active_vmas: usize,
 }
 
-/// A [`Graph`] in the making.
+/// Builds a [`Graph`].
 pub(crate) struct Builder {
     graph: Graph,
+    /// The index of each VMA, by key.
     vmas: RBTree<usize, usize>,
+    /// The index of each anon_vma, by key.
     anon_vmas: RBTree<usize, usize>,
-    /// Root and parent of each anon_vma, by key.
+    /// The keys of root and parent of each anon_vma.
     families: KVVec<(usize, usize)>,
+    /// The index of each page, by key.
     pages: RBTree<usize, usize>,
 }
 
 impl Builder {
-    /// An empty one.
+    /// Creates a builder of an empty graph.
     pub(crate) fn new(source: Source) -> Self {
         Self {
             graph: Graph::new(source),
@@ -47,26 +50,43 @@ impl Builder {
         }
     }
 
-    /// Adds an address space; its index.
+    /// Adds an address space, and returns its index.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn mm(&mut self, mm: MmNode) -> Result<usize> {
         self.graph.mms.push(mm, GFP_KERNEL)?;
         Ok(self.graph.mms.len() - 1)
     }
 
-    /// Adds a VMA, without its chain.
+    /// Adds a VMA without its chain, and returns its index.
+    ///
+    /// VMAs must be added in order of their address spaces, and of their addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]; [`EINVAL`] if the previous VMA belongs to a later address space.
     pub(crate) fn vma(&mut self, key: usize, vma: VmaNode) -> Result<usize> {
+        if self.graph.vmas.last().is_some_and(|last| last.mm > vma.mm) {
+            return Err(EINVAL);
+        }
         let index = self.graph.vmas.len();
         self.vmas.try_create_and_insert(key, index, GFP_KERNEL)?;
         self.graph.vmas.push(vma, GFP_KERNEL)?;
         Ok(index)
     }
 
-    /// Whether the anon_vma is known.
+    /// Returns whether the anon_vma with this key has been added.
     pub(crate) fn knows(&self, key: usize) -> bool {
         self.anon_vmas.get(&key).is_some()
     }
 
-    /// Adds an anon_vma, without the VMAs in its tree; all VMAs have been added.
+    /// Adds an anon_vma without the VMAs in its tree. All VMAs must have been added before.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn anon_vma(&mut self, key: usize, facts: AnonVmaFacts) -> Result {
         let index = self.graph.anon_vmas.len();
         self.anon_vmas
@@ -87,7 +107,12 @@ impl Builder {
         Ok(())
     }
 
-    /// A VMA found in the tree of a known anon_vma.
+    /// Adds an entry to the tree of an anon_vma, both given by key. A VMA without an index counts as
+    /// foreign.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]; [`EINVAL`] if the anon_vma has not been added.
     pub(crate) fn tree_entry(&mut self, anon_vma: usize, vma: usize) -> Result {
         let vma = self.vmas.get(&vma).copied();
         let Some(node) = self
@@ -104,7 +129,11 @@ impl Builder {
         Ok(())
     }
 
-    /// A known anon_vma found on the chain of the VMA with index `vma`.
+    /// Adds an anon_vma, given by key, to the chain of the VMA with index `vma`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]; [`EINVAL`] if one of the two has not been added.
     pub(crate) fn chain_entry(&mut self, vma: usize, anon_vma: usize) -> Result {
         let &anon_vma = self.anon_vmas.get(&anon_vma).ok_or(EINVAL)?;
         let vma = self.graph.vmas.get_mut(vma).ok_or(EINVAL)?;
@@ -112,7 +141,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The `->anon_vma` of the VMA with index `vma`.
+    /// Sets the `->anon_vma` of the VMA with index `vma` to the anon_vma with this key.
     pub(crate) fn active(&mut self, vma: usize, anon_vma: usize) {
         let index = self.anon_vmas.get(&anon_vma).copied();
         if let Some(vma) = self.graph.vmas.get_mut(vma) {
@@ -120,8 +149,12 @@ impl Builder {
         }
     }
 
-    /// A page that the VMA with index `vma` maps; the first time that the page's key is seen, its
-    /// anon_vma's key, its index and its mapcount are taken.
+    /// Adds a page with this key that the VMA with index `vma` maps. If the page was added before, its
+    /// `anon_vma` (a key), `index` and `mapcount` keep their values.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn mapped(
         &mut self,
         vma: usize,
@@ -155,8 +188,11 @@ impl Builder {
         Ok(())
     }
 
-    /// What a walk for `page` found, by the keys of the VMAs; the page is one that was given to
-    /// [`mapped`](Self::mapped).
+    /// Adds a VMA that a walk has found for a page, both given by key.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]; [`EINVAL`] if one of the two has not been added.
     pub(crate) fn found(&mut self, page: usize, vma: usize) -> Result {
         let (Some(&page), Some(&vma)) = (self.pages.get(&page), self.vmas.get(&vma)) else {
             return Err(EINVAL);
@@ -167,20 +203,24 @@ impl Builder {
         Ok(())
     }
 
-    /// The index of the VMA with this key.
+    /// Returns the index of the VMA with this key.
     pub(crate) fn vma_index(&self, key: usize) -> Option<usize> {
         self.vmas.get(&key).copied()
     }
 
-    /// Walks the tree of each page's anon_vma: `maps` tells whether the VMA with this index maps,
-    /// at this offset, the page with this key.
+    /// Walks the tree of each page's anon_vma, in the graph. `maps` returns whether the VMA with this
+    /// index maps, at this page offset, the page with this key.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn walk_all(&mut self, maps: impl Fn(usize, usize, usize) -> bool) -> Result {
         for page in self.graph.pages.iter_mut() {
             let Some(node) = page.anon_vma.and_then(|i| self.graph.anon_vmas.get(i)) else {
                 continue;
             };
             for &vma in &node.vmas {
-                // Trees are in order of where the VMAs start.
+                // The entries of a tree are in order of their first page offset.
                 if self
                     .graph
                     .vmas
@@ -197,12 +237,12 @@ impl Builder {
         Ok(())
     }
 
-    /// How many pages there are so far.
+    /// Returns the number of pages so far.
     pub(crate) fn pages(&self) -> usize {
         self.graph.pages.len()
     }
 
-    /// The graph: roots and parents are looked up, and lists of VMAs sorted.
+    /// Looks up roots and parents, sorts the lists of VMAs, and returns the graph.
     pub(crate) fn finish(mut self) -> Graph {
         for (i, (root, parent)) in self.families.iter().enumerate() {
             if let Some(node) = self.graph.anon_vmas.get_mut(i) {

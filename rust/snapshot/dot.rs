@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A [`Graph`] as a picture, for `dot -Tsvg`: the debugfs files `chains.dot` and `host/chains.dot`.
+//! Prints a [`Graph`] for `dot -Tsvg`: the debugfs files `chains.dot` and `host/chains.dot`.
 //!
-//! Processes stand at the left with their VMAs; to the right of them the anon_vmas, each generation
-//! in a column of its own with the root last; and beside each anon_vma its pages.
+//! In the picture the processes with their VMAs are at the left. To the right of them are the
+//! anon_vmas, a column for each generation, with the root last, and the pages of each anon_vma.
 
 use super::{
     text,
@@ -18,10 +18,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many pages are drawn; more of them hide what the picture is about.
+/// The number of pages that are drawn at most; with more the picture cannot be read.
 const PAGES: usize = 48;
 
-/// What every picture begins with.
+/// The attributes at the start of each picture.
 const STYLE: &str = r##"  graph [rankdir=LR newrank=true ranksep=0.9 nodesep=0.2 labelloc=t labeljust=l
     bgcolor="#ffffff" fontname="Helvetica,Arial,sans-serif" fontsize=12 fontcolor="#334155"];
   node [fontname="Helvetica,Arial,sans-serif" fontsize=10 fontcolor="#1e293b" penwidth=1.2];
@@ -32,7 +32,7 @@ const STYLE: &str = r##"  graph [rankdir=LR newrank=true ranksep=0.9 nodesep=0.2
 const PROCESS: &str = r##"style="rounded,filled" color="#cbd5e1" fillcolor="#f8fafc""##;
 /// Attributes of a VMA.
 const VMA: &str = r##"shape=box style="rounded,filled" color="#0284c7" fillcolor="#e0f2fe""##;
-/// Attributes of a VMA that the shadow has given up.
+/// Attributes of a VMA that is tainted.
 const UNTRACKED: &str =
     r##"shape=box style="rounded,filled,dashed" color="#94a3b8" fillcolor="#f1f5f9""##;
 /// Attributes of an anon_vma that is a root.
@@ -51,8 +51,8 @@ const PARENT: &str = r##"color="#c2410c" style=dashed arrowhead=empty arrowsize=
 /// Attributes of the edge that stands for `page->mapping`.
 const MAPPING: &str = r##"color="#15803d" style=dotted dir=back arrowsize=0.5"##;
 
-/// Bytes that a user process chose, for use inside a quoted label: nothing in it ends the label,
-/// starts one of Graphviz's escapes, or is a control character.
+/// Bytes that a user process has chosen, for use in a quoted label: they cannot end the label or
+/// start an escape of Graphviz, and contain no control character.
 struct Escaped<'a>(&'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
@@ -62,7 +62,7 @@ impl fmt::Display for Escaped<'_> {
                 match char {
                     '"' => f.write_str("\\\"")?,
                     '\\' => f.write_str("\\\\")?,
-                    // Graphviz reads HTML's entities in any label.
+                    // Graphviz expands HTML entities in labels.
                     '&' => f.write_str("&amp;")?,
                     char if char.is_control() => f.write_char(char::REPLACEMENT_CHARACTER)?,
                     char => f.write_char(char)?,
@@ -76,7 +76,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Writes a VMA's box.
+/// Prints the box of a VMA.
 fn vma(f: &mut fmt::Formatter<'_>, index: usize, vma: &VmaNode) -> fmt::Result {
     f.write_fmt(fmt!(
         "    vma{index} [{} label=\"vma {}{}\\n{:#x} - {:#x}\\n{} KiB, pgoff {}\"];\n",
@@ -90,7 +90,7 @@ fn vma(f: &mut fmt::Formatter<'_>, index: usize, vma: &VmaNode) -> fmt::Result {
     ))
 }
 
-/// Writes an anon_vma's ellipse and the edge to its parent.
+/// Prints the ellipse of an anon_vma, and the edge to its parent.
 fn anon_vma(f: &mut fmt::Formatter<'_>, index: usize, node: &AnonVmaNode) -> fmt::Result {
     let root = node.parent == index;
     f.write_fmt(fmt!(
@@ -115,7 +115,7 @@ fn anon_vma(f: &mut fmt::Formatter<'_>, index: usize, node: &AnonVmaNode) -> fmt
     Ok(())
 }
 
-/// Writes `graph` in Graphviz's language.
+/// Prints `graph` in the language of Graphviz.
 pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let whose = match graph.source {
         Source::Shadow => "shadow_rmap",
@@ -138,14 +138,14 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     f.write_str("\";\n")?;
 
-    for (index, mm) in graph.mms.iter().enumerate() {
+    for (index, (mm, first, vmas)) in graph.mms_with_vmas().enumerate() {
         f.write_fmt(fmt!(
             "  subgraph cluster_mm{index} {{\n    {PROCESS} label=\"pid {}  {}\";\n",
             mm.pid,
             Escaped(text::name(&mm.comm))
         ))?;
-        for (index, node) in graph.vmas.iter().enumerate().filter(|at| at.1.mm == index) {
-            vma(f, index, node)?;
+        for (index, node) in vmas.iter().enumerate() {
+            vma(f, first + index, node)?;
         }
         f.write_str("  }\n")?;
     }
@@ -168,7 +168,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 if active { ACTIVE } else { LINK }
             ))?;
         }
-        // Wrong, and so all the more to be seen.
+        // An error of the reverse map: it is drawn in red.
         if let Some(anon_vma) = vma.anon_vma.filter(|active| !vma.chain.contains(active)) {
             f.write_fmt(fmt!(
                 "  vma{index} -> anon_vma{anon_vma} [{ACTIVE} color=\"#dc2626\" label=\"not in its chain\"];\n"
@@ -193,7 +193,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[kunit_tests(shadow_rmap_dot)]
 mod tests {
     use super::super::{
-        verify::sample,
+        sample,
         MmNode, //
     };
     use super::*;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A [`Graph`] as JSON, version 1, for programs: the debugfs files `chains.json` and
-//! `host/chains.json`.
+//! Prints a [`Graph`] as JSON, version 1: the debugfs files `chains.json` and `host/chains.json`.
 //!
 //! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end",
 //! "pgoff","anon_vma","chain":[ids]}]}],"anon_vmas":[{"id","root","parent","refcount",
 //! "num_children","num_active_vmas","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount"}]}`
 //!
-//! Addresses are bytes, `pgoff` and `index` are pages, `anon_vma` is `null` where there is none; a
-//! root is its own root and parent.
+//! Addresses are in bytes, `pgoff` and `index` in pages. `anon_vma` is `null` if there is none. A root
+//! is its own root and its own parent.
 
 use super::{
     text,
@@ -20,7 +19,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// A JSON string of bytes that a user process chose: never more than one string, and always UTF-8.
+/// A JSON string made of bytes that a user process has chosen: it is always one string, in UTF-8.
 struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -45,7 +44,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// `null`, or the number of an anon_vma.
+/// The number of an anon_vma, or `null`.
 struct Maybe(Option<usize>);
 
 impl fmt::Display for Maybe {
@@ -57,7 +56,7 @@ impl fmt::Display for Maybe {
     }
 }
 
-/// Writes `,` before each but the first.
+/// Prints `,` before each element except the first.
 fn comma(f: &mut fmt::Formatter<'_>, first: &mut bool) -> fmt::Result {
     if core::mem::take(first) {
         return Ok(());
@@ -65,7 +64,7 @@ fn comma(f: &mut fmt::Formatter<'_>, first: &mut bool) -> fmt::Result {
     f.write_char(',')
 }
 
-/// Writes `[1,2]`.
+/// Prints a list such as `[1,2]`.
 fn numbers(f: &mut fmt::Formatter<'_>, list: impl Iterator<Item = u64>) -> fmt::Result {
     f.write_char('[')?;
     let mut first = true;
@@ -76,14 +75,14 @@ fn numbers(f: &mut fmt::Formatter<'_>, list: impl Iterator<Item = u64>) -> fmt::
     f.write_char(']')
 }
 
-/// Writes `graph` as one line of JSON.
+/// Prints `graph` as one line of JSON.
 pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_fmt(fmt!(
         "{{\"version\":1,\"source\":\"{}\",\"mms\":[",
         text::owner(graph.source)
     ))?;
     let mut first = true;
-    for (index, mm) in graph.mms.iter().enumerate() {
+    for (mm, _, vmas) in graph.mms_with_vmas() {
         comma(f, &mut first)?;
         f.write_fmt(fmt!(
             "{{\"id\":{},\"pid\":{},\"comm\":{},\"vmas\":[",
@@ -92,7 +91,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Quoted(text::name(&mm.comm))
         ))?;
         let mut first = true;
-        for vma in graph.vmas.iter().filter(|vma| vma.mm == index) {
+        for vma in vmas {
             comma(f, &mut first)?;
             f.write_fmt(fmt!(
                 "{{\"id\":{},\"start\":{},\"end\":{},\"pgoff\":{},\"anon_vma\":{},\"chain\":",
@@ -143,7 +142,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[kunit_tests(shadow_rmap_json)]
 mod tests {
     use super::super::{
-        verify::sample,
+        sample,
         Source, //
     };
     use super::*;
@@ -160,7 +159,7 @@ mod tests {
 
     #[test]
     fn three_generations() -> Result {
-        // The lines are joined: the file is a single one.
+        // The strings are joined: the file has one line.
         let expected = concat!(
             r#"{"version":1,"source":"shadow","mms":["#,
             r#"{"id":1,"pid":41,"comm":"main","vmas":["#,
@@ -199,11 +198,11 @@ mod tests {
             (b"\n\t\x01\x7f", r#""\u000a\u0009\u0001\u007f""#),
             ("h\u{e9}\u{1f980}".as_bytes(), "\"h\u{e9}\u{1f980}\""),
             (b"\xff-\xfe", r#""\ufffd-\ufffd""#),
-            // A letter of two bytes cut in half, at the end.
+            // A letter of two bytes that is cut in half at the end.
             (b"0123456789abcd\xc3", r#""0123456789abcd\ufffd""#),
-            // No zero byte at all.
+            // A name without a zero byte.
             (b"0123456789abcdef", r#""0123456789abcdef""#),
-            // C1 controls are control characters, too.
+            // C1 controls are control characters as well.
             (b"\xc2\x9b2J", r#""\u009b2J""#),
         ] {
             let comm = sample::comm(comm);

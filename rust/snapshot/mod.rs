@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One neutral picture of a reverse map, whoever it was taken of: the shadow or the host.
+//! A snapshot of a reverse map as a neutral graph, of the shadow or of the host.
 //!
-//! A [`Graph`] is plain data: no locks, no pointers that anybody follows. It is taken under the
-//! locks of its owner, and everything that looks at it ([`compare`], [`verify`], the printers)
-//! works afterwards, at leisure, on any two of them.
+//! A [`Graph`] is plain data: it holds no locks, and no pointers that are followed. It is taken under
+//! the locks of the structures that it describes; the functions of this folder ([`compare`],
+//! [`verify`], the printers) work on it later, without locks. None of them keeps a counter: results
+//! are returned, or passed to a function of the caller.
 //!
-//! What a reader sees are small integers: a VMA's number is given when it is born, an anon_vma's
-//! and a page's are their places in the graph, counted from one. Keys are compared, never shown.
+//! Output identifies everything by small integers. A VMA has a number for its whole life; the numbers
+//! of anon_vmas and pages are their places in the graph, counted from one. Keys are compared, and
+//! never printed.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`build`] | builds a graph from what its owner finds under its locks |
+//! | [`verify`] | checks one graph against the rules |
+//! | [`compare`] | compares the shadow's graph with the host's |
+//! | [`text`], [`json`], [`dot`] | print a graph |
 
 use kernel::prelude::*;
 
@@ -15,13 +24,18 @@ pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod dot;
 pub(crate) mod json;
+mod lineage;
+mod lists;
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/sample.rs"]
+mod sample;
 pub(crate) mod text;
 pub(crate) mod verify;
 
-/// Whose reverse map a [`Graph`] shows.
+/// The reverse map that a [`Graph`] shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// Ours.
+    /// That of this module.
     Shadow,
     /// That of the running kernel.
     Host,
@@ -32,64 +46,64 @@ pub(crate) type Comm = [u8; 16];
 
 /// An address space.
 pub(crate) struct MmNode {
-    /// Its number, for people.
+    /// Its number in output.
     pub(crate) id: u64,
-    /// The process that first mapped or was forked into it.
+    /// The id of a process that has this address space; 0 if there is none.
     pub(crate) pid: i32,
-    /// That process's name.
+    /// The name of that process.
     pub(crate) comm: Comm,
 }
 
 /// A VMA.
 pub(crate) struct VmaNode {
-    /// Its number, for people; the same in the shadow's graph and in the host's.
+    /// Its number in output; the shadow's graph and the host's use the same.
     pub(crate) id: u64,
     /// Its address space, as an index into [`Graph::mms`].
     pub(crate) mm: usize,
     /// First address, in bytes.
     pub(crate) start: usize,
-    /// First address behind it, in bytes.
+    /// First address after it, in bytes.
     pub(crate) end: usize,
-    /// Offset of the first page in the file, in pages.
+    /// Anonymous page offset of the first page.
     pub(crate) pgoff: usize,
     /// `vma->anon_vma`, as an index into [`Graph::anon_vmas`].
     pub(crate) anon_vma: Option<usize>,
     /// The anon_vmas of its chain, in the chain's order, as indices.
     pub(crate) chain: KVVec<usize>,
-    /// Whether the shadow gave up somewhere in this VMA's family, for want of memory or beyond a
-    /// limit: what the two graphs say of it is not compared.
+    /// Whether the shadow has stopped following a VMA of the same family, because memory or a limit
+    /// was exhausted. Such a VMA is not compared.
     pub(crate) tainted: bool,
 }
 
 /// An anon_vma.
 pub(crate) struct AnonVmaNode {
-    /// Its root, as an index; its own index where it is one.
+    /// Its root, as an index; a root is its own root.
     pub(crate) root: usize,
-    /// Its parent, as an index; its own index where it is a root.
+    /// Its parent, as an index; a root is its own parent.
     pub(crate) parent: usize,
-    /// References: one while any VMA is linked, one for each non-root whose root it is, pins.
+    /// References: one while a VMA is linked, one for each other anon_vma whose root it is, and pins.
     pub(crate) refcount: i64,
-    /// anon_vmas whose parent it is, a root itself among them.
+    /// Number of anon_vmas whose parent it is; a root counts itself.
     pub(crate) num_children: usize,
-    /// VMAs whose `->anon_vma` it is.
+    /// Number of VMAs whose `->anon_vma` it is.
     pub(crate) num_active_vmas: usize,
     /// The VMAs in its interval tree, as indices into [`Graph::vmas`], in the tree's order.
     pub(crate) vmas: KVVec<usize>,
-    /// Entries of its interval tree whose VMA is not part of this graph.
+    /// Number of entries of its interval tree whose VMA is not part of this graph.
     pub(crate) foreign: usize,
 }
 
 /// An anonymous page.
 pub(crate) struct PageNode {
-    /// What makes it this page and no other, in the shadow's graph and in the host's.
+    /// Identifies the page in the shadow's graph and in the host's.
     pub(crate) key: usize,
-    /// Its anon_vma, as an index; `None` where that is not in the graph.
+    /// Its anon_vma, as an index; `None` if that is not in the graph.
     pub(crate) anon_vma: Option<usize>,
-    /// Its offset in the mapped file, in pages.
+    /// `page->index`: its anonymous page offset.
     pub(crate) index: usize,
-    /// How many PTEs map it: the kernel's `_mapcount` plus one.
+    /// Number of PTEs that map it: the kernel's `_mapcount` plus one.
     pub(crate) mapcount: i64,
-    /// The VMAs that really map it, as indices, ascending.
+    /// The VMAs whose page tables map it, as indices, ascending.
     pub(crate) mapped_by: KVVec<usize>,
     /// The VMAs that a walk from its anon_vma found to map it, as indices, ascending.
     pub(crate) found_by: KVVec<usize>,
@@ -97,23 +111,23 @@ pub(crate) struct PageNode {
 
 /// A reverse map at one instant.
 pub(crate) struct Graph {
-    /// Whose.
+    /// The reverse map that it shows.
     pub(crate) source: Source,
-    /// Whether VMAs share any neighbour's anon_vma, as in 2010 (R25), and not only that of one whose
-    /// chain is no longer (R27).
+    /// Whether a VMA may share the anon_vma of any neighbour, as in 2010 (R25). If not, it shares only
+    /// that of a neighbour whose chain has one link (R27).
     pub(crate) shared: bool,
     /// The address spaces.
     pub(crate) mms: KVVec<MmNode>,
     /// The VMAs, ordered by address space and address.
     pub(crate) vmas: KVVec<VmaNode>,
-    /// The anon_vmas that these VMAs are linked to, and their roots and parents.
+    /// The anon_vmas to which these VMAs are linked, and their roots and parents.
     pub(crate) anon_vmas: KVVec<AnonVmaNode>,
     /// The anonymous pages that these VMAs map.
     pub(crate) pages: KVVec<PageNode>,
 }
 
 impl Graph {
-    /// An empty graph.
+    /// Creates an empty graph.
     pub(crate) fn new(source: Source) -> Self {
         Self {
             source,
@@ -125,8 +139,39 @@ impl Graph {
         }
     }
 
-    /// Links between VMAs and anon_vmas.
+    /// Returns the number of links between VMAs and anon_vmas.
     pub(crate) fn links(&self) -> usize {
         self.vmas.iter().map(|vma| vma.chain.len()).sum()
+    }
+
+    /// Iterates over the address spaces, each with the index of its first VMA, and its VMAs.
+    ///
+    /// It is one pass over the VMAs, which are ordered by address space.
+    fn mms_with_vmas(&self) -> impl Iterator<Item = (&MmNode, usize, &[VmaNode])> {
+        let mut next = 0;
+        self.mms.iter().enumerate().map(move |(index, mm)| {
+            let first = next;
+            let rest = self.vmas.get(first..).unwrap_or(&[]);
+            let n = rest.iter().take_while(|vma| vma.mm == index).count();
+            next += n;
+            (mm, first, rest.get(..n).unwrap_or(&[]))
+        })
+    }
+
+    /// Returns whether every index in the graph refers to an element.
+    fn is_well_formed(&self) -> bool {
+        let vmas = |list: &[usize]| list.iter().all(|&vma| vma < self.vmas.len());
+        let known = |anon_vma: usize| anon_vma < self.anon_vmas.len();
+        self.vmas.iter().all(|vma| {
+            vma.mm < self.mms.len()
+                && vma.anon_vma.is_none_or(known)
+                && vma.chain.iter().all(|&anon_vma| known(anon_vma))
+        }) && self
+            .anon_vmas
+            .iter()
+            .all(|node| known(node.root) && known(node.parent) && vmas(&node.vmas))
+            && self.pages.iter().all(|page| {
+                page.anon_vma.is_none_or(known) && vmas(&page.mapped_by) && vmas(&page.found_by)
+            })
     }
 }

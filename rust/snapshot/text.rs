@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A [`Graph`] in words, the debugfs files `chains` and `host/chains`.
+//! Prints a [`Graph`] as text: the debugfs files `chains` and `host/chains`.
 //!
-//! Address spaces with their VMAs come first, each VMA with its chain, newest first or oldest first
-//! as it happens to be; then the anon_vmas with the VMAs in their trees; then the pages.
+//! First come the address spaces with their VMAs, each VMA with its chain in the order of the graph;
+//! then the anon_vmas with the VMAs in their trees; then the pages.
 
 use super::{
     Comm,
@@ -17,12 +17,12 @@ use kernel::{
     str::BStr, //
 };
 
-/// A process's name without the zeroes behind it.
+/// Returns the name of a process without trailing zeros.
 pub(super) fn name(comm: &Comm) -> &[u8] {
     comm.split(|&byte| byte == 0).next().unwrap_or(comm)
 }
 
-/// Whose reverse map it is.
+/// Returns the name of a source.
 pub(super) fn owner(source: Source) -> &'static str {
     match source {
         Source::Shadow => "shadow",
@@ -30,7 +30,7 @@ pub(super) fn owner(source: Source) -> &'static str {
     }
 }
 
-/// `pid 41 main`, with what is not printable ASCII in the name escaped.
+/// `pid 41 main`; bytes of the name that are not printable ASCII are escaped.
 pub(super) struct Process<'a>(pub(super) &'a MmNode);
 
 impl fmt::Display for Process<'_> {
@@ -40,7 +40,7 @@ impl fmt::Display for Process<'_> {
     }
 }
 
-/// Where an anon_vma stands in its family: `root`, or `child of 1`.
+/// The position of an anon_vma in its family: `root`, or `child of 1`.
 pub(super) struct Position<'a>(pub(super) &'a Graph, pub(super) usize);
 
 impl fmt::Display for Position<'_> {
@@ -53,8 +53,8 @@ impl fmt::Display for Position<'_> {
     }
 }
 
-/// VMAs by their numbers: ` none`, ` vma 4` or ` vmas 1-3 7`; three and more in a row become a
-/// range.
+/// A list of VMAs by their numbers: ` none`, ` vma 4` or ` vmas 1-3 7`. Three or more successive
+/// numbers become a range.
 pub(super) struct Vmas<'a>(pub(super) &'a Graph, pub(super) &'a [usize]);
 
 impl fmt::Display for Vmas<'_> {
@@ -85,7 +85,7 @@ impl fmt::Display for Vmas<'_> {
     }
 }
 
-/// Writes `graph` for people.
+/// Prints `graph` as text.
 pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_fmt(fmt!(
         "{}: mms={} vmas={} anon_vmas={} chains={} pages={}\n",
@@ -96,9 +96,9 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         graph.links(),
         graph.pages.len()
     ))?;
-    for (index, mm) in graph.mms.iter().enumerate() {
+    for (mm, _, vmas) in graph.mms_with_vmas() {
         f.write_fmt(fmt!("mm {} ({})\n", mm.id, Process(mm)))?;
-        for vma in graph.vmas.iter().filter(|vma| vma.mm == index) {
+        for vma in vmas {
             f.write_fmt(fmt!(
                 "  vma {} [{:#x}, {:#x}) pgoff {}: ",
                 vma.id,
@@ -155,7 +155,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[cfg(shadow_rmap_kunit)]
 #[kunit_tests(shadow_rmap_text)]
 mod tests {
-    use super::super::verify::sample;
+    use super::super::sample;
     use super::*;
 
     #[test]

@@ -488,18 +488,22 @@ fn look<R: Modelled>(world: &World<R>) -> Result {
     }
     let verdict = verify(&mms)?;
     if let Some((rule, words)) = verdict.first() {
-        pr_info!("torture: {}: {}\n", rule.name(), words);
-        witness(rule).report(Some(rule));
+        pr_info!(
+            "torture: {}: {}\n",
+            rule.map_or("structure", Rule::name),
+            words
+        );
+        witness(rule).report(rule);
     }
     Ok(())
 }
 
 /// Which oracle it is that speaks up when `rule` does not hold in a forest at rest.
-fn witness(rule: Rule) -> Oracle {
+fn witness(rule: Option<Rule>) -> Oracle {
     match rule {
-        Rule::R3 => Oracle::Mapcount,
-        Rule::R16 | Rule::R18 | Rule::R37 => Oracle::Refcount,
-        Rule::R20 | Rule::R33 | Rule::R36 | Rule::R39 => Oracle::WalkCompleteness,
+        Some(Rule::R3) => Oracle::Mapcount,
+        Some(Rule::R16 | Rule::R18 | Rule::R37) => Oracle::Refcount,
+        Some(Rule::R20 | Rule::R33 | Rule::R36 | Rule::R39) => Oracle::WalkCompleteness,
         _ => Oracle::Topology,
     }
 }
