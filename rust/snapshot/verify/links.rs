@@ -10,9 +10,7 @@ use crate::{
     kernel_ext::sort::sort_by_key,
     rmap::rules::Rule, //
 };
-use kernel::{
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 impl Facts<'_> {
     /// Checks the `->anon_vma` and the chain of each VMA.

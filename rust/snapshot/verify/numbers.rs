@@ -11,11 +11,9 @@ use crate::{
     snapshot::{
         lineage::Lineage,
         PageNode, //
-    }, //
+    },
 };
-use kernel::{
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 impl Facts<'_> {
     /// Checks roots and parents.

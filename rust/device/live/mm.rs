@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An address space with live mappings.
+
+use super::{
+    next_id,
+    page::{
+        PageNode,
+        PageTree, //
+    },
+    LivePage,
+    LiveVma, //
+};
+use crate::{
+    device::file::OpenFile,
+    host::vma::HostVma,
+    kernel_ext::gather::gather,
+    rmap, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        aref::ARef,
+        atomic::Relaxed,
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+};
+
+/// The VMAs of an address space, by start address and number.
+///
+/// Two VMAs may seem to start at the same address, because the host has moved one of them and the
+/// driver was not called. The number tells them apart.
+type VmaTree = RBTree<(usize, u64), Arc<LiveVma>>;
+
+/// An address space with live mappings of one open file.
+#[pin_data]
+pub(crate) struct LiveMm {
+    /// Its number in output.
+    pub(crate) id: u64,
+    /// The shadow's `mm_struct`: its locks.
+    pub(crate) core: Arc<rmap::mm::Mm>,
+    /// The host's `mm_struct`.
+    pub(crate) host: ARef<kernel::mm::Mm>,
+    /// The file that is mapped.
+    pub(crate) file: Arc<OpenFile>,
+    #[pin]
+    vmas: Mutex<VmaTree>,
+    /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
+    /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear there.
+    #[pin]
+    limbo: Mutex<PageTree>,
+}
+
+impl LiveMm {
+    /// Creates the shadow of the address space of `vma`, without VMAs. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(file: ArcBorrow<'_, OpenFile>, vma: HostVma<'_>) -> Result<Arc<Self>> {
+        let core = Arc::pin_init(
+            rmap::mm::Mm::new(file.registry.cache.clone(), ()),
+            GFP_KERNEL,
+        )?;
+        Arc::pin_init(
+            pin_init!(Self {
+                id: next_id(),
+                core,
+                host: vma.mm(),
+                file: file.into(),
+                vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
+                limbo <- new_mutex!(RBTree::new(), "shadow_rmap::limbo"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns the key that identifies this address space.
+    pub(crate) fn key(&self) -> usize {
+        self.host.as_raw().addr()
+    }
+
+    /// Adds a VMA. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; then nothing has changed.
+    pub(crate) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let key = (vma.start.load(Relaxed), vma.id());
+        self.vmas.lock().insert(node.into_node(key, vma.clone()));
+        Ok(())
+    }
+
+    /// Removes a VMA, and returns whether it was the last one. Sleeps.
+    pub(crate) fn remove(&self, vma: &LiveVma) -> bool {
+        let mut vmas = self.vmas.lock();
+        let removed = vmas.remove(&(vma.start.load(Relaxed), vma.id()));
+        let last = vmas.is_empty();
+        drop(vmas);
+        // This may free its memory, which is better done without the lock.
+        drop(removed);
+        last
+    }
+
+    /// Changes the start address of a VMA. Sleeps; allocates nothing.
+    pub(crate) fn moved(&self, vma: &Arc<LiveVma>, start: usize) {
+        let mut vmas = self.vmas.lock();
+        if let Some(node) = vmas.remove_node(&(vma.start.load(Relaxed), vma.id())) {
+            vma.start.store(start, Relaxed);
+            let node = node
+                .into_reservation()
+                .into_node((start, vma.id()), vma.clone());
+            vmas.insert(node);
+        }
+    }
+
+    /// Returns all VMAs in order of address. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn vmas(&self) -> Result<KVVec<Arc<LiveVma>>> {
+        gather(
+            || self.vmas.lock(),
+            |vmas| vmas.values().count(),
+            |vmas, all| {
+                vmas.values()
+                    .try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
+            },
+        )
+    }
+
+    /// Returns the VMAs that have no anon_vma in the shadow. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn unfaulted(&self) -> Result<KVVec<Arc<LiveVma>>> {
+        gather(
+            || self.vmas.lock(),
+            |vmas| vmas.values().filter(|vma| vma.core.is_unfaulted()).count(),
+            |vmas, all| {
+                vmas.values()
+                    .filter(|vma| vma.core.is_unfaulted())
+                    .take(all.capacity())
+                    .try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
+            },
+        )
+    }
+
+    /// Returns the host's page `key`, if it was unmapped from offset `at` since the last update. Sleeps.
+    pub(crate) fn in_limbo(&self, at: usize, key: usize) -> Option<Arc<LivePage>> {
+        self.limbo.lock().get(&(at, key)).cloned()
+    }
+
+    /// Forgets the unmapped pages, at the end of an update. Sleeps.
+    pub(crate) fn clear_limbo(&self) {
+        let limbo = core::mem::take(&mut *self.limbo.lock());
+        drop(limbo);
+    }
+
+    /// Keeps an unmapped page until the end of the next update. Sleeps; allocates nothing.
+    pub(super) fn keep(&self, page: PageNode) {
+        let replaced = self.limbo.lock().insert(page);
+        drop(replaced);
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The shadow's objects of a live mapping: address spaces, VMAs, pages.
+
+mod mm;
+mod page;
+mod vma;
+
+pub(crate) use mm::LiveMm;
+pub(crate) use page::{
+    LivePage,
+    PageRoom, //
+};
+pub(crate) use vma::LiveVma;
+
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+
+/// The next number for output of an address space or VMA; no number is used twice.
+static NEXT_ID: Atomic<u64> = Atomic::new(1);
+
+/// Returns a new number.
+fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Relaxed)
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An anonymous page of a live mapping, and trees of pages.
+
+use super::LiveVma;
+use crate::{
+    host::vma::HostPage,
+    rmap::{
+        anon_vma::PageRmap,
+        mm::MmapLocked, //
+    },
+    stats, //
+};
+use kernel::{
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    },
+};
+
+/// Pages, by page offset and key of the host's page.
+pub(super) type PageTree = RBTree<(usize, usize), Arc<LivePage>>;
+
+/// A node of a [`PageTree`].
+pub(super) type PageNode = RBTreeNode<(usize, usize), Arc<LivePage>>;
+
+/// Memory for a [`PageNode`].
+pub(crate) type PageRoom = RBTreeNodeReservation<(usize, usize), Arc<LivePage>>;
+
+/// An anonymous page of a live mapping.
+pub(crate) struct LivePage {
+    /// The fields of the page that the reverse map uses.
+    pub(crate) rmap: PageRmap,
+    /// The key of the host's page, which is only compared.
+    pub(crate) key: usize,
+    /// The key of the anon_vma of the host's page at the last update.
+    pub(crate) host_mapping: Atomic<usize>,
+}
+
+impl LivePage {
+    /// Creates the shadow of a page that a fault in `vma` has made.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(seen: &HostPage, vma: &LiveVma, mmap: &impl MmapLocked) -> Result<Arc<Self>> {
+        // If the allocation fails, the page is dropped, which counts as a free.
+        stats::PAGES_ALLOCATED.inc();
+        let page = Arc::new(
+            Self {
+                rmap: PageRmap::new(seen.at),
+                key: seen.key,
+                host_mapping: Atomic::new(seen.mapping),
+            },
+            GFP_KERNEL,
+        )?;
+        // A fault of a live mapping makes an exclusive page.
+        vma.core.add_new_anon_rmap(&page.rmap, true, mmap);
+        Ok(page)
+    }
+}
+
+impl Drop for LivePage {
+    fn drop(&mut self) {
+        stats::PAGES_FREED.inc();
+    }
+}
+
+/// Moves the pages at the page offsets `first..=last` from one tree to another.
+pub(super) fn take_range(from: &mut PageTree, to: &mut PageTree, first: usize, last: usize) {
+    let mut cursor = from.cursor_lower_bound_mut(&(first, 0));
+    while let Some(here) = cursor {
+        if here.current().0 .0 > last {
+            break;
+        }
+        let (rest, node) = here.remove_current();
+        to.insert(node);
+        // After the last node has been removed, the cursor is at the node before it.
+        cursor = rest.filter(|rest| rest.current().0 .0 >= first);
+    }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A VMA of a live mapping.
+
+use super::{
+    next_id,
+    page::{
+        take_range,
+        PageTree, //
+    },
+    LiveMm,
+    LivePage,
+    PageRoom, //
+};
+use crate::{
+    host::vma::{
+        HostVma,
+        HostVmaCell, //
+    },
+    kernel_ext::gather::gather,
+    rmap, //
+};
+use kernel::{
+    alloc::AllocError,
+    new_mutex,
+    prelude::*,
+    rbtree::RBTree,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+};
+
+/// A live VMA.
+#[pin_data]
+pub(crate) struct LiveVma {
+    /// The shadow's `vm_area_struct`.
+    #[pin]
+    pub(crate) core: rmap::chain::Vma,
+    /// The host's VMA.
+    #[pin]
+    pub(crate) host: HostVmaCell,
+    /// Its address space.
+    pub(crate) mm: Arc<LiveMm>,
+    /// First address, in bytes; the key in the tree of its address space.
+    pub(crate) start: Atomic<usize>,
+    /// The key of the host's anon_vma at the last update of the links; 0 for none.
+    pub(crate) host_key: Atomic<usize>,
+    /// Number of pages that it adds to the count of the file.
+    pub(crate) charged: Atomic<usize>,
+    /// Its page table: the anonymous pages that it maps.
+    #[pin]
+    pages: Mutex<PageTree>,
+}
+
+impl LiveVma {
+    /// Creates a VMA that is in no tree and has no links. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(
+        mm: &Arc<LiveMm>,
+        host: HostVma<'_>,
+        cell: impl PinInit<HostVmaCell>,
+    ) -> Result<Arc<Self>> {
+        let id = next_id();
+        let first = host.start();
+        let core = rmap::chain::Vma::new(mm.core.clone(), host.range(), id);
+        Arc::pin_init(
+            pin_init!(Self {
+                core <- core,
+                host <- cell,
+                mm: mm.clone(),
+                start: Atomic::new(first),
+                host_key: Atomic::new(0),
+                charged: Atomic::new(0),
+                pages <- new_mutex!(RBTree::new(), "shadow_rmap::pages"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns its number in output.
+    pub(crate) fn id(&self) -> u64 {
+        self.core.id()
+    }
+
+    /// Notes that the links now correspond to the host's present anon_vma.
+    pub(crate) fn in_line_with(&self, host: HostVma<'_>) {
+        self.host_key.store(host.anon_vma_key(), Relaxed);
+    }
+
+    /// Returns the key that identifies this VMA in the reverse map.
+    pub(crate) fn key(&self) -> usize {
+        self.core.key()
+    }
+
+    /// Returns the pages that it maps at the page offsets `first..=last`, in order. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn pages_in(
+        &self,
+        first: usize,
+        last: usize,
+    ) -> Result<KVVec<(usize, Arc<LivePage>)>> {
+        let each = |pages: &mut PageTree, f: &mut dyn FnMut(usize, &Arc<LivePage>) -> Result| {
+            let mut cursor = pages.cursor_lower_bound_mut(&(first, 0));
+            while let Some(here) = cursor {
+                let (&(at, _), page) = here.current();
+                if at > last {
+                    break;
+                }
+                f(at, page)?;
+                cursor = here.move_next();
+            }
+            Ok(())
+        };
+        gather(
+            || self.pages.lock(),
+            |pages| {
+                let mut n = 0;
+                // The visitor only counts, and does not fail.
+                let _ = each(pages, &mut |_, _| {
+                    n += 1;
+                    Ok(())
+                });
+                n
+            },
+            |pages, all| {
+                each(pages, &mut |at, page| {
+                    Ok(all.push((at, page.clone()), GFP_KERNEL)?)
+                })
+                .map_err(|_: Error| AllocError)
+            },
+        )
+    }
+
+    /// Maps `page` at page offset `at`, where no page is mapped, using the memory `room`. Sleeps;
+    /// allocates nothing.
+    pub(crate) fn map_page(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
+        let node = room.into_node((at, page.key), page);
+        let replaced = self.pages.lock().insert(node);
+        drop(replaced);
+    }
+
+    /// Unmaps `page` from page offset `at`. Sleeps; allocates nothing.
+    pub(crate) fn unmap_page(&self, at: usize, page: &LivePage) {
+        let node = self.pages.lock().remove_node(&(at, page.key));
+        if let Some(node) = node {
+            page.rmap.remove_rmap();
+            self.mm.keep(node);
+        }
+    }
+
+    /// Moves the pages at the page offsets `first..=last` to `part`, which has none, after a split.
+    /// No PTE changes. Sleeps; allocates nothing.
+    ///
+    /// `all` is the number of pages of the whole VMA: the smaller part is moved node by node.
+    pub(crate) fn split_pages(&self, part: &Self, first: usize, last: usize, all: usize) {
+        let mut from = core::mem::take(&mut *self.pages.lock());
+        let mut to = RBTree::new();
+        if 2 * (last - first + 1) <= all {
+            take_range(&mut from, &mut to, first, last);
+        } else {
+            core::mem::swap(&mut from, &mut to);
+            if let Some(before) = first.checked_sub(1) {
+                take_range(&mut to, &mut from, 0, before);
+            }
+            if let Some(after) = last.checked_add(1) {
+                take_range(&mut to, &mut from, after, usize::MAX);
+            }
+        }
+        *self.pages.lock() = from;
+        *part.pages.lock() = to;
+    }
+
+    /// Unmaps all pages. Sleeps; allocates nothing.
+    pub(crate) fn clear_pages(&self) {
+        let mut pages = core::mem::take(&mut *self.pages.lock());
+        let mut cursor = pages.cursor_front_mut();
+        while let Some(here) = cursor {
+            here.current().1.rmap.remove_rmap();
+            let (rest, node) = here.remove_current();
+            self.mm.keep(node);
+            cursor = rest;
+        }
+    }
+}
