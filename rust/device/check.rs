@@ -1,60 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Both graphs, the shadow's and the host's, taken of processes that are held still.
+//! A check: the shadow of live mappings is verified, and compared with the host.
 
-use super::{
-    file::{
-        OpenFile,
-        Registry, //
-    },
-    live::{
-        LiveMm,
-        LivePage, //
-    },
-    sync::{
-        self,
-        Pass,
-        Seen, //
-    },
+pub(crate) use super::graphs::take;
+
+use super::file::{
+    OpenFile,
+    Registry, //
 };
 use crate::{
-    host::{
-        self,
-        mm::AllMmaps, //
-    },
-    kernel_ext::{
-        gather::gather,
-        sort::sort_by_key, //
-    },
-    rmap::{
-        anon_vma::AnonVma,
-        lookup::page_lock_anon_vma,
-        rules, //
-    },
+    rmap::rules,
     snapshot::{
-        build::{
-            AnonVmaFacts,
-            Builder, //
-        },
         compare::{
             compare,
             Outcome, //
         },
-        verify::verify,
-        Comm,
-        Graph,
-        MmNode,
-        Source,
-        VmaNode, //
+        verify::verify, //
     },
     stats,
 };
-use core::{
-    cell::Cell,
-    ops::ControlFlow, //
-};
 use kernel::{
-    alloc::AllocError,
     fmt,
     prelude::*,
     sync::{
@@ -90,16 +55,16 @@ pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// What a check has seen.
+/// The result of a check.
 pub(crate) struct Counts {
-    /// What the comparison has seen.
+    /// The result of the comparison.
     pub(crate) outcome: Outcome,
     /// Violations since the module was loaded, of rules and of the structure of a graph.
     pub(crate) violations: usize,
 }
 
 impl Counts {
-    /// In the order of `struct shadow_rmap_check`.
+    /// Returns the counts in the order of `struct shadow_rmap_check`.
     pub(crate) fn as_array(&self) -> [u64; 7] {
         let outcome = &self.outcome;
         [
@@ -115,21 +80,13 @@ impl Counts {
     }
 }
 
-/// The two graphs, of the same VMAs in the same order.
-pub(crate) struct Pair {
-    /// Ours.
-    pub(crate) shadow: Graph,
-    /// The host's.
-    pub(crate) host: Graph,
-}
-
 /// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
-/// `line` is called for each line of the report but the last, which is the result.
+/// Calls `line` for each line of the report. The last line is missing: it is the result.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINTR` when the caller is being killed.
+/// `ENOMEM`; `EINTR` if the caller is being killed.
 pub(crate) fn check(
     registry: &Registry,
     files: &[Arc<OpenFile>],
@@ -158,260 +115,4 @@ pub(crate) fn check(
         outcome,
         violations: rules::violations() + DAMAGES.load(Relaxed),
     })
-}
-
-/// Takes both graphs of all mappings of `files`. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`; `EINTR` when the caller is being killed.
-pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
-    let mut mmaps = AllMmaps::begin(&registry.turn);
-    let mms = hold_still(&mut mmaps, files)?;
-
-    let mut passes = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
-    for mm in &mms {
-        let pass = sync::begin(mm.vmas()?, &mut mm.core.mmap_write())?;
-        passes.push(pass, GFP_KERNEL)?;
-    }
-    for (mm, pass) in mms.iter().zip(passes.iter_mut()) {
-        sync::finish(pass, &mm.core.mmap_write())?;
-        mm.clear_limbo();
-    }
-    let shadow = shadow_graph(&mms, &passes)?;
-    let host = host_graph(&mms, &passes, &mmaps)?;
-    drop(mmaps);
-    Ok(Pair { shadow, host })
-}
-
-/// Locks all address spaces of `files`, until there is none that is not locked; in order of their
-/// numbers.
-fn hold_still(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec<Arc<LiveMm>>> {
-    loop {
-        let mut mms: KVVec<Arc<LiveMm>> = KVVec::new();
-        let mut all_held = true;
-        for file in files {
-            for mm in file.mms()? {
-                if !mmaps.holds(&mm.host) {
-                    // A fork that is under way ends first; what it has made is seen in the next
-                    // round.
-                    mmaps.lock(mm.host.clone())?;
-                    all_held = false;
-                }
-                mms.push(mm, GFP_KERNEL)?;
-            }
-        }
-        if all_held {
-            sort_by_key(&mut mms, |mm| mm.id);
-            for mm in &mms {
-                for vma in mm.vmas()? {
-                    vma.host.read(|vma| mmaps.freeze(vma));
-                }
-            }
-            return Ok(mms);
-        }
-    }
-}
-
-/// The nodes of address spaces and VMAs, which are the same in both graphs but for the keys.
-fn skeleton(
-    source: Source,
-    mms: &[Arc<LiveMm>],
-    passes: &[Pass],
-    key: impl Fn(&Seen) -> Option<usize>,
-) -> Result<Builder> {
-    let mut builder = Builder::new(source);
-    let mut owners: KVVec<(usize, i32, Comm)> = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
-    for mm in mms {
-        owners.push((mm.key(), 0, [0; 16]), GFP_KERNEL)?;
-    }
-    sort_by_key(&mut owners, |owner| owner.0);
-    host::mm::for_each_process(|key, pid, comm| {
-        if let Ok(i) = owners.binary_search_by_key(&key, |owner| owner.0) {
-            if let Some(owner) = owners.get_mut(i) {
-                *owner = (key, pid, comm);
-            }
-        }
-    });
-    for (mm, pass) in mms.iter().zip(passes) {
-        let owner = owners
-            .binary_search_by_key(&mm.key(), |owner| owner.0)
-            .ok()
-            .and_then(|i| owners.get(i));
-        let node = builder.mm(MmNode {
-            id: mm.id,
-            pid: owner.map_or(0, |owner| owner.1),
-            comm: owner.map_or([0; 16], |owner| owner.2),
-        })?;
-        let mmap = mm.core.mmap_read();
-        for seen in &pass.vmas {
-            let range = match source {
-                Source::Shadow => seen.vma.core.range(&mmap),
-                Source::Host => Some(seen.range),
-            };
-            builder.vma(
-                key(seen).ok_or(EAGAIN)?,
-                VmaNode {
-                    id: seen.vma.id(),
-                    mm: node,
-                    start: seen.addresses.0,
-                    end: seen.addresses.1,
-                    pgoff: range.map_or(0, |range| range.start),
-                    anon_vma: None,
-                    chain: KVVec::new(),
-                    tainted: seen.vma.core.is_marked(),
-                },
-            )?;
-        }
-    }
-    Ok(builder)
-}
-
-/// All VMAs, in the order of the graphs.
-fn all(passes: &[Pass]) -> Result<KVVec<&Seen>> {
-    let n = passes.iter().map(|pass| pass.vmas.len()).sum();
-    let mut all = KVVec::with_capacity(n, GFP_KERNEL)?;
-    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
-        all.push(seen, GFP_KERNEL)?;
-    }
-    Ok(all)
-}
-
-fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
-    let mut builder = skeleton(Source::Shadow, mms, passes, |seen| Some(seen.vma.key()))?;
-    let mut index = 0;
-    for (mm, pass) in mms.iter().zip(passes) {
-        let mmap = mm.core.mmap_read();
-        for seen in &pass.vmas {
-            seen.vma.core.for_each_link(&mmap, |anon_vma| {
-                add_anon_vma(&mut builder, anon_vma.root())?;
-                add_anon_vma(&mut builder, anon_vma)?;
-                builder.chain_entry(index, anon_vma.key())
-            })?;
-            if let Some(anon_vma) = seen.vma.core.anon_vma(&mmap) {
-                builder.active(index, anon_vma.key());
-            }
-            index += 1;
-        }
-    }
-    let all = all(passes)?;
-    let mut pages: KVVec<&LivePage> = KVVec::new();
-    for (i, seen) in all.iter().enumerate() {
-        for (_, page) in &seen.pages {
-            builder.mapped(
-                i,
-                page.key,
-                page.rmap.anon_vma_key().unwrap_or(0),
-                page.rmap.index(),
-                page.rmap.mapcount().into(),
-            )?;
-            if builder.pages() > pages.len() {
-                pages.push(page, GFP_KERNEL)?;
-            }
-        }
-    }
-    for page in pages {
-        walk(&mut builder, page, &all)?;
-    }
-    Ok(builder.finish())
-}
-
-/// Adds an anon_vma and its tree, unless it is known.
-fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
-    if builder.knows(anon_vma.key()) {
-        return Ok(());
-    }
-    let facts = Cell::new(None);
-    let tree = gather(
-        || anon_vma.lock_read(),
-        |locked| {
-            let mut n = 0;
-            let _: ControlFlow<()> = locked.for_each_vma(0, usize::MAX, |_| {
-                n += 1;
-                ControlFlow::Continue(())
-            });
-            n
-        },
-        |locked, all| {
-            facts.set(Some(AnonVmaFacts {
-                root: locked.root().key(),
-                parent: locked.parent_key(),
-                refcount: locked.refcount().into(),
-                num_children: locked.num_children(),
-                num_active_vmas: locked.num_active_vmas(),
-            }));
-            until_error(|f| {
-                locked.for_each_vma(0, usize::MAX, |vma| {
-                    f(all.push(vma.key(), GFP_KERNEL).map_err(Into::into))
-                })
-            })
-            .map_err(|_: Error| AllocError)
-        },
-    )?;
-    builder.anon_vma(anon_vma.key(), facts.take().ok_or(ENOMEM)?)?;
-    for vma in tree {
-        builder.tree_entry(anon_vma.key(), vma)?;
-    }
-    Ok(())
-}
-
-/// Walks from the page to all VMAs that may map it, as reclaim does, and notes those that do.
-fn walk(builder: &mut Builder, page: &LivePage, all: &[&Seen]) -> Result {
-    let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
-        return Ok(());
-    };
-    let at = page.rmap.index();
-    until_error(|f| {
-        anon_vma.for_each_vma(at, at, |vma| {
-            // A linked VMA may map the page; its page table says whether it does (R35).
-            let maps = builder
-                .vma_index(vma.key())
-                .and_then(|i| all.get(i))
-                .and_then(|seen| seen.page(at))
-                .is_some_and(|there| there.key == page.key);
-            f(if maps {
-                builder.found(page.key, vma.key())
-            } else {
-                Ok(())
-            })
-        })
-    })
-}
-
-/// Runs a walk whose visitor hands each result to `f`, and returns the first error.
-fn until_error(
-    walk: impl FnOnce(&dyn Fn(Result) -> ControlFlow<Error>) -> ControlFlow<Error>,
-) -> Result {
-    let visit = |result: Result| match result {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    };
-    match walk(&visit) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-fn host_graph(mms: &[Arc<LiveMm>], passes: &[Pass], mmaps: &AllMmaps<'_>) -> Result<Graph> {
-    let mut builder = skeleton(Source::Host, mms, passes, |seen| {
-        seen.vma.host.read(|host| host.key())
-    })?;
-    let all = all(passes)?;
-    for (i, seen) in all.iter().enumerate() {
-        seen.vma
-            .host
-            .read(|host| host::graph::add_links(&mut builder, mmaps, host, i))
-            .ok_or(EAGAIN)??;
-    }
-    for (i, seen) in all.iter().enumerate() {
-        for page in &seen.host_pages {
-            builder.mapped(i, page.key, page.mapping, page.index, page.mapcount)?;
-        }
-    }
-    builder.walk_all(|vma, at, key| {
-        all.get(vma)
-            .and_then(|seen| seen.host_page(at))
-            .is_some_and(|page| page.key == key)
-    })?;
-    Ok(builder.finish())
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the shadow does at each callback of the host: by its own rules what the host has done by
-//! `mm/rmap.c`.
+//! Updates the shadow at each callback of the host: the shadow does by its own rules what the host
+//! has done by `mm/rmap.c`.
 //!
-//! `open` cannot fail. Where memory runs out, or a limit is reached, the VMA is left untracked and
-//! counted, and its family is marked: nothing is half built.
+//! `open` cannot fail. If memory or a limit is exhausted, the VMA stays untracked and is counted,
+//! and its family is marked. No VMA is left half built.
 
 use super::{
     file::OpenFile,
@@ -42,13 +42,13 @@ use kernel::{
     },
 };
 
-/// `mmap()`: a new VMA without pages. Sleeps.
+/// `mmap()`: creates the shadow of a new VMA, which has no pages. Sleeps.
 ///
-/// `None` where nothing is to be shadowed.
+/// Returns `None` if the module was loaded with `shadow=0`.
 ///
 /// # Errors
 ///
-/// `EINVAL` for `MAP_SHARED`; `ENOMEM` for want of memory or beyond `max_vmas`, `ENOSPC` beyond
+/// `EINVAL` for `MAP_SHARED`; `ENOMEM` without memory or beyond `max_vmas`; `ENOSPC` beyond
 /// `max_pages`.
 pub(crate) fn mapped(
     file: ArcBorrow<'_, OpenFile>,
@@ -77,8 +77,8 @@ pub(crate) fn mapped(
     Ok(Some(vma))
 }
 
-/// Makes a [`LiveVma`], counted as one of `pages` pages and in its address space's list, without
-/// links.
+/// Creates a [`LiveVma`] without links, adds it to the list of its address space, and adds `pages`
+/// pages to the count of the file.
 fn track(mm: &Arc<LiveMm>, opening: &Opening<'_>, pages: usize) -> Result<Arc<LiveVma>> {
     let vma = LiveVma::new(mm, opening.host(), opening.cell())?;
     mm.file.charge(pages)?;
@@ -90,7 +90,7 @@ fn track(mm: &Arc<LiveMm>, opening: &Opening<'_>, pages: usize) -> Result<Arc<Li
     Ok(vma)
 }
 
-/// The opposite of [`track`]: the VMA has no links any more.
+/// Reverts [`track`]; the VMA has no links any more.
 fn forget(vma: &LiveVma) {
     vma.host.clear();
     vma.mm.file.uncharge(vma.charged.load(Relaxed));
@@ -99,9 +99,9 @@ fn forget(vma: &LiveVma) {
     }
 }
 
-/// `open`: the host has made a VMA of `source`, by fork, split or move. Sleeps.
+/// `open`: the host has copied `source` to a new VMA, by fork, split or move. Sleeps.
 ///
-/// What is made of an untracked VMA is untracked.
+/// A copy of an untracked VMA is untracked.
 pub(crate) fn opened(
     file: ArcBorrow<'_, OpenFile>,
     opening: &Opening<'_>,
@@ -125,7 +125,7 @@ pub(crate) fn opened(
     result.ok()
 }
 
-/// A VMA of `source`'s family is not shadowed: counts it, and marks the family.
+/// Counts a VMA of `source`'s family that is not shadowed, and marks the family.
 fn give_up(source: &LiveVma, mmap: &impl MmapLocked) {
     source.mm.file.lose_track();
     source.core.mark();
@@ -139,6 +139,7 @@ fn give_up(source: &LiveVma, mmap: &impl MmapLocked) {
     });
 }
 
+/// Shadows a split or a move.
 fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
     let host = opening.host();
     let mm = &source.mm;
@@ -157,7 +158,7 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
         stats::EVENT_MOVE.inc();
     }
 
-    // The pages of a part are counted already, for the whole.
+    // The pages of a part were counted for the whole VMA already.
     let vma = track(mm, opening, if is_split { 0 } else { host.pages() })?;
     vma.in_line_with(host);
     let cloned =
@@ -181,7 +182,7 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     Ok(vma)
 }
 
-/// What is now `part` is no longer `source`: the host is about to give `source` the rest.
+/// Takes the range of `part` away from `source`, as the host will do after the callback.
 fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut MmapWrite<'_>) {
     let Some((start, whole)) = source.host.read(|whole| (whole.start(), whole.range())) else {
         return;
@@ -202,11 +203,11 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
     part.charged.store(moved, Relaxed);
 }
 
-/// Maps the pages of `source` that lie in the range of `vma` there as well.
+/// Maps the pages of `source` that lie in the range of `vma` in `vma` as well.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; what was mapped until then is for the caller to unmap.
+/// `ENOMEM`; then the caller unmaps the pages that were mapped so far.
 fn share_pages(vma: &LiveVma, source: &LiveVma) -> Result {
     let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
     for (at, page) in source.pages_in(range.start, range.last)? {
@@ -217,13 +218,14 @@ fn share_pages(vma: &LiveVma, source: &LiveVma) -> Result {
     Ok(())
 }
 
+/// Shadows a fork.
 fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
     let file = &source.mm.file;
     let host = opening.host();
     let mut parent_mmap = source.mm.core.mmap_write();
     let known = file.mm(host.mm_key());
-    // The pages that the parent has count as shared from here on. The host keeps faults away from
-    // one VMA after the other, so each is looked at when it is its turn.
+    // From here on the pages of the parent are shared. The host blocks faults in one VMA after the
+    // other, so each VMA is updated at its own callback.
     if known.is_none() {
         sync::mm(&source.mm, &mut parent_mmap)?;
     } else {
@@ -254,18 +256,19 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     Ok(vma)
 }
 
-/// Takes everything away that belongs to a VMA.
+/// Removes a VMA: its pages, its links, and itself.
 fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
-    // First what it maps, then the links by which that is found (R21), then the page table (R33).
+    // The pages go before the links by which they are found (R21), and the links before the page
+    // table (R33).
     vma.clear_pages();
     unlink_anon_vmas(&vma.core, mmap);
     forget(vma);
 }
 
-/// `close`: the VMA is gone. Sleeps.
+/// `close`: the host has unlinked the VMA. Sleeps.
 pub(crate) fn closed(vma: Arc<LiveVma>) {
     stats::EVENT_CLOSE.inc();
-    // Dropped after the lock that is part of it.
+    // This reference is dropped after the guard of its lock.
     let mm = vma.mm.core.clone();
     let mut mmap = mm.mmap_write();
     if sync::bequeath(&vma, &mmap).is_err() {
@@ -274,9 +277,9 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     close(&vma, &mut mmap);
 }
 
-/// `fault`: a page is about to be mapped; `write` where it will be an anonymous one. Sleeps.
+/// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.
 ///
-/// `neighbours` are the VMAs of ours just after and just before.
+/// `neighbours` are the VMAs of this driver directly after and directly before `host`.
 pub(crate) fn fault(
     vma: ArcBorrow<'_, LiveVma>,
     host: HostVma<'_>,

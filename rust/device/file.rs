@@ -63,23 +63,27 @@ const MAGIC: u32 = bindings::SHADOW_RMAP_IOC_MAGIC;
 const IOC_CHECK: u32 = _IOR::<[u64; 7]>(MAGIC, 1);
 const IOC_MODE: u32 = _IOW::<u32>(MAGIC, 2);
 
-/// What all open files share.
+/// The state that all open files share.
 #[pin_data]
 pub(crate) struct Registry {
     /// The open files.
     #[pin]
     files: Mutex<RBTree<usize, Arc<OpenFile>>>,
-    /// The turn to hold several address spaces still.
+    /// Held by the one check that may lock several address spaces.
     #[pin]
     pub(crate) turn: RwSem,
-    /// Where the shadow's anon_vmas come from.
+    /// The cache of the shadow's anon_vmas.
     pub(crate) cache: Arc<Cache>,
     zero_page: Page,
     limits: Limits,
 }
 
 impl Registry {
-    /// No file is open. Sleeps.
+    /// Creates a registry without open files. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
         let zero_page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
@@ -95,13 +99,13 @@ impl Registry {
         )
     }
 
-    /// The page that a mapping shows where nothing was written: one for all, since a private
-    /// mapping is copied before it is written to.
+    /// Returns the page of zeros that is mapped where nothing was written. All mappings use the
+    /// same one, because the host copies a page of a private mapping before it is written to.
     pub(crate) fn zero_page(&self) -> &Page {
         &self.zero_page
     }
 
-    /// The open files. Sleeps.
+    /// Returns the open files. Sleeps.
     ///
     /// # Errors
     ///
@@ -119,54 +123,57 @@ impl Registry {
     }
 }
 
-/// An open `/dev/shadow_rmap`, in however many processes.
+/// An open `/dev/shadow_rmap`, which several processes may have.
 #[pin_data]
 pub(crate) struct OpenFile {
-    /// What it shares with the others.
+    /// The state that it shares with the other open files.
     pub(crate) registry: Arc<Registry>,
     /// The address spaces that map it, by key.
     #[pin]
     mms: Mutex<RBTree<usize, Arc<LiveMm>>>,
     /// 1 once it has been mapped.
     mapped: Atomic<i32>,
-    /// VMAs that the shadow had to give up, since the file was opened.
+    /// VMAs that the shadow could not follow, since the file was opened.
     pub(crate) untracked: Atomic<usize>,
+    /// VMAs that count against `max_vmas`.
     vmas: Atomic<usize>,
+    /// Pages that count against `max_pages`.
     pages: Atomic<usize>,
 }
 
 impl OpenFile {
+    /// Returns the key of the file in the registry.
     fn key(&self) -> usize {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Whether its mappings are shadowed at all.
+    /// Returns whether its mappings are shadowed.
     pub(crate) fn is_shadowed(&self) -> bool {
         self.registry.limits.shadow
     }
 
-    /// The limit of pages.
+    /// Returns the limit of pages.
     pub(crate) fn max_pages(&self) -> usize {
         self.registry.limits.max_pages
     }
 
-    /// Counts a VMA that is not shadowed and should be.
+    /// Counts a VMA that the shadow cannot follow.
     pub(crate) fn lose_track(&self) {
         stats::UNTRACKED.inc();
         self.untracked.fetch_add(1, Relaxed);
     }
 
-    /// Counts a VMA of `pages` pages against the limits.
+    /// Adds a VMA of `pages` pages to the counts.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` for too many VMAs, `ENOSPC` for too many pages; then nothing is counted.
+    /// `ENOMEM` beyond `max_vmas`, `ENOSPC` beyond `max_pages`; then nothing is counted.
     pub(crate) fn charge(&self, pages: usize) -> Result {
         if self.vmas.fetch_add(1, Full) >= self.registry.limits.max_vmas {
             self.vmas.fetch_sub(1, Relaxed);
             return Err(ENOMEM);
         }
-        // A part of what is counted already needs no room.
+        // A split counts no pages, because those of the part were counted before.
         let before = self.pages.fetch_add(pages, Full);
         if pages > 0 && before.saturating_add(pages) > self.max_pages() {
             self.uncharge(pages);
@@ -175,19 +182,19 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Counts a VMA no more.
+    /// Removes a VMA from the counts.
     pub(crate) fn uncharge(&self, pages: usize) {
         self.vmas.fetch_sub(1, Relaxed);
         self.pages.fetch_sub(pages, Relaxed);
     }
 
-    /// A VMA has grown or shrunk: no limit is asked any more.
+    /// Changes the number of pages of a VMA that has grown or shrunk. No limit is enforced.
     pub(crate) fn recharge(&self, from: usize, to: usize) {
         self.pages.fetch_add(to, Relaxed);
         self.pages.fetch_sub(from, Relaxed);
     }
 
-    /// The address space with this key. Sleeps.
+    /// Returns the address space with this key. Sleeps.
     pub(crate) fn mm(&self, key: usize) -> Option<Arc<LiveMm>> {
         self.mms.lock().get(&key).cloned()
     }
@@ -204,13 +211,13 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Forgets an address space: its last VMA is gone. Sleeps.
+    /// Removes an address space, after its last VMA. Sleeps.
     pub(crate) fn remove_mm(&self, mm: &LiveMm) {
         let removed = self.mms.lock().remove(&mm.key());
         drop(removed);
     }
 
-    /// The address spaces. Sleeps.
+    /// Returns the address spaces. Sleeps.
     ///
     /// # Errors
     ///
@@ -289,7 +296,7 @@ impl MiscDevice for OpenFile {
         match cmd {
             IOC_CHECK => Self::check(device, arg),
             IOC_MODE => device.mode(arg),
-            // Ours, but of another size or direction.
+            // A command of this driver with another size or direction.
             _ if _IOC_TYPE(cmd) == MAGIC
                 && [_IOC_NR(IOC_CHECK), _IOC_NR(IOC_MODE)].contains(&_IOC_NR(cmd)) =>
             {

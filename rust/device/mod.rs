@@ -7,11 +7,12 @@
 //! | [`file`] | the misc device: open, mmap, ioctl |
 //! | [`vm_ops`] | the host's callbacks, as safe calls |
 //! | [`live`] | the shadow's objects for a live mapping: address spaces, VMAs, pages |
-//! | [`events`] | what the shadow does at each callback |
-//! | [`sync`] | what the host does without telling: found out, and followed by the rules |
-//! | [`check`] | both graphs, taken of processes that are held still |
+//! | [`events`] | updates the shadow at each callback |
+//! | [`sync`] | updates the shadow after changes for which the host calls no driver |
+//! | [`graphs`] | takes the graphs of the shadow and of the host |
+//! | [`check`] | verifies and compares the two graphs |
 //!
-//! # What the host tells, and when
+//! # Callbacks
 //!
 //! | the process does | the host calls | after |
 //! |---|---|---|
@@ -20,24 +21,28 @@
 //! | `fork()` | `open` of each new VMA | its `anon_vma_fork()`, before pages are copied |
 //! | a split, `mremap()` to elsewhere | `open` of the new VMA | its `anon_vma_clone()` |
 //! | `munmap()`, `exit()`, the end of a move | `close` | its `unlink_anon_vmas()` |
-//! | write to a page first read | nothing | |
-//! | `madvise(MADV_DONTNEED)`, a VMA grows, a boundary shifts | nothing | |
+//! | write to a page that was read before | nothing | |
+//! | `madvise(MADV_DONTNEED)`, growth of a VMA, move of a boundary | nothing | |
 //!
-//! What it does not tell is looked up where it begins to matter: before a fork, and at a check.
+//! Changes without a callback are looked up before the shadow needs them: before a fork, and at a
+//! check.
 //!
 //! # Locks
 //!
-//! 0. [`file::Registry`]'s turn, by a check;
-//! 1. the host's `mmap_lock`, taken by the host around each callback, by a check for all;
+//! 0. `turn` of [`file::Registry`], which a check takes;
+//! 1. the host's `mmap_lock`, which the host holds around each callback; a check takes that of each
+//!    address space;
 //! 2. the shadow's `mmap_lock`, the parent's before the child's ([`crate::rmap::mm`]);
-//! 3. [`live::LiveMm`]'s list, [`live::LiveVma`]'s pages and its host VMA, in that order;
+//! 3. the list of a [`live::LiveMm`], the pages of a [`live::LiveVma`], its host VMA, in that
+//!    order;
 //! 4. the shadow's root lock, then `page_table_lock`.
 //!
-//! [`file::OpenFile`]'s list of address spaces is taken innermost of all.
+//! The list of address spaces of a [`file::OpenFile`] is the innermost lock.
 
 pub(crate) mod check;
 pub(crate) mod events;
 pub(crate) mod file;
+pub(crate) mod graphs;
 pub(crate) mod live;
 pub(crate) mod sync;
 pub(crate) mod vm_ops;

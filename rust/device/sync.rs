@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the host does without telling: found out, and followed by the shadow's rules.
+//! Updates the shadow after changes for which the host calls no driver.
 //!
-//! Three things happen to a live mapping behind the driver's back: a VMA grows, or a boundary
-//! shifts; a write to a page that was first read makes an anonymous page, and an anon_vma; pages
-//! are dropped (`MADV_DONTNEED`), copied (copy-on-write) or moved to another anon_vma (the last
-//! user writes). Each is an input to the shadow like a callback that came late. Where the input
-//! leaves no choice the shadow checks that the rules allow it; where the rules decide, they do, and
-//! the comparison tells whether the host decided likewise.
+//! There are three kinds. A VMA grows, or a boundary between two VMAs moves. A write to a page that
+//! was read before makes an anonymous page, and an anon_vma. Pages are dropped (`MADV_DONTNEED`),
+//! copied (copy-on-write), or moved to another anon_vma (when the last user writes).
+//!
+//! The shadow reads such a change from the host's structures, as a callback that comes late. It
+//! decides by its own rules what follows, and the comparison shows whether the host has decided in
+//! the same way. Some facts can only be read from the host; for these the shadow checks that the
+//! rules permit them.
 
 use super::live::{
     LiveMm,
@@ -45,8 +47,8 @@ use kernel::{
     },
 };
 
-/// Brings the links of `vma` in line with a write fault, for which the host has prepared the VMA if
-/// it had to: by the neighbours that it has. Sleeps.
+/// Updates the links of `vma` at a write fault. The host has called `anon_vma_prepare()` before;
+/// the shadow does the same with the same `neighbours`. Sleeps.
 ///
 /// # Errors
 ///
@@ -63,26 +65,27 @@ pub(crate) fn fault(
         return Ok(());
     }
     if host.mm_users() > 1 {
-        // Several VMAs may have to be looked at together.
+        // Other threads may fault in neighbours at the same time, so exclude them.
         prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_write())
     } else {
         prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read())
     }
 }
 
+/// Gives `vma` an anon_vma as the host has done at a fault.
 fn prepare_as_faulted(
     vma: &LiveVma,
     host: HostVma<'_>,
     neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
     mmap: &impl MmapLocked,
 ) -> Result {
-    // The next one is asked first, as in `find_mergeable_anon_vma()`.
+    // `find_mergeable_anon_vma()` tries the next VMA first.
     let [next, prev] = neighbours;
     for (_, neighbour) in [next, prev].into_iter().flatten() {
         prepare_as_seen(&neighbour, mmap)?;
     }
-    // Threads that fault in neighbours at once each find the other unfaulted, in an order that is
-    // not told: then what the host has done decides.
+    // Two threads that fault in neighbours at the same time may each have found the other VMA
+    // without an anon_vma. The order is unknown here, so follow the host.
     let raced =
         |other: HostVma<'_>| host.mm_users() > 1 && other.anon_vma_key() != host.anon_vma_key();
     let next = next.filter(|(next, _)| host.is_compatible_with(*next) && !raced(*next));
@@ -100,8 +103,8 @@ fn prepare_as_faulted(
     Ok(())
 }
 
-/// Prepares `vma` if the host has done so without telling: with the VMA whose anon_vma the host has
-/// chosen, provided that the rules allow sharing it (R27), or else with a new one.
+/// Gives `vma` an anon_vma if the host has done so without a callback: that of the VMA with which
+/// the host shares one, if the rules allow that (R27), or a new one.
 fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
     let seen = vma.host.read(|host| host.anon_vma_key()).unwrap_or(0);
     if seen == 0 || !vma.core.is_unfaulted() {
@@ -121,7 +124,7 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
     Ok(())
 }
 
-/// Brings the links of one VMA up to date. Sleeps.
+/// Updates the links of one VMA. Sleeps.
 ///
 /// # Errors
 ///
@@ -137,39 +140,39 @@ pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
     prepare_as_seen(vma, mmap)
 }
 
-/// `vma` is about to be closed: VMAs that the host has let take over its links, when it merged the
-/// move of `vma` into one that was unfaulted, do so now. Sleeps.
+/// Copies the links of `vma`, which is about to be closed, to other VMAs if the host has done so:
+/// at an `mremap()` the host may merge the moved range into a VMA without anon_vma. Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
 pub(crate) fn bequeath(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
     let key = vma.host_key.load(Relaxed);
-    // When the whole address space goes nobody takes over anything.
+    // At the end of an address space there is no merge.
     if key == 0 || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
         return Ok(());
     }
-    for heir in vma.mm.unfaulted()? {
-        if heir.host.read(|host| host.anon_vma_key()) == Some(key) {
+    for target in vma.mm.unfaulted()? {
+        if target.host.read(|host| host.anon_vma_key()) == Some(key) {
             anon_vma_prepare(
-                &heir.core,
+                &target.core,
                 mmap,
                 [Some(&vma.core), None],
                 Sharing::Singleton,
             )?;
-            heir.host_key.store(key, Relaxed);
+            target.host_key.store(key, Relaxed);
         }
     }
     Ok(())
 }
 
-/// A VMA, where it is, and the anonymous pages that it maps.
+/// A VMA with its present place in the host, and the anonymous pages that it maps on both sides.
 pub(crate) struct Seen {
     /// The VMA.
     pub(crate) vma: Arc<LiveVma>,
-    /// Its first address, and the first behind it.
+    /// First address, and first address after it.
     pub(crate) addresses: (usize, usize),
-    /// The page offsets that the host knows it by.
+    /// Its page offsets in the host.
     pub(crate) range: Range,
     /// The pages that the host maps, in order of offset.
     pub(crate) host_pages: KVVec<HostPage>,
@@ -178,11 +181,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Looks at one VMA.
+    /// Reads one VMA.
     fn new(vma: Arc<LiveVma>) -> Result<Self> {
         let limit = vma.mm.file.max_pages();
         let look = |host: HostVma<'_>| -> Result<_> {
-            // One that has grown beyond all limits is not looked through for hours.
+            // A VMA beyond the limit would take too long.
             let pages = if host.pages() > limit {
                 None
             } else {
@@ -204,7 +207,7 @@ impl Seen {
         })
     }
 
-    /// The page that the host maps at offset `at`.
+    /// Returns the page that the host maps at page offset `at`.
     pub(crate) fn host_page(&self, at: usize) -> Option<&HostPage> {
         let i = self
             .host_pages
@@ -213,13 +216,13 @@ impl Seen {
         self.host_pages.get(i)
     }
 
-    /// The page that the shadow maps at offset `at`.
+    /// Returns the page that the shadow maps at page offset `at`.
     pub(crate) fn page(&self, at: usize) -> Option<&Arc<LivePage>> {
         let i = self.pages.binary_search_by_key(&at, |page| page.0).ok()?;
         self.pages.get(i).map(|page| &page.1)
     }
 
-    /// Puts the shadow's VMA where the host has it.
+    /// Gives the shadow's VMA the range that it has in the host.
     fn place(&self, mmap: &mut MmapWrite<'_>) {
         let (vma, range) = (&self.vma, self.range);
         let here = vma.core.range(mmap);
@@ -237,19 +240,19 @@ impl Seen {
     }
 }
 
-/// VMAs of an address space that are being brought up to date, between [`begin`] and [`finish`].
+/// VMAs of an address space during an update, between [`begin`] and [`finish`].
 pub(crate) struct Pass {
     /// In order of address.
     pub(crate) vmas: KVVec<Seen>,
 }
 
-/// Brings an address space up to date: its VMAs' ranges and links, and its pages. Sleeps.
+/// Updates an address space: ranges and links of its VMAs, and its pages. Sleeps.
 ///
-/// The host's `mmap_lock` is held.
+/// The caller holds the host's `mmap_lock`.
 ///
 /// # Errors
 ///
-/// `ENOMEM`, `EINTR`; what has not been done yet is done the next time.
+/// `ENOMEM`, `EINTR`; the next update then does the rest.
 pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
     let mut pass = begin(mm.vmas()?, mmap)?;
     finish(&mut pass, mmap)?;
@@ -257,7 +260,7 @@ pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
     Ok(())
 }
 
-/// Brings one VMA up to date, likewise. Sleeps.
+/// Updates one VMA in the same way. Sleeps.
 ///
 /// # Errors
 ///
@@ -268,7 +271,7 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
     finish(&mut begin(one, mmap)?, mmap)
 }
 
-/// The first half: ranges, links, and all pages that are gone. Sleeps.
+/// Does the first half of an update: ranges, links, and pages that are no longer mapped. Sleeps.
 ///
 /// # Errors
 ///
@@ -283,7 +286,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
     for seen in vmas.iter_mut() {
         links(&seen.vma, mmap)?;
         if seen.vma.core.is_unfaulted() {
-            // Unlinked just now, perhaps, and its pages with it.
+            // `links` may have unlinked it just now, and unmapped its pages.
             seen.pages.clear();
         }
         let mut pages = core::mem::take(&mut seen.pages);
@@ -301,11 +304,12 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
     Ok(Pass { vmas })
 }
 
-/// The second half: all pages that are new at their place, or have moved to another anon_vma.
-/// Sleeps.
+/// Does the second half of an update: pages that are newly mapped, or have moved to another
+/// anon_vma. Sleeps.
 ///
-/// A page that was unmapped in the same address space may be the same page. Any other is new, and
-/// was made by a fault in this VMA: shared pages come by fork, split and move alone, which are told.
+/// A newly mapped page may be one that was unmapped elsewhere in the same address space. Any other
+/// was made by a fault in this VMA, because pages are shared only by fork, split and move, for
+/// which there are callbacks.
 ///
 /// # Errors
 ///
@@ -334,7 +338,7 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
                 None => LivePage::new(there, &seen.vma, mmap)?,
             };
             seen.vma.map_page(room, there.at, page.clone());
-            // Room was made above.
+            // The memory was reserved above.
             new.push((there.at, page), GFP_KERNEL)?;
         }
         if !new.is_empty() {
@@ -348,14 +352,14 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
     Ok(())
 }
 
-/// The unmapped page that is now seen in `vma`: it leads where it led, and the VMA is linked to
-/// that.
+/// Returns the unmapped page that is now mapped in `vma`, if its anon_vma is the same as before,
+/// and `vma` is linked to that.
 ///
-/// Otherwise the host's memory has been used for a new page, or the page has gone to the VMA's own
-/// anon_vma besides, which is where a new one goes.
+/// Otherwise the host has used the memory for a new page, or the page has also moved to the VMA's
+/// own anon_vma. In both cases the page can be treated as new.
 fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
     let page = vma.mm.in_limbo(seen.at, seen.key)?;
-    let led_to = page.rmap.anon_vma_key()?;
-    (page.host_mapping.load(Relaxed) == seen.mapping && vma.core.is_linked_to(led_to, mmap))
+    let anon_vma = page.rmap.anon_vma_key()?;
+    (page.host_mapping.load(Relaxed) == seen.mapping && vma.core.is_linked_to(anon_vma, mmap))
         .then_some(page)
 }

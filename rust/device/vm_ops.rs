@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host's callbacks, as safe calls; and the list of open files that everybody finds.
+//! The host's callbacks, as calls of safe functions; and the static that holds the registry.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h), `struct vm_operations_struct`.
 //!
 //! # Invariants of this module
 //!
-//! 1. `vm_private_data` of a VMA with our operations is null, or owns one reference on its
-//! [`LiveVma`]. (Between the host's copying of a VMA and `open` it is the source's, and owns
-//! nothing.)
+//! 1. `vm_private_data` of a VMA with [`OPERATIONS`] is null, or owns one reference on its
+//!    [`LiveVma`]. (After the host has copied a VMA, and until `open`, the copy has the pointer of
+//!    its source, and owns nothing.)
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
 //! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held; after `close`
-//! the VMA is not used. (`fault` would be called under the VMA's own lock alone if there were
-//! `map_pages` besides: there must not be.)
+//!    the VMA is not used. (With `map_pages` set, `fault` would be called under the VMA's own lock
+//!    alone: it must not be set.)
 
 #![allow(unsafe_code, reason = "the host's callbacks")]
 
@@ -53,14 +53,14 @@ global_lock! {
     unsafe(uninit) static REGISTRY: Mutex<Option<Arc<Registry>>> = None;
 }
 
-/// Where the device finds the [`Registry`]: as long as this lives.
+/// Keeps the [`Registry`] in the static where the device finds it, until it is dropped.
 pub(crate) struct Published(());
 
-/// Makes `registry` known to the device.
+/// Stores `registry` where the device finds it.
 ///
-/// To be called once, by the module's initialisation.
+/// Call it once, when the module is initialised.
 pub(crate) fn publish(registry: Arc<Registry>) -> Published {
-    // SAFETY: The module is initialised once, and this is called nowhere else.
+    // SAFETY: Only the initialisation of the module calls this function, once.
     unsafe { REGISTRY.init() };
     *REGISTRY.lock() = Some(registry);
     Published(())
@@ -73,22 +73,22 @@ impl Drop for Published {
     }
 }
 
-/// The registry, while the module is loaded.
+/// Returns the registry, while the module is loaded.
 pub(crate) fn registry() -> Option<Arc<Registry>> {
     REGISTRY.lock().clone()
 }
 
-/// A VMA for which a [`LiveVma`] may be made: it will be told of the VMA's end.
+/// A VMA for which a [`LiveVma`] may be created: `close` will be called for it.
 pub(crate) struct Opening<'a>(HostVma<'a>);
 
 impl<'a> Opening<'a> {
-    /// The host's VMA.
+    /// Returns the host's VMA.
     pub(crate) fn host(&self) -> HostVma<'a> {
         self.0
     }
 
-    /// Which anon_vma of its source the host has let a forked VMA reuse, by its place on the chain
-    /// of `links` links; the chains run the same way in the shadow.
+    /// Returns which anon_vma of `source` the host has reused for a forked VMA, by its place on the
+    /// chain, which has `links` links in the shadow. Both chains have the same order.
     pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Reuse {
         let key = self.0.anon_vma_key();
         let seen = source.host.read(|source| {
@@ -101,19 +101,19 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// What the [`LiveVma`] keeps of it.
+    /// Creates an initialiser for the reference that a [`LiveVma`] keeps.
     pub(crate) fn cell(&self) -> impl PinInit<HostVmaCell> {
-        // SAFETY: What is made of this goes to `vm_private_data`, or is dropped; in the first case
-        // `close` clears it.
+        // SAFETY: The `LiveVma` is stored in `vm_private_data`, so that `close` clears the cell, or
+        // it is dropped.
         unsafe { HostVmaCell::new(self.0) }
     }
 }
 
-/// Lets `make` shadow a VMA that is being mapped, and takes the VMA over.
+/// Runs `make` for a VMA that is being mapped, and sets the operations of the VMA.
 ///
 /// # Errors
 ///
-/// Those of `make`; then the VMA is left as it was.
+/// Those of `make`; then the VMA stays as it was.
 pub(crate) fn mmap(
     vma: &VmaNew,
     make: impl FnOnce(&Opening<'_>) -> Result<Option<Arc<LiveVma>>>,
@@ -121,13 +121,15 @@ pub(crate) fn mmap(
     let vma = NonNull::new(vma.as_ptr()).ok_or(EINVAL)?;
     // SAFETY: A VMA that is being mapped is not closed meanwhile (3).
     let live = make(&Opening(unsafe { HostVma::from_raw(vma) }))?;
-    // SAFETY: The VMA is ours to set up.
+    // SAFETY: The VMA is being set up by this driver.
     unsafe { set_private(vma, live) };
     // SAFETY: As above.
     unsafe { (*vma.as_ptr()).vm_ops = &raw const OPERATIONS.0 };
     Ok(())
 }
 
+/// Stores `live` in the VMA.
+///
 /// # Safety
 ///
 /// The VMA is being set up, and its `vm_private_data` owns nothing.
@@ -138,9 +140,11 @@ unsafe fn set_private(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVm
     unsafe { (*vma.as_ptr()).vm_private_data = private };
 }
 
+/// Returns the [`LiveVma`] that `vm_private_data` points to.
+///
 /// # Safety
 ///
-/// `vma` has our operations, and is not closed for `'a`; or it is about to be opened, and its
+/// `vma` has [`OPERATIONS`], and is not closed for `'a`; or it is about to be opened, and its
 /// source is not closed for `'a`.
 unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a, LiveVma>> {
     // SAFETY: The caller's promise.
@@ -149,7 +153,7 @@ unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a,
     Some(unsafe { <Arc<LiveVma> as ForeignOwnable>::borrow(private.as_ptr()) })
 }
 
-/// The VMA of ours at `address` in the address space of `vma`.
+/// Returns the VMA at `address` in the address space of `vma`, if it has [`OPERATIONS`].
 ///
 /// # Safety
 ///
@@ -158,7 +162,7 @@ unsafe fn neighbour<'a>(
     vma: NonNull<ffi::vm_area_struct>,
     address: usize,
 ) -> Option<(HostVma<'a>, ArcBorrow<'a, LiveVma>)> {
-    // SAFETY: The caller's promise: what is found is not closed for `'a`.
+    // SAFETY: By the caller's promise a VMA that is found is not closed for `'a`.
     unsafe {
         let there = NonNull::new(ffi::shadow_rmap_vma_lookup((*vma.as_ptr()).vm_mm, address))?;
         if !core::ptr::eq((*there.as_ptr()).vm_ops, &raw const OPERATIONS.0) {
@@ -168,9 +172,11 @@ unsafe fn neighbour<'a>(
     }
 }
 
+/// Returns the open file that is mapped.
+///
 /// # Safety
 ///
-/// `vma` has our operations, and is not closed for `'a`.
+/// `vma` has [`OPERATIONS`], and is not closed for `'a`.
 unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorrow<'a, OpenFile> {
     // SAFETY: By invariant (2); the VMA holds the file.
     unsafe {
@@ -179,32 +185,32 @@ unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorrow<'a, Open
     }
 }
 
-/// The host has made a VMA of one of ours.
+/// `open`: the host has copied a VMA.
 ///
 /// # Safety
 ///
-/// `vma` is a copy of a VMA with our operations, as in invariants (1) and (3).
+/// `vma` is a copy of a VMA with [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     let Some(vma) = NonNull::new(vma) else {
         return;
     };
     // SAFETY: (2), (3).
     let file = unsafe { open_file(vma) };
-    // SAFETY: The VMA is a copy: what `vm_private_data` says is the source's, which is not closed,
-    // since its `mmap_lock` is held (3).
+    // SAFETY: The VMA is a copy: `vm_private_data` is that of the source, which is not closed
+    // because its `mmap_lock` is held (3).
     let source = unsafe { private(vma) };
     // SAFETY: (3).
     let opening = Opening(unsafe { HostVma::from_raw(vma) });
     let live = events::opened(file, &opening, source);
-    // SAFETY: The pointer is the source's, so nothing is owned.
+    // SAFETY: The pointer is that of the source, so the VMA owns nothing.
     unsafe { set_private(vma, live) };
 }
 
-/// The VMA is going.
+/// `close`: the host removes the VMA.
 ///
 /// # Safety
 ///
-/// `vma` has our operations, as in invariants (1) and (3).
+/// `vma` has [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     let Some(vma) = NonNull::new(vma) else {
         return;
@@ -216,17 +222,17 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     }
     // SAFETY: (3).
     unsafe { (*vma.as_ptr()).vm_private_data = core::ptr::null_mut() };
-    // SAFETY: By invariant (1) the reference is ours now.
+    // SAFETY: By invariant (1) the VMA owned the reference, which is taken over here.
     events::closed(unsafe { <Arc<LiveVma> as ForeignOwnable>::from_foreign(private) });
 }
 
-/// A page is to be mapped.
+/// `fault`: the host is about to map a page.
 ///
 /// # Safety
 ///
-/// `vmf` describes a fault in a VMA with our operations, as in invariants (1) and (3).
+/// `vmf` describes a fault in a VMA with [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
-    // SAFETY: The host hands us a fault of one of our VMAs.
+    // SAFETY: The caller's promise.
     let (vma, write) = unsafe {
         (
             NonNull::new((*vmf).__bindgen_anon_1.vma),
@@ -251,8 +257,8 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
         }
     }
     let page: &Page = file.registry.zero_page();
-    // SAFETY: The page is there as long as the registry; each mapping of it holds it besides. For a
-    // private mapping the host copies it before it is written to.
+    // SAFETY: The registry holds the page, and each mapping of it holds another reference. The host
+    // copies the page of a private mapping before it is written to.
     unsafe {
         ffi::shadow_rmap_get_page(page.as_ptr());
         (*vmf).page = page.as_ptr();
@@ -260,10 +266,10 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     0
 }
 
-/// The operations of all our VMAs. With `close`, the host never merges one away.
+/// The operations of all VMAs of this driver. The host never merges away a VMA with `close`.
 struct Operations(ffi::vm_operations_struct);
 
-// SAFETY: Never written.
+// SAFETY: It is never written.
 unsafe impl Sync for Operations {}
 
 static OPERATIONS: Operations = Operations(ffi::vm_operations_struct {

@@ -107,8 +107,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds an entry to the tree of an anon_vma, both given by key. A VMA without an index counts as
-    /// foreign.
+    /// Adds an entry to the tree of an anon_vma, both given by key. A VMA without an index counts
+    /// as foreign.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl Builder {
         }
     }
 
-    /// Adds a page with this key that the VMA with index `vma` maps. If the page was added before, its
-    /// `anon_vma` (a key), `index` and `mapcount` keep their values.
+    /// Adds a page with this key that the VMA with index `vma` maps. If the page was added before,
+    /// its `anon_vma` (a key), `index` and `mapcount` keep their values.
     ///
     /// # Errors
     ///
@@ -208,8 +208,8 @@ impl Builder {
         self.vmas.get(&key).copied()
     }
 
-    /// Walks the tree of each page's anon_vma, in the graph. `maps` returns whether the VMA with this
-    /// index maps, at this page offset, the page with this key.
+    /// Walks the tree of each page's anon_vma, in the graph. `maps` returns whether the VMA with
+    /// this index maps, at this page offset, the page with this key.
     ///
     /// # Errors
     ///

@@ -2,12 +2,10 @@
 
 //! Prints a [`Graph`] as JSON, version 1: the debugfs files `chains.json` and `host/chains.json`.
 //!
-//! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end",
-//! "pgoff","anon_vma","chain":[ids]}]}],"anon_vmas":[{"id","root","parent","refcount",
-//! "num_children","num_active_vmas","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount"}]}`
+//! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end", "pgoff","anon_vma","chain":[ids]}]}],"anon_vmas":[{"id","root","parent","refcount", "num_children","num_active_vmas","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount"}]}`
 //!
-//! Addresses are in bytes, `pgoff` and `index` in pages. `anon_vma` is `null` if there is none. A root
-//! is its own root and its own parent.
+//! Addresses are in bytes, `pgoff` and `index` in pages. `anon_vma` is `null` if there is none. A
+//! root is its own root and its own parent.
 
 use super::{
     text,

@@ -2,14 +2,14 @@
 
 //! A snapshot of a reverse map as a neutral graph, of the shadow or of the host.
 //!
-//! A [`Graph`] is plain data: it holds no locks, and no pointers that are followed. It is taken under
-//! the locks of the structures that it describes; the functions of this folder ([`compare`],
+//! A [`Graph`] is plain data: it holds no locks, and no pointers that are followed. It is taken
+//! under the locks of the structures that it describes; the functions of this folder ([`compare`],
 //! [`verify`], the printers) work on it later, without locks. None of them keeps a counter: results
 //! are returned, or passed to a function of the caller.
 //!
-//! Output identifies everything by small integers. A VMA has a number for its whole life; the numbers
-//! of anon_vmas and pages are their places in the graph, counted from one. Keys are compared, and
-//! never printed.
+//! Output identifies everything by small integers. A VMA has a number for its whole life; the
+//! numbers of anon_vmas and pages are their places in the graph, counted from one. Keys are
+//! compared, and never printed.
 //!
 //! | module | is |
 //! |---|---|
@@ -81,7 +81,8 @@ pub(crate) struct AnonVmaNode {
     pub(crate) root: usize,
     /// Its parent, as an index; a root is its own parent.
     pub(crate) parent: usize,
-    /// References: one while a VMA is linked, one for each other anon_vma whose root it is, and pins.
+    /// References: one while a VMA is linked, one for each other anon_vma whose root it is, and
+    /// pins.
     pub(crate) refcount: i64,
     /// Number of anon_vmas whose parent it is; a root counts itself.
     pub(crate) num_children: usize,
@@ -113,8 +114,8 @@ pub(crate) struct PageNode {
 pub(crate) struct Graph {
     /// The reverse map that it shows.
     pub(crate) source: Source,
-    /// Whether a VMA may share the anon_vma of any neighbour, as in 2010 (R25). If not, it shares only
-    /// that of a neighbour whose chain has one link (R27).
+    /// Whether a VMA may share the anon_vma of any neighbour, as in 2010 (R25). If not, it shares
+    /// only that of a neighbour whose chain has one link (R27).
     pub(crate) shared: bool,
     /// The address spaces.
     pub(crate) mms: KVVec<MmNode>,

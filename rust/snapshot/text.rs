@@ -2,8 +2,8 @@
 
 //! Prints a [`Graph`] as text: the debugfs files `chains` and `host/chains`.
 //!
-//! First come the address spaces with their VMAs, each VMA with its chain in the order of the graph;
-//! then the anon_vmas with the VMAs in their trees; then the pages.
+//! First come the address spaces with their VMAs, each VMA with its chain in the order of the
+//! graph; then the anon_vmas with the VMAs in their trees; then the pages.
 
 use super::{
     Comm,

@@ -53,7 +53,8 @@ pub(crate) struct LiveMm {
     #[pin]
     vmas: Mutex<VmaTree>,
     /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
-    /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear there.
+    /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear
+    /// there.
     #[pin]
     limbo: Mutex<PageTree>,
 }
@@ -156,7 +157,8 @@ impl LiveMm {
         )
     }
 
-    /// Returns the host's page `key`, if it was unmapped from offset `at` since the last update. Sleeps.
+    /// Returns the host's page `key`, if it was unmapped from offset `at` since the last update.
+    /// Sleeps.
     pub(crate) fn in_limbo(&self, at: usize, key: usize) -> Option<Arc<LivePage>> {
         self.limbo.lock().get(&(at, key)).cloned()
     }

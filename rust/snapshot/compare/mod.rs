@@ -3,13 +3,13 @@
 //! Compares the shadow's [`Graph`] with the host's: are they equal, except for the order of their
 //! elements?
 //!
-//! Both graphs have the same VMAs in the same order. What has to be found is a bijection between their
-//! anon_vmas under which everything else agrees. It is built from pairs that are certain: the
+//! Both graphs have the same VMAs in the same order. What has to be found is a bijection between
+//! their anon_vmas under which everything else agrees. It is built from pairs that are certain: the
 //! `->anon_vma` of the same VMA, the anon_vma of the same page, then the parents of a pair. The
-//! anon_vmas that are left have no VMA of their own, no page, and no descendant with a partner. They
-//! are told apart by their depth, by the VMAs in their trees, and by those in the trees of their
-//! parents. Whatever way a pair was found, all its properties are compared afterwards: a bad pair
-//! shows as a difference, and never hides one.
+//! anon_vmas that are left have no VMA of their own, no page, and no descendant with a partner.
+//! They are told apart by their depth, by the VMAs in their trees, and by those in the trees of
+//! their parents. Whatever way a pair was found, all its properties are compared afterwards: a bad
+//! pair shows as a difference, and never hides one.
 //!
 //! Chains are compared as sets, because `anon_vma_clone()` of 7.3 reverses the order at each clone.
 //!
@@ -64,8 +64,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Compares `shadow` with `host`. Calls `line` with one line of text, without a newline, for each VMA,
-/// and for each anon_vma and page that differs.
+/// Compares `shadow` with `host`. Calls `line` with one line of text, without a newline, for each
+/// VMA, and for each anon_vma and page that differs.
 ///
 /// A VMA that is tainted in either graph is not compared, and neither is its family: all VMAs that
 /// link to an anon_vma with the same root, and their anon_vmas and pages.

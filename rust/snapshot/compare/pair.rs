@@ -28,9 +28,9 @@ impl Pair<'_> {
 
     /// Excludes tainted VMAs and their families from the comparison.
     ///
-    /// A family is everything with one root in one graph. A VMA that is excluded because of its family
-    /// in one graph excludes its family in the other graph as well. So the search is repeated until a
-    /// round finds nothing new, which takes two or three rounds.
+    /// A family is everything with one root in one graph. A VMA that is excluded because of its
+    /// family in one graph excludes its family in the other graph as well. So the search is
+    /// repeated until a round finds nothing new, which takes two or three rounds.
     pub(super) fn set_aside(&mut self) -> Result {
         for index in 0..self.vmas() {
             let tainted = |side: &Side<'_>| side.vma(index).is_some_and(|vma| vma.tainted);

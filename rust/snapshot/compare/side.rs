@@ -85,9 +85,9 @@ impl<'a> Side<'a> {
         Label(self.graph, anon_vma)
     }
 
-    /// Orders two anon_vmas by properties that are equal in both graphs: the deeper one comes first;
-    /// then the VMAs in their trees and the numbers of their children decide, then those of their
-    /// parents, and so on.
+    /// Orders two anon_vmas by properties that are equal in both graphs: the deeper one comes
+    /// first; then the VMAs in their trees and the numbers of their children decide, then those of
+    /// their parents, and so on.
     pub(super) fn order(&self, mut one: usize, mut other: usize) -> Ordering {
         let depth = self.depth(one);
         let mut order = self.depth(other).cmp(&depth);

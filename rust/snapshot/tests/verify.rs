@@ -69,8 +69,8 @@ mod suite {
 
     #[test]
     fn links_both_ways() -> Result {
-        // The child's VMA is missing in the root's tree; the grandchild's tree has a VMA whose chain
-        // does not link it.
+        // The child's VMA is missing in the root's tree; the grandchild's tree has a VMA whose
+        // chain does not link it.
         assert!(broken(
             |graph| {
                 graph.anon_vmas.get_mut(0)?.vmas.remove(1).ok()?;
@@ -435,8 +435,8 @@ mod suite {
         let before = [Rule::R16, Rule::R21, Rule::R33].map(Rule::counts);
         let mut graph = sample::generations(Source::Shadow)?;
         let looks = verify(&graph, &mut |_, _| ())?;
-        // A look at each root; for each link, each VMA that maps a page, and each page; for each VMA
-        // with an anon_vma and each tree.
+        // A look at each root; for each link, each VMA that maps a page, and each page; for each
+        // VMA with an anon_vma and each tree.
         assert!(looks.at(Some(Rule::R16)) == 1);
         assert!(looks.at(Some(Rule::R21)) == 6 + 7 + 4);
         assert!(looks.at(Some(Rule::R33)) == 3 + 3);

@@ -154,8 +154,8 @@ impl<'a> Facts<'a> {
             }
         }
         for (index, node) in graph.anon_vmas.iter().enumerate() {
-            // `unlink_anon_vmas()` decrements the parent's count when a tree becomes empty, not when
-            // the anon_vma is freed. A root's count of itself is decremented in the same way.
+            // `unlink_anon_vmas()` decrements the parent's count when a tree becomes empty, not
+            // when the anon_vma is freed. A root's count of itself is decremented in the same way.
             if !node.vmas.is_empty() || node.foreign > 0 {
                 if let Some(parent) = expected.get_mut(node.parent) {
                     parent.children += 1;
