@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Times two ways of doing the same work, in turns.
+//! Times two implementations of the same work, alternately.
 
 use kernel::{
     fmt,
@@ -11,21 +11,21 @@ use kernel::{
     },
 };
 
-/// How long the slower side runs at least before it is the other's turn, in nanoseconds.
+/// Minimal duration of a slice of the slower side, in nanoseconds.
 const SLICE: i64 = 1_000_000;
 
-/// How often each side runs in a round, of which the fastest counts: whatever else the machine does
-/// makes it only slower.
+/// Slices of each side in a round. The fastest one counts, because other load can only make a slice
+/// slower.
 const SLICES: usize = 10;
 
-/// What a comparison found: the time that each round took, in nanoseconds.
+/// The result of a comparison: the time of each round, in nanoseconds.
 pub(super) struct Times {
     iterations: usize,
     shadow: KVec<i64>,
     host: KVec<i64>,
 }
 
-/// Runs `once` `n` times; returns how long that took, and how much work was done.
+/// Runs `once` `n` times; returns the duration in nanoseconds, and the work done.
 #[inline(never)]
 fn time(n: usize, once: &mut impl FnMut() -> Result<usize>) -> Result<(i64, usize)> {
     let mut work = 0;
@@ -36,14 +36,14 @@ fn time(n: usize, once: &mut impl FnMut() -> Result<usize>) -> Result<(i64, usiz
     Ok((start.elapsed().as_nanos(), work))
 }
 
-/// Times `shadow` against `host` in `rounds` rounds of [`SLICES`] slices; in each both run equally
-/// often, long enough for the slower one to take [`SLICE`].
+/// Times `shadow` and `host` in `rounds` rounds of [`SLICES`] slices. In a slice both run equally
+/// often; the slower one takes [`SLICE`] or longer.
 ///
-/// Both return how much work they did: it must be equal, and not nothing.
+/// Both return the amount of work that they did, which must be equal and not 0.
 ///
 /// # Errors
 ///
-/// Theirs; `EINVAL` where they did not do the same; `ENOMEM`.
+/// Those of `shadow` and `host`; `EINVAL` if their work differs; `ENOMEM`.
 pub(super) fn compare(
     rounds: usize,
     mut shadow: impl FnMut() -> Result<usize>,
@@ -61,7 +61,7 @@ pub(super) fn compare(
         if slower >= SLICE {
             break;
         }
-        // Little by little: the first iterations find the caches cold.
+        // Increase in small steps, because the first iterations run with cold caches.
         let factor = (SLICE / slower.max(1) + 1).clamp(2, 10);
         iterations = iterations.saturating_mul(usize::try_from(factor).unwrap_or(2));
     }
@@ -82,7 +82,7 @@ pub(super) fn compare(
     Ok(times)
 }
 
-/// The fields of a JSON object.
+/// Prints the fields of a JSON object.
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"iterations\":{}", self.iterations)?;
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use core::cell::Cell;
 
-    /// Both sides run equally often, in each round, and the report has a time for each.
+    /// Both sides run equally often, and the report has a time for each side and round.
     #[test]
     fn both_sides_run_equally_often() -> Result {
         let (shadow, host) = (Cell::new(0), Cell::new(0));
@@ -119,7 +119,7 @@ mod tests {
         Ok(())
     }
 
-    /// Sides that do not do the same are not compared, and an error ends the measurement.
+    /// Different work is refused, and an error ends the measurement.
     #[test]
     fn unequal_work_is_refused() -> Result {
         let unequal = compare(1, || Ok(1), || Ok(2)).err();

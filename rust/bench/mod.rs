@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the shadow's operations cost, beside the host's own, in one boot.
+//! Measures the shadow's operations and the host's in one boot.
 //!
 //! It runs when the module is loaded with `bench_rounds=N` and the addresses of the host's
-//! functions; each operation is a line `bench: {...}` of the kernel log. See
+//! functions. The result of each operation is a line `bench: {...}` in the kernel log, see
 //! `Documentation/bench.rst`.
 
 mod measure;
@@ -18,24 +18,24 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// More would not fit into a line of the kernel log.
+/// The results of more rounds would not fit into a line of the kernel log.
 const MOST_ROUNDS: usize = 31;
 
-/// What to measure.
+/// Parameters of the benchmark.
 #[derive(Clone, Copy)]
 pub(crate) struct Parameters {
-    /// How often each operation is timed; 0 for no measurement.
+    /// Number of rounds for each operation; 0 for no measurement.
     pub(crate) rounds: usize,
-    /// Where the host's functions are.
+    /// The addresses of the host's functions.
     pub(crate) addresses: Addresses,
 }
 
-/// Measures everything, and writes it to the kernel log. Sleeps.
+/// Runs all measurements, and writes the results to the kernel log. Sleeps.
 ///
 /// # Errors
 ///
-/// `EINVAL` for too many rounds, for an address that is not that of its function, and where shadow
-/// and host did not do the same; `ENOMEM`.
+/// `EINVAL` for too many rounds, for an address that is not that of its function, and if shadow and
+/// host did different work; `ENOMEM`.
 pub(crate) fn run(parameters: Parameters) -> Result {
     let rounds = parameters.rounds;
     if rounds == 0 {

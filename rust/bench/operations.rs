@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The operations that are timed: each is written twice, for the shadow and for the host, on
-//! families of the same form.
+//! families of the same shape.
 //!
-//! No page is mapped, no process forked: what is timed is the reverse map alone.
+//! No page is mapped in a page table, and no process is forked: only the reverse map is timed.
 
 use super::measure::{
     compare,
@@ -48,23 +48,27 @@ const RANGE: Range = Range {
 /// The page offset of the page that is looked up.
 const INDEX: usize = RANGE.start + 8;
 
-/// An address space of the shadow.
+/// Creates an address space of the shadow.
 fn shadow_mm() -> Result<Arc<Mm>> {
     let cache = Arc::new(Cache::<Live>::new()?, GFP_KERNEL)?;
     Arc::pin_init(Mm::new(cache, ()), GFP_KERNEL)
 }
 
-/// A VMA of the shadow that is linked to nothing.
+/// Creates a VMA of the shadow without links.
 fn shadow_vma(mm: &Arc<Mm>) -> Result<Pin<KBox<Vma>>> {
     KBox::pin_init(Vma::new(mm.clone(), RANGE, 0), GFP_KERNEL)
 }
 
-/// Forks `parent` once, for the shadow.
+/// Forks `parent` in the shadow.
 fn shadow_fork(child: &Vma, parent: &Vma, mmap: &MmapWrite<'_>) -> Result {
     anon_vma_fork(child, mmap, parent, mmap, Reuse::ByRule)
 }
 
-/// Whether both sides are linked alike: otherwise they would be timed on different work.
+/// Checks that both VMAs have equally many links, so that both sides do the same work.
+///
+/// # Errors
+///
+/// `EINVAL` if not.
 fn same_links(shadow: usize, host: usize) -> Result {
     if shadow == host {
         return Ok(());
@@ -73,7 +77,7 @@ fn same_links(shadow: usize, host: usize) -> Result {
     Err(EINVAL)
 }
 
-/// Finds the anon_vma of a mapped page, locks it for reading, and unlocks it.
+/// Times the lookup of a mapped page's anon_vma, with lock and unlock.
 pub(super) fn lookup(functions: &host::Functions, rounds: usize) -> Result<Times> {
     on_family(functions, 1, |page, host_page| {
         compare(
@@ -84,7 +88,7 @@ pub(super) fn lookup(functions: &host::Functions, rounds: usize) -> Result<Times
     })
 }
 
-/// Finds and locks the anon_vma of a mapped page, and visits the `vmas` VMAs that may map it.
+/// Times a lookup and a walk over the `vmas` VMAs that may map the page.
 pub(super) fn walk(functions: &host::Functions, rounds: usize, vmas: usize) -> Result<Times> {
     on_family(functions, vmas, |page, host_page| {
         compare(
@@ -108,8 +112,8 @@ pub(super) fn walk(functions: &host::Functions, rounds: usize, vmas: usize) -> R
     })
 }
 
-/// Calls `f` with a page of the shadow and one of the host, each mapped by the root of a family of
-/// `vmas` VMAs: a process and its children.
+/// Calls `f` with a page of the shadow and one of the host. The root of a family of `vmas` VMAs,
+/// which are a process and its children, maps each.
 fn on_family(
     functions: &host::Functions,
     vmas: usize,
@@ -150,10 +154,10 @@ fn on_family(
     result
 }
 
-/// Gives a VMA its first anon_vma, and takes it away again.
+/// Times a prepare and the unlink.
 ///
-/// Looking for neighbours to share with is a part of the host's function; so the shadow's side does
-/// it as well, in the host's address space.
+/// The host's function also looks for neighbours to share with. So the shadow's side does that as
+/// well, in the host's address space.
 pub(super) fn prepare(functions: &host::Functions, rounds: usize) -> Result<Times> {
     let space = host::Space::new(functions)?;
     let mut host_vma = host::Vma::first(&space, RANGE)?;
@@ -171,13 +175,13 @@ pub(super) fn prepare(functions: &host::Functions, rounds: usize) -> Result<Time
         || {
             host_vma.prepare()?;
             host_vma.unlink();
-            // What is seen there: itself.
+            // The address space has one VMA.
             Ok(1)
         },
     )
 }
 
-/// Forks the youngest of `depth` generations, and unlinks the child.
+/// Times a fork of the youngest of `depth` generations, and the unlink of the child.
 pub(super) fn fork(functions: &host::Functions, rounds: usize, depth: usize) -> Result<Times> {
     let space = host::Space::new(functions)?;
     let mut host_line = KVec::with_capacity(depth, GFP_KERNEL)?;

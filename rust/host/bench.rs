@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host's own reverse map at work, on VMAs that no process has: to be timed.
+//! Calls the host's reverse map on VMAs that belong to no process, to measure it.
 //!
 //! C: `folio_lock_anon_vma_read()`, `__anon_vma_prepare()`, `anon_vma_fork()` and
 //! `unlink_anon_vmas()` of [`mm/rmap.c`](srctree/mm/rmap.c), the tree of
-//! [`mm/interval_tree.c`](srctree/mm/interval_tree.c). Modules cannot link to them: whoever loads
-//! this one looks their addresses up in `/proc/kallsyms`.
+//! [`mm/interval_tree.c`](srctree/mm/interval_tree.c). They are not exported to modules. User space
+//! looks their addresses up in `/proc/kallsyms`, and passes them as module parameters.
 //!
 //! # Invariants of this module
 //!
-//! 1. The [`Functions`] are what they are called.
-//! 2. A [`Space`]'s `mmap_lock` is held for writing from its creation to its drop, by the thread
-//! that has it.
-//! 3. A [`Vma`] stays where it is, and is known to its owner and to the anon_vmas that it is linked
-//! to; when it is dropped it is linked to none.
-//! 4. A [`Page`] is mapped, and locked, from its creation to its drop; its anon_vma is that of a
-//! [`Vma`] that lives longer, and that nobody can unlink meanwhile.
-//! 5. At most one VMA was ever entered in a [`Space`]'s maple tree. When it is dropped the entry
-//! goes stale: nobody follows it but that VMA's own prepare.
+//! 1. The [`Functions`] are the addresses of the host's functions with these names.
+//! 2. The thread that created a [`Space`] holds its `mmap_lock` for writing until the drop.
+//! 3. A [`Vma`] is pinned. Only its owner and the anon_vmas that it is linked to have its address.
+//!    When it is dropped it has no links.
+//! 4. A [`Page`] is mapped and locked from its creation to its drop. Its anon_vma is that of a
+//!    [`Vma`] that lives longer and cannot be unlinked meanwhile.
+//! 5. At most one VMA is ever stored in the maple tree of a [`Space`]. After its drop the entry is
+//!    stale, and only the prepare of that VMA follows it.
 
 use crate::{
     ffi,
@@ -46,7 +45,7 @@ type FirstFn = unsafe extern "C" fn(*mut ffi::anon_vma, usize, usize) -> *mut ff
 type NextFn =
     unsafe extern "C" fn(*mut ffi::anon_vma_chain, usize, usize) -> *mut ffi::anon_vma_chain;
 
-/// Where the host's functions are, as `/proc/kallsyms` says.
+/// The addresses of the host's functions, from `/proc/kallsyms`.
 #[derive(Clone, Copy)]
 pub(crate) struct Addresses {
     /// `folio_lock_anon_vma_read`
@@ -73,10 +72,10 @@ pub(crate) struct Functions {
     next: NextFn,
 }
 
-/// Whether the function `name` begins at `address`; says so in the kernel log if it does not.
+/// Returns whether the function `name` begins at `address`; logs an error if not.
 fn begins(address: usize, name: &str) -> bool {
     let mut buffer = [0; ffi::SR_KSYM_SYMBOL_LEN];
-    // SAFETY: There is room for any symbol; the address is only compared with those known.
+    // SAFETY: The buffer has the size for any symbol; the address is only looked up.
     let length = unsafe { ffi::sprint_symbol(buffer.as_mut_ptr(), address) };
     let found = usize::try_from(length)
         .ok()
@@ -93,11 +92,11 @@ fn begins(address: usize, name: &str) -> bool {
 }
 
 impl Functions {
-    /// Looks at each address whether that function begins there.
+    /// Checks that each function begins at its address.
     ///
     /// # Errors
     ///
-    /// `EINVAL` where one does not; the kernel log says which.
+    /// `EINVAL` if one does not; the kernel log says which.
     pub(crate) fn new(at: Addresses) -> Result<Self> {
         let found = [
             begins(at.lock, "folio_lock_anon_vma_read"),
@@ -111,8 +110,8 @@ impl Functions {
             return Err(EINVAL);
         }
         let pointer = ptr::with_exposed_provenance::<()>;
-        // SAFETY: The functions begin there, and have these types.
-        // INVARIANT: (1) Just checked.
+        // SAFETY: The functions begin at these addresses, and have these types.
+        // INVARIANT: (1) Checked above.
         unsafe {
             Ok(Self {
                 lock: mem::transmute::<*const (), LockFn>(pointer(at.lock)),
@@ -130,13 +129,13 @@ impl Functions {
 pub(crate) struct Space<'a> {
     host: &'a Functions,
     mm: Pin<KBox<Opaque<ffi::mm_struct>>>,
-    /// Whether a VMA has been entered in its maple tree.
+    /// Whether a VMA has been stored in its maple tree.
     taken: Cell<bool>,
     _not_send: NotThreadSafe,
 }
 
 impl<'a> Space<'a> {
-    /// A new one. Sleeps.
+    /// Creates an address space. Sleeps.
     ///
     /// # Errors
     ///
@@ -144,12 +143,12 @@ impl<'a> Space<'a> {
     pub(crate) fn new(host: &'a Functions) -> Result<Self> {
         let mm = KBox::pin_init(
             Opaque::ffi_init(|mm| {
-                // SAFETY: Raw memory for an address space.
+                // SAFETY: `mm` is valid for writes.
                 unsafe { ffi::shadow_rmap_bench_mm_init(mm) }
             }),
             GFP_KERNEL,
         )?;
-        // INVARIANT: (2) Released in `drop`.
+        // INVARIANT: (2) `drop` releases the lock.
         // SAFETY: The lock is initialised.
         unsafe { ffi::down_write(&raw mut (*mm.get()).__bindgen_anon_1.mmap_lock) };
         Ok(Self {
@@ -160,19 +159,19 @@ impl<'a> Space<'a> {
         })
     }
 
-    /// Looks for the VMAs beside the one that covers `range`, as [`Vma::prepare`] does, and counts
-    /// those that it sees, that one included.
+    /// Looks up the VMA that covers `range` and its neighbours, as [`Vma::prepare`] does, and
+    /// returns how many there are.
     #[inline]
     pub(crate) fn neighbours(&self, range: Range) -> usize {
         let end = (range.last + 1) << PAGE_SHIFT;
-        // SAFETY: By invariant (2) the tree is ours; what is in it is only counted.
+        // SAFETY: By invariant (2) no other thread uses the tree; its entries are only counted.
         unsafe { ffi::shadow_rmap_bench_neighbours(self.mm.get(), end) as usize }
     }
 }
 
 impl Drop for Space<'_> {
     fn drop(&mut self) {
-        // SAFETY: By invariant (2) the tree is ours, and the lock as well.
+        // SAFETY: By invariant (2) no other thread uses the tree, and this one holds the lock.
         unsafe {
             let mm = &raw mut (*self.mm.get()).__bindgen_anon_1;
             ffi::__mt_destroy(&raw mut (*mm).mm_mt);
@@ -189,19 +188,19 @@ pub(crate) struct Vma<'a> {
 }
 
 impl<'a> Vma<'a> {
-    /// One that covers `range`, in pages, and is linked to nothing. Sleeps.
+    /// Creates a VMA that covers `range`, in pages, and has no links. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn new(space: &'a Space<'a>, range: Range) -> Result<Self> {
         let init = Opaque::ffi_init(|vma| {
-            // SAFETY: Raw memory for a VMA; the address space outlives it.
+            // SAFETY: `vma` is valid for writes; the address space outlives the VMA.
             unsafe {
                 ffi::shadow_rmap_bench_vma_init(vma, space.mm.get(), range.start, range.last)
             };
         });
-        // INVARIANT: (3) Nobody knows it.
+        // INVARIANT: (3) It has no links.
         Ok(Self {
             space,
             vma: KBox::pin_init(init, GFP_KERNEL)?,
@@ -209,18 +208,19 @@ impl<'a> Vma<'a> {
         })
     }
 
-    /// The first VMA of an address space, which can be [`prepare`](Self::prepare)d. Sleeps.
+    /// Creates the first VMA of an address space, for which [`prepare`](Self::prepare) can be
+    /// called. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EBUSY` where the address space has, or had, its first; `ENOMEM`.
+    /// `EBUSY` if the address space has, or had, a first VMA; `ENOMEM`.
     pub(crate) fn first(space: &'a Space<'a>, range: Range) -> Result<Self> {
         let mut vma = Self::new(space, range)?;
         if space.taken.replace(true) {
             return Err(EBUSY);
         }
         // SAFETY: By invariants (2) and (3).
-        // INVARIANT: (5) It is the only one.
+        // INVARIANT: (5) `taken` was not set before.
         to_result(unsafe { ffi::shadow_rmap_bench_vma_store(vma.vma.get()) })?;
         vma.entered = true;
         Ok(vma)
@@ -230,13 +230,13 @@ impl<'a> Vma<'a> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINVAL` where it is not the [`first`](Self::first) of its address space.
+    /// `ENOMEM`; `EINVAL` if it is not the [`first`](Self::first) VMA of its address space.
     #[inline]
     pub(crate) fn prepare(&mut self) -> Result {
         if !self.entered {
             return Err(EINVAL);
         }
-        // SAFETY: By invariants (1) to (3), and (5) for what it looks at besides.
+        // SAFETY: By invariants (1) to (3), and (5) for the maple tree.
         to_result(unsafe { (self.space.host.prepare)(self.vma.get()) })
     }
 
@@ -244,14 +244,14 @@ impl<'a> Vma<'a> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EBUSY` where it has links.
+    /// `ENOMEM`; `EBUSY` if it has links.
     #[inline]
     pub(crate) fn fork_from(&mut self, parent: &mut Vma<'a>) -> Result {
-        // SAFETY: By invariant (3) nobody else looks at it.
+        // SAFETY: By invariant (3) no other thread changes it.
         if !unsafe { (*self.vma.get()).anon_vma }.is_null() {
             return Err(EBUSY);
         }
-        // SAFETY: By invariants (1) to (3); there are no links that could be lost.
+        // SAFETY: By invariants (1) to (3); this VMA has no links.
         to_result(unsafe { (self.space.host.fork)(self.vma.get(), parent.vma.get()) })
     }
 
@@ -262,9 +262,9 @@ impl<'a> Vma<'a> {
         unsafe { (self.space.host.unlink)(self.vma.get()) };
     }
 
-    /// How many anon_vmas it is linked to.
+    /// Returns the number of its links.
     pub(crate) fn links(&self) -> usize {
-        // SAFETY: By invariant (3) the chain is a list that nobody else changes.
+        // SAFETY: By invariant (3) the chain is a list that no other thread changes.
         unsafe {
             let head = &raw mut (*self.vma.get()).anon_vma_chain;
             let (mut n, mut at) = (0, (*head).next);
@@ -283,27 +283,27 @@ impl Drop for Vma<'_> {
     }
 }
 
-/// An anonymous page that a [`Vma`] maps, as far as the reverse map can tell.
+/// A page whose fields say that a [`Vma`] maps it; no page table does.
 pub(crate) struct Page<'a> {
     page: kernel::page::Page,
     vma: &'a Vma<'a>,
 }
 
 impl<'a> Page<'a> {
-    /// A page at offset `index` of `vma`. Sleeps.
+    /// Creates a page at page offset `index` of `vma`. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINVAL` where the VMA has no anon_vma.
+    /// `ENOMEM`; `EINVAL` if the VMA has no anon_vma.
     pub(crate) fn new(vma: &'a Vma<'a>, index: usize) -> Result<Self> {
-        // SAFETY: By invariant (3) nobody else looks at it.
+        // SAFETY: By invariant (3) no other thread changes it.
         let anon_vma = unsafe { (*vma.vma.get()).anon_vma };
         if anon_vma.is_null() {
             return Err(EINVAL);
         }
         let page = kernel::page::Page::alloc_page(GFP_KERNEL)?;
-        // INVARIANT: (4) The VMA is borrowed, and unlinking takes a mutable one.
-        // SAFETY: The page is ours alone.
+        // INVARIANT: (4) The VMA is borrowed, and an unlink needs a mutable reference.
+        // SAFETY: The page was allocated just now.
         unsafe { ffi::shadow_rmap_bench_map_page(page.as_ptr(), anon_vma.cast(), index) };
         Ok(Self { page, vma })
     }
@@ -313,7 +313,7 @@ impl<'a> Page<'a> {
     pub(crate) fn lock_anon_vma(&self) -> Option<LockedAnonVma<'_>> {
         let host = self.vma.space.host;
         let folio = self.page.as_ptr().cast::<ffi::folio>();
-        // SAFETY: By invariants (1) and (4); a page by itself is a folio.
+        // SAFETY: By invariants (1) and (4); a single page is a folio.
         let anon_vma = unsafe { (host.lock)(folio, ptr::null_mut()) };
         if anon_vma.is_null() {
             return None;
@@ -328,16 +328,16 @@ impl<'a> Page<'a> {
 
 impl Drop for Page<'_> {
     fn drop(&mut self) {
-        // SAFETY: By invariant (4) it is mapped and locked by us.
+        // SAFETY: By invariant (4) the page is mapped and locked.
         unsafe { ffi::shadow_rmap_bench_unmap_page(self.page.as_ptr()) };
     }
 }
 
-/// An anon_vma of the host, its family locked for reading.
+/// An anon_vma of the host, whose root is locked for reading.
 ///
 /// # Invariants
 ///
-/// The read hold is ours, and the anon_vma is linked to the VMA that maps the page.
+/// This value owns the read hold; the anon_vma is linked to the VMA that maps the page.
 pub(crate) struct LockedAnonVma<'a> {
     host: &'a Functions,
     anon_vma: *mut ffi::anon_vma,
@@ -361,7 +361,7 @@ impl LockedAnonVma<'_> {
 impl Drop for LockedAnonVma<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant: a root is there as long as its family is.
+        // SAFETY: By the type invariant; a linked anon_vma has a reference on its root.
         unsafe { ffi::up_read(&raw mut (*(*self.anon_vma).root).rwsem) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads the host's own reverse map into a graph.
+//! Reads the host's reverse map into a graph.
 //!
 //! C: `struct anon_vma` and `struct anon_vma_chain` of
 //! [`include/linux/rmap.h`](srctree/include/linux/rmap.h).
@@ -27,7 +27,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// Calls `f` with each anon_vma on the VMA's chain, in order.
+/// Calls `f` with each anon_vma of the VMA's chain, in order.
 ///
 /// # Safety
 ///
@@ -41,7 +41,7 @@ unsafe fn for_each_link(
     // SAFETY: The list does not change (2).
     let mut entry = unsafe { (*head).next };
     while !ptr::eq(entry, head) {
-        // SAFETY: What is on the list are links (2).
+        // SAFETY: The entries of the list are links (2).
         unsafe {
             let link = container_of!(entry, ffi::anon_vma_chain, same_vma);
             f((*link).anon_vma)?;
@@ -51,7 +51,7 @@ unsafe fn for_each_link(
     Ok(())
 }
 
-/// At which place of how many on the VMA's chain the anon_vma with this key is.
+/// Returns the place of the anon_vma with this key on the VMA's chain, and the length of the chain.
 ///
 /// # Safety
 ///
@@ -83,7 +83,7 @@ unsafe fn for_each_in_tree(
     // SAFETY: The tree does not change (3).
     let mut node = unsafe { (*anon_vma).rb_root.rb_leftmost };
     while !node.is_null() {
-        // SAFETY: What is in the tree are links (3).
+        // SAFETY: The nodes of the tree are those of links (3).
         unsafe {
             let link = container_of!(node, ffi::anon_vma_chain, rb);
             f((*link).vma)?;
@@ -93,7 +93,7 @@ unsafe fn for_each_in_tree(
     Ok(())
 }
 
-/// `anon_vma_lock_read()`.
+/// A guard of `anon_vma_lock_read()`.
 ///
 /// # Invariants
 ///
@@ -101,11 +101,13 @@ unsafe fn for_each_in_tree(
 struct FamilyRead(*mut ffi::anon_vma);
 
 impl FamilyRead {
+    /// Takes the lock. Sleeps.
+    ///
     /// # Safety
     ///
     /// `anon_vma` is linked to a VMA whose `mmap_lock` is held for writing.
     unsafe fn new(anon_vma: *mut ffi::anon_vma) -> Self {
-        // SAFETY: A linked anon_vma is there, and holds its root.
+        // SAFETY: A linked anon_vma exists, and has a reference on its root.
         unsafe {
             let root = (*anon_vma).root;
             ffi::down_read(&raw mut (*root).rwsem);
@@ -121,8 +123,8 @@ impl Drop for FamilyRead {
     }
 }
 
-/// Adds what the host knows of `vma`, which is number `index` in `builder`: its chain, and each
-/// anon_vma on it that is not known yet, with its tree. All VMAs have been added.
+/// Adds the chain of `vma`, which has the number `index` in `builder`, and each anon_vma of the
+/// chain with its tree. All VMAs have been added before.
 ///
 /// # Errors
 ///
@@ -133,7 +135,7 @@ pub(crate) fn add_links(
     vma: HostVma<'_>,
     index: usize,
 ) -> Result {
-    // SAFETY: `_mmaps` holds the locks; the anon_vmas are linked.
+    // SAFETY: `_mmaps` holds the `mmap_lock` of the VMA; the anon_vmas are linked to it.
     unsafe {
         for_each_link(vma, |anon_vma| {
             if !builder.knows(anon_vma.addr()) {
@@ -150,9 +152,9 @@ pub(crate) fn add_links(
     Ok(())
 }
 
-/// An anon_vma and the keys of the VMAs in its tree, as they are at one instant.
+/// Returns the fields of an anon_vma and the keys of the VMAs in its tree, at one instant.
 ///
-/// Nothing is allocated under the lock: reclaim may want it.
+/// No memory is allocated under the lock, because reclaim may need the lock.
 ///
 /// # Safety
 ///
@@ -164,7 +166,7 @@ unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<u
         || unsafe { FamilyRead::new(anon_vma) },
         |_| {
             let mut n = 0;
-            // SAFETY: The root is locked. Counting cannot fail.
+            // SAFETY: The root is locked. The visitor does not fail.
             let _ = unsafe {
                 for_each_in_tree(anon_vma, |_| {
                     n += 1;

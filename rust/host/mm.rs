@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Address spaces of the host: holding several still, and whose they are.
+//! Address spaces of the host: locks several of them, and finds their processes.
 //!
 //! C headers: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h),
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h).
@@ -25,11 +25,12 @@ use kernel::{
     types::NotThreadSafe,
 };
 
-/// `mmap_lock` of several address spaces, held for writing.
+/// Holds the `mmap_lock` of several address spaces for writing.
 ///
-/// One caller at a time, by way of the lock that `nest` names to lockdep, so that two who take the
-/// same address spaces in another order do not wait for each other. Others hold two at fork alone:
-/// the parent's, then the child's, which nobody but the fork knows before it is done with it.
+/// Only one thread at a time does this, because it holds `nest` for writing: two threads that took
+/// the same address spaces in different orders could deadlock. Lockdep accepts the order because of
+/// `nest`. The host itself holds two `mmap_lock`s only at fork: the parent's and the child's, and
+/// no other thread can find the child before the fork has released it.
 pub(crate) struct AllMmaps<'a> {
     nest: &'a RwSem,
     locked: KVVec<ARef<Mm>>,
@@ -38,7 +39,7 @@ pub(crate) struct AllMmaps<'a> {
 }
 
 impl<'a> AllMmaps<'a> {
-    /// Waits for the caller's turn. Sleeps.
+    /// Takes `nest`. Sleeps.
     pub(crate) fn begin(nest: &'a RwSem) -> Self {
         Self {
             nest,
@@ -48,30 +49,30 @@ impl<'a> AllMmaps<'a> {
         }
     }
 
-    /// Whether `mm` is locked already.
+    /// Returns whether `mm` is locked already.
     pub(crate) fn holds(&self, mm: &Mm) -> bool {
         self.locked
             .iter()
             .any(|locked| core::ptr::eq(locked.as_raw(), mm.as_raw()))
     }
 
-    /// Locks one more. Sleeps.
+    /// Locks another address space. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; then it is not locked.
     pub(crate) fn lock(&mut self, mm: ARef<Mm>) -> Result {
         self.locked.reserve(1, GFP_KERNEL)?;
-        // SAFETY: `mm` is held; `nest` is held by `_turn`.
+        // SAFETY: `mm` holds a reference; `_turn` holds `nest`.
         unsafe { ffi::shadow_rmap_mmap_write_lock(mm.as_raw(), self.nest.as_ptr()) };
-        // Room was made above.
+        // The memory was reserved above.
         self.locked.push(mm, GFP_KERNEL)?;
         Ok(())
     }
 
-    /// Keeps faults that run under the lock of `vma` alone away as well. Sleeps.
+    /// Excludes faults that run under the lock of `vma` alone. Sleeps.
     pub(crate) fn freeze(&self, vma: HostVma<'_>) {
-        // SAFETY: The VMA is not closed, and its `mmap_lock` is held for writing by us.
+        // SAFETY: The VMA is not closed, and `self` holds its `mmap_lock` for writing.
         unsafe { ffi::shadow_rmap_vma_start_write(vma.as_ptr()) };
     }
 }
@@ -79,25 +80,26 @@ impl<'a> AllMmaps<'a> {
 impl Drop for AllMmaps<'_> {
     fn drop(&mut self) {
         for mm in self.locked.iter().rev() {
-            // SAFETY: Locked by us, in `lock`.
+            // SAFETY: `lock` has locked it.
             unsafe { ffi::shadow_rmap_mmap_write_unlock(mm.as_raw()) };
         }
     }
 }
 
-/// Calls `f` with the address space's key, the id and the name of each process that has one.
+/// Calls `f` for each process that has an address space, with its key, the pid and the name.
 ///
-/// In an RCU read section: `f` must not sleep.
+/// `f` runs in an RCU read section, and must not sleep.
 pub(crate) fn for_each_process(mut f: impl FnMut(usize, i32, Comm)) {
     let _rcu = rcu::read_lock();
     let first = &raw mut ffi::init_task;
-    // SAFETY: `init_task` is there for ever.
+    // SAFETY: `init_task` is static.
     let mut task = unsafe { ffi::shadow_rmap_next_process(first) };
     while !core::ptr::eq(task, first) {
         let Some(this) = NonNull::new(task) else {
             return;
         };
-        // SAFETY: RCU keeps what the list leads to; words and bytes may be torn, not more.
+        // SAFETY: RCU keeps the tasks of the list. The name may change while it is read, which
+        // gives a mixture of two names.
         unsafe {
             let this = this.as_ptr();
             let mm = (&raw const (*this).mm).read_volatile();

@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host: the running kernel's own VMAs, pages and `struct anon_vma`, read and never written.
-//! Only [`bench`] lets it work, on VMAs of its own, to time it.
+//! Reads the host's own VMAs, pages and `struct anon_vma`, and never writes to them.
+//! Only [`bench`] calls functions of the host, on VMAs of its own, to measure them.
 //!
-//! This is the only place that knows the layout of the host's private structures; what it tells
-//! others are numbers and [`Graph`](crate::snapshot::Graph)s.
+//! No other folder knows the layout of the host's private structures. This one returns numbers and
+//! [`Graph`](crate::snapshot::Graph)s.
 //!
 //! # Invariants of this module
 //!
-//! 1. A [`HostVma`](vma::HostVma) is a VMA that is not closed, for its whole life.
-//! 2. What a VMA is linked to stays while its `mmap_lock` is held for writing, which
-//! [`AllMmaps`](mm::AllMmaps) does.
-//! 3. The interval trees of a family change only under the root's `rwsem` for writing.
+//! 1. A [`HostVma`](vma::HostVma) refers to a VMA that is not closed during its lifetime.
+//! 2. The links of a VMA do not change while its `mmap_lock` is held for writing, as by
+//!    [`AllMmaps`](mm::AllMmaps). A linked anon_vma exists.
+//! 3. The interval trees of a family change only under the root's `rwsem`, held for writing.
 
-#![allow(
-    unsafe_code,
-    reason = "reads the host's structures"
-)]
+#![allow(unsafe_code, reason = "reads the host's structures")]
 
 pub(crate) mod bench;
 pub(crate) mod graph;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A VMA of the host, and the anonymous pages that it maps.
+//! A VMA of the host, with the anonymous pages that it maps.
 //!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/rmap.h`](srctree/include/linux/rmap.h).
@@ -27,9 +27,10 @@ use kernel::{
     },
 };
 
-/// A VMA of the host that is not closed.
+/// A reference to a VMA of the host that is not closed.
 ///
-/// What it tells is exact while the VMA's `mmap_lock` is held; otherwise it was true a moment ago.
+/// The results of its methods are stable while the VMA's `mmap_lock` is held; otherwise they may be
+/// out of date.
 ///
 /// # Invariants
 ///
@@ -38,34 +39,35 @@ use kernel::{
 pub(crate) struct HostVma<'a>(NonNull<ffi::vm_area_struct>, PhantomData<&'a ()>);
 
 impl<'a> HostVma<'a> {
-    /// Looks at a VMA.
+    /// Creates a reference.
     ///
     /// # Safety
     ///
-    /// It is not closed for `'a`.
+    /// The VMA is not closed for `'a`.
     pub(crate) unsafe fn from_raw(vma: NonNull<ffi::vm_area_struct>) -> Self {
         // INVARIANT: The caller's promise.
         Self(vma, PhantomData)
     }
 
+    /// Returns the C object.
     pub(super) fn as_ptr(self) -> *mut ffi::vm_area_struct {
         self.0.as_ptr()
     }
 
-    /// What makes it this VMA and no other, for comparing only.
+    /// Returns a key that identifies the VMA. Keys are compared only.
     pub(crate) fn key(self) -> usize {
         self.0.addr().get()
     }
 
-    /// First address, in bytes.
+    /// Returns the first address, in bytes.
     pub(crate) fn start(self) -> usize {
-        // SAFETY: By the type invariant; a word is read at once.
+        // SAFETY: By the type invariant; the word is read once.
         unsafe {
             (&raw const (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.vm_start).read_volatile()
         }
     }
 
-    /// First address behind it, in bytes.
+    /// Returns the first address after it, in bytes.
     pub(crate) fn end(self) -> usize {
         // SAFETY: As in `start`.
         unsafe {
@@ -73,13 +75,14 @@ impl<'a> HostVma<'a> {
         }
     }
 
-    /// Its length, in pages.
+    /// Returns its length, in pages.
     pub(crate) fn pages(self) -> usize {
         self.end().saturating_sub(self.start()) >> PAGE_SHIFT
     }
 
-    /// The page offsets that the reverse map knows it by: since 7.3 they are not those of the file
-    /// but of the address at which a private mapping was made, see `vma_start_anon_pgoff()`.
+    /// Returns its anonymous page offsets, by which the reverse map finds it. Since 7.3 these are
+    /// not offsets in the file but come from the address at which a private mapping was made, see
+    /// `vma_start_anon_pgoff()`.
     pub(crate) fn range(self) -> Range {
         // SAFETY: By the type invariant.
         let start = unsafe { ffi::shadow_rmap_vma_anon_pgoff(self.as_ptr()) };
@@ -89,42 +92,42 @@ impl<'a> HostVma<'a> {
         }
     }
 
-    /// What makes its address space this one and no other, for comparing only.
+    /// Returns a key that identifies its address space. Keys are compared only.
     pub(crate) fn mm_key(self) -> usize {
         // SAFETY: By the type invariant; `vm_mm` does not change.
         unsafe { (*self.as_ptr()).vm_mm }.addr()
     }
 
-    /// A hold on its address space's memory, though not on what is in it.
+    /// Returns a reference on its `mm_struct`, which does not keep the mappings (`mmgrab()`).
     pub(crate) fn mm(self) -> ARef<Mm> {
-        // SAFETY: A VMA's address space is there; `Mm` is transparent.
+        // SAFETY: The `mm_struct` of a VMA exists; `Mm` is transparent.
         ARef::from(unsafe { &*(*self.as_ptr()).vm_mm.cast::<Mm>() })
     }
 
-    /// How many use its address space: threads, and whoever looks at it; 0 once it is being taken
-    /// down.
+    /// Returns `mm_users`: the number of threads and other users of its address space; 0 once the
+    /// mappings are being removed.
     pub(crate) fn mm_users(self) -> i32 {
-        // SAFETY: By the type invariant; a word is read at once.
+        // SAFETY: By the type invariant; the word is read once.
         unsafe {
             let mm = (*self.as_ptr()).vm_mm;
             (&raw const (*mm).__bindgen_anon_1.mm_users.counter).read_volatile()
         }
     }
 
-    /// Whether it was mapped `MAP_SHARED`.
+    /// Returns whether it was mapped with `MAP_SHARED`.
     pub(crate) fn is_shared(self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { (*self.as_ptr()).__bindgen_anon_2.vm_flags & ffi::VM_MAYSHARE != 0 }
     }
 
-    /// What makes its anon_vma this one and no other; 0 where it has none.
+    /// Returns a key that identifies its anon_vma; 0 if it has none.
     pub(crate) fn anon_vma_key(self) -> usize {
-        // SAFETY: By the type invariant; a word is read at once.
+        // SAFETY: By the type invariant; the word is read once.
         unsafe { (&raw const (*self.as_ptr()).anon_vma).read_volatile() }.addr()
     }
 
-    /// `anon_vma_compatible()`: whether `next` begins where this ends, and differs in nothing that
-    /// would keep the two from sharing an anon_vma.
+    /// `anon_vma_compatible()`: returns whether `next` begins where this VMA ends, and the two may
+    /// share an anon_vma.
     pub(crate) fn is_compatible_with(self, next: HostVma<'_>) -> bool {
         let pgoff = |vma: HostVma<'_>| {
             // SAFETY: By the type invariant.
@@ -144,13 +147,14 @@ impl<'a> HostVma<'a> {
             && unsafe { ffi::shadow_rmap_vma_same_flags(self.as_ptr(), next.as_ptr()) }
     }
 
-    /// The anonymous pages that it maps, in order of address. Sleeps.
+    /// Returns the anonymous pages that it maps, in order of address. Sleeps.
     ///
-    /// `mmap_lock` is held; for writing, if no page may come or go meanwhile.
+    /// The caller holds `mmap_lock`; it holds it for writing if no page may appear or disappear
+    /// meanwhile.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINTR` when the caller is being killed.
+    /// `ENOMEM`; `EINTR` if the caller is being killed.
     pub(crate) fn anonymous_pages(self) -> Result<KVVec<HostPage>> {
         let mut pages = KVVec::new();
         if self.anon_vma_key() == 0 {
@@ -164,11 +168,11 @@ impl<'a> HostVma<'a> {
                 return Err(EINTR);
             }
             let mut batch = [core::ptr::null_mut(); 16];
-            // Nothing may fail while references are held.
+            // Nothing may fail while this function has references on pages.
             if pages.capacity() - pages.len() < batch.len() {
                 pages.reserve(batch.len(), GFP_KERNEL)?;
             }
-            // SAFETY: By the type invariant; `mmap_lock` is held; there is room for that many.
+            // SAFETY: By the type invariant; `mmap_lock` is held; `batch` has that many elements.
             let got = unsafe {
                 ffi::shadow_rmap_pages_at(
                     self.as_ptr(),
@@ -179,43 +183,43 @@ impl<'a> HostVma<'a> {
             };
             let got = usize::try_from(got).unwrap_or(0);
             for (at, &page) in (first + i..).zip(batch.iter().take(got)) {
-                // SAFETY: The reference is ours, and given up here.
+                // SAFETY: `shadow_rmap_pages_at` took the reference, and this call gives it up.
                 let page = unsafe { HostPage::take(page, at) };
                 if let Some(page) = page {
                     pages.push(page, GFP_KERNEL)?;
                 }
             }
-            // Past the pages, and past the hole behind them if they are fewer than asked for.
+            // After fewer pages than requested there is a hole: skip its first page.
             i += got.max(1);
         }
         Ok(pages)
     }
 }
 
-/// An anonymous page as the host maps it in one place.
+/// An anonymous page that the host maps at one place.
 #[derive(Clone, Copy)]
 pub(crate) struct HostPage {
-    /// What makes it this page and no other, while it is mapped.
+    /// Identifies the page while it is mapped.
     pub(crate) key: usize,
     /// The page offset at which the VMA maps it.
     pub(crate) at: usize,
-    /// The page offset that the page itself claims.
+    /// `page->index`.
     pub(crate) index: usize,
-    /// The key of the anon_vma that it leads to.
+    /// The key of its anon_vma.
     pub(crate) mapping: usize,
-    /// How many PTEs map it.
+    /// The number of PTEs that map it.
     pub(crate) mapcount: i64,
 }
 
 impl HostPage {
-    /// What is to be known of a page mapped at offset `at`; `None` unless it is plain anonymous:
-    /// neither the driver's own nor KSM's.
+    /// Reads the fields of a page mapped at page offset `at`, and drops the caller's reference.
+    /// Returns `None` if the page is not plain anonymous: the page of the driver, or one of KSM.
     ///
     /// # Safety
     ///
-    /// The caller has a reference on the page, and gives it up.
+    /// The caller has a reference on the page, which it gives up.
     unsafe fn take(page: *mut ffi::page, at: usize) -> Option<Self> {
-        // SAFETY: The page is there until it is put.
+        // SAFETY: The reference keeps the page.
         let (mapping, index, mapcount) = unsafe {
             (
                 ffi::shadow_rmap_page_mapping(page),
@@ -235,7 +239,7 @@ impl HostPage {
     }
 }
 
-/// A VMA of the host that may be closed at any time.
+/// A cell with a VMA of the host, which the host may close at any time.
 #[pin_data]
 pub(crate) struct HostVmaCell {
     #[pin]
@@ -247,11 +251,11 @@ pub(crate) struct HostVmaCell {
 /// The VMA is not closed.
 struct RawVma(NonNull<ffi::vm_area_struct>);
 
-// SAFETY: A VMA may be looked at by any thread.
+// SAFETY: Any thread may read a VMA.
 unsafe impl Send for RawVma {}
 
 impl HostVmaCell {
-    /// Remembers `vma`.
+    /// Creates an initialiser for a cell with `vma`.
     ///
     /// # Safety
     ///
@@ -263,14 +267,14 @@ impl HostVmaCell {
         })
     }
 
-    /// Looks at the VMA, which is not closed meanwhile. `None` where it has been. Sleeps.
+    /// Runs `f` on the VMA, which is not closed meanwhile; `None` if it has been closed. Sleeps.
     pub(crate) fn read<T>(&self, f: impl FnOnce(HostVma<'_>) -> T) -> Option<T> {
         let guard = self.vma.lock();
-        // INVARIANT: By the invariant of `RawVma`, until the lock is released.
+        // INVARIANT: By that of `RawVma`, until the lock is released.
         guard.as_ref().map(|vma| f(HostVma(vma.0, PhantomData)))
     }
 
-    /// Forgets the VMA: it is about to be closed. Sleeps.
+    /// Empties the cell before the VMA is closed. Sleeps.
     pub(crate) fn clear(&self) {
         *self.vma.lock() = None;
     }
