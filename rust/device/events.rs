@@ -109,7 +109,7 @@ pub(crate) fn opened(
 ) -> Option<Arc<LiveVma>> {
     let Some(source) = source else {
         if file.is_shadowed() {
-            file.lose_track();
+            file.count_untracked();
         }
         return None;
     };
@@ -120,14 +120,14 @@ pub(crate) fn opened(
         copy(opening, source)
     };
     if result.is_err() {
-        give_up(&source, &source.mm.core.mmap_read());
+        untrack(&source, &source.mm.core.mmap_read());
     }
     result.ok()
 }
 
 /// Counts a VMA of `source`'s family that is not shadowed, and marks the family.
-fn give_up(source: &LiveVma, mmap: &impl MmapLocked) {
-    source.mm.file.lose_track();
+fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
+    source.mm.file.count_untracked();
     source.core.mark();
     let Some(anon_vma) = source.core.anon_vma(mmap) else {
         return;
@@ -160,7 +160,7 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
 
     // The pages of a part were counted for the whole VMA already.
     let vma = track(mm, opening, if is_split { 0 } else { host.pages() })?;
-    vma.in_line_with(host);
+    vma.note_host_anon_vma(host);
     let cloned =
         anon_vma_clone(&vma.core, &mmap, &source.core, &mmap, Operation::Copy).and_then(|()| {
             if is_split {
@@ -238,7 +238,7 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     };
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages())?;
-    vma.in_line_with(host);
+    vma.note_host_anon_vma(host);
     let reuse = opening.reused(&source, source.core.links(&parent_mmap));
     let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
         .and_then(|()| share_pages(&vma, &source))
@@ -271,8 +271,8 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     // This reference is dropped after the guard of its lock.
     let mm = vma.mm.core.clone();
     let mut mmap = mm.mmap_write();
-    if sync::bequeath(&vma, &mmap).is_err() {
-        give_up(&vma, &mmap);
+    if sync::copy_links_at_close(&vma, &mmap).is_err() {
+        untrack(&vma, &mmap);
     }
     close(&vma, &mut mmap);
 }
@@ -288,6 +288,6 @@ pub(crate) fn fault(
 ) {
     stats::EVENT_FAULT.inc();
     if write && sync::fault(&vma, host, neighbours).is_err() {
-        give_up(&vma, &vma.mm.core.mmap_read());
+        untrack(&vma, &vma.mm.core.mmap_read());
     }
 }

@@ -71,7 +71,7 @@ pub(crate) struct Registry {
     files: Mutex<RBTree<usize, Arc<OpenFile>>>,
     /// Held by the one check that may lock several address spaces.
     #[pin]
-    pub(crate) turn: RwSem,
+    pub(crate) check_lock: RwSem,
     /// The cache of the shadow's anon_vmas.
     pub(crate) cache: Arc<Cache>,
     zero_page: Page,
@@ -90,7 +90,7 @@ impl Registry {
         Arc::pin_init(
             pin_init!(Self {
                 files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
-                turn <- new_rwsem!(c"shadow_rmap::turn"),
+                check_lock <- new_rwsem!(c"shadow_rmap::check"),
                 cache,
                 zero_page,
                 limits,
@@ -158,7 +158,7 @@ impl OpenFile {
     }
 
     /// Counts a VMA that the shadow cannot follow.
-    pub(crate) fn lose_track(&self) {
+    pub(crate) fn count_untracked(&self) {
         stats::UNTRACKED.inc();
         self.untracked.fetch_add(1, Relaxed);
     }

@@ -66,8 +66,8 @@ pub(crate) struct Pair {
 ///
 /// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if a VMA has been closed meanwhile.
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
-    let mut mmaps = AllMmaps::begin(&registry.turn);
-    let mms = hold_still(&mut mmaps, files)?;
+    let mut mmaps = AllMmaps::begin(&registry.check_lock);
+    let mms = lock_all(&mut mmaps, files)?;
 
     let mut passes = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
     for mm in &mms {
@@ -76,7 +76,7 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
     }
     for (mm, pass) in mms.iter().zip(passes.iter_mut()) {
         sync::finish(pass, &mm.core.mmap_write())?;
-        mm.clear_limbo();
+        mm.forget_unmapped();
     }
     let shadow = shadow_graph(&mms, &passes)?;
     let host = host_graph(&mms, &passes, &mmaps)?;
@@ -88,7 +88,7 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
 ///
 /// A fork may add an address space until its parent is locked, so this repeats until all are
 /// locked.
-fn hold_still(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec<Arc<LiveMm>>> {
+fn lock_all(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec<Arc<LiveMm>>> {
     loop {
         let mut mms: KVVec<Arc<LiveMm>> = KVVec::new();
         let mut all_held = true;
@@ -106,7 +106,7 @@ fn hold_still(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec
             sort_by_key(&mut mms, |mm| mm.id);
             for mm in &mms {
                 for vma in mm.vmas()? {
-                    vma.host.read(|vma| mmaps.freeze(vma));
+                    vma.host.read(|vma| mmaps.start_write(vma));
                 }
             }
             return Ok(mms);

@@ -29,7 +29,7 @@
 //!
 //! # Locks
 //!
-//! 0. `turn` of [`file::Registry`], which a check takes;
+//! 0. `check_lock` of [`file::Registry`], which a check takes;
 //! 1. the host's `mmap_lock`, which the host holds around each callback; a check takes that of each
 //!    address space;
 //! 2. the shadow's `mmap_lock`, the parent's before the child's ([`crate::rmap::mm`]);

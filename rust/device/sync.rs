@@ -99,7 +99,7 @@ fn prepare_as_faulted(
         ],
         Sharing::Singleton,
     )?;
-    vma.in_line_with(host);
+    vma.note_host_anon_vma(host);
     Ok(())
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(crate) fn bequeath(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
+pub(crate) fn copy_links_at_close(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
     let key = vma.host_key.load(Relaxed);
     // At the end of an address space there is no merge.
     if key == 0 || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
@@ -196,7 +196,7 @@ impl Seen {
         let (addresses, range, host_pages) = vma.host.read(look).ok_or(EAGAIN)??;
         if host_pages.is_none() && !vma.core.is_marked() {
             vma.core.mark();
-            vma.mm.file.lose_track();
+            vma.mm.file.count_untracked();
         }
         Ok(Self {
             pages: vma.pages_in(0, usize::MAX)?,
@@ -223,7 +223,7 @@ impl Seen {
     }
 
     /// Gives the shadow's VMA the range that it has in the host.
-    fn place(&self, mmap: &mut MmapWrite<'_>) {
+    fn update_range(&self, mmap: &mut MmapWrite<'_>) {
         let (vma, range) = (&self.vma, self.range);
         let here = vma.core.range(mmap);
         if here.is_some_and(|here| (here.start, here.last) != (range.start, range.last)) {
@@ -256,7 +256,7 @@ pub(crate) struct Pass {
 pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
     let mut pass = begin(mm.vmas()?, mmap)?;
     finish(&mut pass, mmap)?;
-    mm.clear_limbo();
+    mm.forget_unmapped();
     Ok(())
 }
 
@@ -280,7 +280,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
     let mut vmas = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
     for vma in all {
         let seen = Seen::new(vma)?;
-        seen.place(mmap);
+        seen.update_range(mmap);
         vmas.push(seen, GFP_KERNEL)?;
     }
     for seen in vmas.iter_mut() {
@@ -358,7 +358,7 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
 /// Otherwise the host has used the memory for a new page, or the page has also moved to the VMA's
 /// own anon_vma. In both cases the page can be treated as new.
 fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
-    let page = vma.mm.in_limbo(seen.at, seen.key)?;
+    let page = vma.mm.recently_unmapped(seen.at, seen.key)?;
     let anon_vma = page.rmap.anon_vma_key()?;
     (page.host_mapping.load(Relaxed) == seen.mapping && vma.core.is_linked_to(anon_vma, mmap))
         .then_some(page)

@@ -34,7 +34,7 @@ use kernel::{
 pub(crate) struct AllMmaps<'a> {
     nest: &'a RwSem,
     locked: KVVec<ARef<Mm>>,
-    _turn: WriteGuard<'a>,
+    _nest: WriteGuard<'a>,
     _not_send: NotThreadSafe,
 }
 
@@ -44,7 +44,7 @@ impl<'a> AllMmaps<'a> {
         Self {
             nest,
             locked: KVVec::new(),
-            _turn: nest.write(),
+            _nest: nest.write(),
             _not_send: NotThreadSafe,
         }
     }
@@ -63,15 +63,15 @@ impl<'a> AllMmaps<'a> {
     /// `ENOMEM`; then it is not locked.
     pub(crate) fn lock(&mut self, mm: ARef<Mm>) -> Result {
         self.locked.reserve(1, GFP_KERNEL)?;
-        // SAFETY: `mm` holds a reference; `_turn` holds `nest`.
+        // SAFETY: `mm` holds a reference; `_nest` holds `nest`.
         unsafe { ffi::shadow_rmap_mmap_write_lock(mm.as_raw(), self.nest.as_ptr()) };
         // The memory was reserved above.
         self.locked.push(mm, GFP_KERNEL)?;
         Ok(())
     }
 
-    /// Excludes faults that run under the lock of `vma` alone. Sleeps.
-    pub(crate) fn freeze(&self, vma: HostVma<'_>) {
+    /// `vma_start_write()`: excludes faults that run under the lock of `vma` alone. Sleeps.
+    pub(crate) fn start_write(&self, vma: HostVma<'_>) {
         // SAFETY: The VMA is not closed, and `self` holds its `mmap_lock` for writing.
         unsafe { ffi::shadow_rmap_vma_start_write(vma.as_ptr()) };
     }

@@ -56,7 +56,7 @@ pub(crate) struct LiveMm {
     /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear
     /// there.
     #[pin]
-    limbo: Mutex<PageTree>,
+    unmapped: Mutex<PageTree>,
 }
 
 impl LiveMm {
@@ -77,7 +77,7 @@ impl LiveMm {
                 host: vma.mm(),
                 file: file.into(),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
-                limbo <- new_mutex!(RBTree::new(), "shadow_rmap::limbo"),
+                unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
             }),
             GFP_KERNEL,
         )
@@ -159,19 +159,19 @@ impl LiveMm {
 
     /// Returns the host's page `key`, if it was unmapped from offset `at` since the last update.
     /// Sleeps.
-    pub(crate) fn in_limbo(&self, at: usize, key: usize) -> Option<Arc<LivePage>> {
-        self.limbo.lock().get(&(at, key)).cloned()
+    pub(crate) fn recently_unmapped(&self, at: usize, key: usize) -> Option<Arc<LivePage>> {
+        self.unmapped.lock().get(&(at, key)).cloned()
     }
 
     /// Forgets the unmapped pages, at the end of an update. Sleeps.
-    pub(crate) fn clear_limbo(&self) {
-        let limbo = core::mem::take(&mut *self.limbo.lock());
-        drop(limbo);
+    pub(crate) fn forget_unmapped(&self) {
+        let unmapped = core::mem::take(&mut *self.unmapped.lock());
+        drop(unmapped);
     }
 
     /// Keeps an unmapped page until the end of the next update. Sleeps; allocates nothing.
     pub(super) fn keep(&self, page: PageNode) {
-        let replaced = self.limbo.lock().insert(page);
+        let replaced = self.unmapped.lock().insert(page);
         drop(replaced);
     }
 }

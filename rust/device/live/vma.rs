@@ -91,7 +91,7 @@ impl LiveVma {
     }
 
     /// Notes that the links now correspond to the host's present anon_vma.
-    pub(crate) fn in_line_with(&self, host: HostVma<'_>) {
+    pub(crate) fn note_host_anon_vma(&self, host: HostVma<'_>) {
         self.host_key.store(host.anon_vma_key(), Relaxed);
     }
 
