@@ -55,6 +55,7 @@ pub(crate) fn kvec<T>(capacity: usize, flags: Flags) -> Result<KVec<T>, AllocErr
 
 #[cfg(shadow_rmap_kunit)]
 mod injection {
+    use crate::kernel_ext::rwonce::ReadWriteOnce;
     use core::ptr;
     use kernel::{
         alloc::AllocError,
@@ -97,7 +98,7 @@ mod injection {
     /// `AllocError` if a test wants this allocation to fail.
     #[inline]
     pub(crate) fn allocation() -> Result<(), AllocError> {
-        if TAKEN.load(Relaxed) == 0 {
+        if TAKEN.read_once() == 0 {
             return Ok(());
         }
         count()

@@ -9,10 +9,11 @@
 
 #![allow(unsafe_code, reason = "calls into C")]
 
-use crate::{
-    ffi,
-    kernel_ext::fail, //
+use super::{
+    fail,
+    rwonce::ReadWriteOnce, //
 };
+use crate::ffi;
 use core::{
     mem,
     ptr::NonNull,
@@ -28,10 +29,7 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    sync::atomic::Atomic,
 };
 
 /// A page's memory, in 64-bit words.
@@ -81,20 +79,20 @@ impl Frame {
     /// Reads word `i`; `None` if it is out of range. Any context.
     #[inline]
     pub(crate) fn read(&self, i: usize) -> Option<u64> {
-        Some(self.words().get(i)?.load(Relaxed))
+        Some(self.words().get(i)?.read_once())
     }
 
     /// Writes word `i`; `None` if it is out of range. Any context.
     #[inline]
     pub(crate) fn write(&self, i: usize, value: u64) -> Option<()> {
-        self.words().get(i)?.store(value, Relaxed);
+        self.words().get(i)?.write_once(value);
         Some(())
     }
 
     /// `copy_highpage()`: copies all words; each one is copied atomically. Any context.
     pub(crate) fn copy_from(&self, other: &Frame) {
         for (to, from) in self.words().iter().zip(other.words()) {
-            to.store(from.load(Relaxed), Relaxed);
+            to.write_once(from.read_once());
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) trait ReadWriteOnce<T> {
 impl<T: AtomicType> ReadWriteOnce<T> for Atomic<T> {
     #[inline(always)]
     fn read_once(&self) -> T {
+        const { assert!(size_of::<T>() <= size_of::<usize>()) };
         // SAFETY: The pointer is valid and aligned, and the value is no larger than a word, so that
         // it is read in one piece.
         unsafe { self.as_ptr().read_volatile() }
@@ -34,6 +35,7 @@ impl<T: AtomicType> ReadWriteOnce<T> for Atomic<T> {
 
     #[inline(always)]
     fn write_once(&self, value: T) {
+        const { assert!(size_of::<T>() <= size_of::<usize>()) };
         // SAFETY: As in `read_once`; every value of the type may be stored.
         unsafe { self.as_ptr().write_volatile(value) }
     }
