@@ -40,10 +40,11 @@ static STRUCTURE_LOOKS: Atomic<usize> = Atomic::new(0);
 /// Number of violations of such properties.
 static DAMAGES: Atomic<usize> = Atomic::new(0);
 
-/// Prints the numbers of looks as `key: value` lines.
+/// Prints the numbers of looks, and of violations that no rule counts, as `key: value` lines.
 pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let structure = STRUCTURE_LOOKS.load(Relaxed);
     let rules: usize = LOOKS.iter().map(|looks| looks.load(Relaxed)).sum();
+    writeln!(f, "structure_violations: {}", DAMAGES.load(Relaxed))?;
     writeln!(f, "verifier_looks: {}", rules + structure)?;
     writeln!(f, "verifier_looks_structure: {structure}")?;
     for ((_, name, _), looks) in rules::ALL.iter().zip(&LOOKS) {
@@ -100,7 +101,10 @@ pub(crate) fn check(
             line(fmt!("violation of {}: {what}", rule.name()));
         }
         None => {
-            DAMAGES.fetch_add(1, Relaxed);
+            // The first violation of each rule is logged as well.
+            if DAMAGES.fetch_add(1, Relaxed) == 0 {
+                pr_warn!("the structure of the shadow is damaged, see debugfs compare\n");
+            }
             line(fmt!("violation of the structure: {what}"));
         }
     })?;
@@ -109,8 +113,8 @@ pub(crate) fn check(
     }
     STRUCTURE_LOOKS.fetch_add(looks.at(None), Relaxed);
     let mut outcome = compare(&pair.shadow, &pair.host, line)?;
-    let given_up = files.iter().map(|file| file.untracked.load(Relaxed)).sum();
-    outcome.untracked = outcome.untracked.max(given_up);
+    let untracked = files.iter().map(|file| file.untracked.load(Relaxed)).sum();
+    outcome.untracked = outcome.untracked.max(untracked);
     Ok(Counts {
         outcome,
         violations: rules::violations() + DAMAGES.load(Relaxed),
