@@ -257,3 +257,87 @@ impl Builder {
         self.graph
     }
 }
+
+#[cfg(shadow_rmap_kunit)]
+#[kunit_tests(shadow_rmap_build)]
+mod tests {
+    use super::*;
+
+    /// The printers need the VMAs in order of their address spaces.
+    #[test]
+    fn vmas_come_by_address_space() -> Result {
+        let mut builder = two_mms()?;
+        let first = builder.vma(1, vma(0))?;
+        let second = builder.vma(2, vma(1))?;
+        let refused = builder.vma(3, vma(0)).err();
+        let third = builder.vma(3, vma(1))?;
+
+        assert!((first, second, third) == (0, 1, 2));
+        assert!(refused == Some(EINVAL));
+        Ok(())
+    }
+
+    /// Roots and parents may be added after their children; an entry without a VMA is foreign.
+    #[test]
+    fn keys_become_indices() -> Result {
+        let mut builder = two_mms()?;
+        let index = builder.vma(11, vma(0))?;
+        for (key, parent) in [(7, 8), (8, 8)] {
+            let facts = AnonVmaFacts {
+                root: 8,
+                parent,
+                refcount: 1,
+                num_children: 0,
+                num_active_vmas: 0,
+            };
+            builder.anon_vma(key, facts)?;
+        }
+        builder.chain_entry(index, 7)?;
+        builder.active(index, 7);
+        builder.tree_entry(7, 11)?;
+        builder.tree_entry(7, 12)?;
+        builder.mapped(index, 0xb000, 7, 3, 1)?;
+        let unknown = [
+            builder.chain_entry(index, 9).err(),
+            builder.tree_entry(9, 11).err(),
+            builder.found(0xb001, 11).err(),
+        ];
+        builder.walk_all(|vma, index, key| (vma, index, key) == (0, 3, 0xb000))?;
+        let graph = builder.finish();
+
+        assert!(unknown == [Some(EINVAL); 3]);
+        let node = graph.anon_vmas.first().ok_or(EINVAL)?;
+        assert!((node.root, node.parent, node.foreign) == (1, 1, 1));
+        assert!(node.vmas.as_slice() == [0]);
+        let vma = graph.vmas.first().ok_or(EINVAL)?;
+        assert!(vma.anon_vma == Some(0) && vma.chain.as_slice() == [0]);
+        let page = graph.pages.first().ok_or(EINVAL)?;
+        assert!(page.anon_vma == Some(0) && page.found_by.as_slice() == [0]);
+        Ok(())
+    }
+
+    fn two_mms() -> Result<Builder> {
+        let mut builder = Builder::new(Source::Shadow);
+        for id in 1..=2 {
+            builder.mm(MmNode {
+                id,
+                pid: 0,
+                comm: [0; 16],
+            })?;
+        }
+        Ok(builder)
+    }
+
+    fn vma(mm: usize) -> VmaNode {
+        VmaNode {
+            id: 0,
+            mm,
+            start: 0,
+            end: 0x4000,
+            pgoff: 0,
+            anon_vma: None,
+            chain: KVVec::new(),
+            tainted: false,
+        }
+    }
+}
