@@ -6,7 +6,7 @@ VM ?= um
 MAKEFLAGS += --no-print-directory
 export KDIR KERNEL_TARBALL
 
-# What was given, here or by the environment.  Who gets it knows what has a meaning there.
+# What was given on the command line or in the environment. A script refuses what it does not know.
 asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL REPEAT HOURS KASAN,\
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
@@ -16,10 +16,14 @@ asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL RE
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
-#: make               the module alone, for the lab's kernel (VM=um or VM=x86_64), or for yours:
-#:                    KDIR=/lib/modules/.../build, the build folder of a kernel with CONFIG_RUST
+#: KDIR=FOLDER is your kernel, for each target: its source tree or its build folder.
+#: KERNEL_TARBALL=FILE is the source of another one.
+#:
+#: make               shadow_rmap.ko for the lab's kernel (VM=um or VM=x86_64), or for yours: where KDIR
+#:                    is built, with CONFIG_RUST, it is used as it is (KDIR=/lib/modules/.../build).
+#:                    WITH="kunit torture" builds shadow_rmap_kunit.ko and shadow_rmap_torture.ko too
 module:
-	@scripts/module.sh $(VM) $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(W),W=$(W))
+	@scripts/module.sh $(VM) $(WITH) $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(W),W=$(W))
 
 #: make demo          boots the test VM and shows real processes, their chains, the comparison
 demo:
@@ -49,15 +53,15 @@ experiment:
 bench:
 	@scripts/bench.sh
 
-#: make check         formatting, clippy, unsafe rooms, rules, compile-fail cases, C style, code that
-#:                    the torture must not change
+#: make check         formatting, clippy, unsafe rooms, rules, compile-fail cases, C style
 check:
 	@scripts/setup.sh
 	@scripts/check.sh
 
-#: make vm            a shell in the test VM with the module loaded; VM=um (default) or VM=x86_64
+#: make vm            a shell in the test VM with the module loaded; VM=um (default) or VM=x86_64;
+#:                    WITH="kunit torture" puts these modules into its folder
 vm:
-	@scripts/vm-shell.sh $(VM)
+	@scripts/vm-shell.sh $(VM) $(WITH)
 
 #: make rmapctl       the user-space tool alone; prints its path
 rmapctl:

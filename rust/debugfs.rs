@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/shadow_rmap/`: what there is to read, mode 0400, and `torture/`.
+//! `/sys/kernel/debug/shadow_rmap/` of `shadow_rmap.ko`: files to read, mode 0400.
 
 use crate::{
+    bench,
     device::{
         check,
         file::Registry, //
@@ -11,7 +12,10 @@ use crate::{
         Dir,
         File, //
     },
-    rmap::rules,
+    rmap::{
+        path,
+        rules, //
+    },
     snapshot::{
         dot,
         json,
@@ -30,8 +34,6 @@ type Shared = Arc<Registry>;
 
 /// The files; dropping this removes them.
 pub(crate) struct DebugFs {
-    #[cfg(shadow_rmap_torture)]
-    _torture: crate::torture::control::Files,
     _chains: File<Shared>,
     _chains_json: File<Shared>,
     _chains_dot: File<Shared>,
@@ -41,16 +43,14 @@ pub(crate) struct DebugFs {
 }
 
 impl DebugFs {
-    /// Makes the files.  Sleeps.
+    /// Makes the files. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn new(registry: Shared) -> Result<Self> {
-        let dir = Dir::new(c"shadow_rmap")?;
+        let dir = Dir::shared(c"shadow_rmap")?;
         Ok(Self {
-            #[cfg(shadow_rmap_torture)]
-            _torture: crate::torture::control::Files::new(&dir)?,
             _chains: dir.read_file(c"chains", registry.clone(), show_chains)?,
             _chains_json: dir.read_file(c"chains.json", registry.clone(), show_json)?,
             _chains_dot: dir.read_file(c"chains.dot", registry.clone(), show_dot)?,
@@ -115,5 +115,10 @@ fn show_rules(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn show_stats(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     stats::show(f)?;
+    path::show(f)?;
+    for (name, ours, host) in bench::SIZES {
+        writeln!(f, "bytes_{name}: {ours}")?;
+        writeln!(f, "bytes_host_{name}: {host}")?;
+    }
     check::show_looks(f)
 }

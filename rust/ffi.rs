@@ -6,6 +6,10 @@
 
 pub(crate) use crate::bindings::*;
 // The kernel's bindings know of these only that they exist.
+#[allow(
+    unused_imports,
+    reason = "the torture does not read the host's structures"
+)]
 pub(crate) use crate::bindings::{
     anon_vma,
     anon_vma_chain, //

@@ -7,12 +7,10 @@
 
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![cfg_attr(
-    not(all(shadow_rmap_kunit, shadow_rmap_torture)),
-    allow(
-        dead_code,
-        reason = "some of the engine is driven by its tests and by the torture alone"
-    )
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "others use the rest; shadow_rmap_kunit.rs shows what no module uses"
 )]
 
 use kernel::{
@@ -23,6 +21,13 @@ use kernel::{
     prelude::*,
 };
 
+/// Names a slab cache of this module; no two modules may have one of the same name.
+macro_rules! cache_name {
+    ($name:literal) => {
+        kernel::c_str!(concat!("shadow_rmap_", $name))
+    };
+}
+
 mod bench;
 mod bindings;
 mod debugfs;
@@ -30,11 +35,21 @@ mod device;
 mod ffi;
 mod host;
 mod kernel_ext;
+#[cfg(any(shadow_rmap_case, shadow_rmap_busted))]
 mod model;
 mod rmap;
 mod snapshot;
 mod stats;
+#[cfg(shadow_rmap_busted)]
 mod torture;
+
+/// The steps of live mappings.
+#[cfg(not(shadow_rmap_busted))]
+pub(crate) type LiveFlavour = rmap::steps::Correct;
+
+/// The steps of a deliberately wrong module, for tests of the comparison: `SHADOW_RMAP_BUST=NAME`.
+#[cfg(shadow_rmap_bust = "ForgetsRootLink")]
+pub(crate) type LiveFlavour = torture::busted::fork::ForgetsRootLink;
 
 /// A misuse that must not compile, see `scripts/compile-fail/`.
 #[cfg(shadow_rmap_case)]
@@ -61,10 +76,6 @@ module! {
             default: 1048576,
             description: "Pages that an open file may have in all processes together",
         },
-        seed: u64 {
-            default: 0,
-            description: "The random sequence that the tests do; 0 for the usual ones",
-        },
         bench_rounds: usize {
             default: 0,
             description: "Rounds of the benchmark, which needs all of the following; 0 for none",
@@ -85,6 +96,26 @@ module! {
             default: 0,
             description: "The address of unlink_anon_vmas()",
         },
+        bench_anon_vma_clone: usize {
+            default: 0,
+            description: "The address of anon_vma_clone()",
+        },
+        bench_folio_add_new_anon_rmap: usize {
+            default: 0,
+            description: "The address of folio_add_new_anon_rmap()",
+        },
+        bench_folio_add_anon_rmap_ptes: usize {
+            default: 0,
+            description: "The address of folio_add_anon_rmap_ptes()",
+        },
+        bench_folio_remove_rmap_ptes: usize {
+            default: 0,
+            description: "The address of folio_remove_rmap_ptes()",
+        },
+        bench_folio_move_anon_rmap: usize {
+            default: 0,
+            description: "The address of folio_move_anon_rmap()",
+        },
         bench_anon_rmap_tree_iter_first: usize {
             default: 0,
             description: "The address of anon_rmap_tree_iter_first()",
@@ -96,39 +127,23 @@ module! {
     },
 }
 
-/// The random sequence that the tests are to do; 0 for the usual ones.
-#[cfg(shadow_rmap_kunit)]
-pub(crate) fn seed() -> u64 {
-    *module_parameters::seed.value_ref()
-}
-
-/// What the module was loaded with.
-#[derive(Clone, Copy)]
-pub(crate) struct Limits {
-    /// Whether live mappings are shadowed.
-    pub(crate) shadow: bool,
-    /// VMAs for each open file.
-    pub(crate) max_vmas: usize,
-    /// Pages for each open file.
-    pub(crate) max_pages: usize,
-}
-
 /// The module.
 ///
-/// Fields are dropped from top to bottom: first nobody comes in any more, then nobody is left, then
-/// the caches go.
+/// Fields are dropped from top to bottom: first the device, so that no file can be opened, then what
+/// open files used, then the caches.
 #[pin_data]
 struct ShadowRmap {
     #[pin]
     _device: MiscDeviceRegistration<device::file::OpenFile>,
     _debugfs: debugfs::DebugFs,
     _published: device::vm_ops::Published,
+    _frees: kernel_ext::workqueue::QueueOwner,
     _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
 }
 
 impl kernel::InPlaceModule for ShadowRmap {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let limits = Limits {
+        let limits = device::Limits {
             shadow: *module_parameters::shadow.value_ref(),
             max_vmas: usize::try_from(*module_parameters::max_vmas.value_ref())
                 .unwrap_or(usize::MAX),
@@ -142,11 +157,17 @@ impl kernel::InPlaceModule for ShadowRmap {
                 prepare: *module_parameters::bench_anon_vma_prepare.value_ref(),
                 fork: *module_parameters::bench_anon_vma_fork.value_ref(),
                 unlink: *module_parameters::bench_unlink_anon_vmas.value_ref(),
+                clone: *module_parameters::bench_anon_vma_clone.value_ref(),
+                add_new: *module_parameters::bench_folio_add_new_anon_rmap.value_ref(),
+                add: *module_parameters::bench_folio_add_anon_rmap_ptes.value_ref(),
+                remove: *module_parameters::bench_folio_remove_rmap_ptes.value_ref(),
+                relocate: *module_parameters::bench_folio_move_anon_rmap.value_ref(),
                 first: *module_parameters::bench_anon_rmap_tree_iter_first.value_ref(),
                 next: *module_parameters::bench_anon_rmap_tree_iter_next.value_ref(),
             },
         };
         try_pin_init!(Self {
+            _frees: rmap::deferred::create_queue()?,
             _links: rmap::chain::create_cache()?,
             _: {
                 bench::run(bench)?;

@@ -2,14 +2,11 @@
 
 //! The names of the per-CPU counters, and the text of debugfs `stats`.
 
-use crate::{
-    kernel_ext::percpu::Counter,
-    rmap::chain::SIZES, //
-};
+use crate::kernel_ext::percpu::Counter;
 use kernel::fmt;
 
-/// Counters `0..FIRST` belong to the rules, see `rmap/rules.rs`.
-const FIRST: u32 = 80;
+/// Counters `0..FIRST` belong to the rules and paths, see `rmap/rules.rs` and `rmap/path.rs`.
+const FIRST: u32 = 184;
 
 macro_rules! stats {
     ($($(#[$doc:meta])* $index:literal $name:ident $text:literal;)*) => {
@@ -22,31 +19,17 @@ macro_rules! stats {
 }
 
 stats! {
-    /// anon_vmas handed out by the cache.
-    0 ANON_VMA_ALLOCS "anon_vma_allocs";
-    /// anon_vmas given back to the cache.
-    1 ANON_VMA_FREES "anon_vma_frees";
     /// Allocations of a slot that had never been an anon_vma before: the others are recycled.
     2 ANON_VMA_FIRSTS "anon_vma_firsts";
-    /// Chain links handed out by their cache.
-    3 CHAIN_ALLOCS "chain_allocs";
-    /// Chain links given back.
-    4 CHAIN_FREES "chain_frees";
-    /// Lookups from a page to its anon_vma.
-    5 LOOKUPS "lookups";
-    /// Lookups that found the page unmapped, before or after locking.
-    6 STALE_LOOKUPS "stale_lookups";
-    /// Lookups that could not have the lock at once and slept for it.
-    7 SLOW_LOOKUPS "slow_lookups";
-    /// Lookups that were left with the last reference.
-    8 LAST_REFERENCES "last_references";
     /// Frees that found the root locked, and waited for that reader.
     9 LOCKED_FREES "locked_frees";
+    /// Frees that were put off, because the thread must not sleep.
+    32 DEFERRED_FREES "deferred_frees";
+    /// Frees that were put off and had no memory for that: each is a leak.
+    33 LEAKED_FREES "leaked_frees";
     /// Prepares that lost the race for a VMA.
     10 PREPARE_RACES "prepare_races";
-    /// Forks that reused an anon_vma.
-    11 REUSES "reuses";
-    /// VMAs that were given up, for want of memory or above a limit.
+    /// VMAs that became untracked: there was no memory for them, or they were above a limit.
     12 UNTRACKED "untracked";
     /// Callbacks from the host: mmap, open, close, fault.
     13 EVENT_MAP "events_map";
@@ -62,11 +45,9 @@ stats! {
     18 EVENT_FAULT "events_fault";
     /// Checks of an open file or of all.
     19 CHECKS "checks";
-    /// Forks that reused another ancestor than the rule would have, or none: the host had decided
-    /// while a relative was exiting.
+    /// Forks in which the host reused another ancestor than the rule would have, or none: the host had
+    /// decided while a related process was exiting.
     23 LATE_REUSES "late_reuses";
-    /// Pages that a write has moved to an ancestor, handed out again by a fork.
-    22 MOVES_TO_ANCESTOR "moves_to_ancestor";
     /// Shadow pages made.
     20 PAGES_ALLOCATED "pages_allocated";
     /// Shadow pages given back.
@@ -81,11 +62,11 @@ stats! {
     27 SLOTS_FREED "swap_slots_freed";
     /// Pages moved to new memory.
     28 MIGRATIONS "migrations";
-    /// Walks from a page to those who map it.
+    /// Walks from a page to the VMAs that map it.
     29 WALKS "walks";
-    /// Walks that came to a VMA twice, and were given up.
+    /// Walks that came to a VMA twice, and were stopped.
     30 UNBOUNDED_WALKS "unbounded_walks";
-    /// Near misses of tortures.
+    /// Near misses of a torture, see `Documentation/torture.rst`.
     31 NEAR_MISSES "near_misses";
 }
 
@@ -95,22 +76,11 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{name}: {}", counter.sum())?;
     }
     for (name, born, dead) in [
-        ("anon_vma_recycles", &ANON_VMA_ALLOCS, &ANON_VMA_FIRSTS),
-        ("live_anon_vmas", &ANON_VMA_ALLOCS, &ANON_VMA_FREES),
-        ("live_chains", &CHAIN_ALLOCS, &CHAIN_FREES),
         ("live_pages", &PAGES_ALLOCATED, &PAGES_FREED),
         ("live_swap_slots", &SLOTS_ALLOCATED, &SLOTS_FREED),
     ] {
-        // The sums are taken one after the other: freed may be ahead.
+        // The sums are taken one after the other, so the second may be larger.
         writeln!(f, "{name}: {}", born.sum().saturating_sub(dead.sum()))?;
     }
-    let retries = SLOW_LOOKUPS.sum() + PREPARE_RACES.sum();
-    writeln!(f, "retries: {retries}")?;
-    for (name, ours, host) in SIZES {
-        writeln!(f, "bytes_{name}: {ours}")?;
-        writeln!(f, "bytes_host_{name}: {host}")?;
-    }
-    #[cfg(shadow_rmap_kunit)]
-    crate::rmap::rules::show_broken(f)?;
     Ok(())
 }

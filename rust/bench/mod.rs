@@ -8,18 +8,34 @@
 
 mod measure;
 mod operations;
+mod shadow;
 
 use crate::{
     host::bench::{
+        self as host,
         Addresses,
         Functions, //
     },
-    rmap::chain::SIZES, //
+    rmap::{
+        anon_vma::AnonVma,
+        chain::AnonVmaChain, //
+    },
 };
+use core::mem;
 use kernel::prelude::*;
 
 /// The results of more rounds would not fit into a line of the kernel log.
 const MOST_ROUNDS: usize = 31;
+
+/// The sizes of an anon_vma and of a link, ours and the host's, in bytes.
+pub(crate) const SIZES: [(&str, usize, usize); 2] = [
+    ("anon_vma", mem::size_of::<AnonVma>(), host::SIZES[0]),
+    (
+        "anon_vma_chain",
+        mem::size_of::<AnonVmaChain>(),
+        host::SIZES[1],
+    ),
+];
 
 /// Parameters of the benchmark.
 #[derive(Clone, Copy)]
@@ -58,6 +74,13 @@ pub(crate) fn run(parameters: Parameters) -> Result {
         let times = operations::fork(&host, rounds, depth)?;
         report("fork-unlink", depth, times);
     }
+    for links in [1, 8] {
+        let times = operations::split(&host, rounds, links)?;
+        report("split-unlink", links, times);
+    }
+    report("page-new", 1, operations::page_new(&host, rounds)?);
+    report("page-add", 1, operations::page_add(&host, rounds)?);
+    report("page-move", 1, operations::page_move(&host, rounds)?);
     for vmas in [1, 100, 1000] {
         let times = operations::walk(&host, rounds, vmas)?;
         report("walk", vmas, times);

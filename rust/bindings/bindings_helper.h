@@ -13,6 +13,8 @@
 const size_t SR_KSYM_SYMBOL_LEN = KSYM_SYMBOL_LEN;
 const size_t SR_FOLIO_MAPPING_FLAGS = FOLIO_MAPPING_FLAGS;
 const size_t SR_FOLIO_MAPPING_ANON = FOLIO_MAPPING_ANON;
+const int SR_RMAP_EXCLUSIVE = (__force int)RMAP_EXCLUSIVE;
+const int SR_RMAP_NONE = (__force int)RMAP_NONE;
 const slab_flags_t SR_SLAB_POISON = SLAB_POISON;
 const slab_flags_t SR_SLAB_TYPESAFE_BY_RCU = SLAB_TYPESAFE_BY_RCU;
 const slab_flags_t SR_SLAB_ACCOUNT = SLAB_ACCOUNT;

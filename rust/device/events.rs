@@ -9,6 +9,7 @@
 use super::{
     file::OpenFile,
     live::{
+        mapping,
         LiveMm,
         LiveVma,
         PageRoom, //
@@ -19,16 +20,16 @@ use super::{
 use crate::{
     host::vma::HostVma,
     rmap::{
-        link::{
+        clone::{
             anon_vma_clone,
-            anon_vma_fork,
-            unlink_anon_vmas,
             Operation, //
         },
+        fork::anon_vma_fork,
         mm::{
             MmapLocked,
             MmapWrite, //
         },
+        unlink::unlink_anon_vmas, //
     },
     stats, //
 };
@@ -128,13 +129,13 @@ pub(crate) fn opened(
 /// Counts a VMA of `source`'s family that is not shadowed, and marks the family.
 fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
     source.mm.file.count_untracked();
-    source.core.mark();
+    source.core.set_untracked();
     let Some(anon_vma) = source.core.anon_vma(mmap) else {
         return;
     };
     let root = anon_vma.root().lock_read();
     let _: ControlFlow<()> = root.for_each_vma(0, usize::MAX, |vma| {
-        vma.mark();
+        vma.set_untracked();
         ControlFlow::Continue(())
     });
 }
@@ -166,15 +167,15 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
             if is_split {
                 Ok(())
             } else {
-                share_pages(&vma, &source)
+                share_pages(&vma, &source, &mmap)
             }
         });
     if let Err(error) = cloned {
         close(&vma, &mut mmap);
         return Err(error);
     }
-    if source.core.is_marked() {
-        vma.core.mark();
+    if source.core.is_untracked() {
+        vma.core.set_untracked();
     }
     if is_split {
         split(&source, &vma, host, &mut mmap);
@@ -208,12 +209,11 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
 /// # Errors
 ///
 /// `ENOMEM`; then the caller unmaps the pages that were mapped so far.
-fn share_pages(vma: &LiveVma, source: &LiveVma) -> Result {
+fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Result {
     let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
     for (at, page) in source.pages_in(range.start, range.last)? {
         let room = PageRoom::new(GFP_KERNEL)?;
-        page.rmap.add_anon_rmap();
-        vma.map_page(room, at, page);
+        mapping::map_again(vma, room, at, page, mmap);
     }
     Ok(())
 }
@@ -239,9 +239,9 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages())?;
     vma.note_host_anon_vma(host);
-    let reuse = opening.reused(&source, source.core.links(&parent_mmap));
+    let reuse = opening.reused(&source, source.core.nr_links());
     let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
-        .and_then(|()| share_pages(&vma, &source))
+        .and_then(|()| share_pages(&vma, &source, &mmap))
         .and_then(|()| match known {
             Some(_) => Ok(()),
             None => file.insert_mm(&mm),
@@ -250,8 +250,8 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
         close(&vma, &mut mmap);
         return Err(error);
     }
-    if source.core.is_marked() {
-        vma.core.mark();
+    if source.core.is_untracked() {
+        vma.core.set_untracked();
     }
     Ok(vma)
 }
@@ -260,8 +260,7 @@ fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
 fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     // The pages go before the links by which they are found (R21), and the links before the page
     // table (R33).
-    vma.clear_pages();
-    unlink_anon_vmas(&vma.core, mmap);
+    unlink_anon_vmas(mapping::emptied(vma, mmap));
     forget(vma);
 }
 

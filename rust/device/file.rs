@@ -8,7 +8,8 @@ use super::{
     check,
     events,
     live::LiveMm,
-    vm_ops, //
+    vm_ops,
+    Limits, //
 };
 use crate::{
     bindings,
@@ -20,8 +21,7 @@ use crate::{
         },
     },
     rmap::anon_vma::Cache,
-    stats,
-    Limits, //
+    stats, //
 };
 use kernel::{
     fs::File,
@@ -260,7 +260,6 @@ impl OpenFile {
 #[vtable]
 impl MiscDevice for OpenFile {
     type Ptr = Arc<Self>;
-    type OwnerModule = crate::ShadowRmap;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Arc<Self>> {
         let registry = vm_ops::registry().ok_or(ENODEV)?;

@@ -161,7 +161,7 @@ fn skeleton(
                     pgoff: range.map_or(0, |range| range.start),
                     anon_vma: None,
                     chain: KVVec::new(),
-                    tainted: seen.vma.core.is_marked(),
+                    tainted: seen.vma.core.is_untracked(),
                 },
             )?;
         }
@@ -186,11 +186,11 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
     for (mm, pass) in mms.iter().zip(passes) {
         let mmap = mm.core.mmap_read();
         for seen in &pass.vmas {
-            seen.vma.core.for_each_link(&mmap, |anon_vma| {
+            for anon_vma in seen.vma.core.links(&mmap) {
                 add_anon_vma(&mut builder, anon_vma.root())?;
                 add_anon_vma(&mut builder, anon_vma)?;
-                builder.chain_entry(index, anon_vma.key())
-            })?;
+                builder.chain_entry(index, anon_vma.key())?;
+            }
             if let Some(anon_vma) = seen.vma.core.anon_vma(&mmap) {
                 builder.active(index, anon_vma.key());
             }

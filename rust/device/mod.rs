@@ -46,3 +46,14 @@ pub(crate) mod graphs;
 pub(crate) mod live;
 pub(crate) mod sync;
 pub(crate) mod vm_ops;
+
+/// What the module was loaded with.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Whether live mappings are shadowed.
+    pub(crate) shadow: bool,
+    /// VMAs for each open file.
+    pub(crate) max_vmas: usize,
+    /// Pages for each open file.
+    pub(crate) max_pages: usize,
+}

@@ -12,6 +12,7 @@
 //! rules permit them.
 
 use super::live::{
+    mapping,
     LiveMm,
     LivePage,
     LiveVma,
@@ -27,15 +28,15 @@ use crate::{
         sort::sort_by_key, //
     },
     rmap::{
-        link::{
-            anon_vma_prepare,
-            unlink_anon_vmas,
-            Sharing, //
-        },
         mm::{
             MmapLocked,
             MmapWrite, //
         },
+        prepare::{
+            anon_vma_prepare,
+            Sharing, //
+        },
+        unlink::unlink_anon_vmas, //
     },
 };
 use kernel::{
@@ -133,8 +134,7 @@ pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
     let seen = vma.host.read(|host| host.anon_vma_key());
     if !vma.core.is_unfaulted() && seen != Some(vma.host_key.load(Relaxed)) {
         // `mremap(MREMAP_DONTUNMAP)` has moved all pages away, and unlinked the VMA (R33).
-        vma.clear_pages();
-        unlink_anon_vmas(&vma.core, mmap);
+        unlink_anon_vmas(mapping::emptied(vma, mmap));
         vma.host_key.store(0, Relaxed);
     }
     prepare_as_seen(vma, mmap)
@@ -194,8 +194,8 @@ impl Seen {
             Ok(((host.start(), host.end()), host.range(), pages))
         };
         let (addresses, range, host_pages) = vma.host.read(look).ok_or(EAGAIN)??;
-        if host_pages.is_none() && !vma.core.is_marked() {
-            vma.core.mark();
+        if host_pages.is_none() && !vma.core.is_untracked() {
+            vma.core.set_untracked();
             vma.mm.file.count_untracked();
         }
         Ok(Self {
@@ -319,12 +319,27 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         if seen.vma.core.is_unfaulted() {
             continue;
         }
+        // The host moves a page that one VMA maps. If the shadow has other VMAs that map it, their PTEs
+        // are gone in the host, and an update has yet to see that. They keep the page of the shadow
+        // until then, and this VMA gets a new one: what others map does not move (R19).
+        let mut pages = core::mem::take(&mut seen.pages);
+        pages.retain(|(at, page)| {
+            let has_moved = seen
+                .host_page(*at)
+                .is_some_and(|there| there.mapping != page.host_mapping.load(Relaxed));
+            let stays = !has_moved || page.rmap.mapcount() == 1;
+            if !stays {
+                seen.vma.unmap_page(*at, page);
+            }
+            stays
+        });
+        seen.pages = pages;
         let mut new = KVVec::new();
         for there in &seen.host_pages {
             if let Some(page) = seen.page(there.at) {
                 if page.host_mapping.load(Relaxed) != there.mapping {
                     page.host_mapping.store(there.mapping, Relaxed);
-                    seen.vma.core.move_anon_rmap(&page.rmap, mmap);
+                    mapping::move_to_own(page, &seen.vma, mmap);
                 }
                 continue;
             }
@@ -332,12 +347,15 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
             new.reserve(1, GFP_KERNEL)?;
             let page = match moved(there, &seen.vma, mmap) {
                 Some(page) => {
-                    page.rmap.add_anon_rmap();
+                    mapping::map_again(&seen.vma, room, there.at, page.clone(), mmap);
                     page
                 }
-                None => LivePage::new(there, &seen.vma, mmap)?,
+                None => {
+                    let page = LivePage::new(there, &seen.vma, mmap)?;
+                    seen.vma.map_page(room, there.at, page.clone());
+                    page
+                }
             };
-            seen.vma.map_page(room, there.at, page.clone());
             // The memory was reserved above.
             new.push((there.at, page), GFP_KERNEL)?;
         }

@@ -33,7 +33,7 @@ use crate::{
             HostVmaCell, //
         },
     },
-    rmap::link::Reuse,
+    rmap::clone::Reuse, //
 };
 use core::ptr::NonNull;
 use kernel::{

@@ -61,6 +61,8 @@ void shadow_rmap_bench_unmap_page(struct page *page)
 	struct folio *folio = page_folio(page);
 
 	atomic_set(&folio->_mapcount, -1);
+	ClearPageAnonExclusive(page);
+	folio_clear_swapbacked(folio);
 	folio->mapping = NULL;
 	folio_unlock(folio);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * One-line wrappers for what Rust cannot call: macros, inline functions, and code that macros
- * generate.  One .c file for each kernel header.
+ * generate. One .c file for each kernel header; those of a module are included by one more, which
+ * is named as the module.
  */
 #ifndef _SHADOW_RMAP_HELPERS_H
 #define _SHADOW_RMAP_HELPERS_H
@@ -16,6 +17,7 @@
 #include <linux/types.h>
 
 struct anon_vma;
+struct dentry;
 struct task_struct;
 
 /* A closed range of page offsets, owned by whatever a tree node stands for. */
@@ -45,9 +47,13 @@ int shadow_rmap_rcu_depth(void);
 
 bool shadow_rmap_may_warn(void);
 
+struct dentry *shadow_rmap_debugfs_join(const char *name);
+void shadow_rmap_debugfs_leave(struct dentry *folder);
+
 void shadow_rmap_spin_lock_nested(spinlock_t *lock, int subclass);
 void shadow_rmap_spin_lock_nest_lock(spinlock_t *lock, struct rw_semaphore *outer);
 void shadow_rmap_spin_abandon(spinlock_t *lock);
+bool shadow_rmap_spin_is_held(spinlock_t *lock);
 
 void shadow_rmap_mt_init(struct maple_tree *mt, struct rw_semaphore *lock);
 void shadow_rmap_mt_on_stack(struct maple_tree *mt);
@@ -68,11 +74,15 @@ void shadow_rmap_init_rwsem(struct rw_semaphore *sem, const char *name,
 int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem);
 void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass);
 void shadow_rmap_down_write_nest_lock(struct rw_semaphore *sem, struct rw_semaphore *outer);
+bool shadow_rmap_rwsem_is_held(struct rw_semaphore *sem);
 void shadow_rmap_rwsem_abandon(struct rw_semaphore *sem);
 
 /* Indices of the per-CPU counters; the names are in rust/stats.rs. */
-#define SHADOW_RMAP_COUNTERS 128
+#define SHADOW_RMAP_COUNTERS 256
+unsigned long *shadow_rmap_counters_here(void);
 void shadow_rmap_counter_add(unsigned int index, unsigned long by);
+void shadow_rmap_counters_add(unsigned int first, unsigned long a, unsigned long b,
+			      unsigned long c, unsigned long d);
 unsigned long shadow_rmap_counter_sum(unsigned int index);
 
 void shadow_rmap_mmap_write_lock(struct mm_struct *mm, struct rw_semaphore *nest);

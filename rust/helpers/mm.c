@@ -43,9 +43,23 @@ unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma)
 	return vma_start_anon_pgoff(vma);
 }
 
+/* mpol_equal(), whose function is not exported where there is one. */
 bool shadow_rmap_vma_same_policy(struct vm_area_struct *a, struct vm_area_struct *b)
 {
-	return mpol_equal(vma_policy(a), vma_policy(b));
+#ifdef CONFIG_NUMA
+	const struct mempolicy *one = vma_policy(a), *other = vma_policy(b);
+
+	if (one == other)
+		return true;
+	if (!one || !other || one->mode != other->mode || one->flags != other->flags ||
+	    one->home_node != other->home_node || !nodes_equal(one->nodes, other->nodes))
+		return false;
+	/* What the user asked for counts where the nodes follow from it at each rebind. */
+	return !(one->flags & (MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES)) ||
+	       nodes_equal(one->w.user_nodemask, other->w.user_nodemask);
+#else
+	return true;
+#endif
 }
 
 /* Equal but for what mprotect() may change, and for what does not hinder merging. */
@@ -66,7 +80,7 @@ struct task_struct *shadow_rmap_next_process(struct task_struct *task)
 
 /*
  * The pages that are mapped from @address on, each with a reference, until one is not: their
- * number, 0 or less if there is none.  Never faults one in.
+ * number, 0 or less if there is none. Never faults one in.
  */
 long shadow_rmap_pages_at(struct vm_area_struct *vma, unsigned long address, unsigned long n,
 			  struct page **pages)

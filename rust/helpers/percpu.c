@@ -8,17 +8,29 @@
 static DEFINE_PER_CPU(unsigned long [SHADOW_RMAP_COUNTERS], shadow_rmap_counters);
 
 /*
- * this_cpu_add() is one instruction where the CPU has one for it.  User-Mode Linux has not, and
+ * this_cpu_add() is one instruction where the CPU has one for it. User-Mode Linux has not, and
  * would block and unblock its signals each time, which costs more than a whole lookup; its kernel
- * code is not preempted in the middle of anything, so there a plain addition has the same effect,
- * except in interrupts, where nothing is counted.
+ * code is not preempted in the middle of anything, so there rust/kernel_ext/percpu.rs adds to this
+ * CPU's counters itself, with the same effect except in interrupts, where nothing is counted.
  */
+unsigned long *shadow_rmap_counters_here(void)
+{
+	return raw_cpu_ptr(shadow_rmap_counters);
+}
+
 void shadow_rmap_counter_add(unsigned int index, unsigned long by)
 {
-	if (IS_ENABLED(CONFIG_UML))
-		raw_cpu_add(shadow_rmap_counters[index], by);
-	else
-		this_cpu_add(shadow_rmap_counters[index], by);
+	this_cpu_add(shadow_rmap_counters[index], by);
+}
+
+/* Four counters in a row: an operation counts all that it did in one call, by registers. */
+void shadow_rmap_counters_add(unsigned int first, unsigned long a, unsigned long b,
+			      unsigned long c, unsigned long d)
+{
+	this_cpu_add(shadow_rmap_counters[first], a);
+	this_cpu_add(shadow_rmap_counters[first + 1], b);
+	this_cpu_add(shadow_rmap_counters[first + 2], c);
+	this_cpu_add(shadow_rmap_counters[first + 3], d);
 }
 
 unsigned long shadow_rmap_counter_sum(unsigned int index)

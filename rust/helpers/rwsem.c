@@ -16,6 +16,11 @@ int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem)
 	return rwsem_is_locked(sem);
 }
 
+bool shadow_rmap_rwsem_is_held(struct rw_semaphore *sem)
+{
+	return !IS_ENABLED(CONFIG_LOCKDEP) || lockdep_is_held(sem);
+}
+
 void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass)
 {
 	down_write_nested(sem, subclass);

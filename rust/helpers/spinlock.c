@@ -5,6 +5,11 @@
 
 #include "helpers.h"
 
+bool shadow_rmap_spin_is_held(spinlock_t *lock)
+{
+	return !IS_ENABLED(CONFIG_LOCKDEP) || lockdep_is_held(lock);
+}
+
 void shadow_rmap_spin_lock_nested(spinlock_t *lock, int subclass)
 {
 	spin_lock_nested(lock, subclass);

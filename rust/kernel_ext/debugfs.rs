@@ -2,9 +2,9 @@
 
 //! Files in debugfs that hold the module for as long as they are open.
 //!
-//! Those of `kernel::debugfs` have no owner.  Who closes one of them after the module is gone has
-//! [`full_proxy_release()`](srctree/fs/debugfs/file.c) read the file's operations, which were the
-//! module's.
+//! Files of `kernel::debugfs` have no owner. When one of them is closed after the module is gone,
+//! [`full_proxy_release()`](srctree/fs/debugfs/file.c) reads the file's operations, which were in the
+//! module.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
@@ -17,6 +17,7 @@ use core::{
 };
 use kernel::{
     bindings,
+    error::from_err_ptr,
     ffi::{
         c_char,
         c_int,
@@ -35,27 +36,37 @@ use kernel::{
     },
 };
 
-/// What is in debugfs by a name; dropping this removes it.
+/// An entry of debugfs; dropping this removes it.
 ///
 /// # Invariants
 ///
-/// `dentry` is one of debugfs that only this removes, or what debugfs returns instead of one; all its
-/// functions take that, too.  It is in `parent`, whose removal would remove it as well.
+/// 1. `dentry` is an entry of debugfs, or an error that debugfs returned instead; all its functions
+///    take that, too.
+/// 2. If it `is_shared`, this value is one of its users (`rust/helpers/debugfs.c`), and the last user
+///    removes it. If not, nothing but this value removes it.
+/// 3. It is in `parent`, whose removal would remove it as well.
 struct Entry {
     dentry: *mut bindings::dentry,
+    is_shared: bool,
     _parent: Option<Arc<Entry>>,
 }
 
-// SAFETY: By the invariant it belongs to no thread.
+// SAFETY: By the invariant (1) it belongs to no thread.
 unsafe impl Send for Entry {}
 
-// SAFETY: What is done by reference is passing it to debugfs, which locks.
+// SAFETY: A reference allows nothing but passing the entry to debugfs, which locks.
 unsafe impl Sync for Entry {}
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // SAFETY: By the invariant; it is still there, since its parent is.
-        unsafe { bindings::debugfs_remove(self.dentry) }
+        // SAFETY: By the invariants (1) and (2); by (3) it is still there, since its parent is.
+        unsafe {
+            if self.is_shared {
+                ffi::shadow_rmap_debugfs_leave(self.dentry)
+            } else {
+                bindings::debugfs_remove(self.dentry)
+            }
+        }
     }
 }
 
@@ -63,39 +74,47 @@ impl Drop for Entry {
 pub(crate) struct Dir(Arc<Entry>);
 
 impl Dir {
-    /// Makes one at the top.  Sleeps.
+    /// Joins the directory `name` at the top of debugfs, which several modules share: the first user
+    /// makes it, and the last one removes it. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    pub(crate) fn new(name: &CStr) -> Result<Self> {
-        Self::within(name, None)
+    /// `ENOMEM`; `EBUSY` where a directory of this name belongs to another driver.
+    pub(crate) fn shared(name: &CStr) -> Result<Self> {
+        // SAFETY: `name` is a string.
+        let dentry = unsafe { ffi::shadow_rmap_debugfs_join(name.as_char_ptr()) };
+        match from_err_ptr(dentry) {
+            Err(error) if error == EBUSY => return Err(error),
+            // Any other error means that there is no debugfs, which stops no driver.
+            _ => {}
+        }
+        // INVARIANT: (1) and (2) as just joined; (3) it has no parent.
+        let entry = Entry {
+            dentry,
+            is_shared: true,
+            _parent: None,
+        };
+        Ok(Self(Arc::new(entry, GFP_KERNEL)?))
     }
 
-    /// Makes one in this one.  Sleeps.
+    /// Makes a directory in this one. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn subdir(&self, name: &CStr) -> Result<Self> {
-        Self::within(name, Some(self.0.clone()))
-    }
-
-    fn within(name: &CStr, parent: Option<Arc<Entry>>) -> Result<Self> {
-        let above = parent
-            .as_ref()
-            .map_or(ptr::null_mut(), |above| above.dentry);
-        // SAFETY: `name` is a string, `above` null or, by its invariant, one of debugfs.
-        let dentry = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), above) };
-        // INVARIANT: Nobody else has it.
+        // SAFETY: `name` is a string; by the invariant (1) of `Entry` the parent is of debugfs.
+        let dentry = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), self.0.dentry) };
+        // INVARIANT: (1) and (2) it was just made, for this value alone; (3) as just passed.
         let entry = Entry {
             dentry,
-            _parent: parent,
+            is_shared: false,
+            _parent: Some(self.0.clone()),
         };
         Ok(Self(Arc::new(entry, GFP_KERNEL)?))
     }
 
-    /// Makes a file of mode 0400 in this directory: who reads it sees what `show` writes of `data`.
+    /// Makes a file of mode 0400 in this directory. A read returns what `show` writes of `data`.
     /// Sleeps.
     ///
     /// # Errors
@@ -132,13 +151,14 @@ impl Dir {
     }
 }
 
-/// Writes what there is to read.  May sleep; may be called again for the same reader, with more room.
+/// Writes the content of a file. May sleep; is called again with a larger buffer if the first was too
+/// small.
 pub(crate) type Show<T> = fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result;
 
-/// Takes what was written: all of it, or an error.  May sleep.
+/// Takes what was written: all of it, or an error. May sleep.
 pub(crate) type Store<T> = fn(&T, &mut UserSliceReader) -> Result;
 
-/// Whether one more line about what somebody has written may go to the log.  Any context.
+/// Returns whether one more line about a write to a file may go to the log. Any context.
 pub(crate) fn may_warn() -> bool {
     // SAFETY: No preconditions.
     unsafe { ffi::shadow_rmap_may_warn() }
@@ -151,13 +171,13 @@ struct Behind<T> {
     store: Store<T>,
 }
 
-/// A file; dropping this removes it, and waits for those who are reading or writing it.
+/// A file. Dropping this removes it, and waits for reads and writes that have begun.
 ///
 /// # Invariants
 ///
 /// The inode's `i_private` is `behind`, and its operations are those of `T`.
 pub(crate) struct File<T> {
-    // In this order: who comes by the entry comes by the other.
+    // Fields are dropped in this order: an operation that finds the entry uses `_behind`.
     _entry: Entry,
     _behind: KBox<Behind<T>>,
 }
@@ -174,8 +194,8 @@ impl<T: Send + Sync + 'static> File<T> {
     ) -> Result<Self> {
         let behind = KBox::new(behind, GFP_KERNEL)?;
         // SAFETY: `name` is a string, the directory by its invariant one of debugfs or none.
-        // `behind` stays where it is until the file has been removed: that waits for those who are
-        // in one of its operations, and lets in nobody after that.
+        // `behind` stays where it is until the file has been removed. The removal waits for the
+        // file's operations, and no other can begin after it.
         let dentry = unsafe {
             bindings::debugfs_create_file_full(
                 name.as_char_ptr(),
@@ -186,10 +206,11 @@ impl<T: Send + Sync + 'static> File<T> {
                 operations,
             )
         };
-        // INVARIANT: As was just passed; nobody else has the entry.
+        // INVARIANT: As was just passed. The entry has no other owner.
         Ok(Self {
             _entry: Entry {
                 dentry,
+                is_shared: false,
                 _parent: Some(dir.0.clone()),
             },
             _behind: behind,
@@ -202,7 +223,7 @@ struct Operations<T>(PhantomData<T>);
 
 impl<T: Send + Sync + 'static> Operations<T> {
     const READ: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<crate::ShadowRmap>().as_ptr(),
+        owner: this_module::<crate::LocalModule>().as_ptr(),
         open: Some(open::<T>),
         read: Some(bindings::seq_read),
         llseek: Some(bindings::seq_lseek),

@@ -10,11 +10,10 @@
 //! | [`gather`] | nothing: copies data under a lock without allocating under it |
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
 //! | [`kthread`] | `kthread_create()`, `kthread_bind()`, `kthread_stop()` |
-//! | [`lock`] | a trait for two lock types, one that spins and one that sleeps |
 //! | [`mutex`] | `DEFINE_MUTEX()` |
 //! | [`percpu`] | per-CPU counters |
 //! | [`random`] | `struct rnd_state` |
-//! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()` |
+//! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()`, `atomic_dec_and_test()` |
 //! | [`rwsem`] | `struct rw_semaphore` |
 //! | `sched` | `preemptible()`, taint flags, `try_module_get()` |
 //! | [`slab`] | a `kmem_cache` in a static |
@@ -22,6 +21,7 @@
 //! | [`spinlock`] | `spin_lock_nested()`, `spin_lock_nest_lock()` |
 //! | [`typesafe`] | `SLAB_TYPESAFE_BY_RCU` caches, and lookups in them |
 //! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
+//! | [`workqueue`] | a `struct workqueue_struct` in a static |
 //!
 //! These modules know nothing of the reverse map.
 
@@ -31,7 +31,6 @@ pub(crate) mod frame;
 pub(crate) mod gather;
 pub(crate) mod interval_tree;
 pub(crate) mod kthread;
-pub(crate) mod lock;
 pub(crate) mod mutex;
 pub(crate) mod percpu;
 pub(crate) mod random;
@@ -44,3 +43,4 @@ pub(crate) mod sort;
 pub(crate) mod spinlock;
 pub(crate) mod typesafe;
 pub(crate) mod vma_tree;
+pub(crate) mod workqueue;

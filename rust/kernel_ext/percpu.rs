@@ -19,6 +19,22 @@ pub(crate) const COUNTERS: u32 = bindings::SHADOW_RMAP_COUNTERS;
 #[derive(Clone, Copy)]
 pub(crate) struct Counter(u32);
 
+/// Adds to the counters from `first` on of this CPU, see `shadow_rmap_counters_here()`.
+#[cfg(CONFIG_UML)]
+#[inline]
+fn add_here<const N: usize>(first: u32, by: [usize; N]) {
+    // SAFETY: Any thread has a CPU.
+    let counters = unsafe { bindings::shadow_rmap_counters_here() };
+    for (i, by) in by.into_iter().enumerate() {
+        // SAFETY: The callers' numbers are in range. Each CPU adds to memory of its own, and is not
+        // preempted while it does.
+        unsafe {
+            let counter = counters.add(first as usize + i);
+            counter.write(counter.read().wrapping_add(by));
+        }
+    }
+}
+
 impl Counter {
     /// Names the counter `index`; an index out of range does not compile.
     pub(crate) const fn new(index: u32) -> Self {
@@ -39,22 +55,45 @@ impl Counter {
         }
     }
 
-    /// Adds `by`, wrapping around.  Any context but interrupts, where on User-Mode Linux what the
+    /// Adds `by`, wrapping around. Any context but interrupts, where on User-Mode Linux what the
     /// interrupted code is about to add may be lost.
     #[inline]
     pub(crate) fn add(self, by: usize) {
-        // SAFETY: By the type invariant the index is in range; each CPU adds to memory of its own,
-        // and is not preempted while it does.
-        unsafe { bindings::shadow_rmap_counter_add(self.0, by) }
+        #[cfg(CONFIG_UML)]
+        add_here(self.0, [by]);
+        #[cfg(not(CONFIG_UML))]
+        // SAFETY: By the type invariant the index is in range.
+        unsafe {
+            bindings::shadow_rmap_counter_add(self.0, by)
+        }
     }
 
-    /// Adds one.  As [`add`](Self::add).
+    /// Adds one. As [`add`](Self::add).
     #[inline]
     pub(crate) fn inc(self) {
         self.add(1);
     }
 
-    /// The sum over all CPUs; not a snapshot of one instant.  Any context.
+    /// Returns whether `other` has the next number.
+    pub(crate) const fn precedes(self, other: Self) -> bool {
+        self.0 + 1 == other.0
+    }
+
+    /// Adds to this counter and to the three with the next numbers, in one call. As [`add`](Self::add).
+    #[inline]
+    pub(crate) fn add_run(self, by: [usize; 4]) {
+        let first = self.0.min(COUNTERS - 4);
+        #[cfg(CONFIG_UML)]
+        add_here(first, by);
+        #[cfg(not(CONFIG_UML))]
+        {
+            let [a, b, c, d] = by;
+            // SAFETY: As in `add`, for each of the four.
+            unsafe { bindings::shadow_rmap_counters_add(first, a, b, c, d) }
+        }
+    }
+
+    /// The sum over all CPUs; not a snapshot of one instant. Any context.
     pub(crate) fn sum(self) -> usize {
         // SAFETY: By the type invariant the index is in range.
         unsafe { bindings::shadow_rmap_counter_sum(self.0) }

@@ -106,8 +106,20 @@ impl RwSem {
     /// `rwsem_is_locked()`: returns whether any thread holds it at this instant. Any context.
     #[inline]
     pub(crate) fn is_locked(&self) -> bool {
+        #[cfg(CONFIG_PREEMPT_RT)]
         // SAFETY: By invariant (1).
-        unsafe { ffi::shadow_rmap_rwsem_is_locked(self.sem.get()) != 0 }
+        let locked = unsafe { ffi::shadow_rmap_rwsem_is_locked(self.sem.get()) != 0 };
+        #[cfg(not(CONFIG_PREEMPT_RT))]
+        // SAFETY: By invariant (1). One word, read once, as by `READ_ONCE()`: a call costs more.
+        let locked = unsafe { (&raw const (*self.sem.get()).count.counter).read_volatile() != 0 };
+        locked
+    }
+
+    /// `lockdep_is_held()`: whether this thread holds it, as far as lockdep knows; `true` without
+    /// lockdep. Any context.
+    pub(crate) fn is_held(&self) -> bool {
+        // SAFETY: By invariant (1).
+        unsafe { ffi::shadow_rmap_rwsem_is_held(self.sem.get()) }
     }
 
     /// Tells lockdep and the kernel that a read hold has ended, without touching the semaphore,
@@ -171,6 +183,18 @@ impl Drop for ReadGuard<'_> {
 /// This guard owns the write hold of the semaphore.
 #[must_use = "the semaphore is released when the guard is dropped"]
 pub(crate) struct WriteGuard<'a>(&'a RwSem, NotThreadSafe);
+
+impl<'a> WriteGuard<'a> {
+    /// Makes the guard of a hold that the caller owns.
+    ///
+    /// # Safety
+    ///
+    /// The caller hands its hold over, or never drops the guard.
+    pub(crate) unsafe fn assume(sem: &'a RwSem) -> Self {
+        // INVARIANT: The caller's promise.
+        Self(sem, NotThreadSafe)
+    }
+}
 
 impl Drop for WriteGuard<'_> {
     #[inline]

@@ -97,6 +97,23 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         // INVARIANT: The object was allocated and initialised just now.
         Ok(SlabBox(object, PhantomData))
     }
+
+    /// `kmem_cache_free()`: as a drop, but the allocator need not look the cache up. Any context.
+    ///
+    /// # Safety
+    ///
+    /// The object comes from this cache.
+    #[inline]
+    pub(crate) unsafe fn free<T>(&self, object: SlabBox<T>) {
+        let cache = self.0.read_once();
+        if mem::needs_drop::<T>() || cache.is_null() {
+            drop(object);
+            return;
+        }
+        // SAFETY: By the invariant of `SlabBox` the object is ours, and the caller's promise. The cache
+        // is not destroyed while its users are alive.
+        unsafe { ffi::kmem_cache_free(cache, object.into_raw().cast()) };
+    }
 }
 
 impl<const SIZE: usize> Drop for CacheOwner<SIZE> {

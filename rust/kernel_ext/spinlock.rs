@@ -104,6 +104,13 @@ impl<T> SpinLock<T> {
         Some(SpinLockGuard(self, NotThreadSafe))
     }
 
+    /// `lockdep_is_held()`: whether this thread holds it, as far as lockdep knows; `true` without
+    /// lockdep. Any context.
+    pub(crate) fn is_held(&self) -> bool {
+        // SAFETY: By invariant (1).
+        unsafe { ffi::shadow_rmap_spin_is_held(self.lock.get()) }
+    }
+
     /// Tells lockdep and the scheduler that a hold has ended, without touching the lock, whose
     /// memory may have been freed.
     ///

@@ -5,6 +5,7 @@
 //! C: [`mm/memory.c`](srctree/mm/memory.c)
 
 use super::{
+    mapping,
     mm::Mm,
     page::Page,
     space::Vma,
@@ -16,13 +17,13 @@ use super::{
     Modelled, //
 };
 use crate::rmap::{
-    link::{
-        anon_vma_prepare,
-        Sharing, //
-    },
     mm::{
         MmapLocked,
         MmapRead, //
+    },
+    prepare::{
+        anon_vma_prepare,
+        Sharing, //
     },
 };
 use kernel::{
@@ -31,12 +32,12 @@ use kernel::{
 };
 
 impl<R: Modelled> Mm<R> {
-    /// Reads word `word` of the page at `address`, zero where nothing was ever written.  Sleeps.
+    /// Reads word `word` of the page at `address`; zero if it was never written to. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT` where no VMA is, `EINVAL` for a word beyond the page's end, `ENOMEM`; `EAGAIN` for
-    /// ever where a page is on its way and does not arrive, see [`Migration`].
+    /// `EFAULT` if there is no VMA, `EINVAL` for a word beyond the end of the page, `ENOMEM`;
+    /// `EAGAIN` if the PTE has an entry of a migration that is over, see [`Migration`].
     ///
     /// [`Migration`]: super::walk::Migration
     pub(crate) fn read(&self, address: usize, word: usize) -> Result<u64> {
@@ -55,12 +56,12 @@ impl<R: Modelled> Mm<R> {
         }
     }
 
-    /// Writes word `word` of the page at `address`.  Sleeps.
+    /// Writes word `word` of the page at `address`. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT` where no VMA is, `EACCES` where it must not be written to, `EINVAL` for a word beyond
-    /// the page's end, `ENOMEM`; `EAGAIN` as [`read`](Self::read).
+    /// `EFAULT` if there is no VMA, `EACCES` if it is read-only, `EINVAL` for a word beyond the end
+    /// of the page, `ENOMEM`; `EAGAIN` as [`read`](Self::read).
     pub(crate) fn write(&self, address: usize, word: usize, value: u64) -> Result {
         loop {
             let mmap = self.core().mmap_read();
@@ -86,17 +87,16 @@ impl<R: Modelled> Mm<R> {
         }
     }
 
-    /// As [`write`](Self::write), without `mmap_lock`: `lock_vma_under_rcu()`, and the first write to
-    /// a page.  Sleeps.
+    /// The first write to a page without `mmap_lock`: `lock_vma_under_rcu()`. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` for whatever else it is, and where somebody changes VMAs just now: that is left to
-    /// `write()`.  `EINVAL` for a word beyond the page's end, `ENOMEM`.
+    /// `EAGAIN` in all other cases, and if another thread is changing VMAs: use `write()` then.
+    /// `EINVAL` for a word beyond the end of the page, `ENOMEM`.
     pub(crate) fn write_under_vma_lock(&self, address: usize, word: usize, value: u64) -> Result {
         let vmas = self.core().try_vma_read().ok_or(EAGAIN)?;
         let vma = self.space().vmas.find(address).ok_or(EAGAIN)?;
-        // Giving it an anon_vma takes looking at its neighbours, and `mmap_lock`.
+        // The first anon_vma needs the neighbours, and so `mmap_lock`.
         if vma.core.is_unfaulted() || !vma.prot().write {
             return Err(EAGAIN);
         }
@@ -118,7 +118,8 @@ impl<R: Modelled> Mm<R> {
         if !vma.core.is_unfaulted() {
             return Ok(());
         }
-        // `anon_vma_compatible()`: what differs only in what may be done there may become equal.
+        // `anon_vma_compatible()`: the protection may differ, because `mprotect()` may make it
+        // equal.
         let range = vma.range(mmap);
         let [prev, next] = Self::neighbours(self.core(), vma.addresses(mmap), mmap);
         let prev = prev.filter(|prev| prev.range(mmap).last.wrapping_add(1) == range.start);
@@ -133,7 +134,7 @@ impl<R: Modelled> Mm<R> {
         )
     }
 
-    /// The offset of the page at `address` of a VMA.
+    /// Returns the offset of the page at `address` of a VMA.
     fn index(vma: &Vma<R>, address: usize, mmap: &impl MmapLocked<R>) -> usize {
         vma.range(mmap).start + (address - vma.addresses(mmap).0)
     }
@@ -144,26 +145,20 @@ impl<R: Modelled> Mm<R> {
         self.map_new_page(vma, address, mmap)
     }
 
-    /// The part of it that a VMA with an anon_vma is good for.
+    /// Maps a new page in a VMA that has an anon_vma.
     fn map_new_page(&self, vma: &Vma<R>, address: usize, mmap: &impl MmapLocked<R>) -> Result {
         let page = Page::new(Self::index(vma, address, mmap))?;
         let mut ptes = self.space().table.lock();
-        // Another thread may have been faster; the loser's page is freed without the lock.
-        if ptes.get(address).is_none() && vma.core.add_new_anon_rmap(&page.rmap, true, mmap) {
-            let there = ptes.set(
-                address,
-                Pte::Present {
-                    page: page.clone(),
-                    writable: true,
-                },
-            );
+        // Another thread may have been faster: then the new page is freed without the lock.
+        if ptes.get(address).is_none() {
+            let there = mapping::map_new(&mut ptes, (vma, address), &page, true, true, mmap);
             drop(ptes);
             drop(there);
         }
         Ok(())
     }
 
-    /// `do_wp_page()`: a page that others may map as well, or did.
+    /// `do_wp_page()`: a write to a page that other PTEs may map.
     fn do_wp_page(
         &self,
         vma: &Vma<R>,
@@ -171,24 +166,15 @@ impl<R: Modelled> Mm<R> {
         page: &Arc<Page<R>>,
         mmap: &MmapRead<'_, R>,
     ) -> Result {
-        // The page lock keeps the page from moving to another anon_vma, and from getting new users
-        // by the swap cache.
+        // While the page is locked, its anon_vma does not change, and the swap cache gives it no
+        // new users.
         let mut locked = page.lock();
         if page.rmap.mapcount() == 1 && free_swap(&mut locked) {
             let mut ptes = self.space().table.lock();
-            // Seen again under the lock: this is the one PTE that maps it, and stays so, since only
-            // a fork of this address space could make another.
-            if ptes.get(address).maps(page)
-                && page.rmap.mapcount() == 1
-                && vma.core.move_anon_rmap(&page.rmap, mmap)
-            {
-                let there = ptes.set(
-                    address,
-                    Pte::Present {
-                        page: page.clone(),
-                        writable: true,
-                    },
-                );
+            // Tested again under the lock: this is the only PTE that maps it, and stays so, because
+            // only a fork of this address space could make another.
+            let there = mapping::reuse(&mut ptes, (vma, address), page, &locked, mmap);
+            if there.is_some() {
                 drop(ptes);
                 drop(there);
                 return Ok(());
@@ -198,7 +184,7 @@ impl<R: Modelled> Mm<R> {
         self.wp_page_copy(vma, address, page, mmap)
     }
 
-    /// `wp_page_copy()`: the page is others' as well, so a copy is made.
+    /// `wp_page_copy()`: other PTEs map the page, so it is copied.
     fn wp_page_copy(
         &self,
         vma: &Vma<R>,
@@ -208,7 +194,7 @@ impl<R: Modelled> Mm<R> {
     ) -> Result {
         self.prepare(vma, mmap)?;
         let page = Page::new(Self::index(vma, address, mmap))?;
-        // As long as this PTE maps it nobody writes to it.
+        // While this read-only PTE maps it, no thread writes to it.
         page.frame.copy_from(&old.frame);
         let there = self.space().invalidate(|| {
             let mut ptes = self.space().table.lock();
@@ -216,16 +202,10 @@ impl<R: Modelled> Mm<R> {
                 ptes.get(address),
                 Pte::Present { page, writable: false } if Arc::ptr_eq(page, old)
             );
-            if !still || !vma.core.add_new_anon_rmap(&page.rmap, true, mmap) {
+            if !still {
                 return None;
             }
-            let there = ptes.set(
-                address,
-                Pte::Present {
-                    page: page.clone(),
-                    writable: true,
-                },
-            );
+            let there = mapping::map_new(&mut ptes, (vma, address), &page, true, true, mmap)?;
             old.rmap.remove_rmap();
             Some(there)
         });
@@ -233,7 +213,7 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// The page is not there: it is on its way to another, or in swap.
+    /// Waits for a migration, or reads the page from swap.
     fn wait_or_swap_in(
         &self,
         vma: &Vma<R>,
@@ -243,14 +223,14 @@ impl<R: Modelled> Mm<R> {
     ) -> Result {
         match pte {
             Pte::Migration { to, .. } => {
-                // Who moves the page needs no `mmap_lock`, but who wants to write it may.
+                // A thread that waits for `mmap_lock` for writing must not wait for the migration.
                 drop(mmap);
                 to.wait();
                 Ok(())
             }
             Pte::Swap(entry) => {
                 let slot = entry.slot().clone();
-                // What is asked below is who else uses the slot.
+                // Not counted as a user below.
                 drop(entry);
                 self.do_swap_page(vma, address, &slot, &mmap)
             }
@@ -268,7 +248,7 @@ impl<R: Modelled> Mm<R> {
     ) -> Result {
         let page = match slot.page() {
             Ok(page) => page,
-            // The last user has gone: the PTE is another by now.
+            // The slot has no users: the PTE has changed.
             Err(error) if error == EAGAIN => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -276,13 +256,13 @@ impl<R: Modelled> Mm<R> {
         if !slot.has(&locked) {
             return Ok(());
         }
-        // While the page is locked nobody else has it mapped in, and no new user comes: only a fork
-        // of this address space could make one of the entry here.
+        // While the page is locked, no other thread maps it, and there are no new users: only a
+        // fork of this address space could make one from the entry here.
         let exclusive = slot.users() == 1 && !page.rmap.mapped();
-        if self.space().sharing == Sharing::Any && !exclusive && !page.rmap.was_anon() {
-            // Who shared a neighbour's anon_vma need not be linked to the root: so the page goes
-            // where it was, which all users are linked to (R39).
-            page.rmap.lead_to(&slot.anon_vma().lock_read());
+        if self.space().sharing == Sharing::Any && !exclusive && !page.rmap.is_anon() {
+            // A VMA that shares its neighbour's anon_vma need not be linked to the root. All users
+            // are linked to the anon_vma of the slot, so the page leads there (R39).
+            mapping::lead_back(&page, &slot.anon_vma().lock_read());
         }
         let mut ptes = self.space().table.lock();
         let still =
@@ -290,23 +270,15 @@ impl<R: Modelled> Mm<R> {
         if !still {
             return Ok(());
         }
-        let mapped = if page.rmap.was_anon() {
-            page.rmap.add_anon_rmap();
-            true
+        // Read-only, because the swap cache may still have the page: a write tests again.
+        let there = if page.rmap.is_anon() {
+            mapping::map_again(&mut ptes, address, &page, false)
         } else {
-            vma.core.add_new_anon_rmap(&page.rmap, exclusive, mmap)
+            mapping::map_new(&mut ptes, (vma, address), &page, exclusive, false, mmap)
         };
-        if mapped {
-            let there = ptes.set(
-                address,
-                Pte::Present {
-                    page: page.clone(),
-                    // The swap cache may still have it: a write asks again.
-                    writable: false,
-                },
-            );
+        if there.is_some() {
             drop(ptes);
-            // The slot may have lost its last user, who takes the page lock to tell the page.
+            // Dropping the last user of the slot takes the page lock.
             drop(locked);
             drop(there);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VMAs that become one.
+//! Merging VMAs.
 //!
 //! C: `vma_merge_existing_range()`, `vma_merge_new_range()` and `vma_expand()` of
 //! [`mm/vma.c`](srctree/mm/vma.c).
@@ -9,34 +9,35 @@
 //!            prev       wanted      next
 //!         |--------|**************|--------|
 //!
-//!  both   |--------------------------------|   prev is extended, next and what was there go
-//!  left   |-----------------------|            prev is extended; what was there shrinks, or goes
-//!  right           |-----------------------|   next is extended; what was there shrinks, or goes
+//!  both   |--------------------------------|   prev grows; next and the VMA between go
+//!  left   |-----------------------|            prev grows; a VMA between shrinks or goes
+//!  right           |-----------------------|   next grows; a VMA between shrinks or goes
 //! ```
 
 use super::{
+    mapping,
     mm::Mm,
     space::{
         Prot,
         Vma, //
     },
+    steps::ModelSteps,
     Modelled, //
 };
 use crate::{
     kernel_ext::interval_tree::Range,
     rmap::{
         self,
-        link::Sharing,
         merge::{
             anon_vma_merge,
             are_compatible,
             dup_anon_vma,
             is_mergeable_anon_vma,
-            publish_before_links,
             undo_dup, //
         },
         mm::MmapWrite,
-        rules::Rules, //
+        prepare::Sharing,
+        rules::Rule, //
     },
 };
 use kernel::{
@@ -44,24 +45,24 @@ use kernel::{
     sync::Arc, //
 };
 
-/// `struct vma_merge_struct`: addresses that are to be mapped in a certain way.
+/// `struct vma_merge_struct`: addresses to be merged with their neighbours.
 pub(crate) struct Request<'a, R: Modelled> {
     addresses: (usize, usize),
     pgoff: usize,
     prot: Prot,
-    /// Whose pages are, or will be, there.
+    /// The VMA whose pages are, or will be, at these addresses.
     anon: Option<&'a Arc<Vma<R>>>,
-    /// The VMA that covers the addresses now, and perhaps more.
+    /// The VMA that covers at least these addresses now.
     middle: Option<&'a Arc<Vma<R>>>,
-    /// The VMA that is being moved there.
+    /// The VMA that is being moved to these addresses.
     copied_from: Option<&'a Arc<Vma<R>>>,
     /// A VMA that must not be merged with.
     not: Option<&'a Arc<Vma<R>>>,
 }
 
 impl<'a, R: Modelled> Request<'a, R> {
-    /// The `addresses` (first and last) are to have page offsets from `pgoff` on; nothing is there
-    /// now.
+    /// A request for `addresses` (first and last) that no VMA covers yet, with page offsets from
+    /// `pgoff` on.
     pub(crate) fn new(addresses: (usize, usize), pgoff: usize, prot: Prot) -> Self {
         Self {
             addresses,
@@ -74,7 +75,7 @@ impl<'a, R: Modelled> Request<'a, R> {
         }
     }
 
-    /// They are a part of `vma`, or all of it.
+    /// Says that `vma` covers the addresses.
     pub(crate) fn of_existing(self, vma: &'a Arc<Vma<R>>) -> Self {
         Self {
             anon: Some(vma),
@@ -83,7 +84,7 @@ impl<'a, R: Modelled> Request<'a, R> {
         }
     }
 
-    /// `vma` grows there.
+    /// Says that `vma` grows by the addresses.
     pub(crate) fn with_pages_of(self, vma: &'a Arc<Vma<R>>) -> Self {
         Self {
             anon: Some(vma),
@@ -91,7 +92,7 @@ impl<'a, R: Modelled> Request<'a, R> {
         }
     }
 
-    /// `vma` is moved there.
+    /// Says that `vma` is moved to the addresses.
     pub(crate) fn of_copy(self, vma: &'a Arc<Vma<R>>) -> Self {
         Self {
             anon: Some(vma),
@@ -100,7 +101,7 @@ impl<'a, R: Modelled> Request<'a, R> {
         }
     }
 
-    /// Not with `vma`.
+    /// Excludes a merge with `vma`.
     pub(crate) fn not_with(self, vma: &'a Arc<Vma<R>>) -> Self {
         Self {
             not: Some(vma),
@@ -109,25 +110,30 @@ impl<'a, R: Modelled> Request<'a, R> {
     }
 }
 
-/// The first and the last address of something.
+/// A first and a last address.
 type Addresses = (usize, usize);
 
-/// The survivor of a merge, and what it takes in.
-struct Plan<R: Modelled> {
-    target: Arc<Vma<R>>,
-    /// The addresses that it will cover, and its first page offset then.
-    addresses: Addresses,
+/// A merge: the VMA that stays, and the VMAs that it replaces.
+pub(crate) struct Plan<R: Modelled> {
+    /// The VMA that stays.
+    pub(crate) target: Arc<Vma<R>>,
+    /// The addresses that it will cover.
+    pub(crate) addresses: Addresses,
+    /// Its first page offset then.
     pgoff: usize,
-    /// The VMAs whose links it inherits if it has none: the first that has some.
-    heirs_of: [Option<Arc<Vma<R>>>; 2],
-    /// The VMAs that it covers entirely.
+    /// If it has no links it inherits those of the first of these VMAs that has some. The last one
+    /// is the VMA that is split or moved.
+    sources: [Option<Arc<Vma<R>>>; 2],
+    /// Whether the last of `sources` is being moved to the addresses.
+    pub(crate) is_move: bool,
+    /// The VMAs that it replaces entirely.
     gone: [Option<Arc<Vma<R>>>; 2],
-    /// A VMA that keeps a part, and its addresses then.
-    shrunk: Option<(Arc<Vma<R>>, Addresses)>,
+    /// A VMA that keeps a part of its addresses, and these.
+    pub(crate) shrunk: Option<(Arc<Vma<R>>, Addresses)>,
 }
 
-/// Merges what is wanted with its neighbours, where that is possible: returns the VMA that covers
-/// it then, `None` where it is not.  Sleeps.
+/// Merges the addresses of `request` with their neighbours, if that is possible. Returns the VMA
+/// that covers them then, `None` if it is not possible. Sleeps.
 ///
 /// # Errors
 ///
@@ -143,7 +149,7 @@ pub(super) fn try_merge<R: Modelled>(
     }
 }
 
-/// Decides who is merged with whom.
+/// Decides which VMAs are merged.
 fn plan<R: Modelled>(
     mm: &rmap::mm::Mm<R>,
     request: &Request<'_, R>,
@@ -184,17 +190,15 @@ fn plan<R: Modelled>(
     let whole = middle.filter(|_| left_side && right_side);
     let gone = whole.map(|(vma, _)| vma.clone());
     let part = middle.filter(|_| !(left_side && right_side));
-    // What is moved takes its links along, but for a deliberate bug.
-    let source = match request.copied_from {
-        Some(_) if !R::Rules::copies_on_move() => None,
-        Some(copied) => Some(copied.clone()),
-        None => request.middle.cloned(),
-    };
+    // A VMA that is moved takes its links along.
+    let is_move = request.copied_from.is_some();
+    let source = request.copied_from.or(request.middle).cloned();
     let plan = match (prev, next) {
         (Some(prev), Some(next)) => Some(Plan {
             addresses: (prev.addresses(mmap).0, next.addresses(mmap).1),
             pgoff: prev.range(mmap).start,
-            heirs_of: [Some(next.clone()), source],
+            sources: [Some(next.clone()), source],
+            is_move,
             gone: [gone, Some(next)],
             shrunk: None,
             target: prev,
@@ -202,7 +206,8 @@ fn plan<R: Modelled>(
         (Some(prev), None) => Some(Plan {
             addresses: (prev.addresses(mmap).0, last),
             pgoff: prev.range(mmap).start,
-            heirs_of: [source, None],
+            sources: [None, source],
+            is_move,
             gone: [gone, None],
             shrunk: part.map(|(vma, (_, end))| (vma.clone(), (last + 1, end))),
             target: prev,
@@ -210,65 +215,80 @@ fn plan<R: Modelled>(
         (None, Some(next)) => Some(Plan {
             addresses: (first, next.addresses(mmap).1),
             pgoff: request.pgoff,
-            heirs_of: [source, None],
+            sources: [None, source],
+            is_move,
             gone: [gone, None],
             shrunk: part.map(|(vma, (start, _))| (vma.clone(), (start, first - 1))),
             target: next,
         }),
         (None, None) => None,
     }?;
-    // A VMA that goes gives its links away; one that only gives pages away does not, and by the
-    // rules of 2010 may have more of them (R25).
+    // A VMA that is removed gives its links away. One that only gives pages away does not, and by
+    // the rules of 2010 it may have more links than the one that takes the pages (R25).
     let giver = request.copied_from.or(part.map(|(vma, _)| vma));
     let whole = mm.space().sharing == Sharing::Singleton
-        || giver.is_none_or(|giver| plan.heir().core.is_linked_to_all_of(&giver.core, mmap));
+        || giver.is_none_or(|giver| {
+            plan.owner_of_links()
+                .core
+                .is_linked_to_all_of(&giver.core, mmap)
+        });
     whole.then_some(plan)
 }
 
 impl<R: Modelled> Plan<R> {
-    /// The VMA whose links the survivor will have: its own, or those of the first that has some.
-    fn heir(&self) -> &Vma<R> {
+    /// Returns the VMAs whose links the target may inherit, in order.
+    pub(crate) fn sources(&self) -> [Option<&Arc<Vma<R>>>; 2] {
+        self.sources.each_ref().map(Option::as_ref)
+    }
+
+    /// Returns the VMA whose links the target will have: itself, or the first source that has some.
+    fn owner_of_links(&self) -> &Vma<R> {
         if !self.target.core.is_unfaulted() {
             return &self.target;
         }
-        let mut sources = self.heirs_of.iter().flatten();
+        let mut sources = self.sources.iter().flatten();
         sources
             .find(|vma| !vma.core.is_unfaulted())
             .unwrap_or(&self.target)
     }
 }
 
-/// `commit_merge()`: after the last step that can fail come only those that cannot.
+/// Lets the target of `plan` inherit the links of the first of `sources` that has some, if it has
+/// none itself. Returns the VMA that inherited.
+///
+/// # Errors
+///
+/// `ENOMEM`; then nothing has changed.
+pub(crate) fn inherit<R: Modelled>(
+    plan: &Plan<R>,
+    sources: [Option<&Arc<Vma<R>>>; 2],
+    mmap: &mut MmapWrite<'_, R>,
+) -> Result<Option<Arc<Vma<R>>>> {
+    let sharing = plan.target.core.mm().space().sharing;
+    let mut inherited = None;
+    for source in sources.into_iter().flatten() {
+        if dup_anon_vma(&plan.target.core, &source.core, mmap, sharing)? {
+            inherited = Some(plan.target.clone());
+        }
+    }
+    Ok(inherited)
+}
+
+/// `commit_merge()`: all steps that can fail come first.
 fn carry_out<R: Modelled>(
     mm: &rmap::mm::Mm<R>,
     plan: Plan<R>,
     mmap: &mut MmapWrite<'_, R>,
 ) -> Result<Arc<Vma<R>>> {
+    let inherited = R::model_steps().inherit(&plan, mmap)?;
+    Rule::R21.step();
     let target = plan.target;
     let (first, last) = plan.addresses;
-    // Until 2023 the arguments were the wrong way round where the lower of two VMAs shrinks.
-    let backwards = !R::Rules::copies_forward()
-        && matches!(plan.shrunk, Some((_, (start, _))) if start < first);
-    let copies = R::Rules::copies_on_shift() || plan.shrunk.is_none();
-    let mut inherited = None;
-    for source in plan.heirs_of.iter().flatten().filter(|_| copies) {
-        let (to, from) = if backwards {
-            (source, &target)
-        } else {
-            (&target, source)
-        };
-        if !R::Rules::merge_locks_first() {
-            publish_before_links(&to.core, &from.core, mmap);
-        }
-        if dup_anon_vma(&to.core, &from.core, mmap, mm.space().sharing)? {
-            inherited = Some(to);
-        }
-    }
     let store = match mm.space().reserve_store(first, last, &target) {
         Ok(store) => store,
         Err(error) => {
-            if let Some(heir) = inherited {
-                undo_dup(&heir.core, mmap);
+            if let Some(vma) = inherited {
+                undo_dup(&vma.core, mapping::emptied(&vma, mmap));
             }
             return Err(error);
         }
@@ -286,14 +306,16 @@ fn carry_out<R: Modelled>(
                 start: now.start + skipped,
                 last: now.start + skipped + (end - start),
             };
-            // One lock for both: no walker finds the boundary at two places, or at none.
+            // Under one lock: no walk finds the boundary at two places, or at none.
             target.core.set_ranges(range, &vma.core, rest, mmap);
         }
         None => target.core.set_range(range, mmap),
     }
     store.commit();
     for gone in plan.gone.iter().flatten() {
-        anon_vma_merge(&target.core, &gone.core, mmap, mm.space().sharing);
+        // Its PTEs are in the range of the target now.
+        let emptied = mapping::emptied(gone, mmap);
+        anon_vma_merge(&target.core, emptied, mm.space().sharing);
     }
     Ok(target)
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping, unmapping, splitting, growing, forking, and the end of an address space.
+//! Mapping, unmapping, splitting, growing, forking, exiting.
 //!
 //! C: [`mm/vma.c`](srctree/mm/vma.c), `dup_mmap()` of [`mm/mmap.c`](srctree/mm/mmap.c) and
 //! `copy_page_range()` of [`mm/memory.c`](srctree/mm/memory.c).
 //!
-//! Everything that can fail is done before anything that cannot be taken back: the store in the
-//! tree of VMAs is reserved first, then links are cloned, then the store is done.
+//! All steps that can fail come before those that cannot be undone: the store in the tree of VMAs
+//! is reserved first, then links are cloned, then the store is done.
 
 use super::{
+    mapping,
     may_allocate,
     merge::{
         self,
@@ -29,22 +30,19 @@ use crate::{
     rmap::{
         self,
         anon_vma::Cache,
-        link::{
+        clone::{
             anon_vma_clone,
-            anon_vma_fork,
-            unlink_anon_vmas,
             Operation,
-            Reuse,
-            Sharing, //
+            Reuse, //
         },
+        fork::anon_vma_fork,
         mm::{
             MmapLocked,
             MmapWrite, //
         },
-        rules::{
-            Rules,
-            Window, //
-        },
+        prepare::Sharing,
+        unlink::unlink_anon_vmas,
+        window::Window, //
     },
 };
 use kernel::{
@@ -52,14 +50,14 @@ use kernel::{
     sync::Arc, //
 };
 
-/// An address space, for as long as somebody runs in it: dropped, it [exits](Self::exit).
+/// An address space in use. Dropping it lets it [exit](Self::exit).
 pub(crate) struct Mm<R: Modelled>(Arc<rmap::mm::Mm<R>>);
 
-/// How many PTEs are cleared at once.
+/// The number of PTEs that are cleared at a time.
 const BATCH: usize = 16;
 
 impl<R: Modelled> Mm<R> {
-    /// An empty address space of `size` pages, whose anon_vmas come from `cache`.  Sleeps.
+    /// Makes an empty address space of `size` pages, whose anon_vmas come from `cache`. Sleeps.
     ///
     /// # Errors
     ///
@@ -73,26 +71,26 @@ impl<R: Modelled> Mm<R> {
         )?))
     }
 
-    /// What the reverse map knows of it.
+    /// Returns the part that the reverse map knows.
     pub(crate) fn core(&self) -> &Arc<rmap::mm::Mm<R>> {
         &self.0
     }
 
-    /// Its VMAs and its page table.
+    /// Returns its VMAs and its page table.
     pub(crate) fn space(&self) -> &Space<R> {
         self.0.space()
     }
 
-    /// How many addresses there are.
+    /// Returns the number of addresses.
     pub(crate) fn size(&self) -> usize {
         self.space().table.size()
     }
 
-    /// `mmap(MAP_FIXED_NOREPLACE)`: `pages` pages from `first` on.  Sleeps.
+    /// `mmap(MAP_FIXED_NOREPLACE)`: maps `pages` pages from `first` on. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EEXIST` where something is there already, `EINVAL` outside of the address space, `ENOMEM`.
+    /// `EEXIST` if there is a VMA already, `EINVAL` outside of the address space, `ENOMEM`.
     pub(crate) fn map(&self, first: usize, pages: usize, prot: Prot) -> Result {
         let last = self.last_of(first, pages)?;
         let mut mmap = self.0.mmap_write();
@@ -107,18 +105,18 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `munmap()`.  Sleeps.
+    /// `munmap()`. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EINVAL` outside of the address space; `ENOMEM`, then nothing is unmapped, though a VMA may
-    /// have become two.
+    /// `EINVAL` outside of the address space; `ENOMEM`, and then nothing is unmapped, but a VMA may
+    /// have been split.
     pub(crate) fn unmap(&self, first: usize, pages: usize) -> Result {
         let last = self.last_of(first, pages)?;
         self.unmap_locked(first, last, &mut self.0.mmap_write())
     }
 
-    /// The part of it under the lock.
+    /// Unmaps `first..=last` under the lock.
     pub(super) fn unmap_locked(
         &self,
         first: usize,
@@ -136,15 +134,15 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// What is to be done with a VMA that is in the tree no more: first its pages, then the links
-    /// by which they are found (R21, R33).
+    /// Releases a VMA that is not in the tree any more: first its pages, then the links by which
+    /// walks find them (R21, R33).
     fn release(&self, vma: &Vma<R>, mmap: &mut MmapWrite<'_, R>) {
         let (first, last) = vma.addresses(mmap);
         self.zap(first, last);
-        unlink_anon_vmas(&vma.core, mmap);
+        unlink_anon_vmas(mapping::emptied(vma, mmap));
     }
 
-    /// `zap_page_range()`: clears the PTEs of `first..=last`.  Sleeps.
+    /// `zap_page_range()`: clears the PTEs of `first..=last`. Sleeps.
     fn zap(&self, first: usize, last: usize) {
         let mut from = first;
         while from <= last {
@@ -153,19 +151,19 @@ impl<R: Modelled> Mm<R> {
                 let mut ptes = self.space().table.lock();
                 for pte in gone.iter_mut().take(last - from + 1) {
                     *pte = ptes.clear(from);
-                    R::Rules::window(Window::PteCleared);
+                    R::window(Window::PteCleared);
                     if let Some(page) = pte.page() {
                         page.rmap.remove_rmap();
                     }
                     from += 1;
                 }
             });
-            // The last references may go now, without a lock.
+            // These may be the last references: dropped without a lock.
             drop(gone);
         }
     }
 
-    /// `madvise(MADV_DONTNEED)`: forgets what is written there.  Sleeps.
+    /// `madvise(MADV_DONTNEED)`: discards pages. Sleeps.
     ///
     /// # Errors
     ///
@@ -177,8 +175,8 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `split_vma()`: a VMA that covers `at` and the address before becomes two.  The new one, whose
-    /// chain runs the other way round, is the lower if `new_below`, or else the upper.  Sleeps.
+    /// `split_vma()`: splits a VMA that covers `at` and the address before. The new VMA, whose
+    /// chain is in reverse order, is the lower one if `new_below`, otherwise the upper one. Sleeps.
     ///
     /// # Errors
     ///
@@ -221,12 +219,12 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `mprotect()`.  Sleeps.
+    /// `mprotect()`. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EINVAL` outside of the address space; `ENOMEM` where not all of it is mapped, or for want of
-    /// memory: then a part of it may have been done.
+    /// `EINVAL` outside of the address space; `ENOMEM` if not all addresses are mapped, or without
+    /// memory: then a part may have been changed.
     pub(crate) fn protect(&self, first: usize, pages: usize, prot: Prot) -> Result {
         let last = self.last_of(first, pages)?;
         let mut mmap = self.0.mmap_write();
@@ -243,7 +241,7 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `mprotect_fixup()`: a part of one VMA.
+    /// `mprotect_fixup()`: changes the protection of a part of one VMA.
     fn protect_part(
         &self,
         vma: &Arc<Vma<R>>,
@@ -274,12 +272,12 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `mremap()` of a VMA that stays where it is and gets `pages` pages longer.  Sleeps.
+    /// `mremap()`: makes the VMA at `address` longer by `pages` pages, where it is. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT` where no VMA is, `EINVAL` outside of the address space, `EEXIST` where something is
-    /// there already, `ENOMEM`.
+    /// `EFAULT` if there is no VMA, `EINVAL` outside of the address space, `EEXIST` if there is
+    /// another VMA behind, `ENOMEM`.
     pub(crate) fn grow(&self, address: usize, pages: usize) -> Result {
         let mut mmap = self.0.mmap_write();
         let vma = self.space().vmas.find(address).ok_or(EFAULT)?;
@@ -290,13 +288,13 @@ impl<R: Modelled> Mm<R> {
         }
         let pgoff = vma.range(&mmap).start + (from - first);
         let request = Request::new((from, to), pgoff, vma.prot()).with_pages_of(&vma);
-        // Nothing hinders a VMA from being merged with itself.
+        // A VMA can always be merged with itself.
         merge::try_merge(&self.0, request, &mut mmap)?
             .map(|_| ())
             .ok_or(ENOMEM)
     }
 
-    /// `fork()`: a copy, whose pages are shared until one side writes.  Sleeps.
+    /// `fork()`: makes a copy, whose pages are shared until one side writes. Sleeps.
     ///
     /// # Errors
     ///
@@ -305,7 +303,7 @@ impl<R: Modelled> Mm<R> {
         let mmap = self.0.mmap_write();
         let child = Self::new(&self.0.shared_cache(), self.size(), self.space().sharing)?;
         let copied = self.copy_to(&child, &mmap);
-        // A child that is not complete exits; so that it can, the parent's lock is released.
+        // If it failed the child exits, for which the parent's lock must be released.
         drop(mmap);
         copied.map(|()| child)
     }
@@ -324,38 +322,32 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `copy_page_range()`: under both locks, so that a walker that comes to the parent's VMA first
-    /// and to the child's afterwards finds a PTE in either, or in both (R36).
+    /// `copy_page_range()`: under the locks of both page tables, so a walk, which visits the
+    /// parent's VMA first, cannot miss a copy (R36).
     fn copy_ptes(&self, child: &Self, first: usize, last: usize) {
         let mut from = self.space().table.lock();
         let mut to = child.space().table.lock_nested();
         for address in first..=last {
-            from.wrprotect(address);
-            let pte = from.get(address).clone();
-            if let Some(page) = pte.page() {
-                page.rmap.add_anon_rmap();
-            }
-            // Nothing was there: the child is new.
-            let _ = to.set(address, pte);
+            mapping::copy_pte(&mut from, &mut to, address);
         }
     }
 
-    /// `exit_mmap()`: unmaps everything.  Sleeps, and does not fail.
+    /// `exit_mmap()`: unmaps all VMAs. Sleeps; does not fail.
     pub(crate) fn exit(&self) {
         let mut mmap = self.0.mmap_write();
         for slot in self.space().vmas.range(0, usize::MAX) {
             self.release(&slot.vma, &mut mmap);
         }
-        // The VMAs hold the address space that they are of: from here on nobody does.
+        // VMAs hold references on their address space: these go here.
         self.space().vmas.clear();
     }
 
-    /// The page at `address`, with a reference.  Sleeps.
+    /// Returns the page at `address`, with a reference. Sleeps.
     pub(crate) fn page_at(&self, address: usize) -> Option<Arc<Page<R>>> {
         self.space().table.lock().get(address).page().cloned()
     }
 
-    /// The slot of swap that the page at `address` is in, if the PTE says so.  Sleeps.
+    /// Returns the slot of the entry at `address`, if the PTE has one. Sleeps.
     pub(crate) fn slot_at(&self, address: usize) -> Option<Arc<Slot<R>>> {
         match self.space().table.lock().get(address) {
             Pte::Swap(entry) => Some(entry.slot().clone()),
@@ -363,11 +355,11 @@ impl<R: Modelled> Mm<R> {
         }
     }
 
-    /// The last of `pages` pages from `first` on.
+    /// Returns the last of `pages` pages from `first` on.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for none, and outside of the address space.
+    /// `EINVAL` for no pages, and outside of the address space.
     pub(super) fn last_of(&self, first: usize, pages: usize) -> Result<usize> {
         let last = pages
             .checked_sub(1)
@@ -380,7 +372,7 @@ impl<R: Modelled> Mm<R> {
         }
     }
 
-    /// The VMAs that touch the addresses `first..=last` from below and from above.
+    /// Returns the VMAs right below and right above the addresses `first..=last`.
     pub(super) fn neighbours(
         mm: &rmap::mm::Mm<R>,
         (first, last): (usize, usize),

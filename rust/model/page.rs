@@ -4,8 +4,8 @@
 //!
 //! C: `struct folio` of [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
 //!
-//! Its reference count is that of the [`Arc`] it lives in: page tables have one each, so does the
-//! swap cache, and whoever looks it up (R4).
+//! Its reference count is that of its [`Arc`]: each PTE that maps it has a reference, and so have
+//! the swap cache and each thread that uses it (R4).
 
 use super::{
     may_allocate,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     kernel_ext::frame::Frame,
-    rmap::anon_vma::PageRmap,
+    rmap::page::PageRmap,
     stats, //
 };
 use kernel::{
@@ -34,20 +34,20 @@ use kernel::{
     },
 };
 
-/// The numbers that people know pages by; never used twice.
+/// The next number of a page; none is used twice.
 static NEXT_ID: Atomic<u64> = Atomic::new(1);
 
 /// A page.
 #[pin_data]
 pub(crate) struct Page<R: Modelled> {
-    /// Its number, for people.
+    /// Its number, in messages.
     pub(crate) id: u64,
     /// What the reverse map keeps in it.
     pub(crate) rmap: PageRmap<R>,
     /// Its memory.
     pub(crate) frame: Frame,
-    /// The page lock, and what it protects: where the page is in swap, as long as the swap cache
-    /// has it.
+    /// The page lock, and what it protects: the slot of swap, as long as the swap cache has the
+    /// page.
     #[pin]
     lock: Mutex<Option<Arc<Slot<R>>>>,
     _counted: Counted,
@@ -57,7 +57,7 @@ pub(crate) struct Page<R: Modelled> {
 pub(crate) type PageGuard<'a, R> = Guard<'a, Option<Arc<Slot<R>>>, MutexBackend>;
 
 impl<R: Modelled> Page<R> {
-    /// A page of zeros that is not mapped, for offset `index` (in pages).  Sleeps.
+    /// Makes a page of zeros that is not mapped, for offset `index` (in pages). Sleeps.
     ///
     /// # Errors
     ///
@@ -77,18 +77,18 @@ impl<R: Modelled> Page<R> {
         )
     }
 
-    /// `folio_lock()`.  Sleeps.
+    /// `folio_lock()`. Sleeps.
     pub(crate) fn lock(&self) -> PageGuard<'_, R> {
         self.lock.lock()
     }
 
-    /// `folio_trylock()`.  Any context but interrupts.
+    /// `folio_trylock()`. Any context but interrupts.
     pub(crate) fn try_lock(&self) -> Option<PageGuard<'_, R>> {
         self.lock.try_lock()
     }
 }
 
-/// Counts the pages that there are.
+/// Counts the pages that are allocated.
 struct Counted;
 
 impl Counted {

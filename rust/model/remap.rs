@@ -4,35 +4,33 @@
 //!
 //! C: [`mm/mremap.c`](srctree/mm/mremap.c), `copy_vma()` of [`mm/vma.c`](srctree/mm/vma.c).
 //!
-//! A walker goes through the VMAs of a family in the order of their page offsets.  Where the
-//! destination comes after the source it finds each PTE at one of the two places.  Where it comes
-//! before, because the move was merged into another VMA, the walker may have passed it before the
-//! PTE arrived, and come to the source when it has left: then the move takes the family's lock
-//! (R36).
+//! A walk visits the VMAs of a family in the order of their page offsets. If the destination comes
+//! after the source, the walk finds each PTE at one of the two places. If it comes before, because
+//! the move was merged into another VMA, the walk may pass it before the PTE arrives, and visit the
+//! source when the PTE has left. So such a move takes the family's lock (R36).
 
 use super::{
+    mapping,
     merge::{
         self,
         Request, //
     },
     mm::Mm,
     space::Vma,
+    steps::ModelSteps,
     Modelled, //
 };
 use crate::{
     kernel_ext::interval_tree::Range,
     rmap::{
-        link::{
+        clone::{
             anon_vma_clone,
-            unlink_anon_vmas,
             Operation, //
         },
         mm::MmapWrite,
-        rules::{
-            Rule,
-            Rules,
-            Window, //
-        },
+        rules::Rule,
+        unlink::unlink_anon_vmas,
+        window::Window, //
     },
 };
 use kernel::{
@@ -40,18 +38,17 @@ use kernel::{
     sync::Arc, //
 };
 
-/// So many pages are moved at once.
+/// A move of so many pages is one of a whole page table.
 const BULK: usize = 4;
 
 impl<R: Modelled> Mm<R> {
-    /// `mremap(MREMAP_MAYMOVE | MREMAP_FIXED)`: moves `pages` pages from `old` to `new`, where
-    /// whatever was there is unmapped first; with `keep`, `MREMAP_DONTUNMAP`: a VMA without pages
-    /// stays behind.  Sleeps.
+    /// `mremap(MREMAP_MAYMOVE | MREMAP_FIXED)`: moves `pages` pages from `old` to `new`, and unmaps
+    /// `new` first. With `keep` (`MREMAP_DONTUNMAP`) a VMA without pages stays at `old`. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EINVAL` outside of the address space, or where both overlap; `EFAULT` where `old` is not all
-    /// of one VMA; `ENOMEM`, then nothing has moved, though what was at `new` may be gone.
+    /// `EINVAL` outside of the address space, or if both overlap; `EFAULT` if `old` is not in one
+    /// VMA; `ENOMEM`, and then nothing has moved, but `new` may be unmapped.
     pub(crate) fn remap(&self, old: usize, pages: usize, new: usize, keep: bool) -> Result {
         let (old_last, new_last) = (self.last_of(old, pages)?, self.last_of(new, pages)?);
         if old <= new_last && new <= old_last {
@@ -68,22 +65,22 @@ impl<R: Modelled> Mm<R> {
         };
         one_vma(&mmap)?;
         self.unmap_locked(new, new_last, &mut mmap)?;
-        // It may be another than before: the destination may have been a part of the same VMA.
+        // It may be another VMA now: the destination may have been a part of the same VMA.
         let vma = one_vma(&mmap)?;
 
         let (copy, merged) = self.copy_vma(&vma, old, (new, new_last), keep, &mut mmap)?;
-        // Where the copy was merged with what it is a copy of, that VMA may be gone.
+        // If the copy was merged with the source, that VMA may be gone.
         let vma = self.space().vmas.find(old).ok_or(EFAULT)?;
         self.move_ptes(&vma, old, &copy, new, pages, merged, &mmap);
         if !keep {
-            // The pages have moved, which is not taken back: what is left of the source is empty.
+            // The pages have moved, and stay there. Without memory an empty source is left.
             let _ = self.unmap_locked(old, old_last, &mut mmap);
             return Ok(());
         }
         if vma.addresses(&mmap) == (old, old_last) {
-            // No page of it is left: nothing needs to be found there (R33), and a VMA without pages
-            // has the offset of its address.
-            unlink_anon_vmas(&vma.core, &mut mmap);
+            // It has no pages any more, so it is unlinked (R33), and gets the offset of its
+            // address.
+            unlink_anon_vmas(mapping::emptied(&vma, &mut mmap));
             let range = Range {
                 start: old,
                 last: old_last,
@@ -94,13 +91,14 @@ impl<R: Modelled> Mm<R> {
         Ok(())
     }
 
-    /// `shift_arg_pages()`: the VMA at `address`, and what it maps, moves down by `pages` pages, over
-    /// itself if need be, as exec does with its stack.  Sleeps.
+    /// `shift_arg_pages()`: moves the VMA at `address` and its pages down by `pages` pages, as exec
+    /// does with its stack. Both places may overlap. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT` where no VMA is, `EINVAL` for no pages and outside of the address space, `EEXIST`
-    /// where something is below, `ENOMEM`: then it may have moved, and be as much longer.
+    /// `EFAULT` if there is no VMA, `EINVAL` for no pages and outside of the address space,
+    /// `EEXIST` if there is a VMA below; `ENOMEM`, and then the VMA may have moved, and be longer
+    /// by `pages`.
     pub(crate) fn shift(&self, address: usize, pages: usize) -> Result {
         let mut mmap = self.core().mmap_write();
         let vma = self.space().vmas.find(address).ok_or(EFAULT)?;
@@ -112,7 +110,7 @@ impl<R: Modelled> Mm<R> {
         if self.space().vmas.range(to, first - 1).next().is_some() {
             return Err(EEXIST);
         }
-        // First it covers both places, ...
+        // First the VMA covers both places, ...
         let range = vma.range(&mmap);
         self.space().reserve_store(to, last, &vma)?.commit();
         let both = Range {
@@ -124,13 +122,13 @@ impl<R: Modelled> Mm<R> {
             .relocate(to.wrapping_sub(range.start), &mut mmap, || {
                 self.move_each(first, to, last - first + 1);
             });
-        // ... and then one.
+        // ... and then the new one.
         self.space().reserve_clear(last - pages + 1, last)?.commit();
         vma.core.set_range(range, &mut mmap);
         Ok(())
     }
 
-    /// `copy_vma()`: the VMA at the destination, and whether that is one that was there before.
+    /// `copy_vma()`: returns the VMA at the destination, and whether it was there before.
     fn copy_vma(
         &self,
         vma: &Arc<Vma<R>>,
@@ -140,7 +138,7 @@ impl<R: Modelled> Mm<R> {
         mmap: &mut MmapWrite<'_, R>,
     ) -> Result<(Arc<Vma<R>>, bool)> {
         let unfaulted = vma.core.is_unfaulted();
-        // What has no pages takes the offset of its new place, which makes a merge more likely.
+        // A VMA without pages gets the offset of its new address, which makes a merge more likely.
         let pgoff = if unfaulted {
             to.0
         } else {
@@ -160,7 +158,7 @@ impl<R: Modelled> Mm<R> {
         Ok((copy, false))
     }
 
-    /// `move_ptes()`.
+    /// `move_ptes()`: moves PTEs, with the family locked if a walk may pass them (R36).
     #[expect(clippy::too_many_arguments, reason = "two places and how they relate")]
     fn move_ptes(
         &self,
@@ -172,20 +170,13 @@ impl<R: Modelled> Mm<R> {
         merged: bool,
         mmap: &MmapWrite<'_, R>,
     ) {
-        // A copy of its own is behind the source in every tree that both are in.
+        // A copy that was not merged is behind the source in every tree that both are in.
         let before = merged && to.range(mmap).start <= from.range(mmap).start;
-        // By a page table and not by its PTEs: in 2014 that was the way without the lock.
+        // The kernel moves a whole page table in one step: that was unlocked in 2014.
         let bulk = pages >= BULK || from.addresses(mmap) == (old, old + pages - 1);
-        let locks = R::Rules::move_locks() && (!bulk || R::Rules::bulk_move_locks());
-        R::Rules::window(Window::DestinationReady);
-        let family = if before && locks {
-            from.core
-                .anon_vma(mmap)
-                .map(|anon_vma| anon_vma.lock_write())
-        } else {
-            None
-        };
-        Rule::R36.check(!before || family.is_some() || from.core.is_unfaulted());
+        R::window(Window::DestinationReady);
+        let family = R::model_steps().lock_to_move(from, before, bulk, mmap);
+        Rule::R36.step();
         self.move_each(old, new, pages);
         drop(family);
     }
@@ -196,8 +187,8 @@ impl<R: Modelled> Mm<R> {
             let mut ptes = self.space().table.lock();
             for i in 0..pages {
                 let pte = ptes.clear(old + i);
-                // Nothing is there: it was unmapped, or has moved, and nobody faults while
-                // `mmap_lock` is ours.
+                // The place is empty: it was unmapped, or its PTE has moved, and no thread faults
+                // while `mmap_lock` is held for writing.
                 let _ = ptes.set(new + i, pte);
             }
         });

@@ -28,12 +28,11 @@ use crate::{
     },
     rmap::{
         self,
-        link::Sharing,
         mm::{
             MmapLocked,
             MmapWrite, //
         },
-        rules::Rules, //
+        prepare::Sharing,
     },
 };
 use kernel::{
@@ -47,10 +46,10 @@ use kernel::{
     },
 };
 
-/// The numbers that people know VMAs by; never used twice.
+/// The next number of a VMA; none is used twice.
 static NEXT_ID: Atomic<u64> = Atomic::new(1);
 
-/// What an address space has besides its locks.
+/// The parts of an address space besides its locks.
 #[pin_data]
 pub(crate) struct Space<R: Modelled> {
     /// Its VMAs, by address (in pages).
@@ -59,17 +58,17 @@ pub(crate) struct Space<R: Modelled> {
     /// Its PTEs.
     #[pin]
     pub(crate) table: PageTable<R>,
-    /// Which VMAs may share an anon_vma, and with that, how they are merged.
+    /// Which VMAs may share an anon_vma, and so how VMAs are merged.
     pub(crate) sharing: Sharing,
-    /// Who is told when PTEs change.
+    /// The notifiers that are called when PTEs change.
     #[pin]
     notifiers: SpinLock<KVec<Arc<Notifier>>>,
-    /// How many those are: `mm_has_notifiers()`.
+    /// Their number: `mm_has_notifiers()`.
     notified: Atomic<usize>,
 }
 
 impl<R: Modelled> Space<R> {
-    /// An empty one, of `size` addresses.  Sleeps.
+    /// Makes an empty address space with `size` addresses. Sleeps.
     ///
     /// # Errors
     ///
@@ -85,7 +84,7 @@ impl<R: Modelled> Space<R> {
         }))
     }
 
-    /// [`VmaTree::reserve_store`] of its VMAs.  Sleeps.
+    /// [`VmaTree::reserve_store`] of its VMAs. Sleeps.
     ///
     /// # Errors
     ///
@@ -96,11 +95,11 @@ impl<R: Modelled> Space<R> {
         last: usize,
         vma: &Arc<Vma<R>>,
     ) -> Result<Reservation<'_, Vma<R>>> {
-        R::Rules::allocation()?;
+        R::allocation()?;
         self.vmas.reserve_store(first, last, vma.clone())
     }
 
-    /// [`VmaTree::reserve_clear`] of its VMAs.  Sleeps.
+    /// [`VmaTree::reserve_clear`] of its VMAs. Sleeps.
     ///
     /// # Errors
     ///
@@ -110,31 +109,33 @@ impl<R: Modelled> Space<R> {
         first: usize,
         last: usize,
     ) -> Result<Reservation<'_, Vma<R>>> {
-        R::Rules::allocation()?;
+        R::allocation()?;
         self.vmas.reserve_clear(first, last)
     }
 
-    /// `mmu_notifier_invalidate_range_start()`, what `change` does to PTEs, and `…_end()`.
+    /// Runs `change`, which changes PTEs, between `mmu_notifier_invalidate_range_start()` and
+    /// `…_end()`.
     ///
-    /// Somebody who joins as a notifier does so before or after, not in between: the caller holds
-    /// `mmap_lock`, or the lock of the family whose VMA's PTEs it changes (R38).
+    /// No notifier is registered in between: the caller holds `mmap_lock`, or the lock of the
+    /// family of the VMA whose PTEs it changes (R38).
     pub(crate) fn invalidate<T>(&self, change: impl FnOnce() -> T) -> T {
-        self.tell(Notifier::start);
+        self.notify(Notifier::start);
         let result = change();
-        self.tell(Notifier::end);
+        self.notify(Notifier::end);
         result
     }
 
-    fn tell(&self, what: impl Fn(&Notifier)) {
+    /// Calls all notifiers.
+    fn notify(&self, call: impl Fn(&Notifier)) {
         if self.notified.load(Relaxed) > 0 {
             self.notifiers
                 .lock()
                 .iter()
-                .for_each(|notifier| what(notifier));
+                .for_each(|notifier| call(notifier));
         }
     }
 
-    /// Lets `notifier` join.  With `_locks` nobody is in the middle of a change.
+    /// Registers `notifier`. While the caller has `_locks`, no thread is in the middle of a change.
     pub(super) fn join(
         &self,
         notifier: Arc<Notifier>,
@@ -144,7 +145,7 @@ impl<R: Modelled> Space<R> {
         self.add(notifier, room)
     }
 
-    /// Moves the notifiers to `room`, which is large enough, and adds one; returns the old room.
+    /// Moves the notifiers to `room`, which is large enough, and adds one. Returns the old room.
     pub(super) fn add(
         &self,
         notifier: Arc<Notifier>,
@@ -163,16 +164,16 @@ impl<R: Modelled> Space<R> {
         Ok(core::mem::replace(&mut *notifiers, room))
     }
 
-    /// How many notifiers there are.
+    /// Returns the number of notifiers.
     pub(super) fn notifiers(&self) -> usize {
         self.notified.load(Relaxed)
     }
 }
 
-/// What may be done to the memory of a VMA.  VMAs are merged only if it is the same.
+/// The protection of a VMA. VMAs are merged only if they have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prot {
-    /// It may be written to.  It may be read in any case.
+    /// Whether it may be written to. It may always be read.
     pub(crate) write: bool,
 }
 
@@ -186,16 +187,16 @@ impl Prot {
 /// A VMA.
 #[pin_data]
 pub(crate) struct Vma<R: Modelled> {
-    /// What the reverse map knows of it.
+    /// The part that the reverse map knows.
     #[pin]
-    pub(crate) core: rmap::chain::Vma<R>,
+    pub(crate) core: rmap::vma::Vma<R>,
     /// 1 if it may be written to; changes under `mmap_lock` for writing.
     writable: Atomic<i32>,
 }
 
 impl<R: Modelled> Vma<R> {
-    /// A VMA of `mm` that is to cover the addresses `first..=last`, whose page at `first` has the
-    /// offset `pgoff`.  Sleeps.
+    /// Makes a VMA of `mm` for the addresses `first..=last`. The page at `first` has the offset
+    /// `pgoff`. Sleeps.
     ///
     /// # Errors
     ///
@@ -211,7 +212,7 @@ impl<R: Modelled> Vma<R> {
             start: pgoff,
             last: pgoff + (last - first),
         };
-        let core = rmap::chain::Vma::new(mm.clone(), range, NEXT_ID.fetch_add(1, Relaxed));
+        let core = rmap::vma::Vma::new(mm.clone(), range, NEXT_ID.fetch_add(1, Relaxed));
         let vma = Arc::pin_init(
             pin_init!(Self {
                 core <- core,
@@ -223,26 +224,26 @@ impl<R: Modelled> Vma<R> {
         Ok(vma)
     }
 
-    /// What may be done there.
+    /// Returns its protection.
     pub(crate) fn prot(&self) -> Prot {
         Prot {
             write: self.writable.load(Relaxed) != 0,
         }
     }
 
-    /// `mprotect()`, of the VMA alone.
+    /// Sets its protection, without its PTEs.
     pub(crate) fn set_prot(&self, prot: Prot, _mmap: &mut MmapWrite<'_, R>) {
         self.writable.store(prot.write.into(), Relaxed);
     }
 
-    /// The page offsets that it covers.
-    pub(crate) fn range(&self, mmap: &impl MmapLocked<R>) -> Range {
+    /// Returns the page offsets that it covers.
+    pub(crate) fn range(&self, mmap: &(impl MmapLocked<R> + ?Sized)) -> Range {
         // A lock of another address space covers nothing (R34).
         self.core.range(mmap).unwrap_or(Range { start: 1, last: 0 })
     }
 
-    /// The first and the last address that it covers.
-    pub(crate) fn addresses(&self, mmap: &impl MmapLocked<R>) -> (usize, usize) {
+    /// Returns the first and the last address that it covers.
+    pub(crate) fn addresses(&self, mmap: &(impl MmapLocked<R> + ?Sized)) -> (usize, usize) {
         let range = self.range(mmap);
         (
             self.core.address(range.start),

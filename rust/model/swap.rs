@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where pages go that are taken out of all page tables.
+//! Swap: pages that are taken out of all page tables.
 //!
 //! C: [`mm/swapfile.c`](srctree/mm/swapfile.c), [`mm/swap_state.c`](srctree/mm/swap_state.c)
 //!
-//! There is no disk: a [`Slot`] is a page of memory that nobody maps.  Its users are the PTEs that
-//! hold an [`Entry`] of it.  While the swap cache has the page, slot and page know each other:
+//! There is no disk: a [`Slot`] is a page of memory that is never mapped. Its users are the PTEs
+//! that hold an [`Entry`] of it. While the swap cache has the page, slot and page refer to each
+//! other:
 //!
 //! ```text
 //!   PTE --Entry--> Slot --cache--> Page        until the slot has no user,
@@ -15,15 +16,15 @@
 //!                   +--> anon_vma <-+          the same, or another that all users are linked to
 //! ```
 //!
-//! Both ways are set and cleared together, with the page locked.  The slot's own lock is held for
-//! no longer than it takes to read or change its one word, or to fill a page that nobody else has
-//! seen: nothing is locked under it.
+//! Both references are set and cleared together, with the page locked. The slot's own lock is held
+//! only to read or change one word, or to fill a page that no other thread knows: no lock is taken
+//! under it.
 //!
-//! *Why the pin finds all users (R39).*  The page was in the anon_vma when its PTEs were replaced, so
-//! each VMA that got an entry is linked to it (R21).  From there entries get to other VMAs only by
-//! fork, split and move, each of which links the new VMA to all that the old one is linked to; and a
-//! VMA gives up its links after its PTEs.  So while there is a user its VMA is linked, and where
-//! there is none, there is nothing to be found: the pin itself keeps no more than the memory (R18).
+//! *Why a walk from the pinned anon_vma finds all users (R39).* The page led to the anon_vma when
+//! its PTEs were replaced, so each VMA that got an entry is linked to it (R21). Other VMAs get
+//! entries only by fork, split and move, each of which links the new VMA to all anon_vmas of the
+//! old one. A VMA is unlinked after its PTEs are cleared. So the VMA of each user is linked.
+//! Without users the pin keeps only the memory of the anon_vma (R18), and a walk finds nothing.
 
 use super::{
     may_allocate,
@@ -60,22 +61,22 @@ use kernel::{
     },
 };
 
-/// A page's place in swap.
+/// A place in swap for a page.
 #[pin_data]
 pub(crate) struct Slot<R: Modelled> {
-    /// What the page held when the swap cache let go of it; read only while the cache is empty.
+    /// The content of the page when it left the swap cache; read only while `cache` is empty.
     frame: Frame,
     /// The page's offset (in pages).
     index: usize,
-    /// Entries.  From 0 it grows only while the page is locked.
+    /// The number of entries. It grows from 0 only while the page is locked.
     users: Atomic<usize>,
-    /// Those of them that are in a PTE.
+    /// The number of entries in PTEs.
     pub(super) ptes: Atomic<usize>,
-    /// 1 while somebody tries to do without the slot.
+    /// 1 while a thread does `swapoff()` of the slot.
     leaving: Atomic<i32>,
-    /// Where the page was: all users are linked to it.
+    /// The anon_vma to which the page led: the VMAs of all users are linked to it.
     pin: Pinned<AnonVma<R>>,
-    /// The swap cache: the page, while it is in memory.
+    /// The page, while the swap cache has it.
     #[pin]
     cache: SpinLock<Option<Arc<Page<R>>>>,
     _counted: Counted,
@@ -88,7 +89,7 @@ pub(super) struct Room<R: Modelled> {
 }
 
 impl<R: Modelled> Room<R> {
-    /// Allocates it.  Sleeps.
+    /// Allocates the memory. Sleeps.
     ///
     /// # Errors
     ///
@@ -102,8 +103,8 @@ impl<R: Modelled> Room<R> {
         })
     }
 
-    /// `folio_alloc_swap()`: a slot for `page`, which is locked and in no other, and in the anon_vma
-    /// `pin`.  The page is in the swap cache then.
+    /// `folio_alloc_swap()`: makes a slot for `page`, which is locked, has no slot, and leads to
+    /// the anon_vma `pin`. The page is in the swap cache then.
     pub(super) fn add(
         self,
         page: &Arc<Page<R>>,
@@ -128,64 +129,65 @@ impl<R: Modelled> Room<R> {
 }
 
 impl<R: Modelled> Slot<R> {
-    /// How many entries there are: PTEs, but for what somebody has taken out of a PTE just now.
-    /// Any context.
+    /// Returns the number of entries: those in PTEs, and those that a thread has taken out of a PTE
+    /// and not dropped yet. Any context.
     pub(crate) fn users(&self) -> usize {
         self.users.load(Relaxed)
     }
 
-    /// How many PTEs hold an entry.  Any context.
+    /// Returns the number of PTEs that hold an entry. Any context.
     pub(super) fn ptes(&self) -> usize {
         self.ptes.load(Relaxed)
     }
 
-    /// The offset of its page (in pages).
+    /// Returns the offset of its page (in pages).
     pub(super) fn index(&self) -> usize {
         self.index
     }
 
-    /// The anon_vma that its page was in.
+    /// Returns the anon_vma to which its page led.
     pub(super) fn anon_vma(&self) -> &AnonVma<R> {
         &self.pin
     }
 
-    /// Whether a locked page is in the swap cache for this slot.
+    /// Returns whether a locked page is in the swap cache for this slot.
     ///
-    /// Whoever has got the page from [`page`](Self::page) asks this once it is locked: it may have
-    /// been reclaimed meanwhile, and the slot have another page.
+    /// A page that [`page`](Self::page) returned may have been reclaimed before it was locked, and
+    /// the slot may have another page.
     pub(crate) fn has(&self, locked: &PageGuard<'_, R>) -> bool {
         locked
             .as_ref()
             .is_some_and(|slot| core::ptr::eq(&raw const **slot, self))
     }
 
-    /// The page, if it is in memory.  Any context.
+    /// Returns the page, if the swap cache has it. Any context.
     fn cached(&self) -> Option<Arc<Page<R>>> {
         let cache = self.cache.lock();
         (*cache).clone()
     }
 
-    /// `swapin_readahead()`: the page, from the swap cache; or a new one, which was never anonymous,
-    /// with what was written there, and which is in the swap cache from now on.  Sleeps.
+    /// `swapin_readahead()`: returns the page from the swap cache. If it is not there, makes a page
+    /// with the content of the slot, which was never anonymous, and puts it there. Sleeps.
     ///
-    /// All who ask get the same page, until it is reclaimed again.
+    /// All callers get the same page, until it is reclaimed again.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EAGAIN` where the slot has no user any more, so that what led here has changed.
+    /// `ENOMEM`; `EAGAIN` if the slot has no users any more: then the PTE has changed that led
+    /// here.
     pub(crate) fn page(self: &Arc<Self>) -> Result<Arc<Page<R>>> {
         if let Some(page) = self.cached() {
             return Ok(page);
         }
         let page = Page::new(self.index)?;
-        // Nobody else knows it.
+        // No other thread knows it.
         let mut locked = page.lock();
         let mut cache = self.cache.lock();
         let read = match &*cache {
-            // Another thread was faster; ours is freed without the lock.
+            // Another thread was faster. This page is freed without the lock.
             Some(theirs) => Ok(theirs.clone()),
-            // Who drops the last entry looks for a page afterwards: either we see the count at 0, or
-            // that one sees our page.
+            // A thread that drops the last entry looks for a page afterwards: either this thread
+            // sees the count at 0, or that thread sees this page.
             None if self.users() == 0 => Err(EAGAIN),
             None => {
                 page.frame.copy_from(&self.frame);
@@ -200,7 +202,7 @@ impl<R: Modelled> Slot<R> {
         read
     }
 
-    /// Calls `f` with the page, locked and in the swap cache for this slot.  Sleeps.
+    /// Calls `f` with the page, locked and in the swap cache for this slot. Sleeps.
     ///
     /// # Errors
     ///
@@ -215,11 +217,11 @@ impl<R: Modelled> Slot<R> {
             if self.has(&locked) {
                 return Ok(f(&page, &mut locked));
             }
-            // It was reclaimed while we waited for its lock.
+            // It was reclaimed while this thread waited for its lock.
         }
     }
 
-    /// One more user, of a slot that has some.  Any context.
+    /// Adds a user, if the slot has any. Any context.
     fn try_user(self: &Arc<Self>) -> Option<Entry<R>> {
         let mut users = self.users();
         while users > 0 {
@@ -232,32 +234,31 @@ impl<R: Modelled> Slot<R> {
     }
 }
 
-/// A user of a slot: what a PTE holds instead of the page.
+/// A user of a slot: a PTE holds it instead of the page.
 ///
-/// A clone is one more user, a dropped entry one less.  The last one takes the page out of the swap
-/// cache, for which it takes the page lock: it is not dropped under a spinlock, nor while the page is
-/// locked.  Who has a clone to look at is counted as a user; [`slot`](Self::slot) is for those who
-/// do not want that.
+/// A clone is one more user. Dropping the last entry takes the page out of the swap cache, under
+/// the page lock: so it is dropped neither under a spinlock nor while the page is locked. A clone
+/// that is only looked at is a user as well; use [`slot`](Self::slot) instead.
 pub(crate) struct Entry<R: Modelled>(Arc<Slot<R>>);
 
 impl<R: Modelled> Entry<R> {
-    /// A user of the slot that a locked page is in.  Any context.
+    /// Makes a user of the slot of a locked page. Any context.
     pub(super) fn new(slot: &Arc<Slot<R>>, _locked: &PageGuard<'_, R>) -> Self {
         slot.users.fetch_add(1, Relaxed);
         Self(slot.clone())
     }
 
-    /// The slot.
+    /// Returns the slot.
     pub(crate) fn slot(&self) -> &Arc<Slot<R>> {
         &self.0
     }
 
-    /// Whether both are of one slot.
+    /// Returns whether both are of the same slot.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.is_of(&other.0)
     }
 
-    /// Whether it is one of `slot`.
+    /// Returns whether it is of `slot`.
     pub(crate) fn is_of(&self, slot: &Arc<Slot<R>>) -> bool {
         Arc::ptr_eq(&self.0, slot)
     }
@@ -274,7 +275,7 @@ impl<R: Modelled> Deref for Entry<R> {
 /// `swap_dup_entries()`.
 impl<R: Modelled> Clone for Entry<R> {
     fn clone(&self) -> Self {
-        // There is at least one.
+        // The count is at least 1.
         self.0.users.fetch_add(1, Relaxed);
         Self(self.0.clone())
     }
@@ -287,18 +288,18 @@ impl<R: Modelled> Drop for Entry<R> {
             return;
         }
         if let Some(page) = self.0.cached() {
-            // It may have found users again before it is locked.
+            // The slot may have users again before the page is locked.
             free_swap(&mut page.lock());
         }
     }
 }
 
-/// `folio_free_swap()`: takes a locked page out of the swap cache if nobody uses its slot.  Returns
-/// whether it is in no swap cache, so that who maps it is all there is.  Sleeps.
+/// `folio_free_swap()`: takes a locked page out of the swap cache if its slot has no users. Returns
+/// whether the page is in no swap cache, so that its mapcount counts all users. Sleeps.
 ///
 /// The caller has a reference on the page.
 pub(crate) fn free_swap<R: Modelled>(locked: &mut PageGuard<'_, R>) -> bool {
-    // From here on there is no user: a first one needs the page lock.
+    // No user comes back: making a first entry needs the page lock.
     let Some(slot) = locked.take_if(|slot| slot.users() == 0) else {
         return locked.is_none();
     };
@@ -306,13 +307,12 @@ pub(crate) fn free_swap<R: Modelled>(locked: &mut PageGuard<'_, R>) -> bool {
     true
 }
 
-/// `remove_mapping()`: the memory of a locked page that nobody maps is wanted for something else, so
-/// the slot is filled, and the swap cache let go of the page.  Returns whether it is in no swap
-/// cache.  Sleeps.
+/// `remove_mapping()`: copies a locked page that no PTE maps to its slot, and takes it out of the
+/// swap cache, so that its memory can be freed. Returns whether it is in no swap cache. Sleeps.
 ///
 /// The caller has a reference on the page.
 pub(crate) fn remove_mapping<R: Modelled>(page: &Page<R>, locked: &mut PageGuard<'_, R>) -> bool {
-    // Nobody maps it before it is unlocked, so nobody writes to it.
+    // No thread maps it, or writes to it, before it is unlocked.
     if free_swap(locked) || page.rmap.mapped() {
         return locked.is_none();
     }
@@ -324,23 +324,23 @@ pub(crate) fn remove_mapping<R: Modelled>(page: &Page<R>, locked: &mut PageGuard
     true
 }
 
-/// Empties the swap cache of `slot`.  The caller has a reference on what was there.
+/// Takes the page of `slot` out of the swap cache. The caller has a reference on it.
 fn forget_page<R: Modelled>(slot: &Slot<R>) {
     let page = slot.cache.lock().take();
     drop(page);
 }
 
-/// Somebody tries to do without a slot: `swapoff()`.  Dropped, another may.
+/// The right of one thread to do `swapoff()` of a slot.
 ///
-/// It is a user itself, so that no other is the last.
+/// It is a user itself, so no other user is the last.
 pub(super) struct Leaving<R: Modelled>(Entry<R>);
 
 impl<R: Modelled> Leaving<R> {
-    /// `None` where the slot has no user.
+    /// Takes the right; `None` if the slot has no users.
     ///
     /// # Errors
     ///
-    /// `EBUSY` where another does already.
+    /// `EBUSY` if another thread has it.
     pub(super) fn new(slot: &Arc<Slot<R>>) -> Result<Option<Self>> {
         let Some(user) = slot.try_user() else {
             return Ok(None);
@@ -351,7 +351,7 @@ impl<R: Modelled> Leaving<R> {
         }
     }
 
-    /// How many users there are besides.
+    /// Returns the number of other users.
     pub(super) fn others(&self) -> usize {
         self.0.users().saturating_sub(1)
     }
@@ -363,7 +363,7 @@ impl<R: Modelled> Drop for Leaving<R> {
     }
 }
 
-/// Counts the slots that there are.
+/// Counts the slots that are allocated.
 struct Counted;
 
 impl Counted {

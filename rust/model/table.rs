@@ -3,7 +3,8 @@
 //! Page tables.
 //!
 //! One table holds the PTEs of a whole address space, under one lock: `page_table_lock` of a kernel
-//! without split page table locks.  The reverse map's rules do not depend on how many there are.
+//! without split page table locks. The rules of the reverse map do not depend on the number of
+//! locks.
 
 use super::{
     may_allocate,
@@ -28,30 +29,30 @@ use kernel::{
     },
 };
 
-/// What is at an address.
+/// A PTE: the content of an address.
 pub(crate) enum Pte<R: Modelled> {
-    /// Nothing: reading it finds zeros.
+    /// Nothing: a read returns zeros.
     None,
     /// A page.
     Present {
-        /// Which.
+        /// The page.
         page: Arc<Page<R>>,
-        /// Whether it may be written to; if not, it is copied first, or turns out to be nobody
-        /// else's.
+        /// Whether it may be written to. Otherwise a write copies the page first, unless no other
+        /// PTE maps it.
         writable: bool,
     },
-    /// A page that is in swap: the entry is a user of the slot.
+    /// A page in swap: the entry is a user of the slot.
     Swap(Entry<R>),
-    /// A page that is being moved to another: whoever wants it waits.
+    /// A page that is being moved to new memory: a fault waits.
     Migration {
-        /// Where it goes.
+        /// The migration.
         to: Arc<Migration<R>>,
-        /// As above.
+        /// As for a page that is present.
         writable: bool,
     },
 }
 
-// By hand, for `R` is not `Clone`.
+// Not derived, because `R` is not `Clone`.
 impl<R: Modelled> Clone for Pte<R> {
     fn clone(&self) -> Self {
         match self {
@@ -70,7 +71,7 @@ impl<R: Modelled> Clone for Pte<R> {
 }
 
 impl<R: Modelled> Pte<R> {
-    /// The page, if there is one.
+    /// Returns the page, if one is present.
     pub(crate) fn page(&self) -> Option<&Arc<Page<R>>> {
         match self {
             Pte::Present { page, .. } => Some(page),
@@ -78,18 +79,18 @@ impl<R: Modelled> Pte<R> {
         }
     }
 
-    /// Whether it is `page` that is here (R35).
+    /// Returns whether it maps `page` (R35).
     pub(crate) fn maps(&self, page: &Page<R>) -> bool {
         self.page()
             .is_some_and(|here| core::ptr::eq(&raw const **here, page))
     }
 
-    /// Whether there is nothing.
+    /// Returns whether it is empty.
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Pte::None)
     }
 
-    /// Where the PTEs are counted that have what this one has, if anywhere.
+    /// Returns the counter of PTEs with the same entry, if it is an entry.
     fn counter(&self) -> Option<&Atomic<usize>> {
         match self {
             Pte::Swap(entry) => Some(&entry.slot().ptes),
@@ -107,11 +108,14 @@ pub(crate) struct PageTable<R: Modelled> {
     ptes: SpinLock<KVVec<Pte<R>>>,
 }
 
-/// The PTEs are locked: `pte_offset_map_lock()`.
-pub(crate) struct Ptes<'a, R: Modelled>(SpinLockGuard<'a, KVVec<Pte<R>>>);
+/// The PTEs of an address space, locked: `pte_offset_map_lock()`.
+pub(crate) struct Ptes<'a, R: Modelled> {
+    table: &'a PageTable<R>,
+    ptes: SpinLockGuard<'a, KVVec<Pte<R>>>,
+}
 
 impl<R: Modelled> PageTable<R> {
-    /// A table for the addresses `0..size` (in pages), with nothing in it.  Sleeps.
+    /// Makes an empty table for the addresses `0..size` (in pages). Sleeps.
     ///
     /// # Errors
     ///
@@ -128,36 +132,47 @@ impl<R: Modelled> PageTable<R> {
         }))
     }
 
-    /// How many addresses there are.
+    /// Returns the number of addresses.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// `spin_lock(ptl)`.
     pub(crate) fn lock(&self) -> Ptes<'_, R> {
-        Ptes(self.ptes.lock())
+        Ptes {
+            table: self,
+            ptes: self.ptes.lock(),
+        }
     }
 
     /// `spin_lock_nested(ptl, SINGLE_DEPTH_NESTING)`: the child's at fork, while the parent's is
     /// held.
     pub(crate) fn lock_nested(&self) -> Ptes<'_, R> {
-        Ptes(self.ptes.lock_nested())
+        Ptes {
+            table: self,
+            ptes: self.ptes.lock_nested(),
+        }
     }
 }
 
 impl<R: Modelled> Ptes<'_, R> {
-    /// What is at `address`; nothing is outside of the table.
-    pub(crate) fn get(&self, address: usize) -> &Pte<R> {
-        self.0.get(address).unwrap_or(&Pte::None)
+    /// Returns whether these are the PTEs of `table`.
+    pub(super) fn are_of(&self, table: &PageTable<R>) -> bool {
+        core::ptr::eq(self.table, table)
     }
 
-    /// `set_pte_at()`: puts `pte` at `address`; returns what was there, to be dropped when the lock
+    /// Returns the PTE of `address`; outside of the table an empty one.
+    pub(crate) fn get(&self, address: usize) -> &Pte<R> {
+        self.ptes.get(address).unwrap_or(&Pte::None)
+    }
+
+    /// `set_pte_at()`: puts `pte` at `address`. Returns the old PTE, to be dropped when the lock
     /// has been released.
     ///
-    /// Hands `pte` back where there is no such address.
-    #[must_use = "what was there may be the last reference on something"]
+    /// Returns `pte` itself if there is no such address.
+    #[must_use = "the old PTE may have the last reference on a page or slot"]
     pub(crate) fn set(&mut self, address: usize, pte: Pte<R>) -> Pte<R> {
-        let Some(there) = self.0.get_mut(address) else {
+        let Some(there) = self.ptes.get_mut(address) else {
             return pte;
         };
         if let Some(ptes) = pte.counter() {
@@ -170,14 +185,14 @@ impl<R: Modelled> Ptes<'_, R> {
     }
 
     /// `ptep_get_and_clear()`.
-    #[must_use = "what was there may be the last reference on something"]
+    #[must_use = "the old PTE may have the last reference on a page or slot"]
     pub(crate) fn clear(&mut self, address: usize) -> Pte<R> {
         self.set(address, Pte::None)
     }
 
-    /// `ptep_set_wrprotect()`: what is at `address` is copied before it is written to.
+    /// `ptep_set_wrprotect()`: makes the PTE of `address` read-only.
     pub(crate) fn wrprotect(&mut self, address: usize) {
-        let there = self.0.get_mut(address);
+        let there = self.ptes.get_mut(address);
         if let Some(Pte::Present { writable, .. } | Pte::Migration { writable, .. }) = there {
             *writable = false;
         }

@@ -1,44 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every lock of an address space at once, and what that is good for: a notifier that joins while
-//! everybody is at work.
+//! Every lock of an address space at once, which a notifier needs to be registered while other
+//! threads work.
 //!
 //! C: `mm_take_all_locks()` of [`mm/vma.c`](srctree/mm/vma.c), and
 //! [`mm/mmu_notifier.c`](srctree/mm/mmu_notifier.c).
 //!
-//! Who changes PTEs tells the notifiers of that address space before and after.  A notifier that
-//! joins in between would be told of the end of something that it did not see begin.  A walker
-//! holds the lock of a family, but neither `mmap_lock` nor any other lock that one could take for
-//! an address space: so who joins takes `mmap_lock` and the lock of every family that a VMA of the
-//! address space is linked to.  The page lock is none of them, and does not keep an anon_vma alive
-//! either.
+//! A change of PTEs calls the notifiers of the address space before and after. A notifier that is
+//! registered in between would be called at the end of a change without having been called at its
+//! beginning. A walker holds the lock of a family, and no lock of the address space. So registering
+//! a notifier takes `mmap_lock`, and the lock of every family to which a VMA of the address space
+//! is linked. Page locks are not taken: their holders need these locks as well to change PTEs.
 //!
-//! Each root is taken once, in one pass; a system-wide mutex lets one thread do so at a time, so
-//! that no two wait for each other, each with locks that the other wants (R38).
+//! Each root is locked once. A system-wide mutex lets one thread at a time do so: two threads could
+//! wait for each other's locks otherwise (R38).
 
 use super::{
     may_allocate,
     mm::Mm,
+    space::Vma,
+    steps::ModelSteps,
     Modelled, //
 };
 use crate::{
     kernel_ext::{
         fail,
-        lock::FamilyLock,
         mutex::StaticMutexGuard, //
         sort::sort_by_key,
     },
     rmap::{
-        anon_vma::{
-            AnonVma,
-            FamilyWrite, //
-        },
+        anon_vma::AnonVma,
+        family::FamilyWrite,
+        lock::FamilyLock,
         mm::MmapWrite,
-        oracle::Oracle,
-        rules::{
-            Rule,
-            Rules, //
-        },
+        rules::Rule, //
     },
 };
 use kernel::{
@@ -53,27 +48,28 @@ use kernel::{
     },
 };
 
-/// How many spinning locks may be taken at once: each disables preemption once more, and the kernel
-/// counts to 255.
+/// The most spinning locks that are taken at once: each disables preemption once more, and the
+/// kernel counts to 255.
 const MOST_SPINNING: usize = 128;
 
-/// Every lock of an address space is held: no walker, no fault, nothing else changes its PTEs.
+/// Every lock of an address space is held: no other thread changes its PTEs.
 ///
-/// The locks are released before the turn is over.
+/// The locks are released before the system-wide mutex.
 pub(crate) struct AllLocks<'a, R: Modelled> {
     roots: KVVec<FamilyWrite<'a, R>>,
     _turn: StaticMutexGuard,
 }
 
 impl<'a, R: Modelled> AllLocks<'a, R> {
-    /// `mm_take_all_locks()`: `mmap` is the lock of `mm`.  Sleeps.
+    /// `mm_take_all_locks()`: `vmas` are all VMAs of the address space whose lock `mmap` is, see
+    /// [`vmas_of`]. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `E2BIG` for more families than spinning locks can be taken at once.  Nothing is
-    /// locked then.
-    pub(crate) fn take(mm: &Mm<R>, mmap: &'a MmapWrite<'_, R>) -> Result<Self> {
-        let mut roots = roots_of(mm, mmap)?;
+    /// `ENOMEM`; `E2BIG` if there are more families than spinning locks that can be taken at once.
+    /// Then nothing is locked.
+    pub(crate) fn take(vmas: &'a [Arc<Vma<R>>], mmap: &'a MmapWrite<'_, R>) -> Result<Self> {
+        let mut roots = roots_of(vmas, mmap)?;
         sort_by_key(&mut roots, |root| root.key());
         let changes = roots.iter().zip(roots.iter().skip(1));
         let families = changes.filter(|(a, b)| a.key() != b.key()).count() + 1;
@@ -85,13 +81,10 @@ impl<'a, R: Modelled> AllLocks<'a, R> {
         let turn = StaticMutexGuard::lock();
         let mut before = None;
         for root in roots {
-            if R::Rules::take_root_once() && before == Some(root.key()) {
+            if !R::model_steps().takes_root(before, root) {
                 continue;
             }
-            // Taking it a second time would wait for ourselves, for ever.
-            if !Oracle::LockDiscipline.check(Rule::R38, before != Some(root.key())) {
-                continue;
-            }
+            Rule::R38.step();
             before = Some(root.key());
             locked.push(root.lock_write_under(mmap), GFP_KERNEL)?;
         }
@@ -101,30 +94,44 @@ impl<'a, R: Modelled> AllLocks<'a, R> {
         })
     }
 
-    /// How many families are locked.
+    /// Returns how many families are locked.
     pub(crate) fn families(&self) -> usize {
         self.roots.len()
     }
 }
 
-/// The root of each link of each VMA: as often as there are links to its family.
+/// Returns the VMAs of an address space, in order. The caller holds `mmap_lock`. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn vmas_of<R: Modelled>(mm: &Mm<R>) -> Result<KVVec<Arc<Vma<R>>>> {
+    let mut vmas = KVVec::new();
+    for slot in mm.space().vmas.range(0, usize::MAX) {
+        may_allocate::<R>()?;
+        vmas.push(slot.vma, GFP_KERNEL)?;
+    }
+    Ok(vmas)
+}
+
+/// Collects the root of each link of each VMA: each root as often as there are links to its family.
 fn roots_of<'a, R: Modelled>(
-    mm: &Mm<R>,
+    vmas: &'a [Arc<Vma<R>>],
     mmap: &'a MmapWrite<'_, R>,
 ) -> Result<KVVec<&'a AnonVma<R>>> {
     let mut roots = KVVec::new();
-    for slot in mm.space().vmas.range(0, usize::MAX) {
-        slot.vma.core.for_each_link(mmap, |anon_vma| {
+    for vma in vmas {
+        for anon_vma in vma.core.links(mmap) {
             may_allocate::<R>()?;
-            Ok(roots.push(anon_vma.root(), GFP_KERNEL)?)
-        })?;
+            roots.push(anon_vma.root(), GFP_KERNEL)?;
+        }
     }
     Ok(roots)
 }
 
-/// `struct mmu_notifier`: wants to know when PTEs of an address space change.
+/// `struct mmu_notifier`: counts the changes of PTEs of an address space.
 ///
-/// It counts: for each change it is told of the beginning, and then of the end.
+/// It is called at the beginning and at the end of each change.
 pub(crate) struct Notifier {
     /// Changes that have begun and not ended.
     changing: Atomic<i32>,
@@ -133,7 +140,7 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// One that has been told of nothing.
+    /// Makes a notifier that has not been called.
     ///
     /// # Errors
     ///
@@ -154,40 +161,41 @@ impl Notifier {
         self.changing.fetch_add(1, Full);
     }
 
-    /// `invalidate_range_end()`: of a change whose beginning it was told of (R38).
+    /// `invalidate_range_end()`: must follow a call of [`start`](Self::start) for the same change
+    /// (R38).
     pub(super) fn end(&self) {
         let before = self.changing.fetch_sub(1, Full);
         if Rule::R38.check(before > 0) {
             self.changes.fetch_add(1, Relaxed);
         } else {
-            // An end without a beginning: what comes after it is whole again.
+            // Does not count the end of a change whose beginning was missed.
             self.changing.fetch_add(1, Full);
         }
     }
 
-    /// How many changes it has seen from beginning to end.
+    /// Returns how many changes it has seen from beginning to end.
     pub(crate) fn changes(&self) -> usize {
         self.changes.load(Relaxed)
     }
 
-    /// Whether a change is under way.
+    /// Returns whether a change is under way.
     pub(crate) fn is_changing(&self) -> bool {
         self.changing.load(Relaxed) != 0
     }
 }
 
 impl<R: Modelled> Mm<R> {
-    /// `mmu_notifier_register()`: from here on `notifier` is told of each change of PTEs from its
-    /// beginning.  Sleeps.
+    /// `mmu_notifier_register()`: calls `notifier` at each change of PTEs from now on. Sleeps.
     ///
     /// # Errors
     ///
-    /// As [`AllLocks::take`]; then it has not joined.
+    /// As [`AllLocks::take`]; then it is not registered.
     pub(crate) fn register_notifier(&self, notifier: Arc<Notifier>) -> Result {
         let mmap = self.core().mmap_write();
         may_allocate::<R>()?;
         let room = KVec::with_capacity(self.space().notifiers() + 1, GFP_KERNEL)?;
-        let locks = AllLocks::take(self, &mmap)?;
+        let vmas = vmas_of(self)?;
+        let locks = AllLocks::take(&vmas, &mmap)?;
         let old = self.space().join(notifier, room, &locks);
         drop(locks);
         old.map(drop)

@@ -1,28 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One reverse map among several: which lock it has, which rules it obeys, what it maps.
+//! A kind of reverse map: its lock, its steps, and what it maps.
 //!
-//! The engine is written once, for any [`Rmap`].  Whatever a kind chooses is known when the module
-//! is compiled: nothing is looked up at run time.
+//! The engine is written once, for any [`Rmap`]. What a kind chooses is known at compile time.
 
-use super::rules::Rules;
-use crate::{
-    kernel_ext::{
-        lock::FamilyLock,
-        rwsem::RwSem, //
+use super::{
+    lock::FamilyLock,
+    steps::{
+        Correct,
+        Flavour,
+        Steps, //
     },
-    torture::busted::LiveRules,
+    window::Window,
 };
+use crate::kernel_ext::rwsem::RwSem;
 use core::marker::PhantomData;
-use kernel::str::CStr;
+use kernel::{
+    prelude::*,
+    str::CStr, //
+};
 
 /// A kind of reverse map.
 pub(crate) trait Rmap: Sized + Send + Sync + 'static {
     /// The lock of a family, and with it the protocol of a lookup (R9, R10).
     type Lock: FamilyLock;
 
-    /// The rules: all of them, but for deliberate bugs.
-    type Rules: Rules;
+    /// The steps of the engine: [`Correct`], or a deliberate bug.
+    type Steps: Steps<Self> + ?Sized;
 
     /// What an address space has besides its locks: its page table.
     type Space: Send + Sync;
@@ -32,26 +36,82 @@ pub(crate) trait Rmap: Sized + Send + Sync + 'static {
 
     /// The name of the cache of its anon_vmas, as in `/proc/slabinfo`.
     const CACHE: &'static CStr;
+
+    /// Returns the steps.
+    fn steps() -> &'static Self::Steps;
+
+    /// Marks a place between two steps. Called in whatever context the engine is in there.
+    #[inline(always)]
+    fn window(_at: Window) {}
+
+    /// Returns whether the allocation that the engine is about to make may go ahead. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if it is to fail.
+    #[inline(always)]
+    fn allocation() -> Result {
+        Ok(())
+    }
 }
 
-/// That of live mappings: what is mapped is known to the host.
+/// What happens in the windows of a kind: nothing, unless a test or a torture says otherwise.
+pub(crate) trait Windows: Send + Sync + 'static {
+    /// See [`Rmap::window`].
+    #[inline(always)]
+    fn window(_at: Window) {}
+
+    /// See [`Rmap::allocation`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    #[inline(always)]
+    fn allocation() -> Result {
+        Ok(())
+    }
+}
+
+/// Windows in which nothing happens.
+pub(crate) struct Empty;
+
+impl Windows for Empty {}
+
+/// The kind of live mappings: the host knows what is mapped.
 pub(crate) struct Live;
 
 impl Rmap for Live {
     type Lock = RwSem;
-    type Rules = LiveRules;
+    type Steps = <crate::LiveFlavour as Flavour>::Steps<Self>;
     type Space = ();
 
-    const CACHE: &'static CStr = c"shadow_rmap_anon_vma";
+    const CACHE: &'static CStr = cache_name!("anon_vma");
+
+    #[inline(always)]
+    fn steps() -> &'static Self::Steps {
+        <crate::LiveFlavour as Flavour>::steps::<Self>()
+    }
 }
 
-/// One without pages, for the tests of the core: under the lock `L`, by the rules `R`.
-pub(crate) struct Bare<L, R = super::rules::Correct>(PhantomData<(L, R)>);
+/// A kind without pages, for tests of the core: the lock `L`, the steps of `F`, the windows `W`.
+pub(crate) struct Bare<L, F = Correct, W = Empty>(PhantomData<(L, F, W)>);
 
-impl<L: FamilyLock, R: Rules> Rmap for Bare<L, R> {
+impl<L: FamilyLock, F: Flavour, W: Windows> Rmap for Bare<L, F, W> {
     type Lock = L;
-    type Rules = R;
+    type Steps = F::Steps<Self>;
     type Space = ();
 
-    const CACHE: &'static CStr = c"shadow_rmap_bare_anon_vma";
+    const CACHE: &'static CStr = cache_name!("bare_anon_vma");
+
+    fn steps() -> &'static Self::Steps {
+        F::steps::<Self>()
+    }
+
+    fn window(at: Window) {
+        W::window(at);
+    }
+
+    fn allocation() -> Result {
+        W::allocation()
+    }
 }

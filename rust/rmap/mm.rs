@@ -61,12 +61,12 @@ impl<R: Rmap> MmapWrite<'_, R> {
         &self.mm.mmap_lock
     }
 
-    /// Runs `f` while faults that need no `mmap_lock` are let in: for a deliberate bug.
+    /// Runs `f` while faults that need no `mmap_lock` are let in. Sleeps.
     ///
-    /// Links may be added meanwhile, as far as this lock goes, but none be taken away.  Sleeps.
-    pub(super) fn with_vmas_unlocked<T>(&mut self, f: impl FnOnce(&Self) -> T) -> T {
+    /// A fault may add a link meanwhile, but none is taken away: what `f` gets proves no more.
+    pub(crate) fn with_vmas_unlocked<T>(&mut self, f: impl FnOnce(&VmasUnlocked<'_, R>) -> T) -> T {
         self.vmas = None;
-        let result = f(self);
+        let result = f(&VmasUnlocked { mm: self.mm });
         self.vmas = R::VMA_LOCKS.then(|| self.mm.vma_lock.write());
         result
     }
@@ -92,6 +92,15 @@ impl<R: Rmap> Mm<R> {
     /// As [`cache`](Self::cache), for another address space, which may share pages with this one.
     pub(crate) fn shared_cache(&self) -> Arc<Cache<R>> {
         self.cache.clone()
+    }
+
+    /// Returns whether `mmap_lock`, and whether `page_table_lock`, is held by any thread at this instant.
+    #[cfg(shadow_rmap_kunit)]
+    pub(crate) fn held(&self) -> [bool; 2] {
+        [
+            self.mmap_lock.is_locked(),
+            self.page_table_lock.try_lock().is_none(),
+        ]
     }
 
     /// What it has besides its locks.
@@ -127,6 +136,14 @@ impl<R: Rmap> Mm<R> {
         }
     }
 
+    /// `spin_lock(&mm->page_table_lock)`: the caller holds `mmap_lock` for reading, or `vma_lock`.
+    fn lock_page_table(&self) -> PageTableGuard<'_, R> {
+        PageTableGuard {
+            mm: self,
+            _guard: self.page_table_lock.lock(),
+        }
+    }
+
     /// `vma_start_read()`: `None` where there are no such locks, or somebody changes VMAs.  Any
     /// context but interrupts.
     pub(crate) fn try_vma_read(&self) -> Option<VmaRead<'_, R>> {
@@ -156,6 +173,11 @@ pub(crate) struct MmapWrite<'a, R: Rmap = Live> {
     _guard: WriteGuard<'a>,
 }
 
+/// `mmap_lock` is held for writing, but `vma_lock` is not: faults run that need no `mmap_lock`.
+pub(crate) struct VmasUnlocked<'a, R: Rmap = Live> {
+    mm: &'a Mm<R>,
+}
+
 /// `vma_lock` is held for reading, and `mmap_lock` need not be.
 pub(crate) struct VmaRead<'a, R: Rmap = Live> {
     mm: &'a Mm<R>,
@@ -174,6 +196,7 @@ mod sealed {
     pub(crate) trait Sealed {}
     impl<R: Rmap> Sealed for super::MmapRead<'_, R> {}
     impl<R: Rmap> Sealed for super::MmapWrite<'_, R> {}
+    impl<R: Rmap> Sealed for super::VmasUnlocked<'_, R> {}
     impl<R: Rmap> Sealed for super::VmaRead<'_, R> {}
     impl<R: Rmap> Sealed for super::PageTableGuard<'_, R> {}
 }
@@ -188,10 +211,7 @@ pub(crate) trait Locked<R: Rmap = Live>: sealed::Sealed {
 pub(crate) trait MmapLocked<R: Rmap = Live>: Locked<R> {
     /// `spin_lock(&mm->page_table_lock)`.
     fn lock_page_table(&self) -> PageTableGuard<'_, R> {
-        PageTableGuard {
-            mm: self.mm(),
-            _guard: self.mm().page_table_lock.lock(),
-        }
+        self.mm().lock_page_table()
     }
 }
 
@@ -213,17 +233,19 @@ macro_rules! locked {
 
 locked!(MmapRead);
 locked!(MmapWrite);
+locked!(VmasUnlocked);
 locked!(VmaRead);
 locked!(PageTableGuard);
 
 impl<R: Rmap> MmapLocked<R> for MmapRead<'_, R> {}
 impl<R: Rmap> MmapLocked<R> for MmapWrite<'_, R> {}
+impl<R: Rmap> MmapLocked<R> for VmasUnlocked<'_, R> {}
 impl<R: Rmap> MmapLocked<R> for VmaRead<'_, R> {}
 
 impl<R: Rmap> ChainsLocked<R> for MmapWrite<'_, R> {
     #[inline]
     fn has_readers(&self) -> bool {
-        R::VMA_LOCKS && self.vmas.is_none()
+        false
     }
 }
 

@@ -81,7 +81,19 @@ impl Oracle {
     ///
     /// As [`Rule::holds`]: passes are not counted.  Any context.
     #[inline(always)]
+    #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn holds(self, rule: Rule, holds: bool) -> bool {
+        if !rule.holds(holds) {
+            self.report(Some(rule));
+        }
+        holds
+    }
+
+    /// Reports unless `holds`, for looks that no counter counts, see [`Rule::guard`]. Returns `holds`.
+    /// Any context.
+    #[inline(always)]
+    #[cfg_attr(shadow_rmap_kunit, track_caller)]
+    pub(crate) fn guard(self, rule: Rule, holds: bool) -> bool {
         if !holds {
             rule.violated();
             self.report(Some(rule));
@@ -91,6 +103,7 @@ impl Oracle {
 
     /// As [`holds`](Self::holds), and counts the check for `rule`, as [`Rule::check`] does.
     #[inline]
+    #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn check(self, rule: Rule, holds: bool) -> bool {
         if !rule.check(holds) {
             self.report(Some(rule));

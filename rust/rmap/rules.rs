@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of the anonymous reverse map, numbered once and for all, and how often each was
-//! checked and found broken.
+//! The rules of the anonymous reverse map, and how often each was followed, checked and found broken.
 //!
-//! A check costs one per-CPU addition.  A violation is counted, and the first one of each rule
-//! told in the kernel log; it never stops the machine.
+//! A *step* is a place where the engine does what a rule demands. A *check* is a look that is
+//! independent of the step, stays in the engine that is loaded, and can fail. They are counted apart.
+//! A rule that no check of the engine can see at run time has `checks=0`; `Documentation/rules.rst`
+//! says where it is checked instead.
+//!
+//! A violation is counted, and the first one of each rule is printed to the kernel log. It never
+//! stops the machine.
 
-#[cfg(shadow_rmap_torture)]
-use crate::kernel_ext::rwonce::ReadWriteOnce;
-use crate::{
-    kernel_ext::percpu::Counter,
-    stats, //
-};
+use super::path;
+use crate::kernel_ext::percpu::Counter;
 use kernel::{
     fmt,
-    macros::paste,
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    prelude::*, //
 };
 
 macro_rules! rules {
@@ -79,424 +74,260 @@ rules! {
     R37 "a failed clone leaves nothing behind";
     R38 "take all locks: every root once";
     R39 "swapoff finds users through the anon_vma";
+    R40 "PTE flags change at a merge under the root lock";
+    R41 "index is the anon page offset of its place";
 }
 
-/// Where the violations' counters begin; the checks' begin at 0.
-const VIOLATIONS: u32 = 40;
+/// The most rules that the counters have room for.
+const MOST: u32 = 48;
+
+const _: () = assert!(ALL.len() as u32 <= MOST);
+
+/// How often a rule was followed, checked and found broken.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// How often the engine did what the rule demands.
+    pub(crate) steps: usize,
+    /// How often a look that is independent of the step was made.
+    pub(crate) checks: usize,
+    /// How many of those found the rule broken.
+    pub(crate) violations: usize,
+}
 
 impl Rule {
-    fn checks(self) -> Counter {
+    fn steps(self) -> Counter {
         Counter::new_masked(self as u32)
     }
 
-    fn violations(self) -> Counter {
-        Counter::new_masked(VIOLATIONS + self as u32)
+    fn checks(self) -> Counter {
+        Counter::new_masked(MOST + self as u32)
     }
 
-    /// The rule's name as printed, `R12`.
+    fn violations(self) -> Counter {
+        Counter::new_masked(2 * MOST + self as u32)
+    }
+
+    /// Returns the rule's name as printed, `R12`.
     pub(crate) fn name(self) -> &'static str {
         ALL.get(self as usize).map_or("R?", |rule| rule.1)
     }
 
-    /// Counts a check of this rule and, unless `holds`, a violation.  Returns `holds`.
-    ///
-    /// Any context.
+    /// Counts a step. Any context.
     #[inline]
+    pub(crate) fn step(self) {
+        self.steps().inc();
+    }
+
+    /// Counts a check and, unless it `holds`, a violation. Returns `holds`. Any context.
+    #[inline]
+    #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn check(self, holds: bool) -> bool {
         self.checks().inc();
-        if !holds {
-            self.violated();
-        }
-        holds
+        self.guard(holds)
     }
 
-    /// As [`check`](Self::check) where passes are counted elsewhere: on paths where even that would
-    /// be felt, see [`implied`](Self::implied).
+    /// As [`check`](Self::check), on a path whose [`Path`](path::Path) counts the check: a counter of
+    /// its own would be measurable there.
     #[inline(always)]
+    #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn holds(self, holds: bool) -> bool {
+        #[cfg(shadow_rmap_kunit)]
+        expected::executed(self);
+        self.guard(holds)
+    }
+
+    /// Counts a violation unless `holds`, and no check: for looks that only keep the machine alive
+    /// when something is broken already. Returns `holds`. Any context.
+    #[inline(always)]
+    #[cfg_attr(shadow_rmap_kunit, track_caller)]
+    pub(crate) fn guard(self, holds: bool) -> bool {
         if !holds {
             self.violated();
         }
         holds
     }
 
-    /// Counts `n` checks that held.
-    #[inline]
-    pub(crate) fn checked(self, n: usize) {
-        self.checks().add(n);
-    }
-
-    /// Counts a violation, and says so in the kernel log the first time.
+    /// Counts a violation, and prints the first one of each rule.
     #[cold]
+    #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn violated(self) {
+        #[cfg(shadow_rmap_kunit)]
+        if expected::is_silenced() || expected::is(self) {
+            return;
+        }
         self.violations().inc();
-        // Told when it is the first: the count is what matters, and the log stays readable.
-        if self.violations().sum() == 1 && EXPECTED.load(Relaxed) == 0 {
-            pr_warn!("{} does not hold, see debugfs rules\n", self.name());
+        if self.violations().sum() == 1 {
+            pr_warn!("first violation of {}, see debugfs rules\n", self.name());
         }
     }
 
-    /// Runs `f`, which is expected to break this rule, and counts the violations as if they had not
-    /// been: the tests' own are none.  Returns what `f` does, and how many there were.
-    #[cfg(shadow_rmap_kunit)]
-    pub(crate) fn expect_violations<T>(self, f: impl FnOnce() -> T) -> (T, usize) {
-        let before = self.violations().sum();
-        EXPECTED.fetch_add(1, Relaxed);
-        let result = f();
-        EXPECTED.fetch_sub(1, Relaxed);
-        let n = self.violations().sum() - before;
-        self.violations().add(n.wrapping_neg());
-        if let Some(shown) = SHOWN_BROKEN.get(self as usize) {
-            shown.fetch_add(n, Relaxed);
+    /// Returns how often the rule was followed, checked and found broken.
+    pub(crate) fn counts(self) -> Counts {
+        let (steps, checks) = path::counts(self);
+        Counts {
+            steps: self.steps().sum() + steps,
+            checks: self.checks().sum() + checks,
+            violations: self.violations().sum(),
         }
-        (result, n)
-    }
-
-    /// How often the rule was checked by what is counted as something else: a counter for each
-    /// check would be felt there.
-    fn implied(self) -> usize {
-        let lookups = || stats::LOOKUPS.sum();
-        let allocs = || stats::ANON_VMA_ALLOCS.sum();
-        let frees = || stats::ANON_VMA_FREES.sum();
-        let links = || stats::CHAIN_ALLOCS.sum();
-        match self {
-            // Each lookup that is not stale at once checks these.
-            Rule::R4 | Rule::R5 | Rule::R12 | Rule::R13 => {
-                lookups().saturating_sub(stats::STALE_LOOKUPS.sum())
-            }
-            Rule::R10 => stats::SLOW_LOOKUPS.sum(),
-            // Allocated and freed.
-            Rule::R6 => allocs() + frees(),
-            Rule::R14 | Rule::R29 => allocs(),
-            Rule::R11 | Rule::R16 | Rule::R17 => frees(),
-            // Linked.
-            Rule::R15 | Rule::R18 | Rule::R34 => links(),
-            // Each fork that does not reuse an anon_vma checks R23, and these.
-            Rule::R21 | Rule::R22 => Rule::R23.checks().sum(),
-            // Published: by a prepare, a copy, a fork.
-            Rule::R30 | Rule::R31 => {
-                let published = [Rule::R28, Rule::R21, Rule::R23].map(|rule| rule.checks().sum());
-                published.iter().sum::<usize>() + stats::REUSES.sum()
-            }
-            _ => 0,
-        }
-    }
-
-    /// How often the rule was checked, and how often it did not hold.
-    pub(crate) fn counts(self) -> (usize, usize) {
-        (
-            self.checks().sum() + self.implied(),
-            self.violations().sum(),
-        )
     }
 }
 
-/// Not 0 while a test breaks a rule on purpose.
-static EXPECTED: Atomic<i32> = Atomic::new(0);
-
-/// How often a test has broken each rule on purpose, and its check has fired.
-#[cfg(shadow_rmap_kunit)]
-static SHOWN_BROKEN: [Atomic<usize>; ALL.len()] = [const { Atomic::new(0) }; ALL.len()];
-
-/// All violations of all rules since the module was loaded.
+/// Returns how many violations of all rules there were since the module was loaded.
 pub(crate) fn violations() -> usize {
-    ALL.iter().map(|rule| rule.0.counts().1).sum()
+    ALL.iter().map(|rule| rule.0.counts().violations).sum()
 }
 
-/// Writes debugfs `rules`: `R12 <title> checks=N violations=N`.
+/// Writes debugfs `rules`: `R12 <title> steps=N checks=N violations=N`.
 pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (rule, name, title) in ALL {
-        let (checks, violations) = rule.counts();
-        writeln!(f, "{name} {title} checks={checks} violations={violations}")?;
+        let Counts {
+            steps,
+            checks,
+            violations,
+        } = rule.counts();
+        writeln!(
+            f,
+            "{name} {title} steps={steps} checks={checks} violations={violations}"
+        )?;
     }
     Ok(())
 }
 
-/// Writes to debugfs `stats` how many rules the tests have broken on purpose and seen found out,
-/// and which they have not.
 #[cfg(shadow_rmap_kunit)]
-pub(crate) fn show_broken(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let others = || {
-        ALL.iter()
-            .zip(&SHOWN_BROKEN)
-            .filter(|(_, shown)| shown.load(Relaxed) == 0)
+pub(crate) use expected::show_broken;
+
+/// Violations that a test makes on purpose.
+#[cfg(shadow_rmap_kunit)]
+pub(crate) mod expected {
+    use super::*;
+    use core::{
+        array,
+        panic::Location, //
     };
-    let n = others().count();
-    writeln!(f, "rules_shown_broken: {}", ALL.len() - n)?;
-    if n == 0 {
-        return Ok(());
-    }
-    write!(f, "rules_not_shown_broken:")?;
-    for (rule, _) in others() {
-        write!(f, " {}", rule.1)?;
-    }
-    writeln!(f)
-}
-
-macro_rules! windows {
-    ($($(#[$about:meta])* $window:ident;)*) => {
-        /// A place between two steps that a rule holds together.
-        ///
-        /// Correct rules have nothing there; a test or a torture may have somebody else act just then.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Window {
-            $($(#[$about])* $window,)*
-        }
-
-        /// Their names, in order.
-        #[cfg(shadow_rmap_torture)]
-        pub(crate) const WINDOWS: &[&str] = &[$(stringify!($window)),*];
+    use kernel::{
+        sync::atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        task::Task, //
     };
-}
 
-windows! {
-    /// A page that is anonymous gets its `mapping` in two stores (never by correct rules, R1).
-    MappingStored;
-    /// A lookup has read `mapping` and holds RCU, and has looked at nothing else (R4, R5).
-    Found;
-    /// A lookup has read the root, and has not locked it yet (R13).
-    RootRead;
-    /// A lookup has the lock, and does not know yet whether it is the right one (R12).
-    Locked;
-    /// A lookup has left RCU with a lock that turns out to be the wrong one (never by correct rules,
-    /// R9).
-    RcuLeft;
-    /// A lookup has a reference, and does not know yet whether it is the right one (R11, R12).
-    Referenced;
-    /// A lookup has a reference, and has left RCU; it will wait for the lock (R10).
-    Pinned;
-    /// A lookup has what it wanted; whoever asked for it is about to walk (R9, R18).
-    Confirmed;
-    /// A lookup has the lock of what others have references on, and no VMA is linked to (R17, R18).
-    Outlived;
-    /// A walker has looked at one VMA, and has not come to the next (R36).
-    BetweenVmas;
-    /// A move has its destination, and its PTEs are still where they were (R36).
-    DestinationReady;
-    /// A VMA is elsewhere, and its PTEs are still where they were (never by correct rules, R36).
-    RangeMoved;
-    /// The last reference is gone, and nobody has been waited for yet (R17).
-    LastPut;
-    /// A prepare has seen that the VMA has no anon_vma, and has locked nothing yet (R28).
-    PrepareTested;
-    /// A clone has linked all, and has published nothing (R30, R31).
-    Linked;
-    /// A merge has published an anon_vma, and linked nothing (never by correct rules, R31).
-    Published;
-    /// A fork has cloned the links, and the copy has no anon_vma of its own yet (R23).
-    Cloned;
-    /// A VMA is in none of its trees, and its range has not changed yet (R32).
-    OutOfTrees;
-    /// A VMA has been hidden, and its page tables are still there (R33).
-    Unlinked;
-    /// A PTE has been cleared, and the mapcount not been lowered yet (R3).
-    PteCleared;
-    /// A merge has chosen the survivor, and no links have moved (R25, R26).
-    MergeChosen;
-    /// A page has been taken out of all page tables, and is nowhere else yet (R18).
-    PageUnmapped;
-}
+    /// A test expects violations of `rule` by thread `task`.
+    struct Expectation {
+        /// The thread; 0 while the place is free.
+        task: Atomic<usize>,
+        rule: Atomic<u32>,
+        seen: Atomic<usize>,
+    }
 
-macro_rules! switches {
-    ($d:tt $($(#[$about:meta])* $switch:ident;)*) => { paste! {
-        /// The rules that the engine obeys, as constants: each `false` is a deliberate bug.
+    /// So many expectations at a time: threads, and rules within rules.
+    static EXPECTATIONS: [Expectation; 16] = [const {
+        Expectation {
+            task: Atomic::new(0),
+            rule: Atomic::new(0),
+            seen: Atomic::new(0),
+        }
+    }; 16];
+
+    /// How often a test has broken each rule on purpose, and seen its check fire.
+    static SHOWN_BROKEN: [Atomic<usize>; ALL.len()] = [const { Atomic::new(0) }; ALL.len()];
+
+    /// How often each rule's [`Rule::holds`] was executed.
+    static EXECUTED: [Atomic<usize>; ALL.len()] = [const { Atomic::new(0) }; ALL.len()];
+
+    fn me() -> usize {
+        Task::current_raw().addr()
+    }
+
+    /// Counts an execution of [`Rule::holds`].
+    pub(super) fn executed(rule: Rule) {
+        if let Some(n) = EXECUTED.get(rule as usize) {
+            n.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Returns how often each rule's [`Rule::holds`] was executed.
+    pub(crate) fn executions() -> [usize; ALL.len()] {
+        array::from_fn(|i| EXECUTED.get(i).map_or(0, |n| n.load(Relaxed)))
+    }
+
+    /// Returns whether the module was told to leave out the check that the caller is.
+    ///
+    /// So `scripts/silence.py` shows for each check that a test fails without it. The check is known
+    /// by the name of its file, in the upper half of the number, and its line.
+    #[track_caller]
+    pub(super) fn is_silenced() -> bool {
+        let place = Location::caller();
+        let name = place.file().rsplit('/').next().unwrap_or_default();
+        let file = name.bytes().fold(0_u32, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        crate::silence() == u64::from(file) << 32 | u64::from(place.line())
+    }
+
+    /// Returns whether this thread expects a violation of `rule`; counts it if so.
+    pub(super) fn is(rule: Rule) -> bool {
+        let mine = EXPECTATIONS.iter().find(|expectation| {
+            expectation.task.load(Acquire) == me() && expectation.rule.load(Relaxed) == rule as u32
+        });
+        if let Some(expectation) = mine {
+            expectation.seen.fetch_add(1, Relaxed);
+        }
+        mine.is_some()
+    }
+
+    impl Rule {
+        /// Runs `f`, expecting violations of this rule by the calling thread; they are not counted.
+        /// Returns what `f` returns, and their number.
         ///
-        /// [`Correct`] is the only implementation that a module for use has.  The engine asks by the
-        /// function of each constant, which is resolved when the module is compiled: nothing is
-        /// tested at run time, but by the one type that is all deliberate bugs in turn.
-        pub(crate) trait Rules: Send + Sync + 'static {
-            $(
-                $(#[$about])*
-                const $switch: bool = true;
-
-                $(#[$about])*
-                #[inline(always)]
-                fn [<$switch:lower>]() -> bool {
-                    Self::$switch
-                }
-            )*
-
-            /// Somebody is at this place.  May be called in any context that the engine is in there.
-            #[inline(always)]
-            fn window(_at: Window) {}
-
-            /// Whether the allocation that the engine is about to make may go ahead.  Sleeps.
-            ///
-            /// # Errors
-            ///
-            /// `ENOMEM` where it is to fail.
-            #[inline(always)]
-            fn allocation() -> Result {
-                Ok(())
+        /// Violations by other threads, and of other rules, count as always. At most 16 calls at a
+        /// time; one more counts what it should expect.
+        pub(crate) fn expect_violations<T>(self, f: impl FnOnce() -> T) -> (T, usize) {
+            // A place is taken in two steps: nothing matches before `rule` is set.
+            let place = EXPECTATIONS
+                .iter()
+                .find(|expectation| expectation.task.cmpxchg(0, usize::MAX, Acquire).is_ok());
+            if let Some(place) = place {
+                place.rule.store(self as u32, Relaxed);
+                place.seen.store(0, Relaxed);
+                place.task.store(me(), Release);
             }
-        }
-
-        /// The constants of [`Rules`], by number.
-        #[cfg(shadow_rmap_torture)]
-        #[allow(
-            clippy::upper_case_acronyms,
-            non_camel_case_types,
-            reason = "named as what they number"
-        )]
-        #[derive(Clone, Copy)]
-        enum Switch {
-            $($switch,)*
-        }
-
-        /// Which constants are `false` in `B`: a bit for each.
-        #[cfg(shadow_rmap_torture)]
-        pub(crate) const fn broken_by<B: Rules>() -> u64 {
-            0 $(| (!B::$switch as u64) << Switch::$switch as u32)*
-        }
-
-        /// All constants as those of `$rules`.
-        #[cfg(shadow_rmap_kunit)]
-        macro_rules! as_those_of {
-            ($d rules:ident) => {
-                $(const $switch: bool = $d rules::$switch;)*
-            };
-        }
-        #[cfg(shadow_rmap_kunit)]
-        pub(crate) use as_those_of;
-
-        /// Whatever is broken at the moment, and somebody in each window.
-        #[cfg(shadow_rmap_torture)]
-        impl Rules for AtRunTime {
-            $(
-                fn [<$switch:lower>]() -> bool {
-                    BROKEN.read_once() & 1 << Switch::$switch as u32 == 0
-                }
-            )*
-
-            fn window(at: Window) {
-                crate::torture::pressure::pass(at);
+            let result = f();
+            let n = place.map_or(0, |place| {
+                let n = place.seen.load(Relaxed);
+                place.task.store(0, Release);
+                n
+            });
+            if let Some(shown) = SHOWN_BROKEN.get(self as usize) {
+                shown.fetch_add(n, Relaxed);
             }
-
-            fn allocation() -> Result {
-                crate::torture::pressure::allocate()
-            }
+            (result, n)
         }
-    } };
-}
+    }
 
-/// The rules of a torture: all deliberate bugs in turn, or none, with somebody in each window.
-///
-/// An engine for each bug would be the same machine code a hundred times over; this one asks at run
-/// time.  It is another engine than that of [`Correct`], which knows nothing of it.
-#[cfg(shadow_rmap_torture)]
-pub(crate) struct AtRunTime;
-
-/// See [`broken_by`].
-#[cfg(shadow_rmap_torture)]
-static BROKEN: Atomic<u64> = Atomic::new(0);
-
-#[cfg(shadow_rmap_torture)]
-impl AtRunTime {
-    /// Breaks what `switches` says, see [`broken_by`], and nothing else.  Nobody obeys these rules
-    /// meanwhile.
-    pub(crate) fn set(switches: u64) {
-        BROKEN.write_once(switches);
+    /// Writes to debugfs `stats` how many rules the tests have broken and seen noticed, and which
+    /// they have not.
+    pub(crate) fn show_broken(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = || {
+            ALL.iter()
+                .zip(&SHOWN_BROKEN)
+                .filter(|(_, shown)| shown.load(Relaxed) == 0)
+        };
+        let n = others().count();
+        writeln!(f, "rules_shown_broken: {}", ALL.len() - n)?;
+        if n == 0 {
+            return Ok(());
+        }
+        write!(f, "rules_not_shown_broken:")?;
+        for (rule, _) in others() {
+            write!(f, " {}", rule.1)?;
+        }
+        writeln!(f)
     }
 }
 
-switches! { $
-    /// [`Rule::R1`]: pointer and tag are stored at once.
-    ONE_STORE;
-    /// [`Rule::R2`]: the last unmap leaves `mapping` alone.
-    MAPPING_STAYS;
-    /// [`Rule::R3`]: a PTE that is replaced is counted once.
-    UNMAP_COUNTS_ONCE;
-    /// [`Rule::R4`]: nothing is looked into that is not mapped.
-    FIRST_CHECK;
-    /// [`Rule::R5`]: the cache is type-safe.
-    TYPESAFE;
-    /// [`Rule::R6`]: an object is given back in the state that it was constructed in.
-    FREED_CLEAN;
-    /// [`Rule::R7`]: destroying the cache waits for RCU.
-    DESTROY_WAITS;
-    /// [`Rule::R8`]: the cache is this type's alone.
-    OWN_CACHE;
-    /// [`Rule::R9`]: under a spinning lock, RCU is held until after unlock.
-    RCU_UNTIL_UNLOCK;
-    /// [`Rule::R10`]: who waited with the last reference gets nothing.
-    LAST_REFERENCE;
-    /// [`Rule::R11`]: references are put outside RCU.
-    PUT_OUTSIDE_RCU;
-    /// [`Rule::R12`]: the page is looked at again once the lock or the reference is taken.
-    SECOND_CHECK;
-    /// [`Rule::R12`]: what is looked at again is the page, not the reference count.
-    ASKS_THE_PAGE;
-    /// [`Rule::R15`]: the root's lock is taken for the whole family.
-    ROOT_LOCK;
-    /// [`Rule::R16`]: a child holds its root.
-    CHILD_HOLDS_ROOT;
-    /// [`Rule::R16`]: a child is freed before it lets go of its root.
-    CHILD_GOES_FIRST;
-    /// [`Rule::R17`]: freeing waits for who holds the root's lock.
-    FREE_WAITS;
-    /// [`Rule::R18`]: the anon_vma of a page that migrates is pinned.
-    PINS_TO_MIGRATE;
-    /// [`Rule::R20`]: a page that others may map as well goes to the root.
-    SHARED_TO_ROOT;
-    /// [`Rule::R21`], [`Rule::R23`]: fork links the child to each anon_vma of its parent.
-    FORK_CLONES_ALL_LINKS;
-    /// [`Rule::R21`]: where a boundary shifts into an unfaulted VMA, that one inherits the links.
-    COPIES_ON_SHIFT;
-    /// [`Rule::R21`]: links are copied to the VMA that grows, from the one that shrinks.
-    COPIES_FORWARD;
-    /// [`Rule::R21`]: an unfaulted VMA that a moved one is merged into inherits the links.
-    COPIES_ON_MOVE;
-    /// [`Rule::R22`]: a new link stands first.
-    NEWEST_FIRST;
-    /// [`Rule::R23`]: fork gives the child an anon_vma of its own.
-    FORK_MAKES_OWN;
-    /// [`Rule::R24`]: fork reuses what it may.
-    REUSES;
-    /// [`Rule::R24`]: fork reuses only what no VMA is active in, and has at most one child.
-    REUSE_ONLY_IDLE;
-    /// [`Rule::R24`]: nothing but fork reuses an anon_vma.
-    REUSES_AT_FORK_ONLY;
-    /// [`Rule::R25`]: a merge moves the links over that only the one that goes has.
-    MERGE_MOVES_LINKS;
-    /// [`Rule::R25`]: a merge moves a link over only where the survivor has none like it.
-    MERGE_LINKS_ONCE;
-    /// [`Rule::R26`]: two different anon_vmas are never merged.
-    MERGE_NEEDS_EQUAL;
-    /// [`Rule::R26`]: an unfaulted VMA does not inherit the links of a fork child.
-    FORKED_STAY_APART;
-    /// [`Rule::R27`]: prepare shares only the anon_vma of a chain of one.
-    SHARE_ONLY_SINGLETON;
-    /// [`Rule::R28`]: prepare tests again under the locks.
-    TEST_AGAIN;
-    /// [`Rule::R29`]: what is new is locked before it is linked.
-    LOCK_NEW;
-    /// [`Rule::R30`]: an anon_vma is published when it is linked, not before.
-    PUBLISH_LAST;
-    /// [`Rule::R31`]: a merge locks its VMAs before it gives one of them an anon_vma.
-    MERGE_LOCKS_FIRST;
-    /// [`Rule::R32`]: a range changes outside of all trees.
-    RANGE_OUT_OF_TREES;
-    /// [`Rule::R33`]: a VMA without links has no anon_vma.
-    UNLINK_RESETS;
-    /// [`Rule::R35`]: a walker asks the page table.
-    WALK_ASKS_PTE;
-    /// [`Rule::R36`]: PTEs are moved under the family's lock where the order does not help.
-    MOVE_LOCKS;
-    /// [`Rule::R36`]: so it is where all PTEs of a VMA are moved at once.
-    BULK_MOVE_LOCKS;
-    /// [`Rule::R36`]: where exec moves its stack, a walker sees the VMA and its PTEs at one place.
-    RANGE_MOVES_WITH_PTES;
-    /// [`Rule::R37`]: a failed clone leaves nothing behind.
-    CLONE_UNDOES;
-    /// [`Rule::R37`]: a merge that fails after a clone takes the links away again.
-    MERGE_UNDOES;
-    /// [`Rule::R38`]: taking all locks takes each root once.
-    TAKE_ROOT_ONCE;
-    /// [`Rule::R39`]: swapoff walks the anon_vma that the page was in.
-    UNUSE_WALKS;
-}
-
-/// Every rule holds.
-pub(crate) struct Correct;
-
-impl Rules for Correct {}
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/rules.rs"]
+mod tests;

@@ -1,55 +1,122 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the tests of the core share: address spaces of one VMA each, without page tables; and a way
-//! to have somebody else act between two steps of an operation.
+//! Shared by the tests of the core: address spaces of one VMA each, without page tables, and a way to
+//! let another thread act between two steps of an operation.
 //!
-//! A race is not waited for here.  A test names the [`Window`] that it means, and what another
-//! thread does when the operation is just there ([`at`]): each comes out the same way every time.
+//! No test waits for a race. It names the [`Window`] and what another thread does when the operation
+//! is there ([`at`]), so it comes out the same way every time.
+//!
+//! # Checks of the loaded engine, and the tests in which they fire
+//!
+//! These tests damage the data under the correct steps, and see one violation of the rule. A check
+//! that is taken out of the engine makes its test fail.
+//!
+//! | rule | check | test |
+//! |---|---|---|
+//! | R1 | `PageRmap::load`, `anon_vma_key` | `page::damage_of_the_tag_is_noticed` |
+//! | R2 | `PageRmap::remove_rmap` | `page::damage_of_the_mapping_is_noticed` |
+//! | R3 | `PageRmap::add_new_anon_rmap`, `add_anon_rmap`, `remove_rmap` | `page::damage_of_the_mapcount_is_noticed` |
+//! | R5 | `AnonVma::try_get` | `anon_vma::damage_of_an_anon_vma_is_noticed_by_a_pin` |
+//! | R5 | `AnonVma::try_lock`, twice | `lookup::damage_of_an_anon_vma_is_noticed_by_a_lock` |
+//! | R5 | `FamilyRead::drop` | `family::damage_of_a_locked_anon_vma_is_noticed` |
+//! | R6 | `AnonVma::alloc` | `anon_vma::damage_of_a_free_anon_vma_is_noticed` |
+//! | R6 | `free_last` | `anon_vma::damage_of_a_dying_anon_vma_is_noticed` |
+//! | R9 | `FamilyRead::drop` | `family::damage_of_an_rcu_reader_is_noticed` |
+//! | R10 | `wait` | `lookup::damage_of_a_pinned_life_is_noticed` |
+//! | R11 | `free` | `lookup::a_put_under_rcu_is_noticed` |
+//! | R12 | `is_same`, for a lock and a pin | `lookup::damage_of_a_life_is_noticed` |
+//! | R13 | `confirm` | `lookup::damage_of_a_root_is_noticed` |
+//! | R13 | `LockedAnonVma::drop` | `family::damage_of_a_locked_root_is_noticed` |
+//! | R14 | `AnonVma::adopt` | `anon_vma::damage_by_a_late_adoption_is_noticed` |
+//! | R15 | `FamilyWrite::link`, `publish` | `family::damage_by_a_foreign_family_is_noticed` |
+//! | R15 | `Vma::unlink_all` | `unlink::damage_of_a_family_is_noticed` |
+//! | R15 | `Vma::take_links_of` | `chain::damage_by_a_move_to_another_family_is_noticed` |
+//! | R15, R29 | `FamilyWrite::is_linkable`, with lockdep | `family::damage_of_a_write_lock_is_noticed` |
+//! | R16 | `free_last` | `anon_vma::damage_of_a_root_is_noticed_by_its_children` |
+//! | R17 | `LockedAnonVma::drop` | `family::damage_of_a_locked_life_is_noticed` |
+//! | R18 | `AnonVma::lock_read` | `family::damage_of_a_reference_is_noticed_by_a_reader` |
+//! | R18 | `FamilyWrite::is_linkable` | `family::damage_by_a_mere_pin_is_noticed` |
+//! | R18 | `confirm` | `lookup::damage_by_an_early_unlink_is_noticed` |
+//! | R19 | `Vma::move_anon_rmap`, twice | `vma::damage_of_a_page_is_noticed_by_a_move` |
+//! | R20 | `PageRmap::add_new_anon_rmap`, `take_mapping_of`, `lead_to` | `page::damage_of_a_new_page_is_noticed` |
+//! | R20 | `Vma::add_new_anon_rmap` | `vma::damage_of_a_root_is_noticed_by_a_fault` |
+//! | R21 | `anon_vma_clone` | `clone::damage_of_a_number_of_links_is_noticed` |
+//! | R22 | `anon_vma_fork` | `fork::damage_of_a_chain_is_noticed` |
+//! | R23 | `anon_vma_fork` | `fork::damage_of_a_family_is_noticed`, `damage_of_a_number_of_links_is_noticed` |
+//! | R24 | `free_last` | `anon_vma::damage_of_the_counters_is_noticed` |
+//! | R24 | `FamilyWrite::deactivate` | `family::damage_of_the_active_count_is_noticed` |
+//! | R24 | `anon_vma_clone` | `clone::damage_of_a_reused_anon_vma_is_noticed` |
+//! | R25 | `anon_vma_merge` | `merge::damage_of_a_family_is_noticed_by_a_merge` |
+//! | R26 | `anon_vma_merge` | `merge::damage_of_a_chain_is_noticed_by_a_merge` |
+//! | R26 | `dup_anon_vma` | `merge::damage_of_a_source_is_noticed_by_a_dup` |
+//! | R27 | `anon_vma_prepare` | `prepare::damage_of_a_neighbour_is_noticed` |
+//! | R28 | `attach` | `prepare::damage_of_a_number_of_links_is_noticed` |
+//! | R31 | `FamilyWrite::publish` | `chain::damage_by_a_second_anon_vma_is_noticed`, `clone::damage_of_a_copy_is_noticed` |
+//! | R32 | `Vma::set_shift` | `vma::damage_by_a_late_shift_is_noticed` |
+//! | R32 | `Vma::set_range`, with `DEBUG_VM` | `vma::damage_of_a_tree_is_noticed` |
+//! | R33 | `Vma::unlink_all` | `unlink::damage_of_an_anon_vma_is_noticed` |
+//! | R33 | `Vma::drop` | `unlink::damage_by_a_forgotten_unlink_is_noticed` |
+//! | R37 | `anon_vma_clone` | `clone::damage_of_a_failed_clone_is_noticed` |
+//! | R37 | `undo_dup` | `merge::damage_of_an_undone_dup_is_noticed` |
+
+#![allow(unsafe_code, reason = "maps pages without page tables")]
 
 use super::{
     anon_vma::{
         AnonVma,
-        Cache,
-        LockedAnonVma,
-        PageRmap, //
+        Cache, //
     },
-    chain::Vma,
-    kind::Rmap,
-    link::{
+    clone::{
         anon_vma_clone,
-        anon_vma_fork,
-        anon_vma_prepare,
-        unlink_anon_vmas,
         Operation,
-        Reuse,
+        Reuse, //
+    },
+    family::LockedAnonVma,
+    fork::anon_vma_fork,
+    kind::{
+        Rmap,
+        Windows, //
+    },
+    mm::{
+        Mm,
+        MmapWrite, //
+    },
+    page::PageRmap,
+    path,
+    prepare::{
+        anon_vma_prepare,
         Sharing, //
     },
-    mm::Mm,
-    rules::{
-        as_those_of,
-        Correct,
-        Rules,
-        Window, //
+    unlink::{
+        unlink_anon_vmas,
+        Emptied, //
     },
+    vma::Vma,
+    window::Window, //
 };
-use crate::{
-    kernel_ext::{
-        interval_tree::Range,
-        kthread::KThread, //
+use crate::kernel_ext::{
+    interval_tree::Range,
+    kthread::KThread,
+    random::Random,
+    rwonce::ReadWriteOnce,
+    typesafe::{
+        Pinnable,
+        Pinned, //
     },
-    stats,
 };
 use core::{
-    marker::PhantomData,
-    ops::ControlFlow, //
+    ops::ControlFlow,
+    ptr::NonNull, //
 };
 use kernel::{
     new_spinlock,
     prelude::*,
+    str::CString,
     sync::{
         atomic::{
             Acquire,
             Atomic,
+            AtomicType,
             Relaxed,
             Release, //
         },
@@ -76,9 +143,13 @@ pub(crate) struct World<R: Rmap> {
 
 impl<R: Rmap<Space = ()>> World<R> {
     /// A world without address spaces.
+    ///
+    /// A test that fails leaves its cache behind, also when the module is unloaded, and the kernel
+    /// complains of two caches with one name: so each has a random number.
     pub(crate) fn new() -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("{}_{:x}", R::CACHE, Random::any_seed()))?;
         Ok(Self {
-            cache: Arc::new(Cache::new()?, GFP_KERNEL)?,
+            cache: Arc::new(Cache::with_name(&name)?, GFP_KERNEL)?,
         })
     }
 
@@ -159,25 +230,41 @@ impl<R: Rmap<Space = ()>> Process<R> {
     }
 
     pub(crate) fn fork_as(&self, reuse: Reuse) -> Result<Self> {
-        let mmap = self.mm.mmap_write();
-        let range = self.vma.core.range(&mmap).ok_or(EINVAL)?;
-        let child = Self::with(
+        let child = self.child()?;
+        self.fork_into(&child, reuse)?;
+        Ok(child)
+    }
+
+    /// An address space whose VMA has the range of this one, and is not forked from it yet.
+    pub(crate) fn child(&self) -> Result<Self> {
+        let range = self.vma.core.range(&self.mm.mmap_read()).ok_or(EINVAL)?;
+        Self::with(
             Arc::pin_init(Mm::new(self.mm.shared_cache(), ()), GFP_KERNEL)?,
             range.start,
             range.last,
-        )?;
+        )
+    }
+
+    /// Forks the VMA into that of a [`child`](Self::child).
+    pub(crate) fn fork_into(&self, child: &Self, reuse: Reuse) -> Result {
+        let mmap = self.mm.mmap_write();
         anon_vma_fork(
             &child.vma.core,
             &child.mm.mmap_write_nested(),
             &self.vma.core,
             &mmap,
             reuse,
-        )?;
-        Ok(child)
+        )
     }
 
     pub(crate) fn copy(&self, start: usize, last: usize) -> Result<Self> {
         let copy = self.another(start, last)?;
+        self.copy_into(&copy)?;
+        Ok(copy)
+    }
+
+    /// Copies the links to another VMA of the same address space, as a split does.
+    pub(crate) fn copy_into(&self, copy: &Self) -> Result {
         let mmap = self.mm.mmap_write();
         anon_vma_clone(
             &copy.vma.core,
@@ -185,20 +272,46 @@ impl<R: Rmap<Space = ()>> Process<R> {
             &self.vma.core,
             &mmap,
             Operation::Copy,
-        )?;
-        drop(mmap);
-        Ok(copy)
+        )
     }
 
     pub(crate) fn unmap(&self) {
-        unlink_anon_vmas(&self.vma.core, &mut self.mm.mmap_write());
+        unlink_anon_vmas(self.emptied(&mut self.mm.mmap_write()));
     }
 
-    /// Maps a new page.
-    pub(crate) fn map(&self, page: &PageRmap<R>) {
-        self.vma
-            .core
-            .add_new_anon_rmap(page, true, &self.mm.mmap_read());
+    /// The VMA, without pages.
+    pub(crate) fn emptied<'a, 'm>(&'a self, mmap: &'a mut MmapWrite<'m, R>) -> Emptied<'a, 'm, R> {
+        // SAFETY: Incorrect, if the test has left a page mapped: the tests of R18, R21 and R33 do, and
+        // keep the anon_vma by a pin, or look the page up only within RCU, or not at all.
+        unsafe { Emptied::new(&self.vma.core, mmap) }
+    }
+
+    /// A reference on its anon_vma.
+    pub(crate) fn pin(&self) -> Option<Pinned<AnonVma<R>>> {
+        self.with_anon_vma(|anon_vma| {
+            // SAFETY: The reference was just taken.
+            let pinned = || unsafe { Pinned::from_raw(NonNull::from(anon_vma)) };
+            anon_vma.try_get().then(pinned)
+        })?
+    }
+
+    /// Maps a new page. Returns whether it was done.
+    pub(crate) fn map(&self, page: &PageRmap<R>) -> bool {
+        self.map_as(page, true)
+    }
+
+    /// Maps a new page, which is `exclusive` or not. Returns whether it was done.
+    pub(crate) fn map_as(&self, page: &PageRmap<R>, exclusive: bool) -> bool {
+        let mmap = self.mm.mmap_read();
+        // SAFETY: The tests unmap the page before the VMA is unlinked, or see to it that it is not
+        // looked up afterwards.
+        unsafe { self.vma.core.add_new_anon_rmap(page, exclusive, &mmap) }
+    }
+
+    /// Gives a page that this VMA alone maps to its own anon_vma. Returns whether that is allowed.
+    pub(crate) fn move_page(&self, page: &PageRmap<R>) -> bool {
+        // SAFETY: The tests map each such page once.
+        unsafe { self.vma.core.move_anon_rmap(page, &self.mm.mmap_read()) }
     }
 
     pub(crate) fn with_anon_vma<T>(&self, f: impl FnOnce(&AnonVma<R>) -> T) -> Option<T> {
@@ -231,7 +344,7 @@ impl<R: Rmap<Space = ()>> Process<R> {
     }
 
     pub(crate) fn links(&self) -> usize {
-        self.vma.core.links(&self.mm.mmap_read())
+        self.vma.core.nr_links()
     }
 
     /// How many VMAs a walk of `first..=last` visits.
@@ -260,11 +373,29 @@ impl<R: Rmap<Space = ()>> Process<R> {
     }
 }
 
-/// anon_vmas that are allocated.
+/// Runs `f` while `word` has another value, and repairs the damage.
+pub(crate) fn damaged<V: AtomicType + Copy, T>(
+    word: &Atomic<V>,
+    value: V,
+    f: impl FnOnce() -> T,
+) -> T {
+    let right = word.read_once();
+    word.write_once(value);
+    let result = f();
+    word.write_once(right);
+    result
+}
+
+/// Maps a page once more, as another PTE does.
+pub(crate) fn map_again<R: Rmap>(page: &PageRmap<R>) {
+    // SAFETY: The tests unmap the page before its VMAs are unlinked, or see to it that it is not looked
+    // up afterwards.
+    unsafe { page.add_anon_rmap() };
+}
+
+/// Returns how many anon_vmas are allocated.
 pub(crate) fn live() -> usize {
-    stats::ANON_VMA_ALLOCS
-        .sum()
-        .wrapping_sub(stats::ANON_VMA_FREES.sum())
+    path::anon_vma_allocs().wrapping_sub(path::anon_vma_frees())
 }
 
 /// Waits, ten seconds at most.
@@ -278,7 +409,7 @@ pub(crate) fn wait_for(mut done: impl FnMut() -> bool) -> Result {
     Err(ETIMEDOUT)
 }
 
-/// What another thread does meanwhile.
+/// A thread that runs a closure, and its result.
 pub(crate) struct Job<T> {
     thread: KThread,
     done: Arc<Completion>,
@@ -286,7 +417,7 @@ pub(crate) struct Job<T> {
 }
 
 impl<T: Send + Unpin + 'static> Job<T> {
-    /// Starts a thread that runs `job`.  Sleeps.
+    /// Starts a thread that runs `job`. Sleeps.
     pub(crate) fn start(job: impl FnOnce() -> T + Send + 'static) -> Result<Self> {
         let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let result: Arc<SpinLock<_>> = Arc::pin_init(new_spinlock!(None), GFP_KERNEL)?;
@@ -312,39 +443,32 @@ impl<T: Send + Unpin + 'static> Job<T> {
     }
 }
 
-/// The rules of `B`, under which another thread may act in each window, see [`at`].
-pub(crate) struct Hooked<B = Correct>(PhantomData<B>);
+/// Windows in which another thread may act, see [`at`].
+pub(crate) struct Hooked;
 
-impl<B: Rules> Rules for Hooked<B> {
-    as_those_of!(B);
-
+impl Windows for Hooked {
     fn window(at: Window) {
-        B::window(at);
         passing(at);
-    }
-
-    fn allocation() -> Result {
-        B::allocation()
     }
 }
 
-/// The thread that runs an operation which somebody is to act in; 0 when there is none.
+/// The thread that runs the operation of [`at`]; 0 when there is none.
 static OWNER: Atomic<usize> = Atomic::new(0);
 
-/// Where that is to be, a [`Window`].
+/// The [`Window`] in which the other thread acts.
 static PLACE: Atomic<u32> = Atomic::new(0);
 
-/// Whose turn it is.
+/// Which of the two threads goes on.
 static TURN: Atomic<u32> = Atomic::new(OPERATION);
 
-/// That of the operation; it has not come by.
+/// The operation, which has not been in the window.
 const OPERATION: u32 = 0;
-/// That of who acts.
+/// The thread that acts.
 const ACT: u32 = 1;
-/// That of the operation, for good.
+/// The operation, and the other thread has acted.
 const DONE: u32 = 2;
 
-/// A thread is in a window.  Any context.
+/// Lets the other thread act if this is the operation's thread, in its window. Any context.
 fn passing(at: Window) {
     let expected = OWNER.load(Relaxed) == me() && PLACE.load(Relaxed) == at as u32;
     if !expected || TURN.load(Relaxed) != OPERATION {
@@ -360,12 +484,12 @@ fn passing(at: Window) {
     }
 }
 
-/// What makes a thread this one and no other.
+/// Returns a number that identifies this thread.
 fn me() -> usize {
     Task::current_raw().addr()
 }
 
-/// This thread is [`OWNER`].
+/// Makes this thread no [`OWNER`] any more when it is dropped.
 struct Owner;
 
 impl Drop for Owner {
@@ -374,15 +498,16 @@ impl Drop for Owner {
     }
 }
 
-/// Runs `operation`, by rules that are [`Hooked`]; and where it first passes `window`, another
-/// thread runs `act`, to its end, while this one waits, in whatever context it is there.
+/// Runs `operation`, of a kind whose windows are [`Hooked`]. When it first passes `window`, it waits,
+/// in the context that it has there, while another thread runs `act` to its end.
 ///
-/// Returns what both return.  Sleeps; `act` must not wait for what this thread holds at that place,
-/// be it RCU, and neither may assert.
+/// Returns what both return. Sleeps. `act` must not wait for what `operation` holds in that window, a
+/// grace period included, and neither may assert. Violations belong to the thread that makes them:
+/// where `act` makes one, it is expected there.
 ///
 /// # Errors
 ///
-/// `ENODATA` if `operation` does not get there, `ETIMEDOUT` if it did not see the end of `act`;
+/// `ENODATA` if `operation` does not pass the window, `ETIMEDOUT` if it did not see the end of `act`;
 /// `ENOMEM`.
 pub(crate) fn at<T, A: Send + Unpin + 'static>(
     window: Window,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! debugfs `torture/`: `control`, `status`, `results`.
+//! debugfs `torture/`: `control`, `status`, `results`, and the counters `rules` and `stats`.
 
 use super::{
     busted::{
@@ -34,9 +34,13 @@ use crate::{
         sched::ModuleRef, //
     },
     rmap::{
-        oracle,
-        rules::Rule, //
+        oracle, path,
+        rules::{
+            self,
+            Rule, //
+        },
     },
+    stats,
 };
 use core::slice;
 use kernel::{
@@ -49,17 +53,17 @@ use kernel::{
     uaccess::UserSliceReader,
 };
 
-/// The one torture that there is at a time.
+/// The last torture that was started.
 #[pin_data]
 pub(crate) struct Control {
     #[pin]
     torture: Mutex<Option<Torture>>,
 }
 
-/// A torture and its threads.  The threads end first.
+/// A torture and its threads. The threads end first.
 struct Torture {
     _monitor: KThread,
-    _director: KThread,
+    _coordinator: KThread,
     run: Arc<Run>,
 }
 
@@ -76,10 +80,12 @@ pub(crate) struct Files {
     _control: File<Shared>,
     _status: File<Shared>,
     _results: File<Shared>,
+    _rules: File<()>,
+    _stats: File<()>,
 }
 
 impl Files {
-    /// Makes the files in `torture/` of `dir`.  Sleeps.
+    /// Creates the files in `torture/` of `dir`. Sleeps.
     ///
     /// # Errors
     ///
@@ -96,11 +102,16 @@ impl Files {
             _control: dir.read_write_file(c"control", shared.clone(), show_usage, start)?,
             _status: dir.read_file(c"status", shared.clone(), show_status)?,
             _results: dir.read_file(c"results", shared, show_results)?,
+            _rules: dir.read_file(c"rules", (), |(), f| rules::show(f))?,
+            _stats: dir.read_file(c"stats", (), |(), f| {
+                stats::show(f)?;
+                path::show(f)
+            })?,
         })
     }
 }
 
-/// What may be written to `control`, and which bugs there are.
+/// Writes the usage of `control`, and a line for each bug.
 fn show_usage(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(
         f,
@@ -132,15 +143,19 @@ fn show_usage(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, " harmless=")?;
             show_protocols(bust.harmless, f)?;
         }
-        if bust.under.is_empty() {
-            write!(f, " not-shown: {}", bust.instead)?;
+        for (i, oracle) in bust.oracles.iter().enumerate() {
+            let sign = if i == 0 { " oracles=" } else { "," };
+            write!(f, "{sign}{}", oracle.name())?;
+        }
+        if bust.inspection {
+            write!(f, " inspection")?;
         }
         writeln!(f)?;
     }
     Ok(())
 }
 
-/// Their names, with commas.
+/// Writes the names of protocols, separated by commas.
 fn show_protocols(protocols: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (i, protocol) in protocols.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };
@@ -151,7 +166,7 @@ fn show_protocols(protocols: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Re
 
 fn show_status(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match &*control.torture.lock() {
-        Some(torture) => run::status(&torture.run, f),
+        Some(torture) => run::write_status(&torture.run, f),
         None => writeln!(f, "state: idle"),
     }
 }
@@ -159,9 +174,9 @@ fn show_status(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn show_results(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match &*control.torture.lock() {
         Some(torture) if torture.run.is_done() => {
-            run::tell(&torture.run, &mut |line| writeln!(f, "{line}"))
+            run::write_results(&torture.run, &mut |line| writeln!(f, "{line}"))
         }
-        // Whoever wants to know waits for `state: done`.
+        // There are no results before `state: done`.
         _ => Ok(()),
     }
 }
@@ -169,7 +184,7 @@ fn show_results(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// The longest line that `control` takes.
 const LONGEST: usize = 256;
 
-/// For how long a torture may run, in seconds: a week.
+/// The longest time of a torture, in seconds: a week.
 const MOST_SECS: u64 = 7 * 24 * 60 * 60;
 
 /// Starts a torture.
@@ -187,7 +202,7 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
     if torture.as_ref().is_some_and(|last| !last.run.is_done()) {
         return Err(EBUSY);
     }
-    // Its threads have come to their end, or never will: then the machine is no good any more.
+    // Threads that are stuck hold locks for ever: only a reboot helps.
     if let Some(last) = &*torture {
         if last.run.is_stuck() {
             return Err(EBUSY);
@@ -197,9 +212,9 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
     let module = ModuleRef::get()?;
     oracle::clear();
     let run = Run::new(plan)?;
-    let director = run::start(&run)?;
+    let coordinator = run::start(&run)?;
     let module = if run.is_busted() {
-        // Freed memory may lead back here, from now on.
+        // Stale pointers may lead into the module from now on, so it cannot be unloaded any more.
         module.keep();
         None
     } else {
@@ -209,7 +224,7 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
     let monitor = match KThread::spawn(fmt!("shadow_rmap/watch"), move |_| {
         run::watch(&theirs);
         if theirs.is_stuck() {
-            // Whoever unloads the module would wait for ever.
+            // Unloading the module would wait for ever.
             let _ = ModuleRef::get().map(ModuleRef::keep);
         }
     }) {
@@ -222,13 +237,13 @@ fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
     drop(module);
     *torture = Some(Torture {
         _monitor: monitor,
-        _director: director,
+        _coordinator: coordinator,
         run,
     });
     Ok(())
 }
 
-/// Says why a line is not understood.
+/// Prints why a line is refused.
 fn refuse<T>(why: fmt::Arguments<'_>) -> Result<T> {
     if may_warn() {
         pr_warn!("torture: {why}\n");
@@ -236,7 +251,7 @@ fn refuse<T>(why: fmt::Arguments<'_>) -> Result<T> {
     Err(EINVAL)
 }
 
-/// A number of `key=number`.
+/// Parses the number of `key=number`.
 fn number(key: &str, value: &str, from: u64, to: u64) -> Result<u64> {
     match value.parse() {
         Ok(n) if n >= from && n <= to => Ok(n),
@@ -244,7 +259,7 @@ fn number(key: &str, value: &str, from: u64, to: u64) -> Result<u64> {
     }
 }
 
-/// The bug that is meant by a rule, a number in the museum, or a name.
+/// Returns the bug with this rule, number in the museum, or name.
 pub(super) fn bust_named(value: &str) -> Option<&'static Bust> {
     if value == busted::CORRECT.name {
         return Some(&busted::CORRECT);
@@ -260,7 +275,7 @@ pub(super) fn bust_named(value: &str) -> Option<&'static Bust> {
     }
 }
 
-/// What a line asks for.
+/// Parses a line.
 pub(super) fn parse(words: &str) -> Result<Plan> {
     let mut chosen = None;
     let (mut protocol, mut mix) = (None, None);
@@ -274,7 +289,9 @@ pub(super) fn parse(words: &str) -> Result<Plan> {
         match key {
             "bust" => match bust_named(value) {
                 Some(bust) => chosen = Some(bust),
-                None => return refuse(fmt!("bust={value}: no such bug; read control for those")),
+                None => {
+                    return refuse(fmt!("bust={value}: no such bug; read control for all bugs"))
+                }
             },
             "protocol" => match PROTOCOLS.iter().find(|(_, name)| *name == value) {
                 Some((found, _)) => protocol = Some(*found),
@@ -282,7 +299,11 @@ pub(super) fn parse(words: &str) -> Result<Plan> {
             },
             "load" => match MIXES.iter().find(|(_, name)| *name == value) {
                 Some((found, _)) => mix = Some(*found),
-                None => return refuse(fmt!("load={value}: read control for those there are")),
+                None => {
+                    return refuse(fmt!(
+                        "load={value}: no such load; read control for all loads"
+                    ))
+                }
             },
             "mode" => match value {
                 "random" => pct = false,
@@ -296,11 +317,11 @@ pub(super) fn parse(words: &str) -> Result<Plan> {
             "fail" => fail = number(key, value, 0, u32::MAX.into())? as usize,
             "stay" => stay = number(key, value, 1, u32::MAX.into())? as usize,
             "depth" => depth = number(key, value, 1, MOST_STEPS as u64)? as usize,
-            _ => return refuse(fmt!("{key}: read control for what may be written")),
+            _ => return refuse(fmt!("{key}: no such key; read control for the usage")),
         }
     }
     let Some(bust) = chosen else {
-        return refuse(fmt!("which bust=? none is one as well"));
+        return refuse(fmt!("bust= is missing; bust=none breaks no rule"));
     };
     let under = match protocol {
         Some(wanted) => [bust.under, bust.harmless]

@@ -1,25 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rules broken on purpose, and a load under which that shows; the same load shows nothing where
-//! they hold.
+//! Deliberate bugs, and a load under which oracles catch them. Under the same load the correct
+//! engine must cause no report.
 //!
-//! | module | is |
+//! | module | contents |
 //! |---|---|
-//! | [`busted`] | the deliberate bugs, one line each |
+//! | [`busted`] | the deliberate bugs: a type each, and a table |
+//! | `at_run_time` | the steps of the bug that was chosen when a torture started |
+//! | `preemptible` | a spinlock whose holder may be preempted |
 //! | `pressure` | what threads do in the windows between two steps |
-//! | `load` | what threads do all day: processes, walkers, and a thief of freed memory |
+//! | `load` | the actions of the threads: processes, walkers, and reuse of freed memory |
 //! | `run` | one torture from beginning to end: threads, rounds, watchdog, verdict |
 //! | `control` | debugfs `torture/` |
 //!
-//! A torture has a kind of reverse map of its own, `Model<L, AtRunTime>`: what it adds to the steps
-//! of the engine it adds for that type, and for no other.
+//! A torture without a bug runs `Model<L, Correct, Pressure>`: the steps of live mappings, with
+//! threads in the windows. A torture with a bug runs `Model<L, AtRunTime, Pressure>`.
 
+#[cfg(shadow_rmap_torture)]
+mod at_run_time;
 pub(crate) mod busted;
 #[cfg(shadow_rmap_torture)]
 pub(crate) mod control;
 #[cfg(shadow_rmap_torture)]
 mod load;
 #[cfg(shadow_rmap_torture)]
+pub(crate) mod preemptible;
+#[cfg(shadow_rmap_torture)]
 pub(crate) mod pressure;
 #[cfg(shadow_rmap_torture)]
 mod run;
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/oracles.rs"]
+mod tests;

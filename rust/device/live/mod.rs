@@ -2,6 +2,7 @@
 
 //! The shadow's objects of a live mapping: address spaces, VMAs, pages.
 
+pub(crate) mod mapping;
 mod mm;
 mod page;
 mod vma;

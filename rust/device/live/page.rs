@@ -6,8 +6,8 @@ use super::LiveVma;
 use crate::{
     host::vma::HostPage,
     rmap::{
-        anon_vma::PageRmap,
-        mm::MmapLocked, //
+        mm::MmapLocked,
+        page::PageRmap, //
     },
     stats, //
 };
@@ -60,8 +60,7 @@ impl LivePage {
             },
             GFP_KERNEL,
         )?;
-        // A fault of a live mapping makes an exclusive page.
-        vma.core.add_new_anon_rmap(&page.rmap, true, mmap);
+        super::mapping::map_new(&page, vma, mmap);
         Ok(page)
     }
 }

@@ -40,7 +40,7 @@ use kernel::{
 pub(crate) struct LiveVma {
     /// The shadow's `vm_area_struct`.
     #[pin]
-    pub(crate) core: rmap::chain::Vma,
+    pub(crate) core: rmap::vma::Vma,
     /// The host's VMA.
     #[pin]
     pub(crate) host: HostVmaCell,
@@ -70,7 +70,7 @@ impl LiveVma {
     ) -> Result<Arc<Self>> {
         let id = next_id();
         let first = host.start();
-        let core = rmap::chain::Vma::new(mm.core.clone(), host.range(), id);
+        let core = rmap::vma::Vma::new(mm.core.clone(), host.range(), id);
         Arc::pin_init(
             pin_init!(Self {
                 core <- core,

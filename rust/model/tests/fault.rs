@@ -14,18 +14,18 @@ mod suite {
     };
     use super::super::*;
     use crate::{
-        kernel_ext::{
+        kernel_ext::rwsem::RwSem,
+        rmap::{
+            anon_vma::Cache,
             lock::{
                 FamilyLock,
                 Spin, //
             },
-            rwsem::RwSem, //
         },
-        rmap::anon_vma::Cache,
     };
 
-    /// A fault without `mmap_lock` maps a new page where the VMA has its anon_vma already, and leaves
-    /// all else to one with it (R31).
+    /// A fault without `mmap_lock` maps a new page if the VMA has its anon_vma already, and refuses
+    /// all other cases (R31).
     #[test]
     fn a_fault_under_the_vma_lock() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -58,8 +58,7 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Who finds a page on its way that has not arrived when the others have does not wait for it for
-    /// ever.
+    /// A fault does not wait for a migration that is over and has left its entry behind.
     #[test]
     fn a_page_that_does_not_arrive() -> Result {
         fn under<L: FamilyLock>() -> Result {

@@ -13,35 +13,33 @@ mod suite {
     };
     use super::super::*;
     use crate::{
-        kernel_ext::{
+        kernel_ext::rwsem::RwSem,
+        rmap::{
+            anon_vma::Cache,
             lock::{
                 FamilyLock,
                 Spin, //
             },
-            rwsem::RwSem, //
-        },
-        rmap::{
-            anon_vma::Cache,
             oracle::Oracle,
-            rules::{
-                Rule,
-                Window, //
-            },
+            rules::Rule,
+            steps::Correct,
             testing::{
                 at,
                 Hooked, //
             },
+            window::Window, //
         },
         torture::busted::{
-            CopiesBackwards,
-            MergesUnlocked,
-            MovesWithoutLinks,
-            ShiftsWithoutLinks, //
+            merge::{
+                CopiesBackwards,
+                MergesUnlocked,
+                MovesWithoutLinks,
+                ShiftsWithoutLinks, //
+            }, //
         },
     };
 
-    /// Pages that change their VMA are found there, whichever way a boundary shifts, and so are those
-    /// that are moved there (R21).
+    /// Pages are found in their new VMA, whichever way a boundary shifts, and after a move (R21).
     #[test]
     fn what_a_merge_takes_in_is_found() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -59,7 +57,7 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Those whose new VMA does not inherit the links are found by nobody (R21).
+    /// No walk finds pages whose new VMA does not inherit the links: deliberate bugs (R21).
     #[test]
     fn what_is_taken_in_without_links_is_lost() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -73,7 +71,7 @@ mod suite {
                 ])
             });
             let lost = lost?;
-            // The wrong way round matters where the lower of two VMAs shrinks.
+            // This bug does harm only if the lower of two VMAs shrinks.
             let other = shifted::<Model<L, CopiesBackwards>>(false)?;
 
             assert!(lost.iter().all(|&(walks, found)| walks == 1 && found > 0));
@@ -84,12 +82,12 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// While a VMA takes in a part of its neighbour, and inherits links, no fault comes in that does
-    /// without `mmap_lock` (R31).
+    /// While a VMA takes in a part of its neighbour, and inherits links, no fault without
+    /// `mmap_lock` comes in (R31).
     #[test]
     fn a_merge_keeps_faults_out() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let mm = Arc::new(shifts::<Model<L, Hooked>>()?, GFP_KERNEL)?;
+            let mm = Arc::new(shifts::<Model<L, Correct, Hooked>>()?, GFP_KERNEL)?;
             let theirs = mm.clone();
             let before = mm.write_under_vma_lock(13, 0, 9);
             let (merged, fault) = at(
@@ -107,39 +105,37 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Where one comes in after the VMA has got its anon_vma, and before it has got the links, its
-    /// page is found by nobody (see R31).
+    /// A deliberate bug lets a fault in after the VMA has got its anon_vma, and before it has got
+    /// the links: no walk finds the page (R31).
     #[test]
     fn a_fault_in_a_merge_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let mm = shifts::<Model<L, Hooked<MergesUnlocked>>>()?;
+            let mm = shifts::<Model<L, MergesUnlocked, Hooked>>()?;
             let mm = Arc::new(mm, GFP_KERNEL)?;
             let theirs = mm.clone();
             let before = Oracle::WalkCompleteness.reports();
-            let (raced, n) = Rule::R30.expect_violations(|| {
-                at(
-                    Window::Published,
-                    move || -> Result<bool> {
-                        theirs.write_under_vma_lock(13, 0, 9)?;
-                        try_to_unmap(&theirs.page_at(13).ok_or(ENOENT)?)
-                    },
-                    || shift(&mm, true),
-                )
-            });
+            let raced = at(
+                Window::Published,
+                move || -> Result<bool> {
+                    theirs.write_under_vma_lock(13, 0, 9)?;
+                    try_to_unmap(&theirs.page_at(13).ok_or(ENOENT)?)
+                },
+                || shift(&mm, true),
+            );
             let reports = Oracle::WalkCompleteness.reports() - before;
-            // There was memory for the links, in the end.
+            // The merge has made the links in the end.
             let found = try_to_unmap(&mm.page_at(13).ok_or(ENOENT)?);
 
             assert!(raced == Ok((Ok(()), Ok(false))) && found == Ok(true));
-            assert!(n == 1 && reports == 1);
+            assert_eq!(reports, 1);
             Ok(())
         }
         under::<Spin>()?;
         under::<RwSem>()
     }
 
-    /// By the rules of 2010 a VMA may share the anon_vma of one that has more links.  A part of that
-    /// is not merged with it: where it goes the links are missing (R25).
+    /// By the rules of 2010 a VMA may share the anon_vma of one that has more links. A part of the
+    /// latter is not merged with it, because it would lack links (R25).
     #[test]
     fn a_part_stays_with_its_links() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -170,7 +166,7 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Pages that may not be written to, between two VMAs that may, and that nobody has written to.
+    /// Read-only pages between two writable VMAs without pages.
     ///
     /// ```text
     /// 0       4               12      16
@@ -189,26 +185,26 @@ mod suite {
         Ok(mm)
     }
 
-    /// The upper half joins the VMA above, or the lower half that below.
+    /// Lets the upper half join the VMA above, or the lower half the VMA below.
     fn shift<R: Modelled>(mm: &Mm<R>, up: bool) -> Result {
         mm.protect(if up { 8 } else { 4 }, 4, Prot::WRITE)
     }
 
-    /// How many walks do not find a page that has changed its VMA like that, and how much is wrong
-    /// at rest.
+    /// Returns how many walks do not find a page that has changed its VMA like that, and how many
+    /// violations the verifier finds.
     fn shifted<R: Modelled>(up: bool) -> Result<(u32, usize)> {
         let mm = shifts::<R>()?;
         shift(&mm, up)?;
         lost(&mm, if up { 8 } else { 5 }, &[&mm])
     }
 
-    /// The same, of one that was moved to beside a VMA that nobody has written to.
+    /// The same for a page that was moved to beside a VMA without pages.
     fn moved_beside<R: Modelled>(keep: bool) -> Result<(u32, usize)> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
         let mm = Mm::<R>::new(&cache, 32, Sharing::Singleton)?;
         mm.map(0, 4, Prot::WRITE)?;
         mm.write(1, 0, 1)?;
-        // It keeps the anon_vma, which might be gone otherwise.
+        // The child keeps the anon_vma allocated.
         let child = mm.fork()?;
         mm.remap(0, 4, 20, false)?;
         mm.map(4, 4, Prot::WRITE)?;

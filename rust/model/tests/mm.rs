@@ -9,17 +9,15 @@ mod suite {
     use super::super::super::Model;
     use super::super::*;
     use crate::{
-        kernel_ext::{
-            lock::{
-                FamilyLock,
-                Spin, //
-            },
-            rwsem::RwSem, //
+        kernel_ext::rwsem::RwSem,
+        rmap::lock::{
+            FamilyLock,
+            Spin, //
         },
-        stats,
+        stats, //
     };
 
-    /// What one process writes after a fork the other does not read (R3, R20, R21).
+    /// After a fork a process does not read the writes of the other (R3, R20, R21).
     #[test]
     fn memory_is_private() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -33,7 +31,7 @@ mod suite {
             let shared = parent.page_at(3).map(|page| page.rmap.mapcount());
             child.write(3, 0, 33)?;
             let copied = parent.page_at(3).map(|page| page.rmap.mapcount());
-            // The last one left writes to the page that it has.
+            // The only process that still maps the page keeps it.
             let kept = parent.page_at(3).map(|page| page.id);
             parent.write(3, 0, 34)?;
             let reused = parent.page_at(3).map(|page| page.id);
@@ -53,7 +51,7 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Where nothing is mapped nothing can be read or written, and what is unmapped is gone.
+    /// Addresses without a VMA can be neither read nor written, and unmapped pages are gone.
     #[test]
     fn faults_outside_are_refused() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -82,7 +80,7 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// What moves takes its pages along, and what stays behind is empty (R33, R36).
+    /// A move takes the pages along, and leaves no pages behind (R33, R36).
     #[test]
     fn pages_move_along() -> Result {
         fn under<L: FamilyLock>() -> Result {

@@ -9,6 +9,7 @@ mod suite {
     use super::super::super::{
         mm::Mm,
         space::Prot,
+        verify::Live,
         walk::{
             reclaim,
             try_to_unmap, //
@@ -19,24 +20,24 @@ mod suite {
     use crate::{
         kernel_ext::{
             fail,
-            lock::{
-                FamilyLock,
-                Spin, //
-            },
             rwsem::RwSem, //
         },
         rmap::{
             anon_vma::Cache,
-            link::Sharing, //
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            prepare::Sharing, //
         },
     };
 
-    /// A slot has as many users as there are PTEs with an entry of it, and goes with the last one;
-    /// then the page is in no swap cache any more, and is another's alone to write to (R3).
+    /// A slot has as many users as there are PTEs with an entry of it, and is freed with the last
+    /// one. Then the page is in no swap cache any more (R3).
     #[test]
     fn users_are_ptes() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let was = live();
+            let was = Live::now();
             let parent = process::<L>()?;
             let child = parent.fork()?;
             let page = parent.page_at(2).ok_or(ENOENT)?;
@@ -62,19 +63,19 @@ mod suite {
             assert!(unmapped && same);
             assert_eq!([two, three, one], [2, 3, 1]);
             assert!(cached && !refused && free);
-            assert_eq!(live(), was);
+            assert_eq!(Live::now(), was);
             Ok(())
         }
         under::<Spin>()?;
         under::<RwSem>()
     }
 
-    /// What was reclaimed is read in once for all who want it, as it was written; it was never
-    /// mapped then, so the first who maps it says where it belongs (R20).
+    /// A reclaimed page is read in once for all its users, with its content. The new page was never
+    /// mapped, so the first user chooses its anon_vma (R20).
     #[test]
     fn a_reclaimed_page_is_read_in_once() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let was = live();
+            let was = Live::now();
             let parent = process::<L>()?;
             let child = parent.fork()?;
             let old = parent.page_at(5).ok_or(ENOENT)?;
@@ -86,11 +87,11 @@ mod suite {
             let empty = slot.cached().is_none();
             let page = slot.page()?;
             let again = slot.page()?;
-            let fresh = !page.rmap.was_anon() && page.rmap.index() == 5 && page.id != old_id;
+            let fresh = !page.rmap.is_anon() && page.rmap.index() == 5 && page.id != old_id;
             let read = (page.frame.read(0), child.read(5, 0)?);
             let shared = page.rmap.mapcount() == 1 && slot.users() == 1;
             let maps = child.page_at(5).is_some_and(|there| there.id == page.id);
-            // Mapped, it is not to be had.
+            // A mapped page is not removed.
             let kept = !remove_mapping(&page, &mut page.lock());
             let root = parent.space().vmas.find(5).and_then(|vma| {
                 let mmap = parent.core().mmap_read();
@@ -113,18 +114,18 @@ mod suite {
             assert!(shared && maps && kept && at_root);
             assert!(private == (9, 105) && reused);
             drop(again);
-            assert_eq!(live(), was);
+            assert_eq!(Live::now(), was);
             Ok(())
         }
         under::<Spin>()?;
         under::<RwSem>()
     }
 
-    /// Once the last user has gone there is nothing to be read in, and nothing is left behind.
+    /// After its last user is gone a slot is not read, and no object is left.
     #[test]
     fn a_slot_without_users_is_not_read() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let was = live();
+            let was = Live::now();
             let mm = process::<L>()?;
             let reclaimed = reclaim(&mm.page_at(1).ok_or(ENOENT)?)?;
             let slot = mm.slot_at(1).ok_or(ENOENT)?;
@@ -134,19 +135,19 @@ mod suite {
             drop((slot, mm));
 
             assert!(reclaimed && gone == (0, Some(EAGAIN), true) && leaves);
-            assert_eq!(live(), was);
+            assert_eq!(Live::now(), was);
             Ok(())
         }
         under::<Spin>()?;
         under::<RwSem>()
     }
 
-    /// The only user of a slot gets the page back for itself, also when it was reclaimed, and may
-    /// lose it again, with what it has written meanwhile.
+    /// The only user of a slot can write to the page again, also after it was reclaimed, and the
+    /// page can be unmapped again with its new content.
     #[test]
     fn one_user_writes_again_and_again() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let was = live();
+            let was = Live::now();
             let mm = process::<L>()?;
             let mut right = true;
             for round in 0..10 {
@@ -161,23 +162,23 @@ mod suite {
                 mm.write(0, 0, 100 + round + 1)?;
                 right &= mm.page_at(0).is_some_and(|page| page.lock().is_none());
             }
-            let slots = live()[3];
+            let slots = Live::now().slots;
             drop(mm);
 
             assert!(right);
-            assert_eq!(slots, was[3]);
-            assert_eq!(live(), was);
+            assert_eq!(slots, was.slots);
+            assert_eq!(Live::now(), was);
             Ok(())
         }
         under::<Spin>()?;
         under::<RwSem>()
     }
 
-    /// A slot is left by one at a time; an entry that is only looked at is a user all the same.
+    /// One thread at a time does `swapoff()` of a slot; a copy of an entry is a user.
     #[test]
     fn entries_are_counted() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let was = live();
+            let was = Live::now();
             let mm = process::<L>()?;
             try_to_unmap(&mm.page_at(3).ok_or(ENOENT)?)?;
             try_to_unmap(&mm.page_at(4).ok_or(ENOENT)?)?;
@@ -197,18 +198,18 @@ mod suite {
 
             assert!(users == 3 && alike && left == 1);
             assert!(others == Some(1) && refused == Some(EBUSY) && again);
-            assert_eq!(live(), was);
+            assert_eq!(Live::now(), was);
             Ok(())
         }
         under::<Spin>()?;
         under::<RwSem>()
     }
 
-    /// Without memory nothing is swapped out or in, and nothing is lost.
+    /// Without memory no page is swapped out or in, and none is lost.
     #[test]
     fn without_memory_all_stays() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let was = live();
+            let was = Live::now();
             let mm = process::<L>()?;
             let page = mm.page_at(6).ok_or(ENOENT)?;
             let mut stays = true;
@@ -229,7 +230,7 @@ mod suite {
 
             assert!(stays && out == Ok(true) && back == Ok(106));
             assert!(failed_out > 0 && failed_in > 0);
-            assert_eq!(live(), was);
+            assert_eq!(Live::now(), was);
             Ok(())
         }
         under::<Spin>()?;
@@ -245,16 +246,5 @@ mod suite {
             mm.write(address, 0, 100 + address as u64)?;
         }
         Ok(mm)
-    }
-
-    /// anon_vmas, links, pages and slots that there are.
-    fn live() -> [usize; 4] {
-        [
-            (&stats::ANON_VMA_ALLOCS, &stats::ANON_VMA_FREES),
-            (&stats::CHAIN_ALLOCS, &stats::CHAIN_FREES),
-            (&stats::PAGES_ALLOCATED, &stats::PAGES_FREED),
-            (&stats::SLOTS_ALLOCATED, &stats::SLOTS_FREED),
-        ]
-        .map(|(born, dead)| born.sum().wrapping_sub(dead.sum()))
     }
 }

@@ -6,35 +6,34 @@ use kernel::macros::kunit_tests;
 
 #[kunit_tests(shadow_rmap_merge)]
 mod suite {
-    use super::super::super::{
-        kind::Bare,
-        link::anon_vma_prepare,
-        testing::{
-            live,
-            Process,
-            World, //
-        },
-    };
     use super::super::*;
     use crate::{
-        kernel_ext::{
+        kernel_ext::rwsem::RwSem,
+        rmap::{
+            kind::Bare,
             lock::{
                 FamilyLock,
                 Spin, //
             },
-            rwsem::RwSem, //
+            prepare::anon_vma_prepare,
+            steps::Correct,
+            testing::{
+                at,
+                damaged,
+                live,
+                Hooked,
+                Process,
+                World, //
+            },
         },
-        torture::busted::{
-            DropsLinksInMerge,
-            KeepsClonedLinks,
-            MergesDifferent, //
-        },
+        torture::busted, //
     };
+    use kernel::sync::atomic::Relaxed;
 
     /// By today's rules VMAs merge if one has no anon_vma and the other is no fork child, or if they
     /// have the same (R26).
     #[test]
-    fn who_may_merge() -> Result {
+    fn vmas_of_one_anon_vma_may_merge() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let was = live();
             let world = World::<Bare<L>>::new()?;
@@ -89,12 +88,12 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Two that were never one are found out when they are merged all the same (R26).
+    /// VMAs of two families that are merged all the same are noticed (R26).
     #[test]
     fn merging_what_differs_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let was = live();
-            let world = World::<Bare<L, MergesDifferent>>::new()?;
+            let world = World::<Bare<L, busted::merge::MergesDifferent>>::new()?;
             let a = world.process(0, 3)?;
             let b = a.another(4, 7)?;
             a.fault()?;
@@ -104,6 +103,67 @@ mod suite {
             a.unmap();
 
             assert!(allowed && n == 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Two halves have another anon_vma, another number of links, or other links (R26).
+    #[test]
+    fn damage_of_a_chain_is_noticed_by_a_merge() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let half = b.copy(4, 7)?;
+            let sibling = a.fork()?;
+            let root = a.vma.core.anon_vma_ptr();
+            let chain = sibling.vma.core.chain.load(Relaxed);
+            let check = || check_equal(&b.vma.core, &half.vma.core, &b.mm.mmap_write());
+            let ((), equal) = Rule::R26.expect_violations(check);
+            let ((), anon_vma) =
+                Rule::R26.expect_violations(|| damaged(&half.vma.core.anon_vma, root, check));
+            let ((), links) =
+                Rule::R26.expect_violations(|| damaged(&half.vma.core.nr_links, 3, check));
+            let ((), others) =
+                Rule::R26.expect_violations(|| damaged(&half.vma.core.chain, chain, check));
+            for process in [a, b, half, sibling] {
+                process.unmap();
+            }
+
+            assert_eq!([equal, anon_vma, links, others], [0, 1, 1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA inherits the links of a fork child (R26).
+    #[test]
+    fn damage_of_a_source_is_noticed_by_a_dup() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let target = b.another(8, 11)?;
+            let mmap = b.mm.mmap_write();
+            let (inherited, n) = Rule::R26.expect_violations(|| {
+                dup_anon_vma(&target.vma.core, &b.vma.core, &mmap, Sharing::Singleton)
+            });
+            drop(mmap);
+            for process in [a, b, target] {
+                process.unmap();
+            }
+
+            assert!(inherited == Ok(true));
+            assert_eq!(n, 1);
             assert_eq!(live(), was);
             Ok(())
         }
@@ -138,7 +198,7 @@ mod suite {
             }
             a.unmap();
 
-            // The child's own anon_vma and its parent's, whoever survives.
+            // The child's own anon_vma and its parent's, whichever survives.
             assert!(links.iter().all(|&links| links == (2, 0)));
             assert_eq!(live(), was);
             Ok(())
@@ -152,7 +212,7 @@ mod suite {
     fn dropped_links_are_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let was = live();
-            let world = World::<Bare<L, DropsLinksInMerge>>::new()?;
+            let world = World::<Bare<L, busted::merge::DropsLinksInMerge>>::new()?;
             let a = world.process(0, 7)?;
             a.fault()?;
             let child = a.fork()?;
@@ -169,30 +229,20 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A VMA without anon_vma inherits the other's links, and loses them where the merge fails after
-    /// all (R37).
+    /// A merge that links a VMA to an anon_vma twice makes a walk visit that VMA twice (R25).
     #[test]
-    fn a_dup_can_be_taken_back() -> Result {
+    fn links_that_are_taken_twice_make_a_walk_come_twice() -> Result {
         fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::merge::LinksTwice>>::new()?;
             let was = live();
-            let world = World::<Bare<L>>::new()?;
             let a = world.process(0, 7)?;
             a.fault()?;
-            let b = a.fork()?;
-            let heir = b.another(8, 11)?;
-            let before = b.facts();
-            let mut mmap = heir.mm.mmap_write();
-            let inherited = dup_anon_vma(&heir.vma.core, &b.vma.core, &mmap, Sharing::Any)?;
-            let links = heir.vma.core.links(&mmap);
-            undo_dup(&heir.vma.core, &mut mmap);
-            drop(mmap);
-            let after = b.facts();
-            let left = heir.links();
-            for process in [a, b, heir] {
-                process.unmap();
-            }
+            let half = a.copy(4, 7)?;
+            merge(&a, &half, Sharing::Any);
+            let (links, visited) = (a.links(), a.visited(0, 0));
+            a.unmap();
 
-            assert!(inherited && links == 2 && left == 0 && before == after);
+            assert_eq!([links, visited], [2, 2]);
             assert_eq!(live(), was);
             Ok(())
         }
@@ -200,21 +250,76 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A dup that is not taken back is noticed (R37).
+    /// The links of a VMA of another family are not moved (R15), and so are missing (R25).
+    #[test]
+    fn damage_of_a_family_is_noticed_by_a_merge() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 3)?;
+            let b = a.another(4, 7)?;
+            a.fault()?;
+            b.fault()?;
+            let (((), families), missing) = Rule::R25
+                .expect_violations(|| Rule::R15.expect_violations(|| merge(&a, &b, Sharing::Any)));
+            let links = (a.links(), b.links());
+            a.unmap();
+
+            assert_eq!([families, missing], [1, 1]);
+            assert!(links == (1, 0));
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA without anon_vma inherits the links of another, and loses them if the merge fails (R37).
+    #[test]
+    fn a_dup_can_be_undone() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let target = b.another(8, 11)?;
+            let before = b.facts();
+            let mut mmap = target.mm.mmap_write();
+            let inherited = dup_anon_vma(&target.vma.core, &b.vma.core, &mmap, Sharing::Any);
+            let links = target.links();
+            undo_dup(&target.vma.core, target.emptied(&mut mmap));
+            drop(mmap);
+            let after = b.facts();
+            let left = target.links();
+            for process in [a, b, target] {
+                process.unmap();
+            }
+
+            assert!(inherited == Ok(true) && links == 2 && left == 0 && before == after);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A dup that is not undone is noticed (R37).
     #[test]
     fn a_dup_that_stays_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::merge::KeepsClonedLinks>>::new()?;
             let was = live();
-            let world = World::<Bare<L, KeepsClonedLinks>>::new()?;
             let a = world.process(0, 7)?;
             a.fault()?;
-            let heir = a.another(8, 11)?;
-            let mut mmap = heir.mm.mmap_write();
-            let inherited = dup_anon_vma(&heir.vma.core, &a.vma.core, &mmap, Sharing::Singleton);
-            let ((), n) = Rule::R37.expect_violations(|| undo_dup(&heir.vma.core, &mut mmap));
+            let target = a.another(8, 11)?;
+            let mut mmap = target.mm.mmap_write();
+            let inherited = dup_anon_vma(&target.vma.core, &a.vma.core, &mmap, Sharing::Singleton);
+            let ((), n) = Rule::R37
+                .expect_violations(|| undo_dup(&target.vma.core, target.emptied(&mut mmap)));
             drop(mmap);
             a.unmap();
-            heir.unmap();
+            target.unmap();
 
             assert!(inherited == Ok(true) && n == 1);
             assert_eq!(live(), was);
@@ -224,7 +329,39 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Whether the first may take in the addresses of the second.
+    /// A VMA has a link after a dup was undone (R37).
+    #[test]
+    fn damage_of_an_undone_dup_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let target = a.another(8, 11)?;
+            let theirs = target.clone();
+            let mut mmap = target.mm.mmap_write();
+            let inherited = dup_anon_vma(&target.vma.core, &a.vma.core, &mmap, Sharing::Singleton);
+            let (undone, n) = Rule::R37.expect_violations(|| {
+                at(
+                    Window::Unlinked,
+                    move || theirs.vma.core.nr_links.store(1, Relaxed),
+                    || undo_dup(&target.vma.core, target.emptied(&mut mmap)),
+                )
+            });
+            drop(mmap);
+            target.vma.core.nr_links.store(0, Relaxed);
+            a.unmap();
+
+            assert!(inherited == Ok(true) && undone == Ok(((), ())));
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Returns whether the first may take in the addresses of the second.
     fn may<R: Rmap<Space = ()>>(target: &Process<R>, source: &Process<R>) -> bool {
         is_mergeable_anon_vma(
             &target.vma.core,
@@ -235,9 +372,10 @@ mod suite {
         )
     }
 
+    /// Merges two VMAs: `goes` is unlinked.
     fn merge<R: Rmap<Space = ()>>(survivor: &Process<R>, goes: &Process<R>, sharing: Sharing) {
         let mut mmap = survivor.mm.mmap_write();
-        anon_vma_merge(&survivor.vma.core, &goes.vma.core, &mut mmap, sharing);
+        anon_vma_merge(&survivor.vma.core, goes.emptied(&mut mmap), sharing);
     }
 
     /// A VMA beside `vma` that was faulted in later, and shares its anon_vma though that one was

@@ -1,21 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of `run.rs`.
+//! Tests of `run/`.
 
 use kernel::macros::kunit_tests;
 
 #[kunit_tests(shadow_rmap_torture)]
 mod suite {
-    use super::super::*;
+    use super::super::{
+        results::{
+            is_caught,
+            verdict, //
+        },
+        threads::{
+            finish,
+            oracle_of,
+            Clean, //
+        },
+        watch::{
+            check_kernel_reports,
+            disabled,
+            Waited, //
+        },
+        *,
+    };
     use crate::{
-        model::page::Page,
-        rmap::testing::wait_for,
+        kernel_ext::rwsem::RwSem,
+        model::{
+            page::Page,
+            verify::Live, //
+        },
         torture::{
             busted,
             control::{
                 bust_named,
                 parse, //
-            }, //
+            },
+            load::World, //
+        },
+    };
+    use kernel::{
+        fmt,
+        str::CString,
+        time::{
+            delay::fsleep,
+            Delta, //
         },
     };
 
@@ -27,7 +55,8 @@ mod suite {
             mode: Mode::Random,
             seed: 1,
             threads: 2,
-            secs: 60,
+            // The operations limit it, however slow the machine is.
+            secs: 100_000,
             ops: 2_000,
             stay: 128,
             fail: 64,
@@ -35,67 +64,72 @@ mod suite {
         }
     }
 
-    /// Where nobody does anything the watchdog speaks up, and it is not waited for ever.
+    /// A report of an oracle, and the rule if it is known.
+    type Report = Option<(Oracle, Option<Rule>)>;
+
+    /// The watchdog (WD) reports if no thread makes progress, and the monitor does not wait for
+    /// threads that do not end.
     #[test]
-    fn a_hang_is_told() -> Result {
+    fn a_hang_is_reported() -> Result {
         oracle::clear();
         let run = Run::new(plan())?;
         watch(&run);
-        let told = oracle::first();
+        let first = oracle::first();
         let stuck = run.is_stuck();
         oracle::clear();
 
-        assert!(told == Some((Oracle::Watchdog, None)));
+        assert!(first == Some((Oracle::Watchdog, None)));
         assert!(stuck && run.is_done());
         Ok(())
     }
 
-    /// A complaint of the kernel that was not there before is one.
+    /// A new report of the kernel is reported (KA, LD). After an old one the oracle is disabled.
     #[test]
-    fn a_complaint_is_told() -> Result {
-        fn told(now: impl Fn(Complaints) -> Complaints) -> Result<Option<(Oracle, Option<Rule>)>> {
+    fn a_report_of_the_kernel_is_reported() -> Result {
+        fn first(now: impl Fn(Complaints) -> Complaints) -> Result<Report> {
             oracle::clear();
             let run = Run::new(plan())?;
-            hear_the_kernel(&run, || now(run.complaints));
-            let told = oracle::first();
+            check_kernel_reports(&run, || now(run.complaints));
+            let first = oracle::first();
             oracle::clear();
-            Ok(told)
+            Ok(first)
         }
-        let nothing = told(|before| before)?;
-        let one = told(Complaints::with_one_more)?;
-        let lockdep = told(|before| before.with_lockdep(true))?;
+        let nothing = first(|before| before)?;
+        let taint = first(Complaints::with_one_more)?;
+        let lockdep = first(|before| before.with_lockdep(true))?;
         let before = Complaints::now();
-        // Who has spoken already does not do so again, and that is told.
+        // Lockdep does not report a second time.
         let expected = (!before.locks).then_some((Oracle::LockDiscipline, None));
-        let heard = |before: Complaints| {
+        let are_disabled = |before: Complaints| {
             [Oracle::Kernel, Oracle::LockDiscipline]
-                .map(|oracle| deaf(before).any(|deaf| deaf == oracle))
+                .map(|oracle| disabled(before).any(|disabled| disabled == oracle))
         };
 
         assert!(nothing.is_none() && lockdep == expected);
-        assert!(one == Some((Oracle::Kernel, None)));
-        assert!(heard(before.with_lockdep(true))[1] && !heard(before.with_lockdep(false))[1]);
-        assert!(heard(before.with_one_more())[0] && heard(before)[0] == before.has_taints());
+        assert!(taint == Some((Oracle::Kernel, None)));
+        assert!(are_disabled(before.with_lockdep(true))[1]);
+        assert!(!are_disabled(before.with_lockdep(false))[1]);
+        assert!(are_disabled(before.with_one_more())[0]);
+        assert!(are_disabled(before)[0] == before.has_taints());
         Ok(())
     }
 
-    /// Of a machine that stands still nobody is said to hang.
+    /// The time in which the machine as a whole stood still does not count as a hang.
     #[test]
     fn a_machine_that_stands_still_is_no_hang() -> Result {
-        let mut patience = Patience::new(0);
-        let pause = patience.is_over(1_000_000, 4_000);
+        let mut waited = Waited::new(0);
+        let pause = waited.is_longer(1_000_000, 4_000);
         let looks = (1..)
-            .find(|i| patience.is_over(1_000_000 + i * 10, 4_000))
+            .find(|i| waited.is_longer(1_000_000 + i * 10, 4_000))
             .ok_or(EINVAL)?;
 
-        assert!(!pause && looks == (4_000 - Patience::STEP) / 10 + 1);
+        assert!(!pause && looks == (4_000 - Waited::STEP) / 10 + 1);
         Ok(())
     }
 
-    /// A short torture of the correct rules does what it was asked for, and nobody has anything to
-    /// say; so it is under each lock.
+    /// A short torture of the correct steps does its operations without a report, under each lock.
     #[test]
-    fn correct_rules_are_clean() -> Result {
+    fn correct_steps_are_clean() -> Result {
         for protocol in [Protocol::RwSem, Protocol::Spin, Protocol::Preemptible] {
             oracle::clear();
             let plan = Plan {
@@ -104,52 +138,109 @@ mod suite {
                 ..plan()
             };
             let run = Run::new(plan)?;
-            let director = start(&run)?;
-            let ended = wait_for(|| run.ended.load(Acquire) != 0);
+            let coordinator = start(&run)?;
+            while run.ended.load(Acquire) == 0 {
+                fsleep(Delta::from_millis(1));
+            }
             let operations = run.operations();
-            let told = oracle::first();
+            let first = oracle::first();
             run.end();
-            drop(director);
+            drop(coordinator);
 
-            assert!(ended.is_ok() && operations >= 2_000);
-            assert!(told.is_none() && violations() == run.violations);
+            assert!(operations >= 2_000);
+            assert!(first.is_none() && violations() == run.violations);
         }
         Ok(())
     }
 
-    /// What is left over when all is done is told, also where no round has looked for it.
+    /// An object that is left over at the end of a torture is reported (RL), and only then.
     #[test]
-    fn what_is_left_at_the_end_is_told() -> Result {
-        oracle::clear();
-        // The load that is looked at least often, and ended from here: no round must be the one.
-        let plan = Plan {
-            mix: Mix::Forks,
-            ops: 0,
-            hangs: HANGS,
-            ..plan()
-        };
-        let run = Run::new(plan)?;
-        let director = start(&run)?;
-        let begun = wait_for(|| run.round.load(Acquire) != 0);
-        let left = Page::<Model<rwsem::RwSem>>::new(0)?;
-        let (ended, violations) = Rule::R18.expect_violations(|| {
-            run.end();
-            wait_for(|| run.ended.load(Acquire) != 0)
-        });
-        let (rounds, told) = (run.round.load(Relaxed), oracle::first());
-        drop(director);
-        drop(left);
-        oracle::clear();
+    fn a_leak_at_the_end_is_reported() -> Result {
+        fn first(leak: bool) -> Result<(Report, usize)> {
+            oracle::clear();
+            let run = Run::new(plan())?;
+            let world = World::<Clean<RwSem>>::new(Mix::Forks)?;
+            let baseline = Live::now();
+            let left = leak.then(|| Page::<Clean<RwSem>>::new(0)).transpose()?;
+            let ((), n) = Rule::R18.expect_violations(|| finish(&run, world, baseline));
+            let first = oracle::first();
+            drop(left);
+            oracle::clear();
+            Ok((first, n))
+        }
 
-        assert!(begun.is_ok() && ended.is_ok());
-        assert!(rounds < plan.mix.round().1);
-        assert!(told == Some((Oracle::Refcount, Some(Rule::R18))) && violations == 1);
+        assert!(first(false)? == (None, 0));
+        assert!(first(true)? == (Some((Oracle::Refcount, Some(Rule::R18))), 1));
         Ok(())
     }
 
-    /// What is written to `control` is understood, or refused.
+    /// A violation that the verifier finds is reported by the oracle that it is evidence for.
     #[test]
-    fn control_is_understood() -> Result {
+    fn violations_at_rest_have_oracles() -> Result {
+        assert!(oracle_of(Some(Rule::R3)) == Oracle::Mapcount);
+        assert!(oracle_of(Some(Rule::R16)) == Oracle::Refcount);
+        assert!(oracle_of(Some(Rule::R39)) == Oracle::WalkCompleteness);
+        assert!(oracle_of(Some(Rule::R23)) == Oracle::Topology);
+        assert!(oracle_of(None) == Oracle::Topology);
+        Ok(())
+    }
+
+    /// Only the oracles that a bug lists catch it. A report by another one is a finding, and of the
+    /// correct steps any report is a failure.
+    #[test]
+    fn a_report_by_another_oracle_is_no_catch() -> Result {
+        /// Returns the verdict, and whether the results say that the bug was caught.
+        fn judge(bust: &'static Bust, first: Report) -> Result<(&'static str, bool)> {
+            let run = Run::new(Plan { bust, ..plan() })?;
+            let outcome = Outcome {
+                first,
+                found: 1,
+                ..Outcome::new()
+            };
+            *run.outcome.lock() = outcome;
+            let (mut caught, mut agree) = (false, false);
+            let verdict = verdict(&run, &outcome);
+            let end = CString::try_from_fmt(fmt!("End of test: {verdict} "))?;
+            write_results(&run, &mut |line| {
+                let line = CString::try_from_fmt(line).map_err(|_| fmt::Error)?;
+                let has = |words: &[u8]| {
+                    line.to_bytes()
+                        .windows(words.len())
+                        .any(|part| part == words)
+                };
+                caught |= has(b"# caught: yes");
+                agree |= has(end.to_bytes());
+                Ok(())
+            })
+            .map_err(|_| ENOMEM)?;
+            if !agree || caught != is_caught(&run, &outcome) {
+                return Err(EINVAL);
+            }
+            Ok((verdict, caught))
+        }
+        let mut right = true;
+        for bust in busted::ALL {
+            for (oracle, ..) in oracle::ALL {
+                let listed = bust.oracles.contains(oracle);
+                let expected = if listed {
+                    ("CAUGHT", true)
+                } else {
+                    ("FINDING", false)
+                };
+                right &= judge(bust, Some((*oracle, bust.rule)))? == expected;
+            }
+            right &= judge(bust, None)? == ("MISSED", false);
+        }
+
+        assert!(right);
+        assert!(judge(&busted::CORRECT, None)? == ("SUCCESS", false));
+        assert!(judge(&busted::CORRECT, Some((Oracle::Tag, None)))? == ("FAILURE", false));
+        Ok(())
+    }
+
+    /// Lines for `control` are parsed, or refused.
+    #[test]
+    fn control_is_parsed() -> Result {
         let plan = parse("bust=R12 secs=10 seed=1 threads=4\n")?;
         let defaults = plan.bust.name == "SkipsSecondCheck"
             && (plan.secs, plan.seed, plan.threads) == (10, 1, 4)
@@ -178,7 +269,6 @@ mod suite {
         }
         let each = busted::ALL
             .iter()
-            .filter(|bust| !bust.under.is_empty())
             .all(|bust| bust_named(bust.name).is_some_and(|found| found.name == bust.name));
 
         assert!(defaults && chosen && none && each);
@@ -186,17 +276,19 @@ mod suite {
         Ok(())
     }
 
-    /// Each deliberate bug breaks one thing, and no two the same.
+    /// Each bug has a name and a number of its own, a rule, a protocol, and an oracle.
     #[test]
-    fn bugs_differ() -> Result {
-        let mut all = 0_u64;
-        let mut one_each = true;
-        for bust in busted::ALL {
-            one_each &= bust.breaks.count_ones() == 1 && all & bust.breaks == 0;
-            all |= bust.breaks;
-        }
+    fn bugs_are_complete() -> Result {
+        let complete = busted::ALL.iter().enumerate().all(|(i, bust)| {
+            let same = busted::ALL.iter().filter(|other| other.name == bust.name);
+            same.count() == 1
+                && bust.number() == i + 1
+                && bust.rule.is_some()
+                && !bust.under.is_empty()
+                && !bust.oracles.is_empty()
+        });
 
-        assert!(one_each && busted::CORRECT.breaks == 0);
+        assert!(complete && busted::CORRECT.number() == 0);
         Ok(())
     }
 }

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Verification of address spaces, page tables, pages, swap and anon_vmas at rest.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `collect` | collects VMAs, PTEs, slots and anon_vmas |
+//! | `check` | checks PTEs, pages and slots |
+//! | `live` | the numbers of allocated objects |
+//!
+//! [`snapshot::verify`] checks VMAs, chains, trees and pages, as in any other graph. This module
+//! checks what a graph does not contain:
+//!
+//! | property | rule |
+//! |---|---|
+//! | a PTE is in a VMA | |
+//! | a page is at the address that its index says, so a walk can find it | R21 |
+//! | a page with a writable PTE is mapped once | |
+//! | no PTE is a migration entry | |
+//! | a VMA covers the addresses that it has in the tree of VMAs | |
+//! | a slot of swap has as many users as there are PTEs with entries of it | R39 |
+//! | a walk from the anon_vma that the slot pins finds each of them | R39 |
+//! | besides links and children, only slots hold references on anon_vmas | R16, R18 |
+//!
+//! A property without a rule belongs to the structure of the model: no rule of the reverse map is
+//! about it.
+//!
+//! [`snapshot::verify`]: crate::snapshot::verify
+
+mod check;
+mod collect;
+mod live;
+
+pub(crate) use live::Live;
+
+use super::{
+    mm::Mm,
+    Modelled, //
+};
+use crate::{
+    rmap::{
+        prepare::Sharing,
+        rules::Rule, //
+    },
+    snapshot::{
+        self,
+        build::Builder,
+        Source, //
+    },
+};
+use check::{
+    add_pages,
+    check_ptes,
+    check_slots, //
+};
+use collect::{
+    add_links,
+    seen_ptes,
+    seen_slots,
+    seen_vmas, //
+};
+use kernel::{
+    fmt,
+    prelude::*,
+    str::{
+        CStr,
+        CString, //
+    },
+};
+
+/// The most findings that are kept in words; all are counted.
+const KEPT: usize = 24;
+
+/// The result of a verification.
+pub(crate) struct Verdict {
+    /// The number of VMAs of all address spaces.
+    pub(crate) vmas: usize,
+    /// The number of anon_vmas to which these are linked.
+    pub(crate) anon_vmas: usize,
+    /// The number of links between the two.
+    pub(crate) links: usize,
+    /// The number of pages that are mapped.
+    pub(crate) pages: usize,
+    /// The number of swap slots that are in use.
+    pub(crate) slots: usize,
+    /// The number of violations.
+    pub(crate) violations: usize,
+    /// The first [`KEPT`] violations.
+    findings: KVVec<Finding>,
+}
+
+/// A violation: the rule (`None`: the structure is damaged), and the violation in words.
+type Finding = (Option<Rule>, CString);
+
+impl Verdict {
+    /// Returns the first violation: the rule, and the violation in words.
+    pub(crate) fn first(&self) -> Option<(Option<Rule>, &CStr)> {
+        self.findings.first().map(|(rule, words)| (*rule, &**words))
+    }
+
+    /// Returns whether there is no violation. Prints all violations to the kernel log.
+    pub(crate) fn is_clean(&self) -> bool {
+        for (rule, words) in &self.findings {
+            let name = rule.map_or("structure", Rule::name);
+            pr_err!("verify: {name}: {}\n", &**words);
+        }
+        let more = self.violations - self.findings.len();
+        if more > 0 {
+            pr_err!("verify: and {more} more\n");
+        }
+        self.violations == 0
+    }
+}
+
+/// Takes the result of each look.
+#[derive(Default)]
+struct Sink {
+    violations: usize,
+    findings: KVVec<Finding>,
+}
+
+impl Sink {
+    /// Takes a look at `rule`; `words` describe the violation, unless it `holds`.
+    ///
+    /// A violation counts in debugfs `rules`. The look does not count as a check there: those are
+    /// the engine's own.
+    fn check(&mut self, rule: Rule, holds: bool, words: fmt::Arguments<'_>) {
+        rule.guard(holds);
+        if !holds {
+            self.add(Some(rule), words);
+        }
+    }
+
+    /// Takes a look at a property that no rule is about.
+    fn structure(&mut self, holds: bool, words: fmt::Arguments<'_>) {
+        if !holds {
+            self.add(None, words);
+        }
+    }
+
+    /// Adds a violation.
+    fn add(&mut self, rule: Option<Rule>, words: fmt::Arguments<'_>) {
+        self.violations += 1;
+        if self.findings.len() < KEPT {
+            // A violation without memory for its words is counted all the same.
+            if let Ok(line) = CString::try_from_fmt(words) {
+                let _ = self.findings.push((rule, line), GFP_KERNEL);
+            }
+        }
+    }
+}
+
+/// Verifies all address spaces that are related to each other. Sleeps.
+///
+/// No other thread maps, unmaps, faults, or moves pages meanwhile.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EINVAL` if the graph cannot be built, which has been printed to the kernel log then.
+pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
+    let mut sink = Sink::default();
+    let mut builder = Builder::new(Source::Shadow);
+
+    let vmas = seen_vmas(mms, &mut builder, &mut sink)?;
+    let ptes = seen_ptes(mms, &vmas)?;
+    let slots = seen_slots(&ptes)?;
+
+    add_links(mms, &vmas, &slots, &mut builder)?;
+    check_ptes(&ptes, &vmas, &mut sink);
+    add_pages(&ptes, &vmas, &mut builder, &mut sink)?;
+    check_slots(&slots, &mut sink)?;
+
+    let mut graph = builder.finish();
+    graph.shared = mms.iter().any(|mm| mm.space().sharing == Sharing::Any);
+    snapshot::verify::verify(&graph, &mut |rule, words| {
+        if let Some(rule) = rule {
+            rule.violated();
+        }
+        sink.add(rule, words);
+    })?;
+    Ok(Verdict {
+        vmas: graph.vmas.len(),
+        anon_vmas: graph.anon_vmas.len(),
+        links: graph.links(),
+        pages: graph.pages.len(),
+        slots: slots.len(),
+        violations: sink.violations,
+        findings: sink.findings,
+    })
+}
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "../tests/verify.rs"]
+mod tests;

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `fork.rs`.
+
+use kernel::macros::kunit_tests;
+
+#[kunit_tests(shadow_rmap_fork)]
+mod suite {
+    use super::super::*;
+    use crate::{
+        kernel_ext::rwsem::RwSem,
+        rmap::{
+            kind::Bare,
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            steps::Correct,
+            testing::{
+                at,
+                live,
+                Hooked,
+                Process,
+                World, //
+            },
+        },
+        stats,
+        torture::busted, //
+    };
+    use kernel::sync::atomic::Relaxed;
+
+    /// Each generation is linked to all before it; the root is held by each of them (R16, R23).
+    #[test]
+    fn fork_links_all_generations() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let [fa, fb, fc] = [a.facts(), b.facts(), c.facts()];
+            let one_root = a.root() == b.root() && b.root() == c.root() && a.root() == a.key();
+            let parents = b.parent() == a.key() && c.parent() == b.key();
+            let links = [a.links(), b.links(), c.links()];
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            // References, children, active VMAs, VMAs in the tree.
+            assert_eq!(fa, [3, 2, 1, 3]);
+            assert_eq!(fb, [1, 1, 1, 2]);
+            assert_eq!(fc, [1, 0, 1, 1]);
+            assert!(one_root && parents);
+            assert_eq!(links, [1, 2, 3]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork of an unfaulted VMA links nothing.
+    #[test]
+    fn fork_of_an_unfaulted_vma_is_unfaulted() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            let b = a.fork()?;
+            let links = a.links() + b.links();
+            let unfaulted = b.vma.core.is_unfaulted();
+
+            assert!(unfaulted && links == 0);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork that leaves out the root is noticed: a page of the parent's is not found at the child
+    /// (R21, R23).
+    #[test]
+    fn a_forgotten_link_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::fork::ForgetsRootLink>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let ((b, own), all) =
+                Rule::R21.expect_violations(|| Rule::R23.expect_violations(|| a.fork()));
+            let b = b?;
+            let visited = a.visited(3, 3);
+            a.unmap();
+            b.unmap();
+
+            assert_eq!([all, own, visited], [1, 1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A child that shares the anon_vma of its parent has no link of its own (R23).
+    #[test]
+    fn a_child_without_an_own_anon_vma_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::fork::SharesWithParent>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let (b, n) = Rule::R23.expect_violations(|| a.fork());
+            let b = b?;
+            let shared = b.key() == a.key() && b.links() == 1;
+            a.unmap();
+            b.unmap();
+
+            assert!(shared && n == 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A chain with the newest link last is noticed at each fork; it is freed all the same, for a
+    /// child holds its root (R22).
+    #[test]
+    fn a_chain_the_wrong_way_round_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::vma::LinksLast>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let (b, first) = Rule::R22.expect_violations(|| a.fork());
+            let b = b?;
+            let (c, second) = Rule::R22.expect_violations(|| b.fork());
+            let c = c?;
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            assert_eq!([first, second], [1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Only an ancestor that is idle and has no other child is handed out again (R24).
+    #[test]
+    fn fork_reuses_an_idle_ancestor() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let idle = b.key();
+            let c = b.fork()?;
+            let while_busy = b.fork()?;
+            let busy = while_busy.key() != idle;
+            while_busy.unmap();
+            b.unmap();
+            let d = c.fork()?;
+            let reused = d.key() == idle;
+            // In use again, so not a second time.
+            let e = c.fork()?;
+            let once = e.key() != idle && e.key() != c.key();
+            for process in [a, c, d, e] {
+                process.unmap();
+            }
+
+            // An ancestor with a VMA is not reused.
+            assert!(busy);
+            // An idle one is.
+            assert!(reused);
+            // But only once.
+            assert!(once);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork that is told what another did follows it, and counts where the rule says otherwise.
+    #[test]
+    fn fork_follows_what_was_seen() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let idle = b.key();
+            b.unmap();
+            let late = stats::LATE_REUSES.sum();
+            let none = c.fork_as(Reuse::AsSeen(None))?;
+            let not_reused = none.key() != idle && stats::LATE_REUSES.sum() == late + 1;
+            none.unmap();
+            // On the chain of `c`: its own, the root, the idle one.
+            let agreed = c.fork_as(Reuse::AsSeen(Some(2)))?;
+            let reused = agreed.key() == idle && stats::LATE_REUSES.sum() == late + 1;
+            for process in [a, c, agreed] {
+                process.unmap();
+            }
+
+            assert!(not_reused && reused);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork that counts children and VMAs together reuses an anon_vma that has a VMA, which is
+    /// noticed: two address spaces share it (R24).
+    #[test]
+    fn a_busy_ancestor_that_is_reused_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::fork::ReusesBusy>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let idle = b.key();
+            b.unmap();
+            // By rule: so that the anon_vma of `c` has a VMA, and no child.
+            let d = c.fork()?;
+            let reused = d.key() == idle;
+            let (e, n) = Rule::R24.expect_violations(|| d.fork());
+            let e = e?;
+            let busy = e.key() == c.key();
+            for process in [a, c, d, e] {
+                process.unmap();
+            }
+
+            assert!(reused && busy);
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// However long the line, the number of anon_vmas is bounded when parents exit first (R24).
+    #[test]
+    fn a_long_line_does_not_grow() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let mut last = world.process(0, 7)?;
+            last.fault()?;
+            let mut most = 0;
+            for _ in 0..100 {
+                let next = last.fork()?;
+                last.unmap();
+                most = most.max(next.links());
+                last = next;
+            }
+            last.unmap();
+
+            // The chain stays short.
+            assert!(most <= 4);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Without reuse the chain of each generation is longer than that of the one before (R24).
+    #[test]
+    fn a_long_line_without_reuse_grows() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::fork::NeverReuses>>::new()?;
+            let was = live();
+            let mut last = world.process(0, 7)?;
+            last.fault()?;
+            for _ in 0..20 {
+                let next = last.fork()?;
+                last.unmap();
+                last = next;
+            }
+            let links = last.links();
+            last.unmap();
+
+            assert_eq!(links, 21);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// The first link of a child is not that of its own anon_vma (R22).
+    #[test]
+    fn damage_of_a_chain_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let child = a.child()?;
+            // The root is its own parent, as the child's anon_vma is its child.
+            let (n, own) = forked_and_damaged(&a, &child, &a)?;
+            child.vma.core.anon_vma.store(own, Relaxed);
+            a.unmap();
+            child.unmap();
+
+            assert_eq!(n, [1, 0]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// The anon_vma of a child is not a child of its parent's (R23).
+    #[test]
+    fn damage_of_a_family_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let child = b.child()?;
+            let (n, own) = forked_and_damaged(&b, &child, &b)?;
+            child.vma.core.anon_vma.store(own, Relaxed);
+            for process in [a, b, child] {
+                process.unmap();
+            }
+
+            // It is not the first link either.
+            assert_eq!(n, [1, 1]);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A child has another number of links than its parent and one more (R23).
+    #[test]
+    fn damage_of_a_number_of_links_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let child = a.child()?;
+            let theirs = child.clone();
+            let (forked, n) = Rule::R23.expect_violations(|| {
+                at(
+                    Window::Forked,
+                    move || theirs.vma.core.nr_links.store(1, Relaxed),
+                    || a.fork_into(&child, Reuse::ByRule),
+                )
+            });
+            child.vma.core.nr_links.store(2, Relaxed);
+            a.unmap();
+            child.unmap();
+
+            assert!(forked == Ok((Ok(()), ())));
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// How often R22 and R23 were violated, and the right anon_vma.
+    type Damage<L> = ([usize; 2], *mut AnonVma<Bare<L, Correct, Hooked>>);
+
+    /// Forks `parent` into `child`, whose `->anon_vma` becomes that of `wrong` before it is checked.
+    fn forked_and_damaged<L: FamilyLock>(
+        parent: &Process<Bare<L, Correct, Hooked>>,
+        child: &Process<Bare<L, Correct, Hooked>>,
+        wrong: &Process<Bare<L, Correct, Hooked>>,
+    ) -> Result<Damage<L>> {
+        let (theirs, wrong) = (child.clone(), wrong.clone());
+        let ((forked, parents), firsts) = Rule::R22.expect_violations(|| {
+            Rule::R23.expect_violations(|| {
+                at(
+                    Window::Forked,
+                    move || {
+                        let wrong = wrong.vma.core.anon_vma_ptr();
+                        let own = theirs.vma.core.anon_vma.xchg(wrong, Relaxed);
+                        own.expose_provenance()
+                    },
+                    || parent.fork_into(child, Reuse::ByRule),
+                )
+            })
+        });
+        let (forked, own) = forked?;
+        forked?;
+        Ok(([firsts, parents], ptr::with_exposed_provenance_mut(own)))
+    }
+}

@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `vma.rs`.
+
+use kernel::macros::kunit_tests;
+
+#[kunit_tests(shadow_rmap_vma)]
+mod suite {
+    use super::super::*;
+    use crate::{
+        kernel_ext::rwsem::RwSem,
+        rmap::{
+            kind::Bare,
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            lookup::page_lock_anon_vma,
+            prepare::{
+                anon_vma_prepare,
+                Sharing, //
+            },
+            steps::{
+                Correct,
+                Flavour, //
+            },
+            testing::{
+                at,
+                damaged,
+                live,
+                Hooked,
+                Process,
+                World, //
+            },
+        },
+        torture::busted, //
+    };
+
+    /// The last process that maps a page moves it to its own anon_vma: a child does (R19).
+    #[test]
+    fn a_page_moves_to_a_descendant() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let b = a.fork()?;
+            let moved = b.move_page(&page);
+            let there = page.anon_vma_key() == b.key();
+            let found = page_lock_anon_vma(&page).map(|anon_vma| anon_vma.key()) == b.key();
+            page.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(moved && there && found);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA of another family, or of a sibling, does not get the page (R19).
+    #[test]
+    fn a_page_does_not_move_to_a_stranger() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            let stranger = world.process(0, 7)?;
+            a.fault()?;
+            stranger.fault()?;
+            let (b, sibling) = (a.fork()?, a.fork()?);
+            let page = PageRmap::new(3);
+            b.map(&page);
+            let move_to = |to: &Process<_>| to.move_page(&page);
+            let (moved, n) =
+                Rule::R19.expect_violations(|| move_to(&stranger) || move_to(&sibling));
+            let stayed = page.anon_vma_key() == b.key();
+            page.remove_rmap();
+            for process in [a, b, sibling, stranger] {
+                process.unmap();
+            }
+
+            assert!(!moved && stayed);
+            assert_eq!(n, 2);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that others may come to map goes to the root, one that is the child's alone to the
+    /// child's anon_vma (R20).
+    #[test]
+    fn a_shared_page_goes_to_the_root() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let (own, shared) = (PageRmap::new(1), PageRmap::new(2));
+            b.map(&own);
+            let added = b.map_as(&shared, false);
+            let places = [own.anon_vma_key(), shared.anon_vma_key()];
+            let expected = [b.key(), a.key()];
+            own.remove_rmap();
+            shared.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(added && places == expected);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A shared page that goes to the child's anon_vma is noticed: that anon_vma is freed with the child,
+    /// and the page may live longer (R20).
+    #[test]
+    fn a_shared_page_kept_by_a_child_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::page::KeepsSharedPages>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let page = PageRmap::new(3);
+            let (added, n) = Rule::R20.expect_violations(|| b.map_as(&page, false));
+            page.remove_rmap();
+            a.unmap();
+            b.unmap();
+
+            assert!(added);
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page that was anonymous before is not given to another family (R20).
+    #[test]
+    fn a_used_page_is_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, b) = (world.process(0, 7)?, world.process(0, 7)?);
+            a.fault()?;
+            b.fault()?;
+            let page = PageRmap::new(3);
+            a.map(&page);
+            page.remove_rmap();
+            let (mapped, n) = Rule::R20.expect_violations(|| b.map(&page));
+            let unmapped = page_lock_anon_vma(&page).is_none();
+            a.unmap();
+            b.unmap();
+
+            assert!(!mapped && unmapped && n == 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA is found where it is, not where it was (R32).
+    #[test]
+    fn a_range_changes_in_all_trees() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 9)?;
+            a.fault()?;
+            let b = a.fork()?;
+            b.vma.core.set_range(
+                Range {
+                    start: 20,
+                    last: 29,
+                },
+                &mut b.mm.mmap_write(),
+            );
+            let visited = [
+                a.visited(0, 9),
+                a.visited(20, 20),
+                b.visited(0, 9),
+                b.visited(29, 40),
+            ];
+            for process in [a, b] {
+                process.unmap();
+            }
+
+            assert_eq!(visited, [1, 1, 0, 1]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that moves past the others in its tree, and stays where it was, is noticed (R32).
+    #[test]
+    fn a_range_changed_in_a_tree_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::vma::MovesInTrees>>::new()?;
+            let a = world.process(0, 9)?;
+            a.fault()?;
+            let (b, c) = (a.copy(10, 19)?, a.copy(20, 29)?);
+            let ((), n) = Rule::R32.expect_violations(|| {
+                let range = Range {
+                    start: 100,
+                    last: 109,
+                };
+                a.vma.core.set_range(range, &mut a.mm.mmap_write());
+            });
+            let visited = a.visited(100, 109);
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            assert_eq!(visited, 0);
+            // The check costs a search: it is there in kernels that are to be tested.
+            assert_eq!(n, usize::from(cfg!(CONFIG_DEBUG_VM = "y")));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA and its PTEs move under the lock of the family, so walkers see one step (R36).
+    #[test]
+    fn a_relocation_is_one_step_for_walkers() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let locked = locked_while_moved::<L, Correct>()?;
+            let by_bug = locked_while_moved::<L, busted::vma::MovesRangeFirst>()?;
+
+            assert!(locked == (Some(true), 103));
+            assert!(by_bug == (Some(false), 103));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// An operation holds all its locks together where it changes a chain: `mmap_lock`, the lock of the
+    /// family, and `page_table_lock` if `mmap_lock` is held for reading only (R34).
+    ///
+    /// The order in which they are taken is known to lockdep, which sees each of these operations.
+    #[test]
+    fn locks_nest() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let a = world.process(0, 3)?;
+            a.fault()?;
+            let beside = a.another(4, 7)?;
+            let mut held = [[None; 2]; 2];
+            for (held, window) in held.iter_mut().zip([Window::PrepareTested, Window::Linked]) {
+                let (theirs, root) = (a.mm.clone(), a.pin());
+                let prepared = at(
+                    window,
+                    move || (theirs.held(), root.map(|root| root.lock.is_locked())),
+                    || {
+                        anon_vma_prepare(
+                            &beside.vma.core,
+                            &beside.mm.mmap_read(),
+                            [Some(&a.vma.core), None],
+                            Sharing::Singleton,
+                        )
+                    },
+                );
+                beside.unmap();
+                *held = prepared.map_or([None; 2], |(_, (held, family))| {
+                    [Some(held), family.map(|is| [is; 2])]
+                });
+            }
+            let child = a.child()?;
+            let (parents, childs, root) = (a.mm.clone(), child.mm.clone(), a.pin());
+            let forked = at(
+                Window::Linked,
+                move || {
+                    let [ours, theirs] = [parents.held(), childs.held()];
+                    (ours, theirs, root.map(|root| root.lock.is_locked()))
+                },
+                || a.fork_into(&child, crate::rmap::clone::Reuse::ByRule),
+            );
+            a.unmap();
+            child.unmap();
+
+            let tested = [Some([true, false]), Some([false; 2])];
+            let linked = [Some([true, true]), Some([true; 2])];
+            assert!(held == [tested, linked]);
+            assert!(forked == Ok((Ok(()), ([true, false], [true, false], Some(true)))));
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A lock of another address space opens no chain (R34).
+    #[test]
+    fn a_foreign_lock_is_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let other = world.process(0, 7)?;
+            let mmap = other.mm.mmap_read();
+            let ((anon_vma, links, range), n) = Rule::R34.expect_violations(|| {
+                (
+                    a.vma.core.anon_vma(&mmap).is_some(),
+                    a.vma.core.links(&mmap).count(),
+                    a.vma.core.range(&mmap).is_some(),
+                )
+            });
+            drop(mmap);
+            a.unmap();
+
+            assert!(!anon_vma && links == 0 && !range);
+            assert_eq!(n, 3);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A page leads to an anon_vma that the VMA is not linked to, or nowhere, when it is moved (R19).
+    #[test]
+    fn damage_of_a_page_is_noticed_by_a_move() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            let other = world.process(0, 7)?;
+            other.fault()?;
+            let (b, foreign) = (a.fork()?, other.pin().ok_or(EINVAL)?);
+            let word = PageRmap::tagged(&*foreign);
+            let (moved, n) =
+                Rule::R19.expect_violations(|| damaged(&page.mapping, word, || b.move_page(&page)));
+            let never = PageRmap::new(4);
+            let (moved_from_nowhere, nowhere) = Rule::R19.expect_violations(|| b.move_page(&never));
+            drop(foreign);
+            page.remove_rmap();
+            for process in [a, b, other] {
+                process.unmap();
+            }
+
+            assert!(!moved && !moved_from_nowhere);
+            assert_eq!([n, nowhere], [1, 1]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A shared page goes to an anon_vma that is no root (R20).
+    #[test]
+    fn damage_of_a_root_is_noticed_by_a_fault() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let middle = b.vma.core.anon_vma_ptr();
+            let page = PageRmap::new(3);
+            let pin = c.pin().ok_or(EINVAL)?;
+            let (mapped, n) = Rule::R20
+                .expect_violations(|| damaged(&pin.root, middle, || c.map_as(&page, false)));
+            drop(pin);
+            page.remove_rmap();
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            assert!(mapped);
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA without an anon_vma maps no anonymous page (R20).
+    #[test]
+    fn a_page_of_an_unfaulted_vma_is_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            let page = PageRmap::new(3);
+            let (mapped, n) = Rule::R20.expect_violations(|| a.map(&page));
+
+            assert!(!mapped && !page.mapped());
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that walkers can find is given another place (R32).
+    #[test]
+    fn damage_by_a_late_shift_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 7)?;
+            let early = a.vma.core.set_shift(100);
+            a.fault()?;
+            let (late, n) = Rule::R32.expect_violations(|| a.vma.core.set_shift(200));
+            let address = a.vma.core.address(3);
+            a.unmap();
+
+            assert!(early && !late);
+            assert_eq!([n, address], [1, 103]);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A range changes, and a search does not find the VMA, because a neighbour has moved in the tree
+    /// (R32).
+    ///
+    /// The neighbour stands first, and its node still has the old end: so the search ends there.
+    #[test]
+    fn damage_of_a_tree_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.process(0, 99)?;
+            a.fault()?;
+            let (b, c) = (a.copy(10, 19)?, a.copy(20, 29)?);
+            let whole = Range { start: 0, last: 99 };
+            let away = Range {
+                start: 1000,
+                last: 1009,
+            };
+            let overwrite = |range| {
+                let _mmap = a.mm.mmap_write();
+                // SAFETY: `mmap_lock` is held; no walk goes on, and the tree is put right below.
+                unsafe { a.vma.core.overwrite_range(range) };
+            };
+            overwrite(away);
+            let moved = Range {
+                start: 50,
+                last: 59,
+            };
+            let ((), n) =
+                Rule::R32.expect_violations(|| c.vma.core.set_range(moved, &mut c.mm.mmap_write()));
+            overwrite(whole);
+            let visited = a.visited(50, 59);
+            for process in [a, b, c] {
+                process.unmap();
+            }
+
+            // The check costs a search: it is there in kernels that are to be tested.
+            assert_eq!(n, usize::from(VMAS_ARE_CHECKED));
+            assert_eq!(visited, 2);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A VMA that has an anon_vma and no link is taken for one without (R33).
+    #[test]
+    fn damage_of_a_chain_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let (has_one, n) = Rule::R33.expect_violations(|| {
+                damaged(&a.vma.core.chain, ptr::null_mut(), || a.key().is_some())
+            });
+            a.unmap();
+
+            assert!(!has_one);
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+    /// Moves a VMA. Returns whether the family was locked while the PTEs were moved, and the new address
+    /// of page offset 3.
+    fn locked_while_moved<L: FamilyLock, F: Flavour>() -> Result<(Option<bool>, usize)> {
+        let world = World::<Bare<L, F>>::new()?;
+        let a = world.process(0, 7)?;
+        a.fault()?;
+        let pin = a.pin().ok_or(EINVAL)?;
+        let mut locked = None;
+        a.vma.core.relocate(100, &mut a.mm.mmap_write(), || {
+            locked = Some(pin.lock.is_locked());
+        });
+        a.unmap();
+        Ok((locked, a.vma.core.address(3)))
+    }
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A VMA, as far as the reverse map knows it.
+//!
+//! C: `struct vm_area_struct` of [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h);
+//! `folio_add_new_anon_rmap()` and `folio_move_anon_rmap()` of [`mm/rmap.c`](srctree/mm/rmap.c).
+//!
+//! The invariants are those of [`anon_vma`](super::anon_vma), [`page`](super::page), and
+//! [`chain`](super::chain).
+
+#![allow(unsafe_code, reason = "ranges and chains behind locks")]
+
+use super::{
+    anon_vma::AnonVma,
+    chain::AnonVmaChain,
+    family::FamilyWrite,
+    kind::{
+        Live,
+        Rmap, //
+    },
+    mm::{
+        Locked,
+        Mm,
+        MmapLocked,
+        MmapWrite, //
+    },
+    oracle::Oracle,
+    page::PageRmap,
+    path,
+    rules::Rule,
+    steps::Steps,
+    window::Window, //
+};
+use crate::kernel_ext::{
+    interval_tree::Range,
+    rwonce::ReadWriteOnce, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomPinned,
+    ptr, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    },
+};
+
+/// Whether the kernel is built to check VMAs: then each change of a range is checked by a search.
+const VMAS_ARE_CHECKED: bool = cfg!(CONFIG_DEBUG_VM = "y");
+
+/// A VMA, to be embedded in a larger object.
+///
+/// A VMA that is dropped with links unlinks itself, and counts that as a violation of R33.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub(crate) struct Vma<R: Rmap = Live> {
+    /// First, so that a link's node leads from the range to the VMA.
+    pub(super) range: UnsafeCell<Range>,
+    pub(super) anon_vma: Atomic<*mut AnonVma<R>>,
+    pub(super) chain: Atomic<*mut AnonVmaChain<R>>,
+    mm: Arc<Mm<R>>,
+    /// The address of page offset 0 (in pages), wrapping around.
+    shift: Atomic<usize>,
+    id: u64,
+    /// How many links the chain has.
+    pub(super) nr_links: Atomic<u32>,
+    untracked: Atomic<bool>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: All fields are protected by locks, as the invariants say.
+unsafe impl<R: Rmap> Send for Vma<R> {}
+// SAFETY: As above.
+unsafe impl<R: Rmap> Sync for Vma<R> {}
+
+impl<R: Rmap> Vma<R> {
+    /// A VMA of `mm` that covers the page offsets `range`, without links.
+    pub(crate) fn new(mm: Arc<Mm<R>>, range: Range, id: u64) -> impl PinInit<Self> {
+        pin_init!(Self {
+            range: UnsafeCell::new(range),
+            // INVARIANT: (7) Neither.
+            anon_vma: Atomic::new(ptr::null_mut()),
+            chain: Atomic::new(ptr::null_mut()),
+            mm,
+            shift: Atomic::new(0),
+            id,
+            nr_links: Atomic::new(0),
+            untracked: Atomic::new(false),
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Returns the number that output shows.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns its address space.
+    pub(crate) fn mm(&self) -> &Mm<R> {
+        &self.mm
+    }
+
+    /// `vma_address()`: the address (in pages) at which it maps the page offset `index`, if it covers
+    /// that.
+    #[inline]
+    pub(crate) fn address(&self, index: usize) -> usize {
+        index.wrapping_add(self.shift.read_once())
+    }
+
+    /// Sets where the VMA is: `shift` is its first address (in pages) less its first page offset,
+    /// wrapping around.
+    ///
+    /// While the VMA is linked, walkers rely on that. Returns whether it was set.
+    pub(crate) fn set_shift(&self, shift: usize) -> bool {
+        let hidden = Rule::R32.check(self.chain.read_once().is_null());
+        if hidden {
+            self.shift.write_once(shift);
+        }
+        hidden
+    }
+
+    /// Moves the VMA, as [`set_shift`](Self::set_shift), and its PTEs by `move_ptes`. For walkers both
+    /// are one step (R36). Sleeps or spins.
+    pub(crate) fn relocate(
+        &self,
+        shift: usize,
+        mmap: &mut MmapWrite<'_, R>,
+        move_ptes: impl FnOnce(),
+    ) {
+        if !self.covered_by(mmap.mm()) {
+            return;
+        }
+        let family = self
+            .anon_vma(mmap)
+            .and_then(|anon_vma| R::steps().lock_to_relocate(anon_vma));
+        Rule::R36.step();
+        self.shift.write_once(shift);
+        R::window(Window::RangeMoved);
+        move_ptes();
+        drop(family);
+    }
+
+    /// Returns its address, for comparing only.
+    pub(crate) fn key(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
+    /// Says that the shadow of this VMA is not complete.
+    pub(crate) fn set_untracked(&self) {
+        self.untracked.write_once(true);
+    }
+
+    /// Returns whether [`set_untracked`](Self::set_untracked) was called.
+    pub(crate) fn is_untracked(&self) -> bool {
+        self.untracked.read_once()
+    }
+
+    /// Returns whether `mm` is this VMA's address space: a lock of another one protects nothing here.
+    pub(super) fn covered_by(&self, mm: &Mm<R>) -> bool {
+        Rule::R34.guard(ptr::eq(mm, &*self.mm))
+    }
+
+    /// `vma->anon_vma`: where its new pages go.
+    ///
+    /// Read once: what is behind the pointer depends on it, and pairs with the release in
+    /// [`FamilyWrite::publish`] (R30). `None` also if `locked` is another address space's lock.
+    ///
+    /// The result is borrowed from the VMA as well: a VMA that is dropped unlinks itself.
+    #[inline]
+    pub(crate) fn anon_vma<'a>(
+        &'a self,
+        locked: &'a (impl MmapLocked<R> + ?Sized),
+    ) -> Option<&'a AnonVma<R>> {
+        if !self.covered_by(locked.mm()) {
+            return None;
+        }
+        // SAFETY: `mmap_lock` is held, and the VMA borrowed, for as long as the result lives.
+        unsafe { R::steps().read_anon_vma(self) }
+    }
+
+    /// Reads `->anon_vma`.
+    ///
+    /// # Safety
+    ///
+    /// `mmap_lock` is held, for as long as the result lives.
+    #[inline]
+    pub(super) unsafe fn read_anon_vma<'a>(&self) -> Option<&'a AnonVma<R>> {
+        let anon_vma = self.anon_vma.read_once();
+        if anon_vma.is_null() {
+            return None;
+        }
+        // Without a link nothing keeps it (R33).
+        if !Oracle::TypeStability.guard(Rule::R33, !self.chain.read_once().is_null()) {
+            return None;
+        }
+        // SAFETY: By invariants (7) and (5) the anon_vma is linked, and its link stays while
+        // `mmap_lock` is held; by (2) it is allocated.
+        unsafe { anon_vma.as_ref() }
+    }
+
+    /// Returns `->anon_vma` as a pointer.
+    pub(crate) fn anon_vma_ptr(&self) -> *mut AnonVma<R> {
+        self.anon_vma.read_once()
+    }
+
+    /// Returns whether it has no `->anon_vma` at this moment.
+    pub(crate) fn is_unfaulted(&self) -> bool {
+        self.anon_vma.read_once().is_null()
+    }
+
+    /// Returns the page offsets that it covers.
+    pub(crate) fn range(&self, locked: &(impl MmapLocked<R> + ?Sized)) -> Option<Range> {
+        // SAFETY: By invariant (6) the range does not change while `mmap_lock` is held.
+        self.covered_by(locked.mm())
+            .then(|| unsafe { *self.range.get() })
+    }
+
+    /// Returns whether it is linked to the anon_vma with this [`key`](AnonVma::key).
+    ///
+    /// All links of a VMA are of one family, so the two have one root.
+    pub(crate) fn is_linked_to(&self, key: usize, locked: &impl MmapLocked<R>) -> bool {
+        self.links(locked).any(|anon_vma| anon_vma.key() == key)
+    }
+
+    /// `folio_add_new_anon_rmap()`: a fault has made a page, and maps it here (R20).
+    ///
+    /// An `exclusive` page is this VMA's alone, and goes to its `->anon_vma`. A page that other VMAs of
+    /// the family may come to map goes to the root, which all of them are linked to.
+    ///
+    /// Returns whether it did: not if the VMA has no `->anon_vma`, or the page was anonymous before.
+    ///
+    /// # Safety
+    ///
+    /// The caller makes the PTE, under its lock, and keeps (8): it removes the PTE, and counts that,
+    /// before the VMA is unlinked.
+    pub(crate) unsafe fn add_new_anon_rmap(
+        &self,
+        page: &PageRmap<R>,
+        exclusive: bool,
+        mmap: &(impl MmapLocked<R> + ?Sized),
+    ) -> bool {
+        let Some(anon_vma) = self.anon_vma(mmap) else {
+            return Rule::R20.guard(false);
+        };
+        let anon_vma = R::steps().anon_vma_for_page(anon_vma, exclusive);
+        Rule::R20.holds(exclusive || anon_vma.is_root());
+        path::PAGE_NEW.count();
+        // SAFETY: By invariant (7) this VMA is linked to its `->anon_vma`, and by R23 to the root;
+        // the rest is the caller's promise.
+        unsafe { page.add_new_anon_rmap(anon_vma) }
+    }
+
+    /// `folio_move_anon_rmap()`: this VMA is the only one left that maps `page`, so the page goes to
+    /// its `->anon_vma`. Takes no lock.
+    ///
+    /// Returns whether that is allowed (R19); it is not done otherwise. A reader that looked the page
+    /// up before goes on walking where it was, so this VMA must be linked there.
+    ///
+    /// # Safety
+    ///
+    /// This VMA alone maps the page. The caller holds the page's lock, or sees to it in another way
+    /// that the page is neither mapped nor moved meanwhile.
+    pub(crate) unsafe fn move_anon_rmap(
+        &self,
+        page: &PageRmap<R>,
+        mmap: &impl MmapLocked<R>,
+    ) -> bool {
+        let mapping = page.mapping.read_once();
+        let Some(to) = self.anon_vma(mmap).filter(|_| mapping != 0) else {
+            return Rule::R19.check(false);
+        };
+        let mut links = self.links(mmap);
+        let linked = Rule::R19.check(links.any(|from| PageRmap::tagged(from) == mapping));
+        if linked {
+            // INVARIANT: (9) The caller's promise, and by (7) this VMA is linked to `to`.
+            // SAFETY: As above.
+            unsafe { R::steps().store_mapping(page, to) };
+        }
+        linked
+    }
+
+    /// Changes the range: out of all trees, and in again, under the root's lock (R32). Sleeps.
+    pub(crate) fn set_range(&self, range: Range, mmap: &mut MmapWrite<'_, R>) {
+        if !self.covered_by(mmap.mm()) {
+            return;
+        }
+        // Not `->anon_vma`: what counts is whether the VMA is in a tree.
+        let Some(anon_vma) = self.links(mmap).next() else {
+            // SAFETY: By invariant (5) in no tree; `mmap_lock` is ours.
+            unsafe { *self.range.get() = range };
+            return;
+        };
+        let family = anon_vma.lock_write();
+        // SAFETY: The family's lock is held (3); all links are of one family (1), (5).
+        unsafe { self.set_range_locked(range, &family) };
+    }
+
+    /// Changes the ranges of two VMAs at once: no walker finds the boundary between them at no place,
+    /// or at two (R32). `other` is of the same address space. Sleeps.
+    pub(crate) fn set_ranges(
+        &self,
+        range: Range,
+        other: &Self,
+        other_range: Range,
+        mmap: &mut MmapWrite<'_, R>,
+    ) {
+        let mine = self.links(mmap).next().map(AnonVma::root);
+        let others = other.links(mmap).next().map(AnonVma::root);
+        match (mine, others) {
+            (Some(root), Some(others)) if ptr::eq(root, others) => {
+                let family = root.lock_write();
+                // SAFETY: As in `set_range`; both are of the family that is locked.
+                unsafe {
+                    self.set_range_locked(range, &family);
+                    other.set_range_locked(other_range, &family);
+                }
+            }
+            // VMAs without a common tree are not seen together.
+            _ => {
+                self.set_range(range, mmap);
+                other.set_range(other_range, mmap);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `mmap_lock` is held for writing; `_family` is the lock of the family of this VMA's links.
+    unsafe fn set_range_locked(&self, range: Range, _family: &FamilyWrite<'_, R>) {
+        Rule::R32.step();
+        // SAFETY: The caller's promise.
+        unsafe { R::steps().change_range(self, range) };
+        if VMAS_ARE_CHECKED {
+            // SAFETY: As above.
+            let found = unsafe { self.is_found_in_trees() };
+            Oracle::WalkCompleteness.check(Rule::R32, found);
+        }
+    }
+
+    /// Takes the VMA out of all its trees, changes its range, and puts it back (R32).
+    ///
+    /// # Safety
+    ///
+    /// `mmap_lock` is held for writing, and the lock of the family of this VMA's links.
+    pub(super) unsafe fn change_range(&self, range: Range) {
+        // SAFETY: The caller's promise; each link is in the tree of its anon_vma (5).
+        unsafe {
+            self.each_node(|anon_vma, node| anon_vma.tree().remove(node));
+            R::window(Window::OutOfTrees);
+            *self.range.get() = range;
+            self.each_node(|anon_vma, node| anon_vma.tree().insert(node));
+        }
+    }
+
+    /// Changes the range without regard to the trees.
+    ///
+    /// # Safety
+    ///
+    /// As [`change_range`](Self::change_range); the VMA is in no tree, or the caller handles trees that
+    /// are out of order.
+    pub(crate) unsafe fn overwrite_range(&self, range: Range) {
+        // SAFETY: The caller's promise.
+        unsafe { *self.range.get() = range };
+    }
+}
+
+#[pinned_drop]
+impl<R: Rmap> PinnedDrop for Vma<R> {
+    fn drop(self: Pin<&mut Self>) {
+        if Oracle::Refcount.check(Rule::R33, self.chain.read_once().is_null()) {
+            return;
+        }
+        // SAFETY: Nothing else has a reference to this VMA, so the chain is ours without `mmap_lock`,
+        // which the dropping thread may hold. Walkers are kept away by the family's lock.
+        unsafe { self.unlink_all() };
+    }
+}
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/vma.rs"]
+mod tests;
