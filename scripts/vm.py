@@ -1,34 +1,35 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Boots a test kernel, runs one command in it and says how it went.
+"""Boots a test kernel, runs one command in it and reports the result.
 
   scripts/vm.py --target um -- cat /proc/version
   scripts/vm.py --target x86_64 --module shadow_rmap.ko -- scripts/guest/demo.sh
   scripts/vm.py --target um --module shadow_rmap.ko --shell
 
 COMMAND is a shell command line (one argument), a program with arguments, or a *.sh file of this
-machine, which is copied into the guest with its arguments.  It runs in the folder that holds the
-module and every --file; $OUT (also $RMAP_OUT) is the folder whose content comes back to --out.
+machine, which is copied into the guest with its arguments. It runs in the folder that holds the
+module and every --file. What it writes to the folder $OUT (also $RMAP_OUT) comes back to --out.
 
-Exit status: the command's own, or
-    3  the kernel complained (the table SPLATS); the first line is named
-    4  an --expect-splat never came
+A guest that has not booted after a minute is started again, with twice the time. vm.json and the
+last line count these restarts.
+
+Exit status: that of the command, or
+    3  the kernel reported a problem (table SPLATS); its first line is shown
+    4  the report asked for by --expect-splat did not come
   124  the time limit was reached
-  125  the guest went away without delivering a status
-  126  nothing was run: wrong arguments, no kernel, or the module did not load
-`vm.json` in --out has the same in a form that cannot be mistaken for the command's own status.
+  125  the guest ended without a status
+  126  nothing was run: wrong arguments, no kernel, no boot, or the module did not load
+`vm.json` in --out says the same, and cannot be confused with the status of the command.
 """
 
 import argparse
 import gzip
 import io
-import json
 import os
 import re
 import select
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -36,24 +37,28 @@ import tempfile
 import time
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parent
-TARGETS = ("um", "um-bench", "x86_64", "x86_64-kasan", "x86_64-kasan-recycle")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shadow-rmap"
+from common import (CACHE, CORES, OUT, SCRIPTS, TARGETS, Mistake, exit_on_sigterm, kernel_folder,
+                    machine, read, stop, write_json)
 
 EXIT_SPLAT, EXIT_NO_SPLAT, EXIT_TIME, EXIT_DIED, EXIT_SETUP = 3, 4, 124, 125, 126
 
-# After a complaint the run has failed, and what is locked up may stay so: it gets this long to
-# finish, so that its results and the whole report can still be had.
+# After a report of the kernel the run has failed, and what is blocked may stay blocked: so many
+# seconds remain to finish, so that the results and the whole report are delivered.
 SPLAT_GRACE = 60
 
+# The first line of scripts/guest/init.sh. A guest that does not print it in so many seconds is
+# started again; each of so many boots has twice the time of the one before. The emulation of x86_64
+# has been seen to hang while the kernel set up its devices, on a busy machine.
+BOOTED, BOOT_LIMIT, BOOTS = "vm: booted", 60, 4
+
 # What printk puts before a message: a level where /dev/kmsg is read raw, the time, and with
-# CONFIG_PRINTK_CALLER who printed.  Only what follows it is looked at, so a user program cannot
-# raise a false alarm; a program that left its line unfinished cannot hide a real one, because
-# the prefix may stand anywhere in the line.
+# CONFIG_PRINTK_CALLER the printing task. Only the text after it is searched, so a user program
+# cannot cause a false alarm. The prefix may stand anywhere in the line, because a program may have
+# left its line unfinished.
 PREFIX = re.compile(r"\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ")
 
-# name, pattern that the message has to begin with, sample.  The first match names the splat, so
-# the particular comes before the general.
+# Name, pattern of the begin of the message, sample. The first match names the splat, so the special
+# patterns stand before the general ones.
 SPLATS = (
     ("KASAN", r"(BUG: )?KASAN: ", "BUG: KASAN: slab-use-after-free in walk+0x1c/0x90"),
     ("KASAN", r"(BUG: )?KASAN: ", "KASAN: null-ptr-deref in range [0x08-0x0f]"),
@@ -113,7 +118,7 @@ SPLATS_COMPILED = [(name, re.compile(pattern)) for name, pattern, _ in SPLATS]
 
 
 def find_splat(line):
-    """Returns (name, message) when a console or dmesg line is a complaint of the kernel."""
+    """Returns (name, message) when a line of console or dmesg reports a problem."""
     for prefix in PREFIX.finditer(line):
         message = line[prefix.end():]
         for name, pattern in SPLATS_COMPILED:
@@ -122,16 +127,16 @@ def find_splat(line):
     return None
 
 
-# Complaints of a target's own boot: first line, a line soon after it, why it is none of ours.
+# Reports of the boot itself: first line, a line soon after it, and why the module is not the cause.
 KNOWN = (
     (re.compile("suspicious RCU usage"), re.compile("Callback enqueued on offline CPU"),
-     "UML frees a thread argument on a CPU that is not yet online; kmemleak notes it with call_rcu()"),
+     "UML frees a thread argument on a CPU that is not yet online; kmemleak then uses call_rcu()"),
 )
 KNOWN_WITHIN = 5
 
 
 class Splats:
-    """Collects complaints; console and dmesg show the same ones, each is kept once."""
+    """Collects reports. Console and dmesg show the same ones; each is kept once."""
 
     def __init__(self, expect, allow):
         self.expect, self.allow = expect, allow
@@ -139,9 +144,9 @@ class Splats:
         self.held = None
 
     def feed(self, line):
-        """Returns the message when a complaint is complete that nobody asked for.
+        """Returns the message of a report that is neither expected nor allowed.
 
-        One that may be KNOWN is held back until the lines that follow have decided.
+        A report that may be KNOWN is held back until the next lines have decided.
         """
         if self.held:
             found, second, left = self.held
@@ -161,7 +166,7 @@ class Splats:
         return self.keep(found)
 
     def finish(self):
-        """No more lines: what was held back counts."""
+        """Ends the input: a report that was held back counts."""
         held, self.held = self.held, None
         return self.keep(held[0]) if held else None
 
@@ -175,7 +180,7 @@ class Splats:
         return None
 
     def missing(self):
-        """The expected ones that did not come."""
+        """Returns the expected reports that did not come."""
         return [r.pattern for r in self.expect
                 if not any(r.search(s["line"]) for s in self.expected)]
 
@@ -184,37 +189,23 @@ def note(target, text):
     print(f"vm: {target}: {text}", file=sys.stderr, flush=True)
 
 
-class SetupError(Exception):
-    """Nothing could be run."""
-
-
 def find_program(name):
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if not path:
-        raise SetupError(f"{name} is not installed; run scripts/setup.sh")
+        raise Mistake(f"{name} is not installed; run scripts/setup.sh")
     return path
 
 
-def is_um(args):
-    return (args.target or "").startswith("um")
-
-
 def kernel_image(args):
-    build = args.kernel
-    if not build:
-        done = subprocess.run([SCRIPTS / "kernel.sh", args.target], stdout=subprocess.PIPE,
-                              stdin=subprocess.DEVNULL, text=True, check=False)
-        if done.returncode:
-            raise SetupError(f"scripts/kernel.sh {args.target} failed")
-        build = done.stdout.split("\n")[-2]
-    image = Path(build) / ("linux" if is_um(args) else "arch/x86/boot/bzImage")
+    build = args.kernel or kernel_folder(args.target)
+    image = Path(build) / ("linux" if args.is_um else "arch/x86/boot/bzImage")
     if not image.is_file():
-        raise SetupError(f"{image}: no such kernel")
+        raise Mistake(f"{image}: no such kernel")
     return image.resolve()
 
 
 def stage(args, top):
-    """Lays out below `top` what the guest finds in /run/vm."""
+    """Writes below `top` the files that the guest finds in /run/vm."""
     inside = top / "in"
     inside.mkdir(parents=True)
     (top / "out").mkdir()
@@ -224,10 +215,10 @@ def stage(args, top):
     def copy(source, dest):
         source = Path(source)
         if not source.is_file():
-            raise SetupError(f"{source}: no such file")
+            raise Mistake(f"{source}: no such file")
         target = Path(os.path.normpath(inside / dest))
         if inside not in target.parents:
-            raise SetupError(f"{dest}: the guest's name of a file is relative, without ..")
+            raise Mistake(f"{dest}: the guest's name of a file is relative, without ..")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
         return target
@@ -237,8 +228,8 @@ def stage(args, top):
         copy(source, dest or Path(source).name)
 
     settings = {
-        "VM_TARGET": args.target.partition("-")[0],
-        "VM_OUT": args.out if is_um(args) else "",
+        "VM_TARGET": machine(args.target),
+        "VM_OUT": args.out if args.is_um else "",
         "VM_KMEMLEAK": "1" if args.kmemleak else "",
         "VM_SHELL": "1" if args.shell else "",
         "VM_MODULE": "",
@@ -257,19 +248,19 @@ def stage(args, top):
         "".join(f"{key}={shlex.quote(str(value))}\n" for key, value in settings.items()))
 
 
-# Warnings and worse reach the console: `quiet` alone would hide warnings, and is here for UML's own
-# greeting.  The buffer keeps a whole run; what the guest writes to /dev/kmsg is not rate-limited;
-# the kernel's own KUnit suites are not ours to run.
+# Warnings and errors reach the console: `quiet` alone would hide warnings, and is here for UML's own
+# messages. The buffer keeps a whole run. What the guest writes to /dev/kmsg is not limited. Only the
+# module's KUnit suites run, not the kernel's.
 COMMON_ARGS = ("quiet loglevel=5 log_buf_len=4M printk.devkmsg=on panic=-1 "
                "kunit.filter_glob=shadow_rmap_*")
 
 
 def kernel_args(args):
-    # kmemleak costs time and, on UML, a complaint at boot (KNOWN).  It takes an old pointer for a
-    # use, and the allocator leaves such pointers in its per-CPU arrays (which a cache with a debug
-    # flag does not have) and in the objects it hands out (unless they are zeroed).  With both out
-    # of the way 19 of 20 lost objects were reported, else none.  Type-safe caches are touched by
-    # neither, so recycling stays as it is; they complain themselves when they are destroyed.
+    # kmemleak costs time and, on UML, a report at boot (KNOWN). It takes an old pointer for a use,
+    # and the allocator leaves old pointers in its per-CPU arrays (which a cache with a debug flag
+    # does not have) and in the objects that it returns (unless they are zeroed). With both avoided
+    # 19 of 20 lost objects were reported, otherwise none. Neither touches a type-safe cache, so
+    # objects are recycled as before; such a cache reports its own leaks when it is destroyed.
     leaks = ["slab_debug=F,kmalloc-*", "init_on_alloc=1"] if args.kmemleak else ["kmemleak=off"]
     return [*COMMON_ARGS.split(), *leaks, *args.append.split()]
 
@@ -277,8 +268,8 @@ def kernel_args(args):
 def um_command(args, image, work):
     stage(args, work / "vm")
     if re.search(r"[\s,\"]", f"{work}{args.out}"):
-        raise SetupError(f"{work} or {args.out}: a name that a kernel command line cannot hold")
-    # The root is this machine's own, so it is read-only; `noreboot` turns a panic into an exit.
+        raise Mistake(f"{work} or {args.out}: a name that a kernel command line cannot hold")
+    # The root is the one of this machine, so it is read-only; `noreboot` turns a panic into an exit.
     return [str(image), f"mem={args.memory}", "con=null", "con0=fd:0,fd:1", "ssl=null",
             f"ncpus={args.cpus}",
             "seccomp=on", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "noreboot",
@@ -296,7 +287,7 @@ def x86_64_command(args, image, work):
         subprocess.run([find_program("cpio"), "--quiet", "-o", "-H", "newc", "-R", "0:0"],
                        input=names.encode(), stdout=archive, cwd=root, check=True)
     serial = "mon:stdio" if args.shell else "stdio"
-    # /dev/kvm may exist and yet not start a guest, so it is not tried.
+    # /dev/kvm may exist and still not start a guest, so it is not tried.
     return [find_program("qemu-system-x86_64"), "-accel", "tcg,thread=multi",
             "-smp", str(args.cpus), "-m", args.memory, "-display", "none", "-no-reboot",
             "-nodefaults", "-serial", serial, "-serial", f"file:{work}/results",
@@ -306,8 +297,8 @@ def x86_64_command(args, image, work):
 
 
 def um_environment(args, work):
-    """UML keeps its memory in a file that it maps executable, by default in /dev/shm, which in a
-    container is often small or noexec."""
+    """UML maps its memory, a file, executable: by default in /dev/shm, which is often small or noexec
+    in a container."""
     env = dict(os.environ, HOME=str(work))
     size = int(args.memory[:-1]) << {"M": 20, "G": 30}[args.memory[-1]]
     try:
@@ -320,7 +311,7 @@ def um_environment(args, work):
 
 
 def unpack_results(args, work):
-    """x86_64 sends gzipped tar archives, one after another, through its second serial port."""
+    """Unpacks the gzipped tar archives that x86_64 sends through its second serial port."""
     results = work / "results"
     if not results.is_file() or not results.stat().st_size:
         return
@@ -335,7 +326,7 @@ def unpack_results(args, work):
     try:
         with tarfile.open(fileobj=plain, mode="r:", ignore_zeros=True) as archive:
             for member in archive:
-                # Only what the guest's scripts make: plain files and folders below --out.
+                # The guest's scripts make plain files and folders below --out, nothing else.
                 if (member.isfile() or member.isdir()) and ".." not in Path(member.name).parts:
                     member.mode = 0o644 if member.isfile() else 0o755
                     archive.extract(member, args.out, set_attrs=False)
@@ -344,7 +335,7 @@ def unpack_results(args, work):
 
 
 class Lines:
-    """Cuts a byte stream into lines without the serial line's carriage returns."""
+    """Cuts text into lines."""
 
     def __init__(self):
         self.rest = ""
@@ -354,31 +345,33 @@ class Lines:
         return lines
 
 
-def watch(process, args, splats, log, observe=None):
-    """Copies the console until the guest is gone.  Returns True when the time ran out.
+def watch(process, args, splats, log, observe=None, boot_limit=0):
+    """Copies the console until the guest ends. Returns None, "time" or "boot": the limit reached.
 
-    `observe` is called with each line, and with None when there was none for a second.  It may
+    `observe` is called with each line, and with None when there was none for a second. It may
     return how many seconds the guest has left from then on.
     """
-    lines, deadline, graced = Lines(), None, False
-    if args.time_limit:
-        deadline = time.monotonic() + args.time_limit
+    lines, graced, booted = Lines(), False, not boot_limit
+
+    def after(seconds):
+        return time.monotonic() + seconds if seconds else float("inf")
+
+    deadline = after(args.time_limit if booted else boot_limit)
     fd = process.stdout.fileno()
     while True:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        left = deadline - time.monotonic()
+        if left <= 0:
             splats.finish()
-            return not graced
-        if observe:
-            left = 1 if left is None else min(left, 1)
-        if not select.select([fd], [], [], left)[0]:
+            return "boot" if not booted else None if graced else "time"
+        if not select.select([fd], [], [], min(left, 1))[0]:
             if observe:
                 observe(None)
             continue
         data = os.read(fd, 1 << 16)
         if not data:
             splats.finish()
-            return False
+            return None
+        # The serial line adds carriage returns.
         text = data.decode("utf-8", "replace").replace("\r", "")
         log.write(text)
         log.flush()
@@ -386,73 +379,73 @@ def watch(process, args, splats, log, observe=None):
             sys.stdout.write(text)
             sys.stdout.flush()
         for line in lines.feed(text):
+            if not booted and BOOTED in line:
+                booted, deadline = True, after(args.time_limit)
             bad = splats.feed(line)
             grace = observe(line) if observe else None
             if bad and not graced:
                 if not observe:
                     note(args.target, f"splat: {bad}")
                 grace = SPLAT_GRACE if grace is None else min(grace, SPLAT_GRACE)
-            if grace is None:
-                continue
-            grace += time.monotonic()
-            if deadline is None or grace < deadline:
-                deadline, graced = grace, True
+            if grace is not None and time.monotonic() + grace < deadline:
+                deadline, graced, booted = time.monotonic() + grace, True, True
 
 
-def stop(process, group):
-    """Ends what is left of the guest: the process group that was started for it, by its id."""
+def shell(command, args, env):
+    """Runs a guest with the terminal as its console."""
+    import termios
+    saved = termios.tcgetattr(0) if sys.stdin.isatty() else None
+    process = subprocess.Popen(command, env=env)
     try:
-        if group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except ProcessLookupError:
-        pass
-    process.wait()
+        process.wait(args.time_limit or None)
+        return None
+    except subprocess.TimeoutExpired:
+        return "time"
+    finally:
+        process.kill()
+        process.wait()
+        if saved:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
 
 def boot(command, args, env, splats, observe):
+    """Starts the guest, again when it does not boot. Returns (limit reached, restarts)."""
     if args.shell:
-        import termios
-        saved = termios.tcgetattr(0) if sys.stdin.isatty() else None
-        process = subprocess.Popen(command, env=env)
-        try:
-            process.wait(args.time_limit or None)
-            return False
-        except subprocess.TimeoutExpired:
-            return True
-        finally:
-            stop(process, group=False)
-            if saved:
-                termios.tcsetattr(0, termios.TCSADRAIN, saved)
-    with open(args.log, "w", encoding="utf-8") as log:
-        # The console's input is a pipe that stays open and empty.
-        process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   start_new_session=True)
-        try:
-            return watch(process, args, splats, log, observe)
-        finally:
-            stop(process, group=True)
+        return shell(command, args, env), 0
+    for restarts in range(BOOTS):
+        with open(args.log, "w", encoding="utf-8") as log:
+            # The input of the console is a pipe that stays open and empty.
+            process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       start_new_session=True)
+            try:
+                limit = watch(process, args, splats, log, observe, BOOT_LIMIT << restarts)
+            finally:
+                stop(process, gently=False)
+        if limit != "boot" or splats.bad or restarts == BOOTS - 1:
+            return limit, restarts
+        last = (read(args.log).splitlines() or [""])[-1]
+        note(args.target, f"no boot in {BOOT_LIMIT << restarts} s, started again; last line: {last}")
+        args.log.replace(args.log.with_name(f"{args.log.name}.boot{restarts + 1}"))
 
 
-def judge(args, timed_out, splats):
+def judge(args, limit, splats):
     """Returns (exit status, reason, text): the worst first."""
-    dmesg = args.out / "dmesg.txt"
-    if dmesg.is_file():
-        for line in dmesg.read_text(errors="replace").splitlines():
-            splats.feed(line)
-        splats.finish()
+    for line in read(args.out / "dmesg.txt").splitlines():
+        splats.feed(line)
+    splats.finish()
     try:
         phase, code = (args.out / "status").read_text().split()
     except (OSError, ValueError):
         phase, code = None, 0
     if splats.bad:
         return EXIT_SPLAT, "splat", f"splat: {splats.bad[0]['line']}"
-    if timed_out:
+    if limit == "boot":
+        return EXIT_SETUP, "boot", f"no boot in {BOOTS} attempts"
+    if limit:
         return EXIT_TIME, "time-limit", f"the time limit of {args.time_limit} s was reached"
     if phase is None:
-        return EXIT_DIED, "died", "the guest went away without delivering a status"
+        return EXIT_DIED, "died", "the guest ended without a status"
     if phase != "command":
         return EXIT_SETUP, phase, f"{phase} failed in the guest (exit status {code})"
     if splats.missing():
@@ -461,8 +454,7 @@ def judge(args, timed_out, splats):
 
 
 def run(args, observe=None):
-    """Boots and judges; `observe` sees the console meanwhile, see watch(), and says what there is
-    to say."""
+    """Boots and judges; `observe` sees the console meanwhile (see watch()) and does the reporting."""
     args.out.mkdir(parents=True, exist_ok=True)
     args.log.parent.mkdir(parents=True, exist_ok=True)
     for name in ("status", "dmesg.txt", "vm.json"):
@@ -473,96 +465,26 @@ def run(args, observe=None):
     splats = Splats(args.expect_splat, args.allow_splat)
     begin = time.monotonic()
     try:
-        if is_um(args):
-            command = um_command(args, image, work)
-            env = um_environment(args, work)
+        if args.is_um:
+            command, env = um_command(args, image, work), um_environment(args, work)
         else:
-            command = x86_64_command(args, image, work)
-            env = None
-        timed_out = boot(command, args, env, splats, observe)
+            command, env = x86_64_command(args, image, work), None
+        limit, restarts = boot(command, args, env, splats, observe)
         unpack_results(args, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    code, reason, text = judge(args, timed_out, splats)
+    code, reason, text = judge(args, limit, splats)
     seconds = round(time.monotonic() - begin, 1)
-    summarize(args, exit=code, reason=reason, text=text, seconds=seconds, splats=splats.bad,
-              expected_splats=splats.expected)
+    summarize(args, exit=code, reason=reason, text=text, seconds=seconds, restarts=restarts,
+              splats=splats.bad, expected_splats=splats.expected)
     if not observe and (reason != "exit" or not args.quiet):
-        note(args.target, f"{text} ({seconds} s)")
+        again = f", started {restarts + 1} times" if restarts else ""
+        note(args.target, f"{text} ({seconds} s{again})")
     return code
 
 
 def summarize(args, **fields):
-    (args.out / "vm.json").write_text(json.dumps({"target": args.target} | fields, indent=1) + "\n")
-
-
-# Lines that look alarming and are not.
-HARMLESS = (
-    # KTAP of KUnit, as printk shows it.
-    "[    1.234567] KTAP version 1",
-    "[    1.234567]     # Subtest: shadow_rmap_BUG",
-    "[    1.234567]     # test_warning: EXPECTATION FAILED at rust/rmap/walk.rs:7",
-    "[    1.234567]     ok 1 bug_is_caught",
-    "[    1.234567]     # WARNING: in a diagnostic of a test",
-    "[    1.234567] not ok 2 shadow_rmap_kasan",
-    # The kernel's ordinary talk.
-    "[    0.000000] Linux version 7.3.4 (DEBUG)",
-    "[    0.000000] DEBUG: sleeping is allowed",
-    "[    0.100000] rcu: Preemptible hierarchical RCU implementation.",
-    "[    0.100000] rcu: \tRCU lockdep checking is enabled.",
-    "[    0.200000] kmemleak: Kernel memory leak detector initialized (mem pool available: 3900)",
-    "[    2.000000] shadow_rmap: loading out-of-tree module taints kernel.",
-    "[    2.000000] shadow_rmap: no WARNING: so far, no Oops, no BUG: either",
-    "[    2.000000] LADYBUG: a word that ends alike",
-    # User programs, which have no prefix, or a wrong one.
-    "WARNING: CPU: 0 PID: 1 at fake", "BUG: KASAN: fake", "Kernel panic - not syncing",
-    "[1.5] WARNING: not a printk time", "[   12.345] BUG: nor this",
-    "ok 3 Oops: a test may be called anything", "12:30:01.123456 WARNING: a log of a program",
-)
-
-
-def self_test():
-    """The table proves itself; KTAP, so that scripts/test.py can count it."""
-    cases = []
-    forms = ("[    1.234567] {}", "[12345.678901] {}", "<4>[    1.234567] {}",
-             "[    1.234567][   T77] {}", "[    1.234567][    C0] {}",
-             "a program's unfinished line[    1.234567] {}")
-    for name, _, sample in SPLATS:
-        found = [find_splat(form.format(sample)) for form in forms]
-        cases.append((f"fires: {sample}", all(f == (name, sample) for f in found), f"{found[0]}"))
-    for line in HARMLESS:
-        cases.append((f"quiet: {line}", find_splat(line) is None, f"{find_splat(line)}"))
-    splats = Splats([re.compile("wanted")], [re.compile("tolerated")])
-    first = splats.feed("[    1.234567] WARNING: tolerated")
-    cases.append(("allowed splat is not bad", first is None and not splats.bad, ""))
-    cases.append(("expected splat is missed", splats.missing() == ["wanted"], ""))
-    splats.feed("[    1.234567] WARNING: wanted")
-    cases.append(("expected splat is seen", not splats.missing() and not splats.bad, ""))
-    again = [splats.feed("[    1.234567] BUG: x"), splats.feed("[    1.234567] BUG: x")]
-    cases.append(("a splat is reported once", again == ["BUG: x", None], f"{again}"))
-    splats = Splats([], [])
-    quiet = [splats.feed(f"[    0.300000] {text}") for text in (
-        "WARNING: suspicious RCU usage", "7.3.4 #1 Not tainted",
-        "kernel/rcu/tree.c:3185 Callback enqueued on offline CPU!!", "BUG: another")]
-    cases.append(("a known complaint of the boot is not bad, the next one is",
-                  quiet == [None, None, None, "BUG: another"] and len(splats.bad) == 1, f"{quiet}"))
-    for text in ["WARNING: suspicious RCU usage"] + ["something else"] * KNOWN_WITHIN:
-        splats.feed(f"[    0.300000] {text}")
-    cases.append(("its like with another detail is bad", len(splats.bad) == 2, f"{splats.bad}"))
-    splats.feed("[    0.400000] WARNING: suspicious RCU usage in the last line")
-    cases.append(("its like at the end is bad", splats.finish() and len(splats.bad) == 3, ""))
-    lines = Lines()
-    cut = lines.feed("a\nb") + lines.feed("c\n")
-    cases.append(("a line may come in pieces", cut == ["a", "bc"], f"{cut}"))
-    print(f"KTAP version 1\n1..{len(cases)}")
-    failed = 0
-    for number, (name, good, why) in enumerate(cases, 1):
-        name = name.replace("#", "").strip()
-        if not good:
-            failed += 1
-            print(f"# {name}: {why}")
-        print(f"{'ok' if good else 'not ok'} {number} {name}")
-    return 1 if failed else 0
+    write_json(args.out / "vm.json", {"target": args.target} | fields)
 
 
 def parse(argv):
@@ -573,60 +495,54 @@ def parse(argv):
     add("--target", choices=TARGETS,
         help="User-Mode Linux, or x86_64 in QEMU; the kernels of scripts/kernel.sh")
     add("--kernel", metavar="DIR", help="kernel build folder (default: scripts/kernel.sh TARGET)")
-    add("--time-limit", type=float, metavar="SECS", help="default 120; none with --shell")
+    add("--time-limit", type=float, metavar="SECS", help="from boot to end, default 120; none with --shell")
     add("--module", metavar="FILE.ko", help="loaded before the command")
     add("--module-args", default="", metavar="'K=V ...'")
     add("--file", action="append", default=[], metavar="SRC[:DEST]",
-        help="copied beside the command (again and again)")
+        help="copied beside the command; may be repeated")
     add("--out", type=Path, metavar="DIR", help="results (default: out/vm-TARGET)")
     add("--log", type=Path, metavar="FILE", help="console (default: console.log in --out)")
     add("--append", default="", metavar="ARGS", help="more kernel arguments; the last one wins")
     add("--cpus", type=int,
-        help="default: 4 for x86_64, this machine's (2 to 4) for um, whose CPUs spin as threads")
+        help="default: those of this machine, 2 to 4: each is a busy thread of it")
     add("--memory", metavar="SIZE", help="default 512M for um, 1G for x86_64, 2G with KASAN")
     add("--kmemleak", action="store_true", help="look for leaked memory after the command")
     add("--quiet", action="store_true", help="the console goes to the log only")
     add("--expect-splat", type=re.compile, action="append", default=[], metavar="REGEX",
-        help="this complaint must come, and is no failure")
+        help="this report must come, and is no failure")
     add("--allow-splat", type=re.compile, action="append", default=[], metavar="REGEX",
-        help="this complaint may come, and is no failure")
+        help="this report may come, and is no failure")
     add("--shell", action="store_true", help="an interactive shell instead of a command")
-    add("--self-test", action="store_true", help="tests the table of complaints; boots nothing")
     add("command", nargs="*", metavar="COMMAND")
     args = parser.parse_args(argv)
-    if args.cpus is None:
-        args.cpus = min(4, max(2, os.cpu_count() or 2)) if is_um(args) else 4
-    if args.self_test:
-        return args
     if not args.target:
         parser.error("--target is missing")
     if bool(args.command) == args.shell:
         parser.error("give either a command after -- or --shell")
+    args.is_um = machine(args.target) == "um"
+    args.cpus = args.cpus or min(4, max(2, CORES))
     if args.memory is None:
-        args.memory = "512M" if is_um(args) else "2G" if "kasan" in args.target else "1G"
+        args.memory = "512M" if args.is_um else "2G" if "kasan" in args.target else "1G"
     if not re.fullmatch(r"\d+[MG]", args.memory):
         parser.error("--memory: a number and M or G")
     if args.time_limit is None:
         args.time_limit = 0 if args.shell else 120
-    args.out = (args.out or SCRIPTS.parent / f"out/vm-{args.target}").resolve()
+    args.out = (args.out or OUT / f"vm-{args.target}").resolve()
     args.log = args.log or args.out / "console.log"
     return args
 
 
 def main():
     args = parse(sys.argv[1:])
-    if args.self_test:
-        return self_test()
-    # A terminated runner must not leave its guest behind; SystemExit runs the `finally`s.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    exit_on_sigterm()
     try:
         return run(args)
-    except SetupError as error:
+    except Mistake as error:
         note(args.target, str(error))
         summarize(args, exit=EXIT_SETUP, reason="setup", text=str(error))
         return EXIT_SETUP
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The first program of a test guest, on both targets; started by scripts/vm.py, not by hand.
+# The first program of a test guest, on both targets. scripts/vm.py starts it.
 #
-# Mounts what programs expect, loads the module, runs the command, and hands the results out.
-# On UML the root is the machine's own file system: it is mounted read-only and stays so; the one
-# writable folder is $OUT.
+# Mounts the usual file systems, loads the module, runs the command, and delivers the results.
+# On UML the root is the file system of the machine, mounted read-only; the only writable folder
+# is $OUT.
 
 case ${1:-} in --help) sed -n '4,8s/^# \{0,1\}//p' "$0"; exit ;; esac
 
@@ -16,7 +16,7 @@ here=${0%/*}
 . "$here/vm.env"
 
 quit() {
-	# Everything else has been written by now: the status says that the results are whole.
+	# Everything else has been written: a status says that the results are complete.
 	echo "$1 $2" >"$OUT/status"
 	send_out
 	poweroff -f
@@ -30,15 +30,15 @@ send_out() {
 	tar -c -z -f - -C "$OUT" . >/dev/ttyS1
 }
 
-# An object is reported when it is older than five seconds and two scans saw no pointer to it and
-# the same content.
+# An object is reported when it is older than five seconds and two scans saw the same content and no
+# pointer to it.
 scan_twice() {
 	sleep 6
 	echo scan >/sys/kernel/debug/kmemleak
 	echo scan >/sys/kernel/debug/kmemleak
 }
 
-# A leak is shown as a message of the kernel, where the runner looks for it.
+# Writes each leak to the kernel log, where the runner looks for reports.
 look_for_leaks() {
 	[ -n "$VM_KMEMLEAK" ] && [ -e /sys/kernel/debug/kmemleak ] || return 0
 	scan_twice
@@ -48,8 +48,8 @@ look_for_leaks() {
 	done <"$OUT/kmemleak.txt"
 }
 
-# Until /proc is the guest's own, busybox must be called by its path: a bare `mount` would be run
-# through /proc/self/exe, which on UML's root is still the machine's, and that is the UML kernel.
+# Until /proc is mounted busybox must be called by its path: a bare `mount` would be run through
+# /proc/self/exe, which on the root of UML is still the machine's /proc and so the UML kernel.
 bb=/bin/busybox
 if [ "$VM_TARGET" = um ]; then
 	$bb mount -t proc proc /proc
@@ -71,9 +71,10 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 exec </dev/console >/dev/console 2>&1
 if [ "$VM_TARGET" = x86_64 ]; then
-	# Not a byte of the archive may be translated.
+	# No byte of the archive may be translated.
 	stty -F /dev/ttyS1 raw -echo 115200
 fi
+echo "vm: booted"
 hostname "shadow-rmap-$VM_TARGET"
 export VM_TARGET OUT=$vm/out RMAP_OUT=$vm/out
 cd $vm/in || exit 1
@@ -84,7 +85,7 @@ fi
 rm -f "$OUT/status"
 
 if [ -n "$VM_KMEMLEAK" ] && [ -e /sys/kernel/debug/kmemleak ]; then
-	# What the boot left behind is not the module's.
+	# Leaks of the boot are not the module's.
 	scan_twice
 	echo clear >/sys/kernel/debug/kmemleak
 fi
