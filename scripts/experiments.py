@@ -1,36 +1,36 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Questions that were asked in the mails that the rules come from, answered by experiment.
+"""Answers questions from the mails that the rules come from, by experiment.
 
   scripts/experiments.py 2004    what does a plain cache do, and how soon?
-  scripts/experiments.py 2007    does RCU have to be held until after unlock?
+  scripts/experiments.py 2007    must RCU be held until after the unlock?
   scripts/experiments.py 2010    the merge, with and without the links that it moves
-  scripts/experiments.py 2011    why is page_mapped asked again?
+  scripts/experiments.py 2011    why is page_mapped() called again?
 
-SEED=, SECS= (how long each boot lasts at most), REPEAT= (boots for each row) and KASAN=1 (2004: with
-that witness as well, on x86_64) may follow; `make experiment E=2011` starts one.  Each row of the
-table is a number of boots; Documentation/experiment-<year>.rst says what to make of them.  The table
-is left in out/experiment-<year>.json, what was said in out/experiment/.  The exit status is 0 when
-every row has come out as it says there.
+SEED=, SECS= (the longest that a boot runs), REPEAT= (boots for each row) and KASAN=1 (2004: on x86_64
+with KASAN as well) may follow; `make experiment E=2011` starts one. Documentation/experiment-<year>.rst
+explains the rows. The table is left in out/experiment-<year>.json, consoles in out/experiment/. The
+exit status is 0 when every row came out as expected.
 """
 
 import signal
 import statistics
 import sys
-from pathlib import Path
 
-import torture
-
-TOP = Path(__file__).resolve().parent.parent
+import torture_report
+from common import OUT, Mistake, exit_on_sigterm, say, write_json
+from torture import echo
+from torture import parse as torture_arguments
+from torture_lab import Lab, judge_bust, judge_correct, parameters
 
 
 class Row:
-    """One way of doing it: what is expected, and how it went."""
+    """One variant: what is expected, and the boots that were run."""
 
     def __init__(self, words, harm, bust, protocol, target="um", load="", append=""):
         self.words, self.harm, self.bust, self.protocol = words, harm, bust, protocol
         self.target, self.load, self.append = target, load, append
-        self.runs = []
+        self.runs, self.admissible = [], []
 
     def run(self, lab, secs, place):
         lab.wanted = lab.wanted | {"LOAD": self.load or None}
@@ -38,19 +38,19 @@ class Row:
         told, how = lab.torture("bust" if self.bust != "none" else "correct", self.bust, self.target,
                                 self.protocol, secs, f"{place} {self.words}")
         console, results, guest = told
-        # What an experiment asks for may be what make torture does not.
+        # make torture cannot repeat each boot of an experiment.
         del how["replay"]
         if self.bust == "none":
-            run = as_of_a_bug(console, torture.judge_correct(console, results, guest, 0))
+            run = as_of_a_bug(console, judge_correct(console, results, guest, 0))
         else:
-            run = torture.judge_bust(console, results, guest)
+            run = judge_bust(console, results, guest, self.admissible)
         self.runs.append(how | run)
 
     def caught(self):
         return [run for run in self.runs if run["caught"]]
 
     def is_as_expected(self, repeat):
-        """A boot that has not run, or not come to an end, shows neither harm nor that there is none."""
+        """A boot that did not run to its end shows neither harm nor its absence."""
         ran = len(self.runs) == repeat and all(
             run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
         return ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
@@ -67,8 +67,8 @@ class Row:
 
 
 def as_of_a_bug(console, run):
-    """What came of the correct rules, in the words that are used of a bug: whatever was reported or
-    complained of is harm.  A boot that was not clean for another reason shows nothing."""
+    """Returns the result of the correct rules in the terms of a bug: any report is harm. A boot that
+    was not clean for another reason shows nothing."""
     reported, splat = console.caught or {}, console.splat or {}
     harm = reported or splat or run["reports"]
     why = "; ".join(run["reasons"])
@@ -117,8 +117,8 @@ EXPERIMENTS = {"2004": rows_2004, "2007": rows_2007, "2010": rows_2010, "2011": 
 
 
 def interleaving(run):
-    """The last passages of windows, each thread in a column of its own; before each, how many there
-    were until then, of which not all are remembered."""
+    """Yields the last passages of windows, a column for each thread, numbered by their order; not all
+    passages are kept."""
     steps = [step.split() for step in run["diagnostics"].get("step", "").split(", ") if step]
     steps = [(when, int(thread), window) for when, _, thread, window in steps]
     threads = sorted({thread for _, thread, _ in steps})
@@ -127,70 +127,62 @@ def interleaving(run):
         yield f"{when:>8}  " + " " * 23 * threads.index(thread) + window
 
 
-def table(rows):
-    cells = [HEAD, *(row.cells() for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
-    for line in cells:
-        yield "  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip()
-
-
 def parse(words):
     if not words or words[0] not in EXPERIMENTS:
-        raise torture.Mistake(f"which experiment? {', '.join(EXPERIMENTS)}; --help says more")
-    wanted = torture.parameters(words[1:])
-    torture.refuse_others(wanted, ("SECS", "SEED", "REPEAT",
-                                   *(["KASAN"] if words[0] == "2004" else [])))
-    return words[0], wanted
+        raise Mistake(f"which experiment? {', '.join(EXPERIMENTS)}; --help explains them")
+    return words[0], parameters(words[1:], ("SECS", "SEED", "REPEAT",
+                                            *(["KASAN"] if words[0] == "2004" else [])))
 
 
 def experiment(name, wanted):
-    args = torture.parse([])
-    args.out = TOP / "out/experiment"
-    lab = torture.Lab(args, wanted)
+    args = torture_arguments([])
+    args.out = OUT / "experiment"
+    lab = Lab(args, wanted)
     lab.claim()
-    rows = EXPERIMENTS[name](wanted["KASAN"])
-    repeat = wanted["REPEAT"]
-    torture.say(f"experiment {name}: {len(rows)} rows, {repeat} boots each; seed {lab.seed}")
+    rows, repeat = EXPERIMENTS[name](wanted["KASAN"]), wanted["REPEAT"] or 1
+    say(f"experiment {name}: {len(rows)} rows, {repeat} boots each; seed {lab.seed}")
+    oracles = {bust.name: bust.oracles for bust in lab.offered("um")[0]}
     try:
         for number, row in enumerate(rows, 1):
+            row.admissible = oracles[row.bust]
             for _ in range(repeat):
                 secs = wanted["SECS"] or (20 if row.target == "um" else 60)
                 row.run(lab, secs, f"[{number}/{len(rows)}]")
-            torture.say(f"[{number}/{len(rows)}] {'  '.join(filter(None, row.cells()))}")
+            say(f"[{number}/{len(rows)}] {'  '.join(filter(None, row.cells()))}")
     finally:
         if any(row.runs for row in rows):
             names = ("what", "where", "harm", "oracles", "median", "operations", "broken")
-            torture.write_json(TOP / f"out/experiment-{name}.json", {
+            write_json(OUT / f"experiment-{name}.json", {
                 "version": 1, "experiment": name, "seed": lab.seed, "repeat": repeat,
                 "rows": [dict(zip(names, row.cells()), expected=row.harm,
                               as_expected=row.is_as_expected(repeat), runs=row.runs)
                          for row in rows]})
-    torture.say("\n" + "\n".join(table(rows)))
+    say("\n" + "\n".join(torture_report.columns(HEAD, [row.cells() for row in rows], ())))
     for row in rows:
         for run in row.caught()[:1] if name == "2011" else ():
-            torture.say(f"\n{row.words}: the last steps, seed {run['seed']}; then {run['oracle']}"
-                        f" ({run['oracle_rule']}): {run['words']}")
-            torture.say("\n".join(interleaving(run)))
+            say(f"\n{row.words}: the last steps, seed {run['seed']}; then {run['oracle']}"
+                f" ({run['oracle_rule']}): {run['words']}")
+            say("\n".join(interleaving(run)))
     good = sum(row.is_as_expected(repeat) for row in rows)
     asked = {"repeat": repeat, "secs": wanted["SECS"], "kasan": wanted["KASAN"], "seed": lab.seed}
-    torture.say(f"\nexperiment {name}: End of test: {torture.echo(asked)}")
-    torture.say(f"experiment {name}: {good}/{len(rows)} rows as expected")
+    say(f"\nexperiment {name}: End of test: {echo(asked)}")
+    say(f"experiment {name}: {good}/{len(rows)} rows as expected")
     return 0 if good == len(rows) else 1
 
 
 def main():
-    signal.signal(signal.SIGTERM, torture.terminated)
+    exit_on_sigterm()
     if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
         print(__doc__.strip())
         return 0
     try:
         return experiment(*parse(sys.argv[1:]))
-    except torture.Mistake as mistake:
+    except Mistake as mistake:
         print(f"experiment: {mistake}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("experiment: stopped", file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

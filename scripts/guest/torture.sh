@@ -1,19 +1,19 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the test guest, where the module has been loaded: one torture, with a line each second on
-# how far it has come.  The kernel log goes to the console meanwhile.
+# Runs in the test guest, with shadow_rmap_torture.ko loaded: one torture. Prints its status each
+# second; the kernel log goes to the console meanwhile.
 #
-# Usage: torture.sh list              what can be broken, to $OUT/control.txt
-#        torture.sh bust LINE SECS    LINE goes to torture/control; after SECS it has hung.  What is
-#                                     left of the kernel may be broken, so nothing more is asked of it
-#        torture.sh correct LINE SECS as bust; then the module is unloaded
-#   scripts/torture.py starts it.  Exit status: 0 it came to its end, whatever that is; 2 it was
-#   refused, or could be unloaded; 3 it hangs; 4 the module cannot be unloaded
+# Usage: torture.sh list               writes torture/control to $OUT/control.txt
+#        torture.sh bust LINE SECS     writes LINE to torture/control; after SECS it hangs. The bug may
+#                                      have damaged the kernel, so the guest does nothing more
+#        torture.sh correct LINE SECS  as bust; then unloads the module
+#   scripts/torture.py starts it. Exit status: 0 the torture ended, with any result; 2 it was
+#   refused, or the module could be unloaded; 3 it hangs; 4 the module cannot be unloaded
 
 torture=/sys/kernel/debug/shadow_rmap/torture
 
-# Nothing here starts a program where the shell will do: what starts one may find the memory damaged.
+# Uses the shell alone where it can: a damaged kernel may fail to start a program.
 uptime() { read -r now rest </proc/uptime; now=${now%.*}; }
 
 # shellcheck disable=SC2034 # all keys are read
@@ -36,7 +36,7 @@ list)
 	;;
 bust | correct) [ $# = 3 ] || exit 2 ;;
 *)
-	sed -n '4,13s/^# \{0,1\}//p' "$0"
+	sed -n '4,12s/^# \{0,1\}//p' "$0"
 	[ "${1:-}" = --help ]
 	exit
 	;;
@@ -48,9 +48,9 @@ if ! echo "$2" >$torture/control; then
 	echo "torture: refused: $2"
 	exit 2
 fi
-# Freed memory may lead into the module, so it has to stay.
-if [ "$1" = bust ] && rmmod shadow_rmap 2>/dev/null; then
-	echo "torture: wrong: the module can be unloaded while a bug is loose"
+# Freed memory may lead into the module, so it must stay loaded.
+if [ "$1" = bust ] && rmmod shadow_rmap_torture 2>/dev/null; then
+	echo "torture: wrong: the module can be unloaded while a bug is on"
 	exit 2
 fi
 uptime
@@ -72,6 +72,6 @@ cat $torture/results >"$OUT/results.ktap"
 echo "torture: ended"
 [ "$1" = correct ] || exit 0
 for file in rules stats; do
-	cat /sys/kernel/debug/shadow_rmap/$file >"$OUT/$file.txt"
+	cat $torture/$file >"$OUT/$file.txt"
 done
-rmmod shadow_rmap || exit 4
+rmmod shadow_rmap_torture || exit 4

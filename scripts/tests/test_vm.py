@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests how scripts/vm.py reads a console."""
+
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+
+import vm
+
+FORMS = ("[    1.234567] {}", "[12345.678901] {}", "<4>[    1.234567] {}",
+         "[    1.234567][   T77] {}", "[    1.234567][    C0] {}",
+         "the unfinished line of a program[    1.234567] {}")
+
+# Lines that look like reports of the kernel and are none.
+HARMLESS = (
+    "[    1.234567] KTAP version 1",
+    "[    1.234567]     # Subtest: shadow_rmap_BUG",
+    "[    1.234567]     # test_warning: EXPECTATION FAILED at rust/rmap/walk.rs:7",
+    "[    1.234567]     ok 1 bug_is_caught",
+    "[    1.234567]     # WARNING: in a diagnostic of a test",
+    "[    1.234567] not ok 2 shadow_rmap_kasan",
+    "[    0.000000] Linux version 7.3.4 (DEBUG)",
+    "[    0.000000] DEBUG: sleeping is allowed",
+    "[    0.100000] rcu: Preemptible hierarchical RCU implementation.",
+    "[    0.100000] rcu: \tRCU lockdep checking is enabled.",
+    "[    0.200000] kmemleak: Kernel memory leak detector initialized (mem pool available: 3900)",
+    "[    2.000000] shadow_rmap: loading out-of-tree module taints kernel.",
+    "[    2.000000] shadow_rmap: no WARNING: so far, no Oops, no BUG: either",
+    "[    2.000000] LADYBUG: a word with the same end",
+    # Output of programs has no time before it, or another one.
+    "WARNING: CPU: 0 PID: 1 at fake", "BUG: KASAN: fake", "Kernel panic - not syncing",
+    "[1.5] WARNING: not the time of printk", "[   12.345] BUG: nor this",
+    "ok 3 Oops: a test may have any name", "12:30:01.123456 WARNING: the log of a program",
+)
+
+
+@pytest.mark.parametrize("name, sample", [(name, sample) for name, _, sample in vm.SPLATS])
+def test_report_is_recognized(name, sample):
+    assert {vm.find_splat(form.format(sample)) for form in FORMS} == {(name, sample)}
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_line_is_no_report(line):
+    assert vm.find_splat(line) is None
+
+
+def feed(splats, *texts):
+    return [splats.feed(f"[    0.300000] {text}") for text in texts]
+
+
+def test_expected_and_allowed_reports():
+    splats = vm.Splats([re.compile("wanted")], [re.compile("tolerated")])
+    assert feed(splats, "WARNING: tolerated") == [None]
+    assert splats.missing() == ["wanted"]
+    feed(splats, "WARNING: wanted")
+    assert not splats.missing() and not splats.bad
+    assert feed(splats, "BUG: x", "BUG: x") == ["BUG: x", None]
+    assert len(splats.bad) == 1
+
+
+def test_known_report_of_the_boot():
+    splats = vm.Splats([], [])
+    assert feed(splats, "WARNING: suspicious RCU usage", "7.3.4 #1 Not tainted",
+                "kernel/rcu/tree.c:3185 Callback enqueued on offline CPU!!",
+                "BUG: another") == [None, None, None, "BUG: another"]
+    # The same report with other details is not known, wherever it stands.
+    feed(splats, "WARNING: suspicious RCU usage", *["something else"] * vm.KNOWN_WITHIN)
+    assert len(splats.bad) == 2
+    feed(splats, "WARNING: suspicious RCU usage in the last line")
+    assert splats.finish() and len(splats.bad) == 3
+
+
+def test_line_in_pieces():
+    lines = vm.Lines()
+    assert lines.feed("a\nb") + lines.feed("c\n") == ["a", "bc"]
+
+
+def guest(tmp_path, *options):
+    return vm.parse(["--target", "um", "--quiet", "--out", str(tmp_path), *options, "--", "true"])
+
+
+def boot(monkeypatch, args, program, boot_limit=60):
+    """Boots a program of Python instead of a kernel."""
+    monkeypatch.setattr(vm, "BOOT_LIMIT", boot_limit)
+    splats = vm.Splats([], [])
+    limit, restarts = vm.boot([sys.executable, "-uc", program], args, None, splats, None)
+    return limit, restarts, splats
+
+
+def test_boot_that_hangs_is_repeated(monkeypatch, tmp_path):
+    # Hangs in its first boot alone.
+    program = (f"import os, time; p = {str(tmp_path / 'again')!r}\n"
+               "if not os.path.exists(p): open(p, 'w'); print('acpi'); time.sleep(600)\n"
+               f"print({vm.BOOTED!r})")
+    limit, restarts, splats = boot(monkeypatch, guest(tmp_path), program, boot_limit=2)
+    assert (limit, splats.bad) == (None, []) and restarts >= 1
+    assert "acpi" in "".join(path.read_text() for path in tmp_path.glob("console.log.boot*"))
+
+
+def test_boot_that_always_hangs(monkeypatch, tmp_path):
+    monkeypatch.setattr(vm, "BOOTS", 2)
+    args = guest(tmp_path)
+    limit, restarts, splats = boot(monkeypatch, args, "import time; time.sleep(600)", boot_limit=1)
+    assert (limit, restarts) == ("boot", 1)
+    assert vm.judge(args, limit, splats)[:2] == (vm.EXIT_SETUP, "boot")
+
+
+def test_report_in_the_boot_is_not_repeated(monkeypatch, tmp_path):
+    monkeypatch.setattr(vm, "SPLAT_GRACE", 1)
+    program = "import time; print('[    0.300000] BUG: x'); time.sleep(600)"
+    _, restarts, splats = boot(monkeypatch, guest(tmp_path), program)
+    assert restarts == 0 and splats.bad
+
+
+def test_time_limit_counts_from_the_boot(monkeypatch, tmp_path):
+    args = guest(tmp_path, "--time-limit", "1")
+    program = f"import time; print({vm.BOOTED!r}); time.sleep(600)"
+    limit, restarts, splats = boot(monkeypatch, args, program)
+    assert (limit, restarts) == ("time", 0)
+    assert vm.judge(args, limit, splats)[:2] == (vm.EXIT_TIME, "time-limit")
+
+
+def test_observer_ends_the_guest(tmp_path):
+    process = subprocess.Popen(["sh", "-c", "echo result; exec sleep 600"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        limit = vm.watch(process, guest(tmp_path, "--time-limit", "500"), vm.Splats([], []),
+                         io.StringIO(), lambda line: 1 if line == "result" else None)
+    finally:
+        vm.stop(process, gently=False)
+    assert limit is None
