@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a mapping of the device costs its process: one figure for each operation, in nanoseconds.
+//! Measures what a mapping of the device costs its process: one figure for each operation, in
+//! nanoseconds.
 
 use anyhow::{Context, Result, bail};
 use nix::libc;
@@ -36,7 +37,7 @@ fn map_and_touch(device: &impl AsFd) -> Result<std::ptr::NonNull<std::ffi::c_voi
 }
 
 fn unmap(address: std::ptr::NonNull<std::ffi::c_void>) -> Result<()> {
-    // SAFETY: From `map_and_touch()`; nothing refers to the pages any more.
+    // SAFETY: The mapping of `map_and_touch()`; nothing else refers to its pages.
     unsafe { munmap(address, PAGES * PAGE_SIZE) }.context("munmap")
 }
 
@@ -47,12 +48,12 @@ fn fork_and_exit() -> Result<()> {
         ForkResult::Child => unsafe { libc::_exit(0) },
         ForkResult::Parent { child } => match waitpid(child, None).context("waitpid")? {
             WaitStatus::Exited(_, 0) => Ok(()),
-            other => bail!("waitpid says {other:?}"),
+            other => bail!("waitpid returned {other:?}"),
         },
     }
 }
 
-/// The median of `times`, in nanoseconds, after a few that are not counted.
+/// Returns the median of `times` operations, in nanoseconds; the first few are not counted.
 fn measure(times: u32, mut operation: impl FnMut() -> Result<()>) -> Result<u128> {
     for _ in 0..=times / 10 {
         operation()?;
@@ -67,7 +68,7 @@ fn measure(times: u32, mut operation: impl FnMut() -> Result<()>) -> Result<u128
     all.get(all.len() / 2).copied().context("nothing measured")
 }
 
-/// Measures, and prints a line for each operation: its name and a number.
+/// Measures each operation, and prints a line with its name and its figure.
 pub fn run(device: &impl AsFd, times: u32) -> Result<()> {
     let faults = measure(times, || unmap(map_and_touch(device)?))?;
     let address = map_and_touch(device)?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rmapctl`: runs scenarios over `/dev/shadow_rmap`, and shows what the module makes of them.
+//! `rmapctl`: runs scenarios over `/dev/shadow_rmap`, and shows the chains and checks of the module.
 //!
-//! Exit status: 0 when all is well, 1 when something failed, 2 for a command line that makes no
-//! sense.
+//! Exit status: 0 when everything passed, 1 when something failed, 2 when the command line is wrong.
 
+mod cli;
 mod corners;
 mod cost;
 mod engine;
@@ -17,199 +17,15 @@ mod show;
 mod worker;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
+use cli::{CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs};
 use engine::{Options, counted};
 use kernel::{Debugfs, Device};
-use scenario::{Mode, Scenario, ScenarioError};
+use scenario::{Scenario, ScenarioError};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-const AFTER_HELP: &str = "\
-The language of scenarios, a command a line, `#` begins a comment; RANGE is N, A..B, A..B/S or all:
-  map P M PAGES [at PGOFF]               fork P CHILD...        exec P       exit P...   (P or STEM*)
-  touch P M RANGE [write|read] [BYTE]    dies SIGNAL touch ...  tree P DEPTH CHILDREN write M RANGE
-  protect P M RANGE rw|r|none            unmap P M RANGE        dontneed P M RANGE
-  move P M RANGE [to PAGES] [as NAME]    mode pinned|mergeable
-  repeat N [as i] ... $i ... end         check [CONDITION...]   check every N|off
-  expect CONDITION...                    show   compare   rules   save FILE PATH   print TEXT
-A CONDITION is KEY=N, KEY>N, KEY>=N, KEY<N or KEY<=N about a number that `check` prints.";
-
-/// Runs scenarios over /dev/shadow_rmap and shows the anonymous reverse map they build.
-#[derive(Debug, Parser)]
-#[command(name = "rmapctl", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run scenario files
-    #[command(after_help = AFTER_HELP)]
-    Run(RunArgs),
-    /// Run random sequences of steps, each of them valid
-    Random(RandomArgs),
-    /// Draw the shadow's chains, or the host's
-    Show(ShowArgs),
-    /// Print the differences and violations; succeeds when there are none
-    Check(CheckArgs),
-    /// Try bad input and corner cases against the device, a line for each
-    Selftest(SelftestArgs),
-    /// Measure what a mapping costs: nanoseconds for each operation
-    Cost(CostArgs),
-    /// A process of a scenario (internal)
-    #[command(hide = true)]
-    Worker {
-        #[command(flatten)]
-        inherited: worker::Inherited,
-        #[arg(long)]
-        name: String,
-    },
-}
-
-#[derive(Debug, Args)]
-struct DebugfsArgs {
-    /// The module's folder in debugfs
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/sys/kernel/debug/shadow_rmap"
-    )]
-    debugfs: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct EngineArgs {
-    /// The device that the scenario's processes map
-    #[arg(long, value_name = "PATH", default_value = "/dev/shadow_rmap")]
-    device: PathBuf,
-    #[command(flatten)]
-    debugfs: DebugfsArgs,
-    /// The kind of mapping [default: what the module prefers]
-    #[arg(long, value_enum)]
-    mode: Option<Mode>,
-    /// A dry run, with any file or /dev/zero for a device: no ioctl, and no debugfs where there is none
-    #[arg(long)]
-    no_check: bool,
-    /// Print errors and summaries only
-    #[arg(long, short)]
-    quiet: bool,
-    /// Print each step before it runs
-    #[arg(long, short, conflicts_with = "quiet")]
-    verbose: bool,
-    /// Go on with the next scenario or seed after a failure
-    #[arg(long)]
-    keep_going: bool,
-    /// How long to wait for the answer of a process, in seconds
-    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
-}
-
-impl EngineArgs {
-    fn options(&self) -> Options {
-        Options {
-            device: self.device.clone(),
-            debugfs: self.debugfs.debugfs.clone(),
-            mode: self.mode,
-            no_check: self.no_check,
-            quiet: self.quiet,
-            verbose: self.verbose,
-            timeout: Duration::from_secs(self.timeout),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-struct RunArgs {
-    /// Scenario files
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    #[command(flatten)]
-    engine: EngineArgs,
-}
-
-#[derive(Debug, Args)]
-struct RandomArgs {
-    /// The first seed [default: from the clock]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Steps of each sequence
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    steps: u64,
-    /// How many sequences: seeds S, S+1, ...
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// Check after this many steps; 0: only at the end
-    #[arg(long, default_value_t = 1)]
-    check_every: u64,
-    /// Processes alive at once
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    max_processes: u64,
-    /// Pages of a mapping
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    max_pages: u64,
-    /// Write the sequence as a scenario to standard output, and run nothing
-    #[arg(long)]
-    print: bool,
-    #[command(flatten)]
-    engine: EngineArgs,
-}
-
-#[derive(Debug, Args)]
-struct ShowArgs {
-    /// A saved chains.json, or - for standard input [default: the one in debugfs]
-    #[arg(conflicts_with_all = ["host", "pid"])]
-    file: Option<PathBuf>,
-    /// The host's own chains, of the processes last chosen in host/pid
-    #[arg(long)]
-    host: bool,
-    /// Choose a process for --host first; 0: all
-    #[arg(long, requires = "host")]
-    pid: Option<u32>,
-    /// Cut no list short
-    #[arg(long)]
-    full: bool,
-    #[command(flatten)]
-    debugfs: DebugfsArgs,
-}
-
-#[derive(Debug, Args)]
-struct CheckArgs {
-    /// A saved copy of `compare` to judge, in place of debugfs
-    #[arg(long, value_name = "FILE")]
-    compare_file: Option<PathBuf>,
-    #[command(flatten)]
-    debugfs: DebugfsArgs,
-}
-
-#[derive(Debug, Args)]
-struct DeviceArgs {
-    /// The device
-    #[arg(long, value_name = "PATH", default_value = "/dev/shadow_rmap")]
-    device: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct SelftestArgs {
-    /// Try the limits of a module that was loaded with these parameters instead
-    #[arg(long, num_args = 2, value_names = ["MAX_VMAS", "MAX_PAGES"])]
-    limits: Option<Vec<u64>>,
-    #[command(flatten)]
-    device: DeviceArgs,
-    #[command(flatten)]
-    debugfs: DebugfsArgs,
-}
-
-#[derive(Debug, Args)]
-struct CostArgs {
-    /// How often each operation is done
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    times: u32,
-    #[command(flatten)]
-    device: DeviceArgs,
-}
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -235,7 +51,7 @@ fn read_file(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// `rmapctl run`: true when every file went well.
+/// `rmapctl run`. Returns whether every scenario passed.
 fn run(args: &RunArgs) -> Result<bool> {
     engine::catch_interrupts()?;
     let options = args.engine.options();
@@ -278,14 +94,14 @@ fn run(args: &RunArgs) -> Result<bool> {
     Ok(bad == 0)
 }
 
-/// `rmapctl random`: true when every sequence went well.
+/// `rmapctl random`. Returns whether every sequence passed.
 fn random(args: &RandomArgs) -> Result<bool> {
     engine::catch_interrupts()?;
     let first = match args.seed {
         Some(seed) => seed,
         None => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-            // Short enough to be read aloud.
+            // 32 bits of each: a short number is easier to copy.
             u64::from(now.subsec_nanos()) ^ (now.as_secs() & 0xffff_ffff)
         }
     };
@@ -296,7 +112,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
         max_pages: args.max_pages,
     };
     let options = Options {
-        // The steps are many and their checks speak only when something is wrong.
+        // There are many steps; a check that fails is printed all the same.
         quiet: !args.engine.verbose,
         ..args.engine.options()
     };
@@ -315,7 +131,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
         let label = format!("seed {seed}");
         let scenario = Scenario::parse(&text).map_err(|error| {
             anyhow::anyhow!(
-                "the generator made a bad scenario: {}",
+                "the generator wrote an invalid scenario (a bug of rmapctl): {}",
                 error.in_file(&label)
             )
         })?;
@@ -353,7 +169,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
     Ok(failed == 0)
 }
 
-/// Says how a random sequence failed and how to make it fail again.
+/// Prints how a random sequence failed, and the commands that repeat it.
 fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) {
     const LAST: usize = 30;
     println!("random: FAILED seed={seed}: {}", error.in_file("line"));
@@ -371,12 +187,11 @@ fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) {
         "rmapctl random --seed {seed} --steps {} --check-every {} --max-processes {} --max-pages {}",
         args.steps, args.check_every, args.max_processes, args.max_pages
     );
-    println!("again: {again}\nas a scenario: {again} --print > failed.scn");
+    println!("repeat it: {again}\nwrite it as a scenario: {again} --print > failed.scn");
 }
 
 /// `rmapctl show`.
 fn show(args: &ShowArgs) -> Result<()> {
-    let debugfs = Debugfs::new(&args.debugfs.debugfs);
     let text = match &args.file {
         Some(path) if path.as_os_str() == "-" => {
             let mut text = String::new();
@@ -386,21 +201,15 @@ fn show(args: &ShowArgs) -> Result<()> {
             text
         }
         Some(path) => read_file(path)?,
-        None if args.host => {
-            if let Some(pid) = args.pid {
-                debugfs.write("host/pid", &pid.to_string())?;
-            }
-            debugfs.read("host/chains.json")?
-        }
-        None => debugfs.read("chains.json")?,
+        None => Debugfs::new(&args.debugfs.debugfs).read("chains.json")?,
     };
     let drawn = show::render(&show::Graph::parse(&text)?, args.full);
-    // Whoever pipes this into `head` has seen enough.
+    // A closed pipe, as in `rmapctl show | head`, is not an error.
     let _ = std::io::stdout().write_all(drawn.as_bytes());
     Ok(())
 }
 
-/// `rmapctl check`: true when nothing differs, is broken or was given up.
+/// `rmapctl check`. Returns whether there are no differences, violations and untracked VMAs.
 fn check(args: &CheckArgs) -> Result<bool> {
     let debugfs = Debugfs::new(&args.debugfs.debugfs);
     let compare = match &args.compare_file {
@@ -412,24 +221,27 @@ fn check(args: &CheckArgs) -> Result<bool> {
         println!("{line}");
     }
     println!("{}", kernel::last_line(&compare));
-    let mut violations = 0;
+    let mut violations = counts.violations;
     if args.compare_file.is_none() {
         let text = debugfs.read("rules")?;
         let rules = kernel::parse_rules(&text);
         if rules.is_empty() {
-            bail!("`rules` lists no rule");
+            bail!(
+                "the debugfs file `rules` has no line `R<number> <title> ... checks=N violations=N`"
+            );
         }
         for rule in rules.iter().filter(|rule| rule.violations > 0) {
             println!("{} {}: violations={}", rule.id, rule.title, rule.violations);
         }
         violations = rules.iter().map(|rule| rule.violations).sum();
+        let steps: u64 = rules.iter().map(|rule| rule.steps).sum();
         let checks: u64 = rules.iter().map(|rule| rule.checks).sum();
-        println!("rules: checks={checks} violations={violations}");
+        println!("rules: steps={steps} checks={checks} violations={violations}");
     }
     Ok(counts.untracked == 0 && counts.differences == 0 && violations == 0)
 }
 
-/// `rmapctl selftest`: true when every case was as it should be.
+/// `rmapctl selftest`. Returns whether every case passed.
 fn selftest(args: &SelftestArgs) -> Result<bool> {
     let device = &args.device.device;
     match args.limits.as_deref() {
@@ -445,15 +257,4 @@ fn selftest(args: &SelftestArgs) -> Result<bool> {
 /// `rmapctl cost`.
 fn cost(args: &CostArgs) -> Result<()> {
     cost::run(&Device::open(&args.device.device)?, args.times)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
 }

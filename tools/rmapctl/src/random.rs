@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes scenarios at random that are valid by construction.
+//! Generates random scenarios whose steps are all valid.
 //!
-//! A generator asks the model of what it has written so far which steps are possible, and picks one.
-//! The same seed and limits give the same scenario, on every machine. What it favours (forks, writes
-//! after forks, splits by half-unmapping and half-protecting) is what makes anon_vma trees grow and
-//! die back.
+//! The generator keeps a model of the steps so far, and picks a step that is possible now. The same seed
+//! and limits give the same scenario on every machine. The weights favour forks, writes after forks, and
+//! splits by `unmap` and `protect`, because these make anon_vma trees grow and shrink.
 
 use crate::model::{FIRST_PROCESS, Mapping, Model, Page};
 use crate::scenario::{Prot, Range, Step, Target};
@@ -14,20 +13,20 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fmt::Write;
 
-/// How large a random scenario may grow.
+/// Limits of a random scenario.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Steps, checks not counted.
+    /// Steps, without checks.
     pub steps: u64,
     /// Check after this many steps.
     pub check_every: u64,
-    /// Processes alive at once.
+    /// Most processes alive at once.
     pub max_processes: usize,
-    /// Pages of a mapping.
+    /// Most pages of a mapping.
     pub max_pages: u64,
 }
 
-/// Mappings of one process at once.
+/// Most mappings of one process at once.
 const MAX_MAPPINGS: usize = 6;
 
 /// The kinds of step and their weights.
@@ -58,7 +57,7 @@ enum Kind {
     Exec,
 }
 
-/// The text of a random scenario: a comment, `check every`, the steps, a last `check`.
+/// Generates the text of a scenario: a comment, `check every`, the steps, a last `check`.
 pub fn generate(seed: u64, limits: &Limits) -> Result<String, String> {
     let mut generator = Generator {
         rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -91,7 +90,7 @@ struct Generator {
 }
 
 impl Generator {
-    /// The next step. A kind that is not possible now gives way to another, in the end to `map`.
+    /// Picks the next step. After 20 kinds that are not possible now it takes `map`.
     fn step(&mut self) -> Step {
         for _ in 0..20 {
             let process = self.any_process();
@@ -138,7 +137,7 @@ impl Generator {
             }
             Kind::Fork => {
                 let alive = self.model.processes().len();
-                // A child of a process without mappings shows nothing.
+                // The child of a process without mappings would test nothing.
                 let dull = self.model.process(process).ok()?.mappings.is_empty();
                 if alive >= self.limits.max_processes || dull {
                     return None;
@@ -174,7 +173,7 @@ impl Generator {
             Kind::Move => self.try_move(process),
             Kind::Map => self.try_map(process),
             Kind::Exit => {
-                // The last process stays; with few of them, an end is less likely.
+                // The last process never exits; the fewer processes, the rarer an exit.
                 let alive = self.model.processes().len();
                 let room = self.limits.max_processes.max(2);
                 if alive < 2 || self.rng.random_range(0..room) >= alive {
@@ -212,7 +211,7 @@ impl Generator {
         })
     }
 
-    /// A move of pages that are surely one VMA, since mremap takes no others when it resizes.
+    /// Moves pages that are certainly one VMA: mremap refuses to resize several.
     fn try_move(&mut self, process: &str) -> Option<Step> {
         let (mapping, map) = self.any_mapping(process)?;
         let start = self.any_index(&map, |page| page.mapped)?;
@@ -274,7 +273,7 @@ impl Generator {
         indices.choose(&mut self.rng).copied()
     }
 
-    /// Some pages of some mapping, all of them `good`: a run, at times with a stride.
+    /// Picks pages of a mapping, all of them `good`: a run, sometimes with a stride.
     fn pages(&mut self, process: &str, good: impl Fn(&Page) -> bool) -> Option<Target> {
         let (mapping, map) = self.any_mapping(process)?;
         let first = self.any_index(&map, &good)?;
@@ -299,7 +298,7 @@ impl Generator {
         })
     }
 
-    /// The byte that every page of `target` holds, when that is known and the same.
+    /// Returns the byte that every page of `target` contains, if it is known and the same.
     fn common_value(&self, target: &Target) -> Option<u8> {
         let runs = self.model.runs(target).ok()?;
         let map = self.model.mapping(&target.process, &target.mapping).ok()?;

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The process side: a real process that does one call after another on request.
+//! A worker: a process of a scenario, which executes one system call after another on request.
 //!
-//! A worker knows nothing about the scenario: a [`Request`] carries addresses. All workers share two
-//! pipes. The controller writes one request into the first and rings the worker that it is for with
-//! `SIGUSR1`, which every worker keeps blocked and waits for; the worker reads the request and answers
-//! through the second pipe. Nothing is allocated per process, a child of `fork` needs no set-up, and
-//! pipes, signal mask and pending doorbell survive `execve`.
+//! A worker does not know the scenario: a [`Request`] contains addresses. All workers share two pipes.
+//! The controller writes a request into the first pipe, and sends the doorbell, `SIGUSR1`, to the worker
+//! that shall read it. Every worker keeps this signal blocked and waits for it; then it reads the request
+//! and writes its answer into the second pipe. Nothing is allocated for each process, a child of `fork`
+//! needs no set-up, and pipes, signal mask and a pending doorbell survive `execve`.
 
-use crate::scenario::Prot;
+mod protocol;
+
+pub use protocol::{
+    Answer, DOORBELL, Ending, Inherited, MAX_MESSAGE, MAX_RUNS, PAGE_SIZE, Reply, Request, Runs,
+    encode_prot,
+};
+
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::libc;
@@ -16,143 +22,29 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MRemapFlags, MapFlags, MmapAdvise, ProtFlags};
 use nix::sys::mman::{madvise, mmap, mmap_anonymous, mprotect, mremap, munmap};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, execv, fork, getpid, read, write};
-use serde::{Deserialize, Serialize};
 use std::ffi::{CString, c_void};
 use std::num::NonZeroUsize;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
 
-/// The signal that says: a request is for you.
-pub const DOORBELL: Signal = Signal::SIGUSR1;
-/// The most bytes of a request or reply: a pipe writes so much at once or not at all.
-pub const MAX_MESSAGE: usize = libc::PIPE_BUF;
-/// The most runs of pages in one request, so that it stays below [`MAX_MESSAGE`].
-pub const MAX_RUNS: usize = 100;
-/// How often an idle worker looks whether there is still a controller.
+/// How often an idle worker checks that the controller still exists.
 const PATIENCE_SECS: i64 = 10;
 
-/// Pages on every machine that the module runs on.
-pub const PAGE_SIZE: u64 = 4096;
-
-/// Runs of pages: the first page of each, and how many.
-pub type Runs = Vec<(u64, u64)>;
-
-/// What a worker shall do.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Request {
-    /// Map the device; replies with the address.
-    Map { pages: u64, pgoff: u64 },
-    /// Write `byte` to the first byte of each page.
-    Write { base: u64, runs: Runs, byte: u8 },
-    /// Read the first byte of each page and compare.
-    Read {
-        base: u64,
-        runs: Runs,
-        byte: Option<u8>,
-    },
-    /// mprotect; 0 none, 1 read, 2 read and write.
-    Protect { base: u64, runs: Runs, prot: u8 },
-    /// munmap.
-    Unmap { base: u64, runs: Runs },
-    /// madvise(MADV_DONTNEED).
-    Dontneed { base: u64, runs: Runs },
-    /// mremap; replies with the new address.
-    Move { address: u64, old: u64, new: u64 },
-    /// fork; parent and child reply.
-    Fork { name: String },
-    /// Wait for a child that has ended; replies with how.
-    Reap { pid: i32 },
-    /// Become a new program; the new program replies.
-    Exec { name: String },
-    /// End; nothing replies.
-    Exit,
-}
-
-/// What a worker has to say.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Answer {
-    /// Done.
-    Done,
-    /// Done, at this address.
-    Address(u64),
-    /// The child of a fork.
-    Child(i32),
-    /// How a child has ended.
-    Ended(Ending),
-    /// It did not work, in words.
-    Failed(String),
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ending {
-    /// By exiting.
-    Exited(i32),
-    /// By a signal.
-    Killed(i32),
-}
-
-impl Ending {
-    /// From what `waitpid` says of an ended process.
-    pub fn from_wait(status: WaitStatus) -> Result<Self> {
-        match status {
-            WaitStatus::Exited(_, code) => Ok(Ending::Exited(code)),
-            WaitStatus::Signaled(_, signal, _) => Ok(Ending::Killed(signal as i32)),
-            other => bail!("waitpid says {other:?}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Ending::Exited(code) => write!(f, "exited with status {code}"),
-            Ending::Killed(number) => match Signal::try_from(*number) {
-                Ok(signal) => write!(f, "was killed by {signal}"),
-                Err(_) => write!(f, "was killed by signal {number}"),
-            },
-        }
-    }
-}
-
-/// An answer and who gives it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Reply {
-    /// The worker.
-    pub pid: i32,
-    /// Its answer.
-    pub answer: Answer,
-}
-
-/// The descriptors that every worker inherits.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Inherited {
-    /// The device
-    #[arg(long)]
-    pub device: RawFd,
-    /// Requests come from here
-    #[arg(long)]
-    pub requests: RawFd,
-    /// Replies go here
-    #[arg(long)]
-    pub replies: RawFd,
-}
-
-/// Sets the name that `ps`, debugfs and the JSON show: the last 15 bytes of the scenario's name.
+/// Sets the process name that `ps` and debugfs show: the last 15 bytes of `name`.
 fn set_comm(name: &str) {
     let tail = &name.as_bytes()[name.len().saturating_sub(15)..];
     if let Ok(name) = CString::new(tail) {
-        // A name is a convenience: the scenario goes on without it.
+        // The scenario works without the name.
         let _ = nix::sys::prctl::set_name(&name);
     }
 }
 
-/// Serves requests until `Exit`, or until the controller is gone.
+/// Serves requests until `Exit`, or until the controller has ended.
 pub fn serve(inherited: Inherited, name: &str) -> ! {
     set_comm(name);
-    // The runtime has a handler of its own for these; the scenario wants the plain death.
+    // Removes the handlers of the Rust runtime: a bad access shall kill the process.
     for signal in [Signal::SIGSEGV, Signal::SIGBUS] {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         // SAFETY: The default action runs no code of ours.
@@ -166,7 +58,8 @@ pub fn serve(inherited: Inherited, name: &str) -> ! {
             70
         }
     };
-    // SAFETY: Ends the process at once: what the controller has buffered belongs to the controller.
+    // SAFETY: Ends the process at once. Output that the controller had buffered at fork is not written
+    // a second time.
     unsafe { libc::_exit(status) }
 }
 
@@ -174,9 +67,9 @@ struct Worker {
     inherited: Inherited,
 }
 
-/// The descriptor `fd`, for the length of a call.
+/// Borrows the descriptor `fd` for a call.
 fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
-    // SAFETY: The controller opened the inherited descriptors for the worker's whole life.
+    // SAFETY: The inherited descriptors are open as long as the worker runs.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
@@ -200,7 +93,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Returns false when there is no controller any more.
+    /// Returns false if the controller has ended.
     fn wait_for_doorbell(&self) -> Result<bool> {
         let mut set = SigSet::empty();
         set.add(DOORBELL);
@@ -209,7 +102,7 @@ impl Worker {
             tv_nsec: 0,
         };
         loop {
-            // SAFETY: The set and the timeout live longer than the call; it may write no info.
+            // SAFETY: The set and the timeout live longer than the call; a null info is allowed.
             let signal =
                 unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &patience) };
             if signal >= 0 {
@@ -252,7 +145,7 @@ impl Worker {
                 for page in pages(&runs) {
                     let address = (base + page * PAGE_SIZE) as *mut u8;
                     // SAFETY: The address is in a mapping that nothing in this program refers to.
-                    // Where it is not accessible, the death of this process is what was asked for.
+                    // An address that is not accessible kills this process, as requested.
                     unsafe { address.write_volatile(byte) };
                 }
                 Ok(Answer::Done)
@@ -355,7 +248,7 @@ impl Worker {
     }
 }
 
-/// The single pages of `runs`.
+/// Returns each page of `runs`.
 fn pages(runs: &[(u64, u64)]) -> impl Iterator<Item = u64> {
     runs.iter().flat_map(|&(first, count)| first..first + count)
 }
@@ -371,7 +264,7 @@ fn pointer(address: u64) -> Result<NonNull<c_void>> {
     NonNull::new(address as *mut c_void).context("an address of 0")
 }
 
-/// One call for each run of pages.
+/// Makes one call for each run of pages.
 fn each(
     base: u64,
     runs: &[(u64, u64)],
@@ -390,8 +283,8 @@ fn each(
 
 /// Moves `old` pages, which become `new` pages.
 ///
-/// What grows may stay where it is when there is room behind it, as in any program; all else goes to
-/// an address that was free before, so that it really moves.
+/// A mapping that grows may stay at its address if there is room behind it. Otherwise the pages go to
+/// an address that was free before, so that they are really moved.
 fn relocate(address: u64, old: u64, new: u64) -> Result<Answer> {
     let from = pointer(address)?;
     let (old_bytes, new_bytes) = (bytes(old)?, bytes(new)?);
@@ -412,29 +305,9 @@ fn relocate(address: u64, old: u64, new: u64) -> Result<Answer> {
         let to = unsafe { mmap_anonymous(None, room, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }
             .context("mmap of a free place")?;
         let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
-        // SAFETY: The source is as above; what is replaced is the reservation of a line before.
+        // SAFETY: The source as above; the target is the reservation made just before.
         unsafe { mremap(from, old_bytes, new_bytes, flags, Some(to)) }
     }
     .context("mremap")?;
     Ok(Answer::Address(moved.as_ptr() as u64))
-}
-
-/// The protection as [`Request::Protect`] carries it.
-pub fn encode_prot(prot: Prot) -> u8 {
-    match prot {
-        Prot::None => 0,
-        Prot::Read => 1,
-        Prot::ReadWrite => 2,
-    }
-}
-
-impl Inherited {
-    /// The descriptors of a worker that the controller forks.
-    pub fn new(device: &impl AsRawFd, requests: &impl AsRawFd, replies: &impl AsRawFd) -> Self {
-        Self {
-            device: device.as_raw_fd(),
-            requests: requests.as_raw_fd(),
-            replies: replies.as_raw_fd(),
-        }
-    }
 }

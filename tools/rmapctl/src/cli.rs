@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line.
+
+use crate::engine::Options;
+use crate::worker;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Printed at the end of `rmapctl --help`.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  everything passed; for `check`: differences, violations and untracked are all 0
+  1  a step, a check or a comparison failed, or the module or a file cannot be read
+  2  the command line is wrong";
+
+/// Printed at the end of `rmapctl run --help`.
+const LANGUAGE: &str = "\
+A scenario has one command on each line; `#` begins a comment. A complete example:
+
+  check every 1                    # let the module check after each command
+  map main buf 8                   # process `main` maps 8 pages and calls them `buf`
+  touch main buf all write         # it writes to all pages
+  fork main child                  # it forks a process `child`, which inherits `buf`
+  touch child buf 0..2 write       # the child writes to pages 0 and 1
+  show                             # draw the chains
+
+P and C are names of processes; every scenario starts with one process, `main`. M is the name of a
+mapping in process P. RANGE is a page N, pages A..B (without B), A..B/S (every S-th page) or `all`.
+
+  map P M PAGES [at PGOFF]             mmap() of the device
+  touch P M RANGE [write|read] [BYTE]  write BYTE to each page, or read it and compare
+  fork P C...                          fork(), once for each C
+  exit P...                            exit; STEM* stands for all names that begin with STEM
+  exec P                               execve()
+  protect P M RANGE rw|r|none          mprotect()
+  unmap P M RANGE                      munmap()
+  dontneed P M RANGE                   madvise(MADV_DONTNEED)
+  move P M RANGE [to PAGES] [as NAME]  mremap() to another address
+  tree P DEPTH N write M RANGE [BYTE]  every process forks N children, DEPTH levels deep
+  dies SIGNAL touch ...                the touch must kill the process
+  repeat N [as i] ... $i ... end       the lines between, N times
+  check [CONDITION...]                 check now; the default is violations=0 differences=0 untracked=0
+  check every N|off                    check after every N commands
+  expect CONDITION...                  conditions on the last check
+  show, compare, rules                 print the chains, the last line of `compare`, the rules
+  save FILE PATH                       copy a file of debugfs
+  print TEXT                           print TEXT
+
+CONDITION is KEY=N, KEY>N, KEY>=N, KEY<N or KEY<=N; KEY is vmas, anon_vmas, chains, pages, untracked,
+violations or differences. Documentation/scenarios.rst describes the language in full.
+
+Exit status: 0 all scenarios passed, 1 a scenario failed, 2 the command line is wrong.";
+
+/// Runs scenarios over /dev/shadow_rmap and shows the anonymous reverse map they build.
+#[derive(Debug, Parser)]
+#[command(name = "rmapctl", version, after_help = EXIT_STATUS)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenario files
+    #[command(after_help = LANGUAGE)]
+    Run(RunArgs),
+    /// Run random sequences of valid steps
+    Random(RandomArgs),
+    /// Draw the shadow's chains
+    Show(ShowArgs),
+    /// Print differences and violations; fail unless differences, violations and untracked are all 0
+    Check(CheckArgs),
+    /// Try bad input and corner cases on the device, one line for each
+    Selftest(SelftestArgs),
+    /// Measure what a mapping costs a process, in nanoseconds for each operation
+    Cost(CostArgs),
+    /// A process of a scenario (internal)
+    #[command(hide = true)]
+    Worker {
+        #[command(flatten)]
+        inherited: worker::Inherited,
+        #[arg(long)]
+        name: String,
+    },
+}
+
+/// Where debugfs is.
+#[derive(Debug, Args)]
+pub struct DebugfsArgs {
+    /// The module's folder in debugfs
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/sys/kernel/debug/shadow_rmap"
+    )]
+    pub debugfs: PathBuf,
+}
+
+/// How scenarios run.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// The device that the processes of the scenario map
+    #[arg(long, value_name = "PATH", default_value = "/dev/shadow_rmap")]
+    pub device: PathBuf,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
+    /// Dry run: make no checks, and skip debugfs if it is missing; use with --device /dev/zero
+    #[arg(long)]
+    pub no_check: bool,
+    /// Print errors and summaries only
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print each step before it runs
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Continue with the next scenario or seed after a failure
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Seconds to wait for the answer of a process
+    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+impl EngineArgs {
+    /// The same for the engine.
+    pub fn options(&self) -> Options {
+        Options {
+            device: self.device.clone(),
+            debugfs: self.debugfs.debugfs.clone(),
+            no_check: self.no_check,
+            quiet: self.quiet,
+            verbose: self.verbose,
+            timeout: Duration::from_secs(self.timeout),
+        }
+    }
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// Arguments of `random`.
+#[derive(Debug, Args)]
+pub struct RandomArgs {
+    /// The first seed [default: from the clock]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Steps of each sequence
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub steps: u64,
+    /// Number of sequences: seeds S, S+1, ...
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Check after this many steps; 0: only at the end
+    #[arg(long, default_value_t = 1)]
+    pub check_every: u64,
+    /// Most processes alive at once
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub max_processes: u64,
+    /// Most pages of a mapping
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub max_pages: u64,
+    /// Write the sequence as a scenario to standard output, and run nothing
+    #[arg(long)]
+    pub print: bool,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A saved chains.json, or - for standard input [default: chains.json in debugfs]
+    pub file: Option<PathBuf>,
+    /// Do not truncate lists
+    #[arg(long)]
+    pub full: bool,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A saved copy of `compare` to read instead of debugfs
+    #[arg(long, value_name = "FILE")]
+    pub compare_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
+}
+
+/// Where the device is.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// The device
+    #[arg(long, value_name = "PATH", default_value = "/dev/shadow_rmap")]
+    pub device: PathBuf,
+}
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+pub struct SelftestArgs {
+    /// Test the limits instead: the values that the module was loaded with
+    #[arg(long, num_args = 2, value_names = ["MAX_VMAS", "MAX_PAGES"])]
+    pub limits: Option<Vec<u64>>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
+}
+
+/// Arguments of `cost`.
+#[derive(Debug, Args)]
+pub struct CostArgs {
+    /// How often to do each operation
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub times: u32,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// The example of `run --help` is a valid scenario of six commands.
+    #[test]
+    fn the_example_of_the_help_is_a_scenario() {
+        let example: Vec<&str> = LANGUAGE
+            .lines()
+            .skip_while(|line| !line.starts_with("  "))
+            .take_while(|line| line.starts_with("  "))
+            .collect();
+        assert_eq!(example.len(), 6);
+        Scenario::parse(&example.join("\n")).expect("the example parses");
+    }
+
+    /// Every keyword of the language that a process executes is explained in `run --help`.
+    #[test]
+    fn the_help_names_every_command() {
+        for keyword in [
+            "map", "touch", "fork", "exit", "exec", "protect", "unmap", "dontneed", "move", "tree",
+            "dies", "repeat", "check", "expect", "show", "save", "print",
+        ] {
+            assert!(
+                LANGUAGE
+                    .lines()
+                    .any(|line| line.starts_with(&format!("  {keyword} "))
+                        || line.starts_with(&format!("  {keyword},"))),
+                "{keyword}"
+            );
+        }
+    }
+}

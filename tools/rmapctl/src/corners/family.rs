@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A child with its descendants, and memory that they share.
+
+use super::arena::{READ_WRITE, bytes};
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::mman::{MapFlags, mmap_anonymous, munmap};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, setpgid};
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+/// Seconds after which a process of a family kills itself.
+const LAST_RESORT: u32 = 60;
+
+/// The state that the processes of a family share.
+#[derive(Default)]
+#[repr(C)]
+pub(super) struct Board {
+    /// 1 once the grandchild has written its pages.
+    pub(super) ready: AtomicU32,
+    /// 1: now fork and exit.
+    pub(super) go: AtomicU32,
+    /// The number of processes that have finished their part.
+    pub(super) settled: AtomicU32,
+}
+
+/// A board in memory that children share.
+pub(super) struct Shared(NonNull<Board>);
+
+impl Shared {
+    pub(super) fn new() -> Result<Self> {
+        let length = NonZeroUsize::new(bytes(1)).context("no page")?;
+        // SAFETY: A new mapping at an address that the kernel chooses.
+        let page = unsafe { mmap_anonymous(None, length, READ_WRITE, MapFlags::MAP_SHARED) }
+            .context("mmap() of a shared page")?
+            .cast();
+        // SAFETY: The page is larger than a board, and no other process has it yet.
+        unsafe { page.write(Board::default()) };
+        Ok(Self(page))
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        // SAFETY: The board stays mapped as long as this, and its fields are atomic.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: A user of the board borrows this.
+        let _ = unsafe { munmap(self.0.cast(), bytes(1)) };
+    }
+}
+
+/// A child with its descendants. Dropping this kills them; orphans become children of this process.
+pub(super) struct Family(pub(super) Pid);
+
+impl Family {
+    /// Forks; the child runs `life` and exits.
+    pub(super) fn new(life: impl FnOnce()) -> Result<Self> {
+        set_child_subreaper(true).context("prctl()")?;
+        // SAFETY: This program has one thread.
+        match unsafe { fork() }.context("fork")? {
+            ForkResult::Child => {
+                let _ = setpgid(Pid::this(), Pid::this());
+                life();
+                leave()
+            }
+            ForkResult::Parent { child } => {
+                // Parent and child both set the group: either may run first.
+                let _ = setpgid(child, child);
+                Ok(Self(child))
+            }
+        }
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let _ = killpg(self.0, Signal::SIGKILL);
+        let group = Pid::from_raw(-self.0.as_raw());
+        // SIGKILL has been sent to all, so the loop ends. The children of a dead process are children
+        // of this one before their parent is reaped.
+        while matches!(waitpid(group, None), Ok(_) | Err(Errno::EINTR)) {}
+        let _ = set_child_subreaper(false);
+    }
+}
+
+/// Ends a process of a family.
+pub(super) fn leave() -> ! {
+    // SAFETY: Ends this process only, and runs no exit handler.
+    unsafe { libc::_exit(0) }
+}
+
+/// Reports that the process has finished its part, and waits for its death.
+pub(super) fn settle(board: &Board) -> ! {
+    // SAFETY: The alarm has no handler and kills this process if no other process does.
+    unsafe { libc::alarm(LAST_RESORT) };
+    board.settled.fetch_add(1, SeqCst);
+    loop {
+        nix::unistd::pause();
+    }
+}

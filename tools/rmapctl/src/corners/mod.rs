@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Corner cases: changes of mappings that the host does not report to the driver.
+//!
+//! A shadow that follows only reported events would differ from the host after each of these cases. They
+//! need system calls or timing that the scenario language does not have, except the one that is also in
+//! `samples/boundary-shift.scn`.
+
+mod arena;
+mod family;
+
+use crate::kernel::Debugfs;
+use crate::selftest::Child;
+use anyhow::{Context, Result, ensure};
+use arena::{Arena, NONE, READ, READ_WRITE};
+use family::{Family, Shared, leave, settle};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a thread or process waits for another one.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A case.
+pub type Case = fn(&Path, &Debugfs) -> Result<()>;
+
+/// All cases with their names.
+pub const CASES: [(&str, Case); 6] = [
+    ("corner: a fault after MREMAP_DONTUNMAP", dontunmap),
+    ("corner: a boundary that shifts", boundary_shift),
+    ("corner: a move beside an unfaulted VMA", move_beside),
+    ("corner: faults of a thread during a fork", faults_at_fork),
+    ("corner: first faults of two threads", first_faults),
+    ("corner: a parent's exit during a fork", exit_at_fork),
+];
+
+/// Waits until `number` is at least `least`. Returns false after [`PATIENCE`].
+fn reaches(number: &AtomicU32, least: u32) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        for _ in 0..64 {
+            if number.load(SeqCst) >= least {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        // A guest may have one CPU.
+        thread::yield_now();
+    }
+    false
+}
+
+fn wait_for(number: &AtomicU32, least: u32, what: &str) -> Result<()> {
+    ensure!(reaches(number, least), "timed out waiting for {what}");
+    Ok(())
+}
+
+/// A move with `MREMAP_DONTUNMAP` unlinks the old VMA and keeps it mapped. The next fault there prepares
+/// a new `anon_vma`, and no VMA operation reports either.
+fn dontunmap(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    let arena = Arena::new(path, debugfs)?;
+    arena.map(0..4)?;
+    arena.write(0..4, 1);
+    arena.check()?;
+    arena.shift(0..4, 100, true)?;
+    arena.write(0..1, 3);
+    arena.check()
+}
+
+/// `mprotect` may move the boundary between two VMAs without calling `open` or `close` for either. A
+/// first fault shares the `anon_vma` of a neighbour; which VMA is the neighbour depends on the present
+/// boundaries, not on those at the creation of the VMAs.
+fn boundary_shift(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    let arena = Arena::new(path, debugfs)?;
+    arena.map(0..8)?;
+    arena.protect(4..8, NONE)?;
+    arena.protect(4..6, READ_WRITE)?;
+    arena.protect(5..6, READ)?;
+    arena.protect(6..8, READ_WRITE)?;
+    arena.write(6..7, 1);
+    arena.protect(5..6, READ_WRITE)?;
+    arena.write(5..6, 1);
+    arena.check()
+}
+
+/// A VMA that is moved back next to an unfaulted VMA may be merged into it, together with its links. The
+/// remaining VMA then has pages without any fault, and the host does not report this.
+fn move_beside(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    let arena = Arena::new(path, debugfs)?;
+    arena.map(0..8)?;
+    arena.protect(4..8, READ)?;
+    arena.write(0..4, 1);
+    let (_child, result) = Child::new(|| {
+        arena.write(0..1, 2);
+        Ok(())
+    })?;
+    result.map_err(anyhow::Error::msg)?;
+    arena.check()?;
+    arena.shift(0..4, 100, false)?;
+    arena.protect(4..8, READ_WRITE)?;
+    arena.shift(100..104, 0, false)?;
+    arena.check()
+}
+
+/// A fork copies one VMA after the other. With per-VMA locks a thread of the parent can still fault in
+/// VMAs that are not copied yet, and the child shares these new pages, too.
+fn faults_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    for round in 0..3 {
+        let arena = Arena::new(path, debugfs)?;
+        arena.map(0..400)?;
+        arena.write(0..400, 1);
+        arena.map(500..700)?;
+        arena.write(500..501, 1);
+        // Maps the zero page, which the writes during the fork replace.
+        arena.read(501..700);
+        let (ready, go) = (AtomicU32::new(0), AtomicU32::new(0));
+        let child = thread::scope(|scope| {
+            scope.spawn(|| {
+                ready.store(1, SeqCst);
+                if reaches(&go, 1) {
+                    arena.write(501..700, 2);
+                }
+            });
+            let ready = wait_for(&ready, 1, "the thread");
+            go.store(1, SeqCst);
+            ready.and_then(|()| Child::new(|| Ok(())))
+        });
+        let (_child, result) = child?;
+        result.map_err(anyhow::Error::msg)?;
+        arena.check().with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
+/// The first faults of two neighbours may happen at the same time, and each looks for the `anon_vma` of
+/// the other. Whether it finds one is decided under locks that the driver does not hold.
+fn first_faults(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    for round in 0..30 {
+        let arena = Arena::new(path, debugfs)?;
+        arena.map(0..8)?;
+        arena.protect(4..8, READ)?;
+        arena.protect(4..8, READ_WRITE)?;
+        let (ready, go) = (AtomicU32::new(0), AtomicU32::new(0));
+        thread::scope(|scope| {
+            for page in [0, 4] {
+                let (arena, ready, go) = (&arena, &ready, &go);
+                scope.spawn(move || {
+                    ready.fetch_add(1, SeqCst);
+                    if reaches(go, 1) {
+                        arena.write(page..page + 1, 1);
+                    }
+                });
+            }
+            let ready = wait_for(&ready, 2, "the threads");
+            go.store(1, SeqCst);
+            ready
+        })?;
+        arena.check().with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
+/// A fork reuses an idle `anon_vma` only if its owner has exited by then. The exit and the fork of two
+/// processes have no lock in common that the driver could use to see their order.
+fn exit_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    const PAGES: u64 = 500;
+    for round in 0..6 {
+        let arena = Arena::new(path, debugfs)?;
+        arena.map(0..PAGES)?;
+        arena.write(0..PAGES, 1);
+        let shared = Shared::new()?;
+        let board = shared.board();
+        let family = Family::new(|| {
+            arena.write(0..1, 2);
+            // SAFETY: This program has one thread.
+            if let Ok(ForkResult::Child) = unsafe { fork() } {
+                arena.write(0..PAGES, 3);
+                board.ready.store(1, SeqCst);
+                // SAFETY: This program has one thread.
+                if reaches(&board.go, 1) && unsafe { fork() }.is_ok() {
+                    settle(board);
+                }
+                leave();
+            }
+            if reaches(&board.go, 1) {
+                // A different delay in each round, so that some exits happen during the fork.
+                let (start, delay) = (Instant::now(), Duration::from_micros(20 * round));
+                while start.elapsed() < delay {
+                    std::hint::spin_loop();
+                }
+            }
+        })?;
+        let ready = wait_for(&board.ready, 1, "the grandchild");
+        board.go.store(1, SeqCst);
+        ready?;
+        wait_for(&board.settled, 2, "the fork")?;
+        waitpid(family.0, None).context("waitpid()")?;
+        arena.check().with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}

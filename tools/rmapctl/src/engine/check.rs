@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Checks, and their output.
+
+use super::Engine;
+use crate::kernel;
+use crate::scenario::{Comparison, Condition, Field};
+use anyhow::{Result, bail};
+
+impl Engine<'_> {
+    /// Makes a check. `conditions` replace the default conditions on the same fields; `aloud` prints
+    /// the numbers even if all conditions hold.
+    pub(super) fn check(&mut self, conditions: &[Condition], aloud: bool) -> Result<()> {
+        if self.options.no_check {
+            return Ok(());
+        }
+        let check = self.device.check()?;
+        self.counts.checks += 1;
+        self.last_check = Some(check);
+        let worst = &mut self.counts.worst;
+        worst.untracked = worst.untracked.max(check.untracked);
+        worst.violations = worst.violations.max(check.violations);
+        worst.differences = worst.differences.max(check.differences);
+        let mut all = conditions.to_vec();
+        for field in [Field::Untracked, Field::Violations, Field::Differences] {
+            if !conditions.iter().any(|c| c.field == field) {
+                all.push(Condition {
+                    field,
+                    comparison: Comparison::Equal,
+                    value: 0,
+                });
+            }
+        }
+        let unmet = check.unmet(&all);
+        if unmet.is_some() {
+            // A failure is printed even with --quiet.
+            println!("{check}");
+        } else if aloud {
+            self.say(&check.to_string());
+        }
+        if check.differences + check.violations > 0 && (aloud || unmet.is_some()) {
+            match self.debugfs.read("compare") {
+                Ok(text) => print_some(&kernel::complaints(&text)),
+                Err(error) => eprintln!("{error:#}"),
+            }
+        }
+        if check.violations > 0 && (aloud || unmet.is_some()) {
+            if let Ok(text) = self.debugfs.read("rules") {
+                for rule in kernel::parse_rules(&text) {
+                    if rule.violations > 0 {
+                        println!(
+                            "  {} {}: violations={}",
+                            rule.id, rule.title, rule.violations
+                        );
+                    }
+                }
+            }
+        }
+        match unmet {
+            Some(unmet) => bail!("check: {unmet}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn print_some(lines: &[&str]) {
+    const MOST: usize = 40;
+    for line in lines.iter().take(MOST) {
+        println!("  {line}");
+    }
+    if lines.len() > MOST {
+        println!("  ... and {} lines more", lines.len() - MOST);
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files of the module in debugfs.
+
+use super::Check;
+use crate::scenario::Field;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The module's folder in debugfs.
+#[derive(Debug, Clone)]
+pub struct Debugfs {
+    root: PathBuf,
+}
+
+impl Debugfs {
+    /// Names the folder `root`, which need not exist.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    /// Returns whether the folder exists.
+    pub fn exists(&self) -> bool {
+        self.root.is_dir()
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or its last line is an error that the module reports.
+    pub fn read(&self, name: &str) -> Result<String> {
+        let path = self.root.join(name);
+        let text = fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))?;
+        match last_line(&text).strip_prefix("error: ") {
+            None => Ok(text),
+            Some(error) => bail!("{}: the module reports {error}", path.display()),
+        }
+    }
+
+    fn explain(&self, path: &Path, error: &std::io::Error) -> anyhow::Error {
+        let hint = match error.kind() {
+            ErrorKind::NotFound if !self.exists() => {
+                " (load the module: insmod shadow_rmap.ko; \
+                 mount debugfs: mount -t debugfs none /sys/kernel/debug)"
+            }
+            ErrorKind::PermissionDenied => " (run rmapctl as root)",
+            _ => "",
+        };
+        anyhow::anyhow!("{}: {error}{hint}", path.display())
+    }
+}
+
+/// Returns the last line that is not empty.
+pub fn last_line(text: &str) -> &str {
+    text.lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("")
+}
+
+/// Returns the lines of `compare`, without the last and without those that end with `: same`.
+pub fn complaints(compare: &str) -> Vec<&str> {
+    let last = last_line(compare);
+    compare
+        .lines()
+        .filter(|line| *line != last && !line.trim().is_empty() && !line.ends_with(": same"))
+        .collect()
+}
+
+/// Returns the numbers of the last line of `compare`.
+///
+/// Violations are counted by their lines if the last line does not have their number.
+///
+/// # Errors
+///
+/// The line does not begin with `compare:`, or lacks a number.
+pub fn compare_counts(compare: &str) -> Result<Check> {
+    let last = last_line(compare);
+    let rest = last
+        .strip_prefix("compare:")
+        .with_context(|| format!("the last line of compare is `{last}`"))?;
+    let get = |field: Field| -> Result<u64> {
+        let name = field.name();
+        rest.split_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+            .and_then(|value| value.parse().ok())
+            .with_context(|| format!("the last line of compare has no {name}=N: `{last}`"))
+    };
+    Ok(Check {
+        vmas: get(Field::Vmas)?,
+        anon_vmas: get(Field::AnonVmas)?,
+        chains: get(Field::Chains)?,
+        pages: get(Field::Pages)?,
+        untracked: get(Field::Untracked)?,
+        violations: get(Field::Violations).unwrap_or_else(|_| lines_of_violations(compare)),
+        differences: get(Field::Differences)?,
+    })
+}
+
+/// Counts the violations that `compare` lists.
+fn lines_of_violations(compare: &str) -> u64 {
+    let lines = compare.lines();
+    lines
+        .filter(|line| line.starts_with("violation of "))
+        .count() as u64
+}
+
+/// A line of `rules`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule<'a> {
+    /// `R12`.
+    pub id: &'a str,
+    /// The title of the rule.
+    pub title: &'a str,
+    /// How often the engine did what the rule demands.
+    pub steps: u64,
+    /// How often an independent look asked whether the rule held.
+    pub checks: u64,
+    /// How often it did not hold.
+    pub violations: u64,
+}
+
+/// Parses the lines `R12 <title> steps=N checks=N violations=N` of `rules`; skips other lines.
+///
+/// A line without `steps=` counts no steps.
+pub fn parse_rules(text: &str) -> Vec<Rule<'_>> {
+    text.lines()
+        .filter_map(|line| {
+            let (id, rest) = line.trim().split_once(' ')?;
+            let (rest, violations) = rest.rsplit_once("violations=")?;
+            let (rest, checks) = rest.rsplit_once("checks=")?;
+            let (title, steps) = match rest.rsplit_once("steps=") {
+                Some((title, steps)) => (title, steps.trim().parse().ok()?),
+                None => (rest, 0),
+            };
+            Some(Rule {
+                id,
+                title: title.trim(),
+                steps,
+                checks: checks.trim().parse().ok()?,
+                violations: violations.trim().parse().ok()?,
+            })
+        })
+        .collect()
+}
+
+/// Lists the rules that were exercised, several on a line.
+pub fn compact_rules(text: &str) -> String {
+    const WIDTH: usize = 78;
+    let mut out = String::new();
+    let mut column = 0;
+    for rule in parse_rules(text)
+        .iter()
+        .filter(|rule| rule.steps + rule.checks + rule.violations > 0)
+    {
+        let word = match rule.violations {
+            0 => format!("{} checks={}", rule.id, rule.checks),
+            n => format!("{} checks={} violations={n}", rule.id, rule.checks),
+        };
+        if column > 0 && column + 3 + word.len() > WIDTH {
+            out.push('\n');
+            column = 0;
+        }
+        if column > 0 {
+            out.push_str("   ");
+            column += 3;
+        }
+        column += word.len();
+        out.push_str(&word);
+    }
+    match out.is_empty() {
+        true => "no rule has been exercised yet".to_owned(),
+        false => out,
+    }
+}

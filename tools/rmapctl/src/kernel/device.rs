@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device and its ioctls.
+
+use crate::scenario::{Condition, Field, Mode};
+use anyhow::{Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode as FileMode;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Live VMAs of this open file.
+    pub vmas: u64,
+    /// Shadow anon_vmas linked to them.
+    pub anon_vmas: u64,
+    /// Links between the two.
+    pub chains: u64,
+    /// Anonymous pages mapped.
+    pub pages: u64,
+    /// VMAs that the shadow does not follow.
+    pub untracked: u64,
+    /// Violations of all rules since the module was loaded.
+    pub violations: u64,
+    /// Differences between shadow and host.
+    pub differences: u64,
+}
+
+impl Check {
+    /// Returns the number `field`.
+    pub fn get(&self, field: Field) -> u64 {
+        match field {
+            Field::Vmas => self.vmas,
+            Field::AnonVmas => self.anon_vmas,
+            Field::Chains => self.chains,
+            Field::Pages => self.pages,
+            Field::Untracked => self.untracked,
+            Field::Violations => self.violations,
+            Field::Differences => self.differences,
+        }
+    }
+
+    /// Returns the first condition that is not met, in words.
+    pub fn unmet(&self, conditions: &[Condition]) -> Option<String> {
+        let condition = conditions.iter().find(|c| !c.holds(self.get(c.field)))?;
+        let name = condition.field.name();
+        let found = self.get(condition.field);
+        Some(format!("{name}={found}, expected {condition}"))
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("check:")?;
+        for field in Field::ALL {
+            write!(f, " {}={}", field.name(), self.get(field))?;
+        }
+        Ok(())
+    }
+}
+
+mod ioctl {
+    //! The requests, with the numbers of the header.
+
+    const MAGIC: u8 = 0xA7;
+    nix::ioctl_read!(check, MAGIC, 1, super::Check);
+    nix::ioctl_write_ptr!(mode, MAGIC, 2, u32);
+}
+
+/// The open device.
+#[derive(Debug)]
+pub struct Device {
+    fd: OwnedFd,
+}
+
+impl AsRawFd for Device {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Device {
+    /// Opens the device so that the processes of a scenario inherit it, over `execve` too.
+    pub fn open(path: &Path) -> Result<Self> {
+        let fd = open(path, OFlag::O_RDWR, FileMode::empty()).map_err(|errno| {
+            let hint = match errno {
+                Errno::ENOENT | Errno::ENXIO | Errno::ENODEV => {
+                    " (load the module first: insmod shadow_rmap.ko)"
+                }
+                Errno::EACCES | Errno::EPERM => " (run rmapctl as root)",
+                _ => "",
+            };
+            anyhow::anyhow!("open of {}: {errno}{hint}", path.display())
+        })?;
+        Ok(Self { fd })
+    }
+
+    /// `SHADOW_RMAP_IOC_CHECK`.
+    pub fn check(&self) -> Result<Check> {
+        loop {
+            let mut check = Check::default();
+            // SAFETY: The request writes one `Check`, whose layout is that of the header.
+            match unsafe { ioctl::check(self.as_raw_fd(), &mut check) } {
+                Ok(_) => return Ok(check),
+                Err(Errno::EINTR) => {}
+                Err(Errno::ENOTTY) => bail!(
+                    "check: ENOTTY: this is not the device of shadow_rmap; \
+                     add --no-check for a dry run"
+                ),
+                Err(errno) => bail!("check: {errno}"),
+            }
+        }
+    }
+
+    /// `SHADOW_RMAP_IOC_MODE`.
+    pub fn set_mode(&self, mode: Mode) -> Result<()> {
+        let number: u32 = match mode {
+            Mode::Pinned => 0,
+            Mode::Mergeable => 1,
+        };
+        // SAFETY: The request reads one u32.
+        unsafe { ioctl::mode(self.as_raw_fd(), &number) }.map_err(|errno| {
+            let hint = match errno {
+                Errno::EOPNOTSUPP => " (this version of the module has pinned mappings only)",
+                Errno::EBUSY => " (set the mode before the first map)",
+                _ => "",
+            };
+            anyhow::anyhow!("mode {mode}: {errno}{hint}")
+        })?;
+        Ok(())
+    }
+}

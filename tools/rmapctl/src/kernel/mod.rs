@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The interfaces of the module: the ioctls of the device, and the files in debugfs.
+
+mod debugfs;
+mod device;
+#[cfg(test)]
+mod tests;
+
+pub use debugfs::{Debugfs, compact_rules, compare_counts, complaints, last_line, parse_rules};
+pub use device::{Check, Device};

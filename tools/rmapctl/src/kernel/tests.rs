@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of what the module prints, and of the numbers of its ioctls.
+
+use super::*;
+use crate::scenario::Condition;
+use std::fs;
+
+const COMPARE: &str = "vma 1 (pid 41 main) [0x10000, 0x14000): same\n\
+                       vma 2 (pid 42 child) [0x10000, 0x14000): root: host 1, shadow 2\n\
+                       violation of R15: vma 2 has two roots\n\
+                       compare: vmas=2 anon_vmas=2 chains=3 pages=9 untracked=0 differences=1\n";
+
+#[test]
+fn the_ioctls_are_those_of_the_header() {
+    // _IOR and _IOW of a 56-byte and a 4-byte argument, magic 0xA7.
+    assert_eq!(size_of::<Check>(), 56);
+    assert_eq!(
+        nix::request_code_read!(0xA7u8, 1, size_of::<Check>()),
+        0x8038_a701
+    );
+    assert_eq!(
+        nix::request_code_write!(0xA7u8, 2, size_of::<u32>()),
+        0x4004_a702
+    );
+}
+
+#[test]
+fn the_last_line_of_compare_is_parsed() {
+    assert_eq!(
+        complaints(COMPARE),
+        [
+            "vma 2 (pid 42 child) [0x10000, 0x14000): root: host 1, shadow 2",
+            "violation of R15: vma 2 has two roots",
+        ]
+    );
+    let counts = compare_counts(COMPARE).expect("has a last line");
+    assert_eq!((counts.vmas, counts.pages, counts.differences), (2, 9, 1));
+    assert_eq!(counts.violations, 1);
+    let counted = COMPARE.replace("untracked=0", "untracked=0 violations=7");
+    assert_eq!(compare_counts(&counted).expect("parses").violations, 7);
+    assert!(compare_counts("compare: vmas=1\n").is_err());
+    assert!(compare_counts("").is_err());
+}
+
+#[test]
+fn debugfs_errors_name_the_cause_and_the_fix() {
+    let root = std::env::temp_dir().join(format!("rmapctl-debugfs-{}", std::process::id()));
+    fs::create_dir_all(&root).expect("is made");
+    fs::write(root.join("chains"), "error: ENOMEM\n").expect("is written");
+    let debugfs = Debugfs::new(&root);
+    let error = debugfs.read("chains").expect_err("must fail").to_string();
+    assert!(
+        error.ends_with("chains: the module reports ENOMEM"),
+        "{error}"
+    );
+    let error = debugfs.read("rules").expect_err("must fail").to_string();
+    assert!(
+        error.contains("No such file") && !error.contains("insmod"),
+        "{error}"
+    );
+    fs::remove_dir_all(&root).expect("is removed");
+    let error = debugfs.read("rules").expect_err("must fail").to_string();
+    assert!(error.contains("insmod"), "{error}");
+}
+
+#[test]
+fn rules_are_compact() {
+    let text = "R1 bit 0 means anon steps=90 checks=12 violations=0\n\
+                R2 stays set steps=0 checks=0 violations=0\n\
+                R24 reuse at fork, checks=never checks=3 violations=1\n\
+                R30 publish with release steps=5 checks=0 violations=0\n";
+    assert_eq!(
+        compact_rules(text),
+        "R1 checks=12   R24 checks=3 violations=1   R30 checks=0"
+    );
+    let rules = parse_rules(text);
+    assert_eq!(rules[2].title, "reuse at fork, checks=never");
+    assert_eq!((rules[0].title, rules[0].steps), ("bit 0 means anon", 90));
+}
+
+#[test]
+fn an_unmet_condition_is_described() {
+    let check = Check {
+        differences: 2,
+        ..Check::default()
+    };
+    let zero: Condition = "differences=0".parse().expect("parses");
+    assert_eq!(
+        check.unmet(&[zero]),
+        Some("differences=2, expected differences=0".to_owned())
+    );
+    let some: Condition = "differences>=2".parse().expect("parses");
+    assert_eq!(check.unmet(&[some]), None);
+}

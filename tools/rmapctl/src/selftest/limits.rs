@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of a module that was loaded with small limits.
+
+use super::report::{Child, Mapping, READ_WRITE, Report};
+use crate::kernel::{Check, Device};
+use crate::worker::PAGE_SIZE;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::mman::{MmapAdvise, madvise};
+use std::path::Path;
+
+/// Pages of the mapping whose fork exceeds the limit.
+const FORKED_PAGES: u64 = 4;
+
+/// Tests the limits of a module loaded with these parameters. Returns whether every case passed.
+pub fn limits(path: &Path, max_vmas: u64, max_pages: u64) -> Result<bool> {
+    anyhow::ensure!(
+        (2..=64).contains(&max_vmas) && max_pages >= max_vmas + FORKED_PAGES,
+        "MAX_VMAS must be 2 to 64, and MAX_PAGES at least {FORKED_PAGES} more"
+    );
+    let mut report = Report::default();
+    let device = &Device::open(path)?;
+    let map = |pages| Mapping::new(device, pages, READ_WRITE);
+    let done = |result: nix::Result<Mapping>| result.map(drop).map_err(|e| format!("{e:?}"));
+
+    let mappings: nix::Result<Vec<Mapping>> = (0..max_vmas).map(|_| map(1)).collect();
+    let mut mappings = mappings.context("mmap() of as many VMAs as are allowed")?;
+    report.sees("as many VMAs as are allowed", device, |check| {
+        check.vmas = max_vmas;
+    });
+    report.refused("mmap() of one VMA more", device, Errno::ENOMEM, || map(1));
+    mappings.pop();
+    report.case("mmap() after a munmap()", done(map(1)));
+    drop(mappings);
+    report.sees("all unmapped", device, |_| {});
+
+    let all = map(max_pages).context("mmap() of as many pages as are allowed")?;
+    report.refused("mmap() of one page more", device, Errno::ENOSPC, || map(1));
+    drop(all);
+    report.refused(
+        "mmap() of too many pages at once",
+        device,
+        Errno::ENOSPC,
+        || map(max_pages + 1),
+    );
+    report.case("mmap() of all pages after a munmap()", done(map(max_pages)));
+    report.sees("all unmapped again", device, |_| {});
+
+    beyond_max_vmas(&mut report, device, max_vmas)?;
+    Ok(report.failed == 0)
+}
+
+/// Forks although the limit of VMAs is reached: the child's VMA is untracked.
+fn beyond_max_vmas(report: &mut Report, device: &Device, max_vmas: u64) -> Result<()> {
+    let mapping = Mapping::new(device, FORKED_PAGES, READ_WRITE).context("mmap()")?;
+    mapping.write(0, 1);
+    mapping.write(1, 1);
+    // These mappings only use up the limit; the child does not inherit them.
+    let mut others = Vec::new();
+    for _ in 1..max_vmas {
+        let other = Mapping::new(device, 1, READ_WRITE).context("mmap()")?;
+        // SAFETY: The page is mapped, and its content does not change.
+        unsafe { madvise(other.address, PAGE_SIZE as usize, MmapAdvise::MADV_DONTFORK) }
+            .context("madvise()")?;
+        others.push(other);
+    }
+    let (child, result) = Child::new(|| {
+        mapping.expect(0, 1)?;
+        mapping.expect(2, 0)?;
+        mapping.write(1, 2);
+        mapping.write(2, 2);
+        mapping.expect(0, 1)?;
+        mapping.expect(1, 2)?;
+        mapping.expect(2, 2)
+    })?;
+    report.case("a fork beyond max_vmas: the child's memory works", result);
+    let result = (mapping.expect(0, 1))
+        .and_then(|()| mapping.expect(1, 1))
+        .and_then(|()| mapping.expect(2, 0));
+    report.case("a fork beyond max_vmas: so does the parent's", result);
+    let wanted = |check: &mut Check| {
+        check.vmas = max_vmas;
+        check.untracked = 1;
+    };
+    report.sees("a fork beyond max_vmas: untracked", device, wanted);
+    drop(child);
+    // An untracked VMA stays counted after its end.
+    report.sees(
+        "a fork beyond max_vmas: the child has ended",
+        device,
+        wanted,
+    );
+    Ok(())
+}

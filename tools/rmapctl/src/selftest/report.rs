@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Helpers of the cases: output, unchecked system calls, a mapping, a child process.
+
+use crate::kernel::{Check, Device};
+use crate::worker::PAGE_SIZE;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, munmap};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pipe, read, write};
+use std::ffi::c_void;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+
+pub(super) const MAGIC: u8 = 0xA7;
+pub(super) const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+/// Prints a line for each case.
+#[derive(Default)]
+pub(super) struct Report {
+    pub(super) failed: u32,
+}
+
+impl Report {
+    /// Prints whether a case passed; `result` has the reason of a failure.
+    pub(super) fn case(&mut self, name: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => println!("ok - {name}"),
+            Err(instead) => {
+                self.failed += 1;
+                println!("not ok - {name}: {instead}");
+            }
+        }
+    }
+
+    /// Passes if `call` fails with `errno` and a check returns the same numbers before and after it.
+    pub(super) fn refused<T>(
+        &mut self,
+        name: &str,
+        device: &Device,
+        errno: Errno,
+        call: impl FnOnce() -> nix::Result<T>,
+    ) {
+        let result = device.check().and_then(|before| {
+            let result = call();
+            Ok((result, before, device.check()?))
+        });
+        let result = match result {
+            Err(error) => Err(format!("{error:#}")),
+            Ok((Ok(_), ..)) => Err("it succeeded".to_owned()),
+            Ok((Err(other), ..)) if other != errno => Err(format!("{other:?}")),
+            Ok((Err(_), before, after)) if before != after => {
+                Err(format!("the numbers changed to {after}"))
+            }
+            Ok(_) => Ok(()),
+        };
+        self.case(&format!("{name}: {errno:?}"), result);
+    }
+
+    /// Passes if a check returns the numbers that `wanted` sets; the others must be 0.
+    pub(super) fn sees(&mut self, name: &str, device: &Device, wanted: impl FnOnce(&mut Check)) {
+        self.case(name, sees(device, wanted));
+    }
+}
+
+pub(super) fn sees(device: &Device, wanted: impl FnOnce(&mut Check)) -> Result<(), String> {
+    let found = device.check().map_err(|error| format!("{error:#}"))?;
+    let mut expected = Check {
+        anon_vmas: found.anon_vmas,
+        chains: found.chains,
+        pages: found.pages,
+        ..Check::default()
+    };
+    wanted(&mut expected);
+    match found == expected {
+        true => Ok(()),
+        false => Err(found.to_string()),
+    }
+}
+
+/// Calls ioctl(2) with any request number.
+pub(super) fn ioctl(device: &Device, request: u64, argument: usize) -> nix::Result<()> {
+    // SAFETY: The requests write at most the structure that `argument` points at, or are refused.
+    Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), request, argument) }).map(drop)
+}
+
+pub(super) fn ioctl_mode(device: &Device, mode: u32) -> nix::Result<()> {
+    let request = nix::request_code_write!(MAGIC, 2, size_of::<u32>());
+    ioctl(device, request, (&raw const mode).addr())
+}
+
+/// Calls mmap(2) with unchecked arguments.
+pub(super) fn raw_mmap(
+    device: &Device,
+    length: u64,
+    prot: ProtFlags,
+    flags: MapFlags,
+    offset: i64,
+) -> nix::Result<NonNull<c_void>> {
+    let fd = device.as_raw_fd();
+    // SAFETY: A new mapping at an address that the kernel chooses.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length as usize,
+            prot.bits(),
+            flags.bits(),
+            fd,
+            offset,
+        )
+    };
+    match NonNull::new(address) {
+        Some(address) if address.as_ptr() != libc::MAP_FAILED => Ok(address),
+        _ => Err(Errno::last()),
+    }
+}
+
+/// A private mapping of the device; dropping it unmaps it.
+pub(super) struct Mapping {
+    pub(super) address: NonNull<c_void>,
+    pages: u64,
+}
+
+impl Mapping {
+    pub(super) fn new(device: &Device, pages: u64, prot: ProtFlags) -> nix::Result<Self> {
+        let address = raw_mmap(device, pages * PAGE_SIZE, prot, MapFlags::MAP_PRIVATE, 0)?;
+        Ok(Self { address, pages })
+    }
+
+    fn byte(&self, page: u64) -> *mut u8 {
+        assert!(page < self.pages, "page {page} of {}", self.pages);
+        self.address
+            .as_ptr()
+            .wrapping_byte_add((page * PAGE_SIZE) as usize)
+            .cast()
+    }
+
+    pub(super) fn write(&self, page: u64, byte: u8) {
+        // SAFETY: The page is mapped, and only reached through this.
+        unsafe { self.byte(page).write_volatile(byte) };
+    }
+
+    pub(super) fn expect(&self, page: u64, byte: u8) -> Result<(), String> {
+        // SAFETY: As in `write`.
+        match unsafe { self.byte(page).read_volatile() } {
+            found if found == byte => Ok(()),
+            found => Err(format!("page {page} holds {found}, not {byte}")),
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let length = (self.pages * PAGE_SIZE) as usize;
+        // SAFETY: A user of the pages borrows the mapping.
+        let _ = unsafe { munmap(self.address, length) };
+    }
+}
+
+/// A child that does some work, reports its result, and waits until this is dropped.
+pub struct Child(Pid);
+
+impl Child {
+    /// Forks; returns when the child has finished `work`.
+    pub fn new(work: impl FnOnce() -> Result<(), String>) -> Result<(Self, Result<(), String>)> {
+        let (reader, writer) = pipe().context("pipe")?;
+        // SAFETY: This program has one thread, or others that only touch memory and hold no lock.
+        match unsafe { fork() }.context("fork")? {
+            ForkResult::Child => {
+                let said = work().err().unwrap_or_else(|| "ok".to_owned());
+                // After `work`: a change of the user resets this setting.
+                let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+                let _ = write(&writer, said.as_bytes());
+                loop {
+                    nix::unistd::pause();
+                }
+            }
+            ForkResult::Parent { child } => {
+                drop(writer);
+                let child = Self(child);
+                let mut said = [0; 1024];
+                let length = read(&reader, &mut said).context("read")?;
+                let result = match said.get(..length).unwrap_or_default() {
+                    b"ok" => Ok(()),
+                    b"" => Err("the child died".to_owned()),
+                    text => Err(String::from_utf8_lossy(text).into_owned()),
+                };
+                Ok((child, result))
+            }
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGKILL);
+        let _ = waitpid(self.0, None);
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the drawing.
+
+use super::*;
+
+const FORKS: &str = r#"{"version":1,"source":"shadow","mms":[
+    {"id":1,"pid":41,"comm":"main","vmas":[
+        {"id":1,"start":4096,"end":36864,"pgoff":0,"anon_vma":1,"chain":[1]}]},
+    {"id":2,"pid":42,"comm":"child","vmas":[
+        {"id":2,"start":"0x1000","end":"0x9000","pgoff":0,"anon_vma":2,"chain":[2,1]}]},
+    {"id":3,"pid":107,"comm":"grand","vmas":[
+        {"id":3,"start":4096,"end":12288,"pgoff":0,"anon_vma":3,"chain":[3,2,1]},
+        {"id":4,"start":12288,"end":36864,"pgoff":2,"anon_vma":null,"chain":[]}]}],
+    "anon_vmas":[
+    {"id":1,"root":1,"parent":1,"refcount":3,"num_children":2,"num_active_vmas":1,"vmas":[1,2,3]},
+    {"id":2,"root":1,"parent":1,"refcount":1,"num_children":1,"num_active_vmas":1,"vmas":[2,3]},
+    {"id":3,"root":1,"parent":2,"refcount":1,"num_children":0,"num_active_vmas":1,"vmas":[3]},
+    {"id":4,"root":1,"parent":1,"refcount":1,"num_children":0,"num_active_vmas":0,"vmas":[]}],
+    "pages":[{"id":1,"anon_vma":1,"index":0,"mapcount":2},
+             {"id":2,"anon_vma":1,"index":1,"mapcount":0}]}"#;
+
+#[test]
+fn three_generations() {
+    let graph = Graph::parse(FORKS).expect("valid");
+    let expected = "\
+anon_vma 1 (root) refcount=3 num_children=2 num_active_vmas=1 pages=2  vmas: main/1 child/2 grand/3
+├─ anon_vma 2 refcount=1 num_children=1 num_active_vmas=1              vmas: child/2 grand/3
+│  └─ anon_vma 3 refcount=1 num_children=0 num_active_vmas=1           vmas: grand/3
+└─ anon_vma 4 refcount=1 num_children=0 num_active_vmas=0              vmas: none
+main   pid  41  vma 1 pgoff [0..8)  anon_vma 1, chain 1
+child  pid  42  vma 2 pgoff [0..8)  anon_vma 2, chain 2 -> 1
+grand  pid 107  vma 3 pgoff [0..2)  anon_vma 3, chain 3 -> 2 -> 1
+                vma 4 pgoff [2..8)  no anon_vma
+";
+    assert_eq!(render(&graph, false), expected);
+}
+
+#[test]
+fn long_lists_are_truncated_without_full() {
+    let names: Vec<String> = (0..10).map(|i| format!("a{i}")).collect();
+    assert_eq!(list(&names, " ", false), "a0 a1 a2 a3 a4 a5 a6 a7 ... +2");
+    assert!(list(&names, " ", true).ends_with("a9"));
+}
+
+fn refused(from: &str, to: &str) -> String {
+    let text = FORKS.replacen(from, to, 1);
+    assert_ne!(text, FORKS);
+    format!("{:#}", Graph::parse(&text).expect_err("must be refused"))
+}
+
+#[test]
+fn an_invalid_graph_is_refused() {
+    assert_eq!(
+        refused(r#""version":1"#, r#""version":2"#),
+        "chains.json has version 2; this rmapctl reads version 1"
+    );
+    assert_eq!(
+        refused("[3,2,1]", "[3,2,9]"),
+        "vma 3 refers to anon_vma 9, which is not listed"
+    );
+    assert_eq!(
+        refused(r#""id":2,"pid""#, r#""id":1,"pid""#),
+        "the process id 1 occurs twice"
+    );
+    let ring = refused(
+        r#""id":2,"root":1,"parent":1"#,
+        r#""id":2,"root":1,"parent":3"#,
+    );
+    // Which anon_vma of the ring is named first is not fixed.
+    assert!(
+        ring.ends_with(" has no root: its ancestors form a ring"),
+        "{ring}"
+    );
+    assert!(Graph::parse("{}").is_err());
+}
+
+#[test]
+fn a_link_on_one_side_is_noted() {
+    let text = FORKS.replacen(r#""vmas":[2,3]}"#, r#""vmas":[2]}"#, 1);
+    let drawn = render(&Graph::parse(&text).expect("valid"), false);
+    assert!(
+        drawn.ends_with("note: vma 3 links anon_vma 2, but the tree of anon_vma 2 lacks vma 3\n"),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn an_empty_graph_is_a_graph() {
+    let text = r#"{"version":1,"source":"shadow","mms":[],"anon_vmas":[],"pages":[]}"#;
+    assert_eq!(
+        render(&Graph::parse(text).expect("valid"), false),
+        "no anon_vmas\n"
+    );
+}
