@@ -2,52 +2,37 @@
 # SPDX-License-Identifier: GPL-2.0
 """Proves that misuse does not compile.
 
-  scripts/compile_fail.py [--rustc] [FILE.rs]...    default: scripts/compile-fail/*.rs
+  scripts/compile_fail.py [FILE.rs]...    default: scripts/compile-fail/*.rs
 
-Each case is a FILE.rs with one misuse and a FILE.stderr beside it, which holds what the compiler
-must say, one a line:
+Each case is a FILE.rs with one misuse and a FILE.stderr beside it with lines that the compiler must
+print:
 
     error[E0597]
     `candidate` does not live long enough
     # a line like this one is a comment
 
-Every line must appear in the compiler's output, whatever the space between its words; at least one
-must be an error code, or begin with `error: ` where the compiler has no code, and each error of the
-output must be among them, so that a case cannot fail for a reason of its own.  A case that compiles
-fails.  A file without a misuse (name
-`good-*.rs`, no FILE.stderr) must compile: it shows that the others fail for their misuse alone.
+The compiler must print every line (white space does not count). At least one must be an error code,
+or begin with `error: ` where there is no code, and the compiler may print no other error: a case must
+not fail for another reason than its misuse. A file `good-*.rs` has no misuse and must compile.
 """
 
 import argparse
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parent.parent
+from common import TOP
+
 CASES = TOP / "scripts/compile-fail"
 
 
 def compile_case(path):
-    """Compiles `path` as one more module of the crate.  Returns (exit status, what was said).
-
-    The Makefile knows how: `make compile-fail CASE=...`.
-    """
+    """Compiles `path` as one more module of the crate. Returns (exit status, output)."""
     done = subprocess.run(["make", "-s", "--no-print-directory", "-C", TOP, "compile-fail",
                            f"CASE={path.resolve()}"],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
-    return done.returncode, done.stdout
-
-
-def compile_alone(path):
-    """Compiles `path` as a crate that needs nothing; for the tests of this script."""
-    with tempfile.TemporaryDirectory() as out:
-        done = subprocess.run(["rustc", "--edition", "2021", "--crate-type", "lib",
-                               "--emit", "metadata", "--out-dir", out, path],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)
     return done.returncode, done.stdout
 
 
@@ -56,7 +41,7 @@ def flat(text):
 
 
 def judge(path, code, output):
-    """Returns None when the case came out as it should, or what is wrong."""
+    """Returns what is wrong, or None."""
     if path.name.startswith("good-"):
         return None if code == 0 else "does not compile, and should"
     expected_file = path.with_suffix(".stderr")
@@ -86,8 +71,6 @@ def judge(path, code, output):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rustc", action="store_true",
-                        help="each case is a crate of its own, without the kernel")
     parser.add_argument("cases", nargs="*", type=Path)
     args = parser.parse_args()
     cases = args.cases or sorted(CASES.glob("*.rs"))
@@ -96,7 +79,7 @@ def main():
         return 1
     failed = 0
     for path in cases:
-        code, output = (compile_alone if args.rustc else compile_case)(path)
+        code, output = compile_case(path)
         wrong = judge(path, code, output)
         print(f"compile-fail: {path.name}: {wrong or 'as expected'}", flush=True)
         if wrong:
