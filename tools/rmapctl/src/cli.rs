@@ -120,7 +120,7 @@ pub struct EngineArgs {
     #[arg(long)]
     pub keep_going: bool,
     /// Seconds to wait for the answer of a process
-    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 }
 

@@ -16,7 +16,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// Seconds after which a process of a family kills itself.
-const LAST_RESORT: u32 = 60;
+const LAST_RESORT: u32 = 1800;
 
 /// The state that the processes of a family share.
 #[derive(Default)]
