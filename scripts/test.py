@@ -3,55 +3,45 @@
 """Runs everything that must pass, on this machine and in both test guests.
 
 The steps, chosen by --target and --only:
-  host-runner   scripts/vm.py --self-test: the table of kernel complaints
-  host-check    scripts/check.sh --self-test: each gate fires
-  host-torture  scripts/torture.py --self-test: how a torture is judged
+  host-scripts  pytest: the scripts of this folder, with each gate of scripts/check.sh
   host-rmapctl  cargo test of tools/rmapctl
-  um-runner, x86_64-runner   the VM runner notices complaints, time-outs and dead guests
-  um-guest, x86_64-guest     scripts/guest/test.sh: the module, its KUnit suites, scenarios
+  um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
+  um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
-  um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
+  um-busted     scripts/guest/busted.sh: a module that breaks a rule is reported
   um-again      scripts/guest/again.sh: one torture after the other, in one boot
-  um-busted     scripts/guest/busted.sh: a module that breaks a rule is found out
+  um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
 
-The steps of x86_64 run beside the others.  Each test counts once.  The last line is `N passed, N
-failed`; the exit status is 0 only when nothing failed and every KUnit suite named in rust/ was
-seen.  Details go to out/test/, the list
-of all tests to out/test.json.
+Steps run at the same time as far as there are cores for them. Each test counts once. The last line
+is `N passed, N failed`; the exit status is 0 only when nothing failed and every KUnit suite named in
+rust/ has run. Details are in out/test/, the list of all tests in out/test.json.
 """
 
 import argparse
-import json
 import os
-import queue
 import re
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
-TOP = Path(__file__).resolve().parent.parent
-SCRIPTS = TOP / "scripts"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shadow-rmap"
-OUT = TOP / "out" / "test"
-TARGETS = ("um", "x86_64")
-HEARTBEAT = 5
-HOST_LIMIT = 600
+import torture_report
+from common import (CACHE, CORES, OUT, RUNNING, SCRIPTS, TOP, Mistake, Progress, exit_on_sigterm,
+                    kernel_folder, machine, pair, pytest_command, read, read_json, say,
+                    script_lines, stop, stream, toolchain_env, write_json)
 
-
-def say(text):
-    print(text, flush=True)
+RESULTS = OUT / "test"
+# No guest and no program should take so long, as slow as the machine may be: in seconds.
+LONGEST = 2 * 3600
 
 
 class Report:
-    """Every test that was seen, in order."""
+    """All tests, in the order in which they ended."""
 
     def __init__(self):
-        self.tests = []
+        self.tests, self.restarts = [], 0
 
     def add(self, step, name, status, reason=""):
         self.tests.append({"step": step, "name": name, "status": status, "reason": reason})
@@ -62,71 +52,16 @@ class Report:
     def count(self, status, step=None):
         return sum(t["status"] == status and step in (None, t["step"]) for t in self.tests)
 
-
-def stop(process):
-    """Ends a command and what it started, by the process group made for it; the VM runner uses
-    the moment before it is killed to end its guest."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(10)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            pass
-
-
-# What runs at the moment: whoever is told to end ends it.
-RUNNING = set()
-
-
-def stream(command, log, what, show=None, cwd=TOP, env=None, limit=HOST_LIMIT):
-    """Runs a command; its output goes to `log`.  Lines that `show` picks are printed; when there
-    was nothing to print for a while, how far it has come.  Returns (exit status, output); the
-    status is 124 when the time limit was reached."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    lines, output = queue.Queue(), []
-    process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, cwd=cwd,
-                               env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, errors="replace", start_new_session=True)
-
-    def read():
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    begin = said = time.monotonic()
-    RUNNING.add(process)
-    try:
-        with open(log, "w", encoding="utf-8") as file:
-            while True:
-                now = time.monotonic()
-                if now - begin > limit:
-                    return 124, "".join(output)
-                if now - said >= HEARTBEAT:
-                    last = output[-1].strip()[:60] if output else ""
-                    say(f"  {what}: {now - begin:.0f} s  {last}")
-                    said = now
-                try:
-                    line = lines.get(timeout=said + HEARTBEAT - now)
-                except queue.Empty:
-                    continue
-                if line is None:
-                    return process.wait(), "".join(output)
-                output.append(line)
-                file.write(line)
-                file.flush()
-                if show and show.search(line):
-                    say(f"  {line.rstrip()}")
-                    said = time.monotonic()
-    finally:
-        stop(process)
-        RUNNING.discard(process)
+    def must_have_run(self, step, code):
+        """Adds a failure when a program failed without a failed test, or ran none."""
+        if not any(test["step"] == step for test in self.tests):
+            self.add(step, step, "failed", f"no test was run (exit status {code})")
+        elif code and not self.count("failed", step):
+            self.add(step, step, "failed", f"exit status {code}, see out/test/{step}.log")
 
 
 class Kunit:
-    """The kernel tree's own KTAP parser."""
+    """The KTAP parser of the kernel's tree."""
 
     def __init__(self, source):
         sys.path.insert(0, str(source / "tools/testing/kunit"))
@@ -158,7 +93,7 @@ class Kunit:
 
 
 def add_ktap(report, kunit, step, text, what):
-    """Counts the tests of a KTAP document; one without tests, or with gaps, is a failure."""
+    """Counts the tests of a KTAP document. One without tests, or with gaps, is a failure."""
     leaves, names, errors = kunit.parse(text)
     for name, status, reason in leaves:
         report.add(step, name, status, reason)
@@ -169,31 +104,33 @@ def add_ktap(report, kunit, step, text, what):
     return names
 
 
-def host_ktap(name, command):
-    def step(lab):
-        code, output = stream(command, OUT / f"{name}.log", name, re.compile(r"^not ok"))
-        add_ktap(lab.report, lab.kunit, name, output, name)
-        if code and not lab.report.count("failed", name):
-            lab.report.add(name, name, "failed", f"exit status {code}, see out/test/{name}.log")
-    return step
+def add_junit(report, step, code, text):
+    """Counts the tests of pytest."""
+    for case in ElementTree.fromstring(text).iter("testcase") if text else ():
+        wrong = next((e for e in case if e.tag in ("failure", "error")), None)
+        status = "passed" if wrong is None else "failed"
+        if wrong is None and case.find("skipped") is not None:
+            status = "skipped"
+        name = f"{case.get('classname', '').rpartition('.')[2]}: {case.get('name')}"
+        report.add(step, name, status, "" if wrong is None else wrong.get("message", "")[:300])
+    report.must_have_run(step, code)
 
 
-def toolchain_env():
-    """The environment that scripts/setup.sh has chosen."""
-    done = subprocess.run(["bash", "-c", '. "$0" && env -0', CACHE / "toolchain.env"],
-                          stdout=subprocess.PIPE, check=True)
-    return dict(e.split("=", 1) for e in done.stdout.decode().split("\0") if "=" in e)
-
-
-CARGO_TEST = re.compile(r"^test (.+?) \.\.\. (ok|FAILED|ignored)", re.M)
+def host_scripts(lab, step):
+    log, xml = RESULTS / f"{step}.log", RESULTS / f"{step}.xml"
+    xml.unlink(missing_ok=True)
+    code, _ = stream([*pytest_command(), "-v", f"--junitxml={xml}"], log, Progress(step),
+                     re.compile(r"FAILED|ERROR"), limit=LONGEST)
+    add_junit(lab.report, step, code, read(xml))
 
 
 def add_cargo(report, step, code, output):
+    """Counts the tests of cargo."""
     reasons = {}
     for name, said in re.findall(r"^---- (.+?) stdout ----\n(.*?)(?=\n----|\nfailures:)", output,
                                  re.M | re.S):
         reasons[name] = " | ".join(line.strip() for line in said.strip().splitlines()[:4])
-    results = CARGO_TEST.findall(output)
+    results = re.findall(r"^test (.+?) \.\.\. (ok|FAILED|ignored)", output, re.M)
     for name, result in results:
         status = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}[result]
         report.add(step, name, status, reasons.get(name, "") if status == "failed" else "")
@@ -201,35 +138,29 @@ def add_cargo(report, step, code, output):
         hung = re.findall(r"^test (.+?) has been running", output, re.M)
         hung = [name for name in hung if name not in [r[0] for r in results]]
         report.add(step, ", ".join(hung) or "cargo test", "failed", "the time limit was reached")
-    elif not results:
-        report.add(step, "cargo test", "failed", f"no test was run (exit status {code})")
-    elif code and not report.count("failed", step):
-        report.add(step, "cargo test", "failed", f"exit status {code}")
+    report.must_have_run(step, code)
 
 
-def host_rmapctl(lab):
-    step, folder = "host-rmapctl", TOP / "tools/rmapctl"
-    if not (folder / "Cargo.toml").is_file():
-        lab.report.add(step, "cargo test", "failed", "tools/rmapctl is not there")
-        return
+def host_rmapctl(lab, step):
     env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "rmapctl-target"),
                              "CARGO_TERM_COLOR": "never"}
-    code, output = stream(["cargo", "test", "--locked"], OUT / f"{step}.log", step,
-                          re.compile(r"^test .* FAILED|^error"), cwd=folder, env=env)
+    code, output = stream(["cargo", "test", "--locked"], RESULTS / f"{step}.log", Progress(step),
+                          re.compile(r"^test .* FAILED|^error"), cwd=TOP / "tools/rmapctl",
+                          env=env, limit=LONGEST)
     add_cargo(lab.report, step, code, output)
 
 
-# name, vm.py options, command, wanted exit status, wanted reason and part of the text of vm.json.
+# Name, vm.py options, command, expected exit status, expected reason and part of the text of vm.json.
 FAKE = 'echo "<4>WARNING: CPU: 0 PID: 1 at fake" >/dev/kmsg'
 RUNNER_TESTS = (
     ("the exit status is passed through", [], "exit 7", 7, "exit", ""),
-    ("a complaint of the kernel fails the run", [], FAKE, 3, "splat", "at fake"),
-    ("a complaint that was expected does not", ["--expect-splat", "at fake"], FAKE, 0, "exit", ""),
-    ("an expected complaint that does not come fails the run", ["--expect-splat", "at fake"],
+    ("a report of the kernel fails the run", [], FAKE, 3, "splat", "at fake"),
+    ("an expected report does not", ["--expect-splat", "at fake"], FAKE, 0, "exit", ""),
+    ("an expected report that does not come fails the run", ["--expect-splat", "at fake"],
      "true", 4, "no-splat", "at fake"),
-    ("the time limit is enforced", ["--time-limit", "10"], "sleep 300 & sleep 300", 124,
-     "time-limit", "10"),
-    ("a guest that dies is noticed", [], "poweroff -f; sleep 60", 125, "died", "without"),
+    ("the time limit is enforced", ["--time-limit", "5"], "sleep 3000 & sleep 3000", 124,
+     "time-limit", "5"),
+    ("a guest that dies is noticed", [], "poweroff -f; sleep 600", 125, "died", "without"),
     ("a file that is no module is refused", ["--module", __file__], "true", 126, "insmod", ""),
     ("results come back, and nothing else can be written", [],
      'echo here >"$OUT/probe" && [ "$(cat test.py | head -c 2)" = "#!" ] && '
@@ -237,45 +168,39 @@ RUNNER_TESTS = (
 )
 
 
-def vm_runner(target):
-    step = f"{target}-runner"
-
-    def run(lab):
-        for name, options, command, code, reason, text in RUNNER_TESTS:
-            out = OUT / step / re.sub(r"\W+", "-", name)
-            shutil.rmtree(out, ignore_errors=True)
-            done, _ = stream([SCRIPTS / "vm.py", "--target", target, "--kernel",
-                              lab.kernel(target), "--out", out, "--quiet", "--time-limit", "60",
-                              "--file", __file__, *options, "--", command],
-                             OUT / step / "runner.log", step)
-            got = read_json(out / "vm.json")
-            good = done == code and got.get("reason") == reason and text in got.get("text", "")
-            if command.startswith("echo here"):
-                good = good and (out / "probe").is_file()
-            lab.report.check(step, name, good,
-                             f"exit status {done} for {code}; {got.get('text', 'no vm.json')}")
-    return run
-
-
-def read_json(path):
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
+def vm_runner(lab, step):
+    target, progress = machine(step.removesuffix("-runner")), Progress(step, len(RUNNER_TESTS))
+    for name, options, command, code, reason, text in RUNNER_TESTS:
+        out = RESULTS / step / re.sub(r"\W+", "-", name)
+        shutil.rmtree(out, ignore_errors=True)
+        done, _ = stream([SCRIPTS / "vm.py", "--target", target, "--kernel", lab.kernel(target),
+                          "--out", out, "--quiet", "--time-limit", "600", "--file", __file__,
+                          *options, "--", command], out.with_suffix(".log"), progress,
+                         limit=LONGEST)
+        got = read_json(out / "vm.json")
+        good = done == code and got.get("reason") == reason and text in got.get("text", "")
+        if command.startswith("echo here"):
+            good = good and (out / "probe").is_file()
+        lab.report.check(step, name, good,
+                         f"exit status {done} for {code}; {got.get('text', 'no vm.json')}")
+        lab.report.restarts += got.get("restarts", 0)
+        progress.done += 1
 
 
 def expected_suites():
-    """What `#[kunit_tests(name)]` stands for in rust/, whoever writes it."""
-    found = set()
+    """Returns the names in `#[kunit_tests(name)]` of rust/, and how many tests there are."""
+    suites, tests = set(), 0
     for path in (TOP / "rust").rglob("*.rs"):
-        found.update(re.findall(r"^\s*#\[(?:\w+::)*kunit_tests\((\w+)\)\]", path.read_text(), re.M))
-    return sorted(found)
+        text = path.read_text()
+        suites.update(re.findall(r"^\s*#\[(?:\w+::)*kunit_tests\((\w+)\)\]", text, re.M))
+        tests += len(re.findall(r"^\s*#\[test\]", text, re.M))
+    return sorted(suites), tests
 
 
-def boot(lab, step, files, append, script, *args, options=("--kmemleak",)):
-    """Runs a script of scripts/guest/ and counts what it says; `files` maps names in the guest to
-    paths here.  Returns the folder with the results, or None when a file is not there."""
-    report, out, target = lab.report, OUT / step, step.partition("-")[0]
+def boot(lab, step, files, append, script, *args, options=("--kmemleak",), expected=0):
+    """Runs a script of scripts/guest/ and counts its tests. `files` maps names in the guest to paths
+    here. Returns the folder with the results, or None when a file is missing."""
+    report, out, target = lab.report, RESULTS / step, machine(step.partition("-")[0])
     for name, path in files.items():
         if not path or not Path(path).is_file():
             report.add(step, "guest", "failed", f"{name}: {path or 'was not given'}: no such file")
@@ -283,150 +208,114 @@ def boot(lab, step, files, append, script, *args, options=("--kmemleak",)):
     shutil.rmtree(out, ignore_errors=True)
     files = files | {"ktap.sh": SCRIPTS / "guest/ktap.sh"}
     copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
+    log = out.with_suffix(".log")
     stream([SCRIPTS / "vm.py", "--target", target, "--kernel", lab.kernel(target), "--out", out,
-            *options, "--append", append, "--time-limit", "1500", *copies, "--",
+            *options, "--append", append, "--time-limit", str(LONGEST), *copies, "--",
             SCRIPTS / "guest" / script, *args],
-           limit=1800, log=out.with_suffix(".log"), what=step,
-           show=re.compile(r"^(not )?ok \d|^vm: "))
+           log, Progress(step, expected), re.compile(r"^not ok \d|^vm: \w+: "), limit=LONGEST + 900)
     summary = read_json(out / "vm.json")
-    text = summary.get("text", "vm.py left no vm.json")
-    # A failed test is counted below; here is what no test line can tell.
-    report.check(step, "guest: ran to its end, and the kernel had nothing to complain about",
-                 summary.get("reason") == "exit", text)
-    try:
-        document = (out / "test.ktap").read_text()
-    except OSError:
-        # The guest died on the way: what its console shows is what was tried.
-        lines = re.findall(r"^(?:not )?ok \d+ .*$", out.with_suffix(".log").read_text(), re.M)
-        document = "\n".join(["KTAP version 1", f"1..{len(lines)}", *lines])
+    report.restarts += summary.get("restarts", 0)
+    # A failed test is counted below; this is what no line of a test can say.
+    report.check(step, "guest: ran to its end, without a report of the kernel",
+                 summary.get("reason") == "exit", summary.get("text", "vm.py left no vm.json"))
+    document = read(out / "test.ktap")
+    if not document:
+        # The guest died: the console has the plan and the tests until then.
+        document = "\n".join(["KTAP version 1", *re.findall(
+            r"^(?:1\.\.\d+|(?:not )?ok \d+ .*)$", read(log), re.M)])
     add_ktap(report, lab.kunit, step, document, f"guest: {script}")
     return out
+
+
+def add_suites(lab, step, out):
+    """Counts the KUnit suites; each that is named in rust/ must be there."""
+    seen = []
+    for path in sorted((out / "kunit").glob("*.ktap")):
+        seen += add_ktap(lab.report, lab.kunit, step, path.read_text(), path.stem)
+    for name in expected_suites()[0] or ["no #[kunit_tests] in rust/"]:
+        if name not in seen:
+            lab.report.add(step, f"kunit: {name}", "failed", "the suite did not run")
 
 
 # User-Mode Linux is built for one kind of preemption; x86_64 is told by its command line.
 PREEMPT = {"um": ("", ()), "x86_64": ("preempt=full", ("--preempt", "full"))}
 
 
-def add_suites(lab, step, out):
-    """Counts the KUnit suites; each that is in rust/ must be there."""
-    seen = []
-    for path in sorted((out / "kunit").glob("*.ktap")):
-        seen += add_ktap(lab.report, lab.kunit, step, path.read_text(), path.stem)
-    wanted = expected_suites()
-    for name in wanted:
-        if name not in seen:
-            lab.report.add(step, f"kunit: {name}", "failed", "the suite was not seen")
-    if not wanted:
-        lab.report.add(step, "kunit", "failed", "no #[kunit_tests] in rust/")
-
-
-def guest(target):
-    step = f"{target}-guest"
-
-    def run(lab):
-        files = {"shadow_rmap.ko": lab.modules.get(target), "rmapctl": lab.rmapctl}
-        samples = sorted((TOP / "samples").glob("*.scn"))
-        samples += sorted(p for p in (TOP / "samples/bad-input").glob("*") if p.is_file())
-        files |= {path.relative_to(TOP): path for path in samples}
-        # QEMU without KVM is slow: fewer seeds there.
-        seeds = {"um": "10", "x86_64": "3"}[target]
-        append, mode = PREEMPT[target]
-        out = boot(lab, step, files, append, "test.sh", "--seed", str(lab.seed), "--seeds", seeds,
-                   *mode)
-        if out:
-            add_suites(lab, step, out)
-    return run
-
-
-def lazy(lab):
-    step = "x86_64-lazy"
-    # Leaks are looked for, once, by the longer test.
-    out = boot(lab, step, {"shadow_rmap.ko": lab.modules.get("x86_64")}, "preempt=lazy", "test.sh",
-               "--kunit-only", "--preempt", "lazy", options=())
+def guest(lab, step):
+    target = machine(step.removesuffix("-guest"))
+    files = {name: lab.module(target, name) for name in ("shadow_rmap.ko", "shadow_rmap_kunit.ko")}
+    samples = sorted((TOP / "samples").glob("*.scn"))
+    samples += sorted(p for p in (TOP / "samples/bad-input").glob("*") if p.is_file())
+    files |= {"rmapctl": lab.rmapctl} | {path.relative_to(TOP): path for path in samples}
+    # QEMU without KVM is slow: fewer seeds there.
+    seeds = {"um": "10", "x86_64": "3"}[target]
+    append, mode = PREEMPT[target]
+    suites, tests = expected_suites()
+    out = boot(lab, step, files, append, "test.sh", "--seed", str(lab.seed), "--seeds", seeds,
+               *mode, expected=len(suites) + tests)
     if out:
         add_suites(lab, step, out)
 
 
-def busted(lab):
-    # Its KUnit suites would fail, and rightly so.
-    boot(lab, "um-busted", {"shadow_rmap.ko": lab.busted.get("um"), "rmapctl": lab.rmapctl},
-         "kunit.filter_glob=none", "busted.sh")
+def lazy(lab, step):
+    suites, tests = expected_suites()
+    # Leaks are looked for, once, by the longer test.
+    out = boot(lab, step, {"shadow_rmap_kunit.ko": lab.module("x86_64", "shadow_rmap_kunit.ko")},
+               "preempt=lazy", "test.sh", "--kunit-only", "--preempt", "lazy", options=(),
+               expected=len(suites) + tests)
+    if out:
+        add_suites(lab, step, out)
 
 
-def again(lab):
-    # Nothing but the tortures themselves.
-    boot(lab, "um-again", {"shadow_rmap.ko": lab.modules.get("um")}, "kunit.filter_glob=none",
-         "again.sh", options=())
+def busted(lab, step):
+    boot(lab, step, {"shadow_rmap.ko": lab.busted.get("um"), "rmapctl": lab.rmapctl}, "",
+         "busted.sh")
 
 
-def torture(lab):
-    step = "um-torture"
-    out, module = OUT / step, lab.modules.get("um")
-    if not module or not module.is_file():
-        lab.report.add(step, "torture", "failed", f"{module or 'the module'}: no such file")
-        return
+def again(lab, step):
+    name = "shadow_rmap_torture.ko"
+    boot(lab, step, {name: lab.module("um", name)}, "", "again.sh", options=())
+
+
+def add_torture(report, step, code, result):
+    """Counts each bug, and each run of the correct rules."""
+    for row in result.get("busts", ()):
+        how = "; ".join(f"{run['how']} {run['words']}" for run in result["runs"]
+                        if run["bust"] == row["bust"] and not run["caught"])
+        report.check(step, f"{row['bust']} is caught ({row['rule']}, {row['protocol']})",
+                     torture_report.is_caught(row), f"{torture_report.seen_by(row)}: {how}")
+    for run in result.get("correct", ()):
+        where = ", ".join(filter(None, (run["protocol"], run["vm"], run["load"])))
+        report.check(step, f"correct rules are clean ({where})", run["clean"],
+                     "; ".join(run["reasons"]))
+    for bust in result.get("not_shown", ()):
+        report.add(step, f"{bust['bust']} is caught", "skipped", bust["reason"])
+    missing = sum(result.get("planned", ())) - len(result.get("busts", ())) \
+        - len(result.get("correct", ()))
+    if missing:
+        report.add(step, "torture: all that was planned", "failed", f"{missing} runs are missing")
+    report.must_have_run(step, code)
+    report.restarts += result.get("restarts", 0)
+
+
+def torture(lab, step):
+    out, module = RESULTS / step, lab.module("um", "shadow_rmap_torture.ko")
     shutil.rmtree(out, ignore_errors=True)
     code, _ = stream([SCRIPTS / "torture.py", "--short", f"SEED={lab.seed}", "--out", out,
                       "--module", f"um={module}", "--kernel", f"um={lab.kernel('um')}"],
-                     limit=900, log=out.with_suffix(".log"), what=step,
-                     show=re.compile(r"^\[\d+/\d+\] .*: (\S* ?caught|\S* ?clean)|^torture: ", re.I))
-    try:
-        document = (out / "torture.ktap").read_text()
-    except OSError:
-        document = ""
-    add_ktap(lab.report, lab.kunit, step, document, step)
-    if code and not lab.report.count("failed", step):
-        lab.report.add(step, step, "failed", f"exit status {code}, see out/test/{step}.log")
+                     out.with_suffix(".log"), Progress(step),
+                     re.compile(r"NOT CAUGHT|NOT CLEAN|FINDING|findings$|^torture: ", re.I),
+                     limit=LONGEST)
+    add_torture(lab.report, step, code, read_json(out / "torture.json"))
 
 
-def self_test(lab):
-    """The counting itself, with documents of which the answer is known."""
-    report, step = lab.report, "host-test"
-
-    def count(text):
-        trial = Report()
-        names = add_ktap(trial, lab.kunit, "x", text, "document")
-        return trial.count("passed"), trial.count("failed"), names, trial.tests
-
-    suite = ("KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: shadow_rmap_a\n    1..2\n"
-             "    ok 1 good\n    # bad: EXPECTATION FAILED at rust/x.rs:7\n    not ok 2 bad\n"
-             "not ok 1 shadow_rmap_a\n")
-    good, bad, names, tests = count(suite)
-    report.check(step, "a failing KUnit test is counted once, with its reason",
-                 (good, bad, names) == (1, 1, ["shadow_rmap_a"]) and
-                 "rust/x.rs:7" in tests[1]["reason"], f"{good} {bad} {names} {tests}")
-    good, bad, _, _ = count("nothing here")
-    report.check(step, "no KTAP is a failure", (good, bad) == (0, 1), f"{good} {bad}")
-    good, bad, _, _ = count("KTAP version 1\n1..3\nok 1 a\nok 2 b\n")
-    report.check(step, "a missing test is a failure", good == 2 and bad >= 1, f"{good} {bad}")
-    trial = Report()
-    add_cargo(trial, "x", 101, "test a::b ... ok\ntest c ... FAILED\n\nfailures:\n\n"
-              "---- c stdout ----\nthread 'c' panicked at src/x.rs:1:2\n\nfailures:\n    c\n")
-    report.check(step, "cargo's tests are counted", trial.count("passed") == 1 and
-                 trial.count("failed") == 1 and "src/x.rs" in trial.tests[1]["reason"],
-                 f"{trial.tests}")
-    trial = Report()
-    add_cargo(trial, "x", 124, "test a ... ok\ntest b has been running for over 60 seconds\n")
-    report.check(step, "a test of cargo's that hangs is named", trial.tests[-1]["name"] == "b" and
-                 trial.count("failed") == 1, f"{trial.tests}")
-    begin = time.monotonic()
-    code, _ = stream(["sh", "-c", "echo started; sleep 60"], OUT / "hung.log", step, limit=1)
-    report.check(step, "a command that hangs is ended", code == 124 and
-                 time.monotonic() - begin < 30, f"exit status {code}")
-    trial = Report()
-    add_cargo(trial, "x", 0, "running 0 tests\n")
-    report.check(step, "cargo without a test is a failure", trial.count("failed") == 1, "")
-
-
+# Each step, and how many cores it keeps busy. Those that need more than one come last.
 STEPS = {
-    "host-test": self_test,
-    "host-runner": host_ktap("host-runner", [SCRIPTS / "vm.py", "--self-test"]),
-    "host-check": host_ktap("host-check", [SCRIPTS / "check.sh", "--self-test"]),
-    "host-torture": host_ktap("host-torture", [SCRIPTS / "torture.py", "--self-test"]),
-    "host-rmapctl": host_rmapctl,
-} | {f"{t}-{what}": make(t) for what, make in (("runner", vm_runner), ("guest", guest))
-     for t in TARGETS} | {"x86_64-lazy": lazy, "um-torture": torture, "um-again": again,
-                         "um-busted": busted}
+    "x86_64-guest": (guest, 1), "um-guest": (guest, 1), "x86_64-lazy": (lazy, 1),
+    "host-rmapctl": (host_rmapctl, 1), "host-scripts": (host_scripts, 1),
+    "um-busted": (busted, 1), "um-runner": (vm_runner, 1), "x86_64-runner": (vm_runner, 1),
+    "um-again": (again, 2), "um-torture": (torture, 2),
+}
 
 
 class Lab:
@@ -435,93 +324,101 @@ class Lab:
     def __init__(self, args):
         self.report, self.seed = Report(), args.seed
         self.rmapctl = args.rmapctl and Path(args.rmapctl).resolve()
-        self.modules, self.kernels = dict(args.module), dict(args.kernel)
-        self.busted = dict(args.busted)
-        self.kunit = Kunit(Path(script_line("source.sh")))
+        self.modules = {(target, path.name): path for target, path in args.module}
+        self.kernels, self.busted = dict(args.kernel), dict(args.busted)
+        self.kunit = Kunit(Path(script_lines("source.sh")[-1]))
 
     def kernel(self, target):
         if target not in self.kernels:
-            self.kernels[target] = script_line("kernel.sh", target)
+            self.kernels[target] = kernel_folder(target)
         return self.kernels[target]
 
-
-def script_line(name, *args):
-    done = subprocess.run([SCRIPTS / name, *args], stdout=subprocess.PIPE, text=True, check=False,
-                          stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise SystemExit(f"scripts/{name} {shlex.join(args)} failed")
-    return done.stdout.splitlines()[-1]
+    def module(self, target, name):
+        return self.modules.get((target, name))
 
 
-def pair(text):
-    target, found, value = text.partition("=")
-    if not found or target not in TARGETS:
-        raise argparse.ArgumentTypeError("TARGET=PATH, with TARGET um or x86_64")
-    return target, Path(value).resolve()
+def run_step(lab, name):
+    report, begin = lab.report, time.monotonic()
+    say(f"{name} ...")
+    try:
+        STEPS[name][0](lab, name)
+    except Exception as error:  # pylint: disable=broad-except
+        report.add(name, name, "failed", f"{type(error).__name__}: {error}")
+    report.must_have_run(name, 0)
+    skipped = report.count("skipped", name)
+    say(f"{name}: {report.count('passed', name)} passed, {report.count('failed', name)} failed"
+        + (f", {skipped} skipped" if skipped else "") + f" ({time.monotonic() - begin:.0f} s)")
 
 
-def run_steps(lab, names):
-    """One after the other."""
-    report = lab.report
-    for name in names:
-        begin = time.monotonic()
-        say(f"{name} ...")
+def run_steps(names, weights, run, cores):
+    """Runs `run(name)` for all, in order, as many at a time as there are cores for."""
+    changed, free, threads = threading.Condition(), [cores], []
+
+    def work(name, weight):
         try:
-            STEPS[name](lab)
-        except Exception as error:  # pylint: disable=broad-except
-            # Another thread would not be missed.
-            report.add(name, name, "failed", f"{type(error).__name__}: {error}")
-        if not any(test["step"] == name for test in report.tests):
-            report.add(name, name, "failed", "no test was run")
-        skipped = report.count("skipped", name)
-        say(f"{name}: {report.count('passed', name)} passed, {report.count('failed', name)} failed"
-            + (f", {skipped} skipped" if skipped else "") + f" ({time.monotonic() - begin:.0f} s)")
+            run(name)
+        finally:
+            with changed:
+                free[0] += weight
+                changed.notify_all()
+
+    for name in names:
+        weight = min(weights[name], cores)
+        with changed:
+            while free[0] < weight:
+                changed.wait(1)
+            free[0] -= weight
+        threads.append(threading.Thread(target=work, args=(name, weight), daemon=True))
+        threads[-1].start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(1)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--target", choices=(*TARGETS, "all"), default="all", help="which guests (default: all)")
+    add("--target", choices=("um", "x86_64", "all"), default="all", help="which guests")
     add("--only", metavar="NAME", help="only the steps with NAME in their name")
-    add("--seed", type=int, default=1, help="of the random scenarios")
-    add("--module", type=pair, action="append", default=[], metavar="TARGET=FILE.ko")
+    add("--seed", type=int, default=1, help="of the random scenarios and of the torture")
+    add("--module", type=pair, action="append", default=[], metavar="TARGET=FILE.ko",
+        help="shadow_rmap.ko, shadow_rmap_kunit.ko or shadow_rmap_torture.ko")
     add("--busted", type=pair, action="append", default=[], metavar="TARGET=FILE.ko",
-        help="a module whose forks forget the link to the root (um only)")
+        help="a shadow_rmap.ko whose forks forget the link to the root (um only)")
     add("--kernel", type=pair, action="append", default=[], metavar="TARGET=DIR",
         help="kernel build folder (default: scripts/kernel.sh TARGET)")
     add("--rmapctl", default=os.environ.get("RMAPCTL"), metavar="FILE",
         help="the static program (default: $RMAPCTL)")
     args = parser.parse_args()
     steps = [name for name in STEPS
-             if (args.target == "all" or name.startswith((args.target, "host")))
+             if (args.target == "all" or name.startswith((f"{args.target}-", "host")))
              and (not args.only or args.only in name)]
     if not steps:
         parser.error(f"--only {args.only}: none of {', '.join(STEPS)}")
-    # SystemExit runs the `finally` that ends a guest.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    lab = Lab(args)
-    report = lab.report
-    # QEMU's guests take as long as all the rest: both at the same time.
-    slow = [name for name in steps if name.startswith("x86_64")]
-    for target in {name.partition("-")[0] for name in steps} & set(TARGETS):
-        lab.kernel(target)
-    other = threading.Thread(target=run_steps, args=(lab, slow), daemon=True)
-    other.start()
+    exit_on_sigterm()
+    begin = time.monotonic()
     try:
-        run_steps(lab, [name for name in steps if name not in slow])
-        other.join()
+        lab = Lab(args)
+        for target in sorted({name.partition("-")[0] for name in steps} - {"host"}):
+            lab.kernel(target)
+    except Mistake as mistake:
+        parser.exit(2, f"test: {mistake}\n")
+    report = lab.report
+    try:
+        run_steps(steps, {name: weight for name, (_, weight) in STEPS.items()},
+                  lambda name: run_step(lab, name), CORES)
     finally:
         for process in list(RUNNING):
             stop(process)
     for test in report.tests:
-        if test["status"] == "failed":
-            say(f"FAILED {test['step']}: {test['name']}: {test['reason']}")
-        elif test["status"] == "skipped":
-            say(f"skipped {test['step']}: {test['name']}: {test['reason']}")
-    (TOP / "out").mkdir(exist_ok=True)
-    (TOP / "out/test.json").write_text(json.dumps(report.tests, indent=1) + "\n")
+        if test["status"] != "passed":
+            word = test["status"].upper() if test["status"] == "failed" else test["status"]
+            say(f"{word} {test['step']}: {test['name']}: {test['reason']}")
+    write_json(OUT / "test.json", report.tests)
     failed = report.count("failed")
+    say(f"{time.monotonic() - begin:.0f} s; guests started again because they did not boot: "
+        f"{report.restarts}")
     say(f"{report.count('passed')} passed, {failed} failed")
     return 1 if failed or not report.count("passed") else 0
 

@@ -7,6 +7,9 @@
 
 source "$(dirname "$0")/lab.sh"
 
+for argument; do
+	[ "$argument" != --help ] || exec python3 "$TOP/scripts/test.py" --help
+done
 "$TOP/scripts/setup.sh"
 source "$CACHE/toolchain.env"
 RMAPCTL=$("$TOP/scripts/rmapctl.sh")
@@ -14,13 +17,13 @@ export RMAPCTL
 # A module is compiled by one thread: two of them at a time.
 paths=$(mktemp -d)
 trap 'rm -rf "$paths"' EXIT
-"$TOP/scripts/module.sh" x86_64 >"$paths/x86_64" &
+"$TOP/scripts/module.sh" x86_64 kunit >"$paths/x86_64" &
 other=$!
-"$TOP/scripts/module.sh" um >"$paths/um"
+"$TOP/scripts/module.sh" um kunit torture >"$paths/um"
 "$TOP/scripts/module.sh" um SHADOW_RMAP_BUST=ForgetsRootLink >"$paths/busted"
 wait "$other"
-modules=(--busted "um=$(cat "$paths/busted")")
+modules=(--busted "um=$(head -n 1 "$paths/busted")")
 for target in um x86_64; do
-	modules+=(--module "$target=$(cat "$paths/$target")")
+	while read -r module; do modules+=(--module "$target=$module"); done <"$paths/$target"
 done
 "$TOP/scripts/test.py" "${modules[@]}" "$@"

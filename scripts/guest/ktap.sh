@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# What the tests of the guest share: each is a line of KTAP on the console; $OUT/test.ktap is the
-# whole document.  Sourced, never run.
+# What the tests of the guest share: each test is a line of KTAP on the console, and $OUT/test.ktap is
+# the whole document. Sourced, never run.
 
-number=0 failed=0
-: >/tmp/lines
+number=0 failed=0 dry=''
 
 report() { echo "$*" | tee -a /tmp/lines; }
 
-# try NAME COMMAND...: passes when the command does; otherwise what it said is the reason.
+# try NAME COMMAND...: one test, which passes when the command does; otherwise the end of its output
+# is the reason.
 try() {
+	number=$((number + 1))
+	[ -z "$dry" ] || return 0
 	name=$1
 	shift
-	number=$((number + 1))
 	if "$@" >/tmp/said 2>&1 </dev/null; then
 		report "ok $number $name"
 		return 0
@@ -26,11 +27,18 @@ try() {
 	return 1
 }
 
-finish() {
-	{
-		echo "KTAP version 1"
-		echo "1..$number"
-		cat /tmp/lines
-	} >"$OUT/test.ktap"
+# act COMMAND...: a command between two tests.
+act() { [ -n "$dry" ] || "$@"; }
+
+# run_tests FUNCTION: calls FUNCTION twice, first to count its tests for the plan. It uses `try` and
+# `act` alone, and returns where the tests that follow have no sense.
+run_tests() {
+	dry=1
+	"$1"
+	printf 'KTAP version 1\n1..%s\n' $number >/tmp/lines
+	dry='' number=0
+	cat /tmp/lines
+	"$1"
+	cp /tmp/lines "$OUT/test.ktap"
 	exit $((failed > 0))
 }

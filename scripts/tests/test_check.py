@@ -123,6 +123,7 @@ TREE = {"rust/shadow_rmap_main.rs": "mod stats;\nmod rmap;\nuse crate::rmap::wal
     ("rust/rmap/mod.rs", "use super::torture::x;\n", "mod.rs:1: rmap uses torture"),
     ("rust/rmap/walk.rs", "macro_rules! m { () => { $crate::torture::x() } }\n", "uses torture"),
     ("rust/rmap/walk.rs", "fn f() { crate::seed(); }\n", "rmap uses roots (crate::seed)"),
+    ("rust/rmap/walk.rs", "fn f() -> crate::LocalModule {}\n", None),
     ("rust/rmap/walk.rs", '/* crate::torture */ fn f() { g("crate::torture"); } // crate::torture\n',
      None),
     ("rust/rmap/walk.rs", "#[cfg(shadow_rmap_kunit)]\n#[kunit_tests(a)]\nmod tests {\n"
