@@ -57,6 +57,9 @@ impl Engine<'_> {
             }
         }
         match unmet {
+            Some(unmet) if conditions.is_empty() => {
+                bail!("check: {unmet}; Documentation/differences.rst says what to do next")
+            }
             Some(unmet) => bail!("check: {unmet}"),
             None => Ok(()),
         }
