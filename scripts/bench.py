@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""What the benchmark measured: a table, and the same for programs and as a picture.
+"""Shows the result of the benchmark as a table, as JSON and as a chart.
 
   scripts/bench.py [--json FILE] [--svg FILE] [--machine NAME] BENCH.jsonl
 
-scripts/bench.sh starts it.  BENCH.jsonl is what the guest left.
-The ratio of an operation is the median of the rounds' ratios,
-shadow to host: above 1 the shadow costs more.  Documentation/bench.rst defines every field.
-The last line is `bench: worst ratio R (operation)`.
+scripts/bench.sh starts it; the guest wrote BENCH.jsonl. The ratio of an operation is the median of the
+ratios of all rounds, shadow to host: above 1 the shadow costs more. Documentation/bench.rst defines
+each field. The last line is `bench: worst ratio R (operation)`.
 """
 
 import argparse
@@ -15,9 +14,11 @@ import json
 import sys
 from pathlib import Path
 from statistics import median, quantiles
-from xml.sax.saxutils import escape
 
-# What a person reads, for one and for several.
+import chart
+from common import write_json
+
+# The titles of the rows.
 NAMES = {
     "lookup": "lock a page's anon_vma, unlock",
     "prepare-unlink": "prepare, unlink",
@@ -112,43 +113,17 @@ def table(result):
         yield line
 
 
-# The picture: a bar for each row, its length the ratio, and a line where shadow and host are equal.
-WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 760, 230, 190, 74, 30, 18
-EQUAL, MORE, INK, PALE = "#3b7a57", "#b5651d", "#222", "#888"
-
-
 def svg(result):
+    """Returns the chart: a bar is the ratio, with a line where shadow and host are equal."""
     rows = result["operations"] + result["sizes"]
     longest = max(1.25, *(row["ratio"] for row in rows))
-    scale = (WIDTH - LEFT - RIGHT) / longest
-    height = TOP + ROW * len(rows) + 40
-    one = LEFT + scale
-
-    def text(x, y, content, size=13, fill=INK, anchor="start"):
-        return (f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" '
-                f'text-anchor="{anchor}">{escape(content)}</text>')
-
-    yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-           f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">')
-    yield f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
-    yield text(16, 26, "shadow_rmap: cost of the shadow, the host's own being 1", 16)
-    yield text(16, 46, f"Linux {result['kernel']}, User-Mode Linux, medians of "
-                       f"{result['rounds']} rounds in one boot; shorter is better", 12, PALE)
-    for i, row in enumerate(rows):
-        y = TOP + ROW * i
-        middle = y + BAR / 2 + 4.5
-        color = MORE if row["ratio"] > 1.005 else EQUAL
-        yield text(LEFT - 10, middle, row["title"], anchor="end")
-        yield (f'<rect x="{LEFT}" y="{y}" width="{row["ratio"] * scale:.1f}" height="{BAR}" '
-               f'fill="{color}"/>')
-        yield text(max(one, LEFT + row["ratio"] * scale) + 8, middle, f"{row['ratio']:.2f}")
-        yield text(WIDTH - 16, middle, " / ".join(figures(row)), 12, PALE, "end")
-    bottom = TOP + ROW * len(rows)
-    yield (f'<line x1="{one:.1f}" y1="{TOP - 8}" x2="{one:.1f}" y2="{bottom}" stroke="{INK}" '
-           'stroke-dasharray="4 3"/>')
-    yield text(one, bottom + 18, "1.00: as the host", 12, INK, "middle")
-    yield text(WIDTH - 16, bottom + 18, "shadow / host", 12, PALE, "end")
-    yield "</svg>"
+    drawn = [{"name": row["title"], "length": row["ratio"] / longest, "label": f"{row['ratio']:.2f}",
+              "color": chart.ORANGE if row["ratio"] > 1.005 else chart.GREEN,
+              "note": " / ".join(figures(row))} for row in rows]
+    return chart.bars("shadow_rmap: cost of the shadow, the host's own being 1",
+                      f"Linux {result['kernel']}, User-Mode Linux, medians of {result['rounds']} "
+                      "rounds in one boot; shorter is better; right: shadow / host",
+                      drawn, [(0, "0"), (1 / longest, "1.00: as the host")], left=230, right=240)
 
 
 def main():
@@ -165,9 +140,9 @@ def main():
         print(f"bench: {args.results}: {error}", file=sys.stderr)
         return 1
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, result)
     if args.svg:
-        args.svg.write_text("\n".join(svg(result)) + "\n", encoding="utf-8")
+        args.svg.write_text(svg(result), encoding="utf-8")
     print("\n".join(table(result)))
     print(f"bench: worst ratio {result['worst']['ratio']:.2f} ({result['worst']['op']})")
     return 0

@@ -19,6 +19,7 @@ rust/ has run. Details are in out/test/, the list of all tests in out/test.json.
 
 import argparse
 import os
+import random
 import re
 import shutil
 import sys
@@ -247,12 +248,12 @@ def guest(lab, step):
     samples = sorted((TOP / "samples").glob("*.scn"))
     samples += sorted(p for p in (TOP / "samples/bad-input").glob("*") if p.is_file())
     files |= {"rmapctl": lab.rmapctl} | {path.relative_to(TOP): path for path in samples}
-    # QEMU without KVM is slow: fewer seeds there.
-    seeds = {"um": "10", "x86_64": "3"}[target]
+    # QEMU without KVM is slow: fewer seeds there. The last one is new in each run.
+    seeds = [*range(1, {"um": 10, "x86_64": 3}[target]), lab.seed]
     append, mode = PREEMPT[target]
     suites, tests = expected_suites()
-    out = boot(lab, step, files, append, "test.sh", "--seed", str(lab.seed), "--seeds", seeds,
-               *mode, expected=len(suites) + tests)
+    out = boot(lab, step, files, append, "test.sh", "--seeds", " ".join(map(str, seeds)), *mode,
+               expected=len(suites) + tests)
     if out:
         add_suites(lab, step, out)
 
@@ -381,7 +382,8 @@ def main():
     add = parser.add_argument
     add("--target", choices=("um", "x86_64", "all"), default="all", help="which guests")
     add("--only", metavar="NAME", help="only the steps with NAME in their name")
-    add("--seed", type=int, default=1, help="of the random scenarios and of the torture")
+    add("--seed", type=int, default=random.getrandbits(31),
+        help="of one random sequence in each guest, and of the torture (default: random, shown)")
     add("--module", type=pair, action="append", default=[], metavar="TARGET=FILE.ko",
         help="shadow_rmap.ko, shadow_rmap_kunit.ko or shadow_rmap_torture.ko")
     add("--busted", type=pair, action="append", default=[], metavar="TARGET=FILE.ko",
@@ -417,7 +419,7 @@ def main():
             say(f"{word} {test['step']}: {test['name']}: {test['reason']}")
     write_json(OUT / "test.json", report.tests)
     failed = report.count("failed")
-    say(f"{time.monotonic() - begin:.0f} s; guests started again because they did not boot: "
+    say(f"seed {args.seed}; {time.monotonic() - begin:.0f} s; guests started again because they did not boot: "
         f"{report.restarts}")
     say(f"{report.count('passed')} passed, {failed} failed")
     return 1 if failed or not report.count("passed") else 0

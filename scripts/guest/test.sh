@@ -4,17 +4,17 @@
 # Runs in the test guest: runs the KUnit suites, loads the module, tests it from the outside, and
 # unloads it. Prints KTAP; $OUT/test.ktap has all of it, $OUT/kunit/ the results of the suites.
 #
-# Usage: test.sh [--seed N] [--seeds N] [--steps N] [--preempt MODE]
+# Usage: test.sh [--seeds 'N...'] [--steps N] [--preempt MODE]
 #        test.sh --kunit-only [--preempt MODE]
+#   --seeds 'N...'   of random sequences of N steps each
 #   --preempt MODE   fails unless the kernel is preempted in this mode
 #   --kunit-only     the KUnit suites alone
 # scripts/test.py starts it, with shadow_rmap.ko, shadow_rmap_kunit.ko, rmapctl, ktap.sh,
 # samples/*.scn and samples/bad-input/* in the same folder
 
-seed=1 seeds=3 steps=2000 preempt='' kunit_only=''
+seeds='1 2 3' steps=2000 preempt='' kunit_only=''
 while [ $# -gt 0 ]; do
 	case $1 in
-	--seed) seed=$2 ;;
 	--seeds) seeds=$2 ;;
 	--steps) steps=$2 ;;
 	--preempt) preempt=$2 ;;
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
 		continue
 		;;
 	*)
-		sed -n '4,13s/^# \{0,1\}//p' "$0"
+		sed -n '4,14s/^# \{0,1\}//p' "$0"
 		[ "$1" = --help ]
 		exit
 		;;
@@ -78,18 +78,26 @@ kunit_results() {
 	done
 }
 
-# rules_are_checked FOLDER: each rule of which a check can run was checked, none was broken. The line
-# `rules_checked:` of stats names these rules; without such a line it is all of them.
+# What live mappings never do: destroy their cache with objects in it (R7), use the lock of before 2011
+# (R9) or the reference that a lookup dropped last (R2, R10), be merged by the shadow (R25), move
+# PTEs without the host (R36), take all locks of a process (R38), swap (R39).
+never_live='R2 R7 R9 R10 R25 R36 R38 R39'
+
+# rules_are_checked FOLDER RULE...: each rule of which a check can run, except these, was checked, and
+# none was broken. The line `rules_checked:` of stats names the rules of which a check can run; without
+# such a line it is all of them.
 rules_are_checked() {
 	[ "$(grep -c '^R' "$1/rules")" -ge 39 ] || { echo "less than 39 rules"; return 1; }
 	names=$(sed -n 's/^rules_checked: //p' "$1/stats")
 	[ -n "$names" ] || names=$(sed -n 's/^\(R[0-9]*\) .*/\1/p' "$1/rules")
-	bad=''
+	folder=$1 bad=''
+	shift
 	for rule in $names; do
-		grep -q "^$rule .* checks=[1-9][0-9]* violations=0$" "$1/rules" || bad="$bad $rule"
+		case " $* " in *" $rule "*) continue ;; esac
+		grep -q "^$rule .* checks=[1-9][0-9]* violations=0$" "$folder/rules" || bad="$bad $rule"
 	done
 	[ -z "$bad" ] || { echo "never checked, or broken:$bad"; return 1; }
-	! grep ' violations=[1-9]' "$1/rules"
+	! grep ' violations=[1-9]' "$folder/rules"
 }
 
 # A test of the suites breaks each of these rules on purpose, and sees its check fire.
@@ -327,9 +335,12 @@ all_tests() {
 	for f in samples/*.scn; do
 		try "scenario: ${f##*/}" scenario "$f"
 	done
-	try "random: $seeds x $steps steps from seed $seed" timeout 3000 \
-		./rmapctl random --seed "$seed" --steps "$steps" --seeds "$seeds" --check-every 20
-	try "rules: each check ran, no rule is broken" rules_are_checked $debugfs
+	for seed in $seeds; do
+		try "random: $steps steps of seed $seed" timeout 3000 \
+			./rmapctl random --seed "$seed" --steps "$steps" --check-every 20
+	done
+	# shellcheck disable=SC2086 # many words
+	try "rules: each check ran, no rule is broken" rules_are_checked $debugfs $never_live
 	[ "$VM_TARGET" != x86_64 ] || out_of_memory
 	try "module: unload is refused while a mapping lives" unload_is_refused
 	try "module: unload is refused while a file of debugfs is open" open_file_holds
