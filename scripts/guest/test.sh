@@ -78,9 +78,9 @@ kunit_results() {
 	done
 }
 
-# What live mappings never do: destroy their cache with objects in it (R7), use the lock of before 2011
-# (R9) or the reference that a lookup dropped last (R2, R10), be merged by the shadow (R25), move
-# PTEs without the host (R36), take all locks of a process (R38), swap (R39).
+# Rules of which no live mapping causes a check: lookups beside an unmap (R2, R10), the end of the cache
+# (R7), the spinning lock (R9), merges (R25), moves of PTEs (R36), all locks of a process at once (R38),
+# swap (R39).
 never_live='R2 R7 R9 R10 R25 R36 R38 R39'
 
 # rules_are_checked FOLDER RULE...: each rule of which a check can run, except these, was checked, and
