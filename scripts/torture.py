@@ -56,6 +56,7 @@ import torture_report as report
 from common import (OUT, Mistake, exit_on_sigterm, machine, pair, read_json, say, write_json)
 from torture_lab import PARAMETERS, PASSED_ON, PROTOCOLS, Lab, parameters
 
+USED = [name for name in PARAMETERS if name not in ("HOURS", "KASAN")]
 # Operations of a boot that looks for a bug, and boots that may be needed, see above. No guest runs
 # longer than so many seconds, as slow as it may be.
 OPERATIONS = {"um": 200_000, "x86_64": 30_000}
@@ -152,6 +153,7 @@ def torture(args, wanted):
     lab = Lab(args, wanted)
     lab.claim()
     busts, loads = lab.offered(target)
+    wanted["BUST"] = wanted["BUST"] or "all"
     if wanted["BUST"] == "list":
         say("\n".join(bust.line for bust in busts))
         return 0
@@ -168,8 +170,7 @@ def torture(args, wanted):
     total = len(chosen) * repeat + len(plan)
     say(f"torture: {len(chosen)} deliberate bugs on {target}, {len(plan)} runs of the correct "
         f"rules; seed {lab.seed}")
-    asked = {name.lower(): value for name, value in wanted.items()
-             if name not in ("SEED", "HOURS", "KASAN")}
+    asked = {name.lower(): wanted[name] for name in USED if name != "SEED"}
     result = {"version": 2, "seed": lab.seed, "planned": [len(chosen), len(plan)],
               "parameters": asked | {"vm": target, "repeat": repeat, "tries": tries,
                                      "operations": operations},
@@ -300,7 +301,7 @@ def soak(args, wanted):
     hashes = {target: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
               for target, path in lab.modules.items()}
     asked = {name: wanted[name] for name in PASSED_ON}
-    mine, goal = counted(pieces, hashes, asked), wanted["HOURS"] * 3600
+    mine, goal = counted(pieces, hashes, asked), float(wanted["HOURS"] or 1) * 3600
     if len(mine) < len(pieces):
         say(f"soak: {len(pieces) - len(mine)} pieces of another module, machine or with other "
             "parameters do not count")
@@ -311,7 +312,7 @@ def soak(args, wanted):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             run = lab.correct(target, protocol,
                               int(max(10, min(PIECE[machine(target)], goal - done))), 0,
-                              wanted["LOAD"], f"[{done / 3600:.2f}/{wanted['HOURS']:g} h]")
+                              wanted["LOAD"], f"[{done / 3600:.2f}/{goal / 3600:g} h]")
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if run["reasons"] and run["reasons"][0].startswith("not run"):
                 say(f"soak: {target} does not boot; see {lab.out / run['folder']}")
@@ -335,21 +336,14 @@ def soak(args, wanted):
     if status == 0 and not is_complete(result):
         ends, status = "FAILURE", 1
     say(f"\nsoak: End of test: {ends} "
-        + echo({"hours": wanted["HOURS"], "seed": lab.seed, "vm": wanted["VM"]}
+        + echo({"hours": goal / 3600, "seed": lab.seed, "vm": wanted["VM"]}
                | {name.lower(): value for name, value in asked.items()}))
     say(last_line(result))
     return status
 
 
-class Parser(argparse.ArgumentParser):
-    """Reports an error in one line."""
-
-    def error(self, message):
-        raise Mistake(message)
-
-
 def parse(argv):
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                     usage="scripts/torture.py [options] [NAME=VALUE...]")
     add = parser.add_argument
     add("--short", action="store_true",
@@ -377,8 +371,7 @@ def main():
         args = parse(sys.argv[1:])
         if args.soak:
             return soak(args, parameters(args.words, ("HOURS", "SEED", "VM", *PASSED_ON)))
-        used = [name for name in PARAMETERS if name not in ("HOURS", "KASAN")]
-        return torture(args, parameters(args.words, used))
+        return torture(args, parameters(args.words, USED))
     except Mistake as mistake:
         print(f"torture: {mistake}", file=sys.stderr)
         return 2

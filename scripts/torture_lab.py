@@ -6,13 +6,10 @@ import fcntl
 import hashlib
 import random
 import re
-import shutil
-import sys
 import time
 
 import vm
-from common import (SCRIPTS, TARGETS, Mistake, kernel_folder, machine, modules, read, read_json,
-                    say)
+from common import SCRIPTS, TARGETS, Mistake, kernel_folder, machine, modules, read, read_json, say
 
 PROTOCOLS = ("rwsem", "spin", "preemptible")
 
@@ -37,44 +34,12 @@ def kernel_oracle(splat):
     return next(name for name, pattern in KERNEL_ORACLES if re.search(pattern, splat["name"]))
 
 
-def whole(least, most):
-    def parse(name, text):
-        if not re.fullmatch(r"\d{1,20}", text) or not least <= int(text) <= most:
-            raise Mistake(f"{name}={text}: not a whole number from {least} to {most}")
-        return int(text)
-    return parse
-
-
-def one_of(*words):
-    def parse(name, text):
-        if text not in words:
-            raise Mistake(f"{name}={text}: not one of {', '.join(words)}")
-        return text
-    return parse
-
-
-def hours(name, text):
-    if not re.fullmatch(r"\d{1,5}(\.\d+)?", text) or float(text) <= 0:
-        raise Mistake(f"{name}={text}: not a number of hours")
-    return float(text)
-
-
-# What can be asked for: how it is parsed, and the default.
+# What can be asked for.
 PARAMETERS = {
-    "BUST": (lambda _, text: text, "all"),
-    "SECS": (whole(1, 7 * 24 * 3600), None),
-    "SEED": (whole(0, 2 ** 64 - 1), None),
-    "THREADS": (whole(1, 1000), None),
-    "VM": (one_of(*TARGETS), None),
-    "PROTOCOL": (one_of(*PROTOCOLS), None),
-    "MODE": (one_of("random", "pct"), None),
-    "DEPTH": (whole(1, 1000), None),
-    "LOAD": (lambda _, text: text, None),
-    "STAY": (whole(1, 2 ** 32 - 1), None),
-    "FAIL": (whole(0, 2 ** 32 - 1), None),
-    "REPEAT": (whole(1, 10_000), None),
-    "HOURS": (hours, 1.0),
-    "KASAN": (one_of("1"), None),
+    "BUST": r"\S+", "SECS": r"[1-9]\d{0,5}", "SEED": r"\d{1,19}", "THREADS": r"[1-9]\d{0,2}",
+    "VM": "|".join(TARGETS), "PROTOCOL": "|".join(PROTOCOLS), "MODE": "random|pct",
+    "DEPTH": r"[1-9]\d{0,2}", "LOAD": r"\w+", "STAY": r"[1-9]\d{0,8}", "FAIL": r"\d{1,9}",
+    "REPEAT": r"[1-9]\d{0,3}", "HOURS": r"\d{1,5}(\.\d+)?", "KASAN": "1",
 }
 # Those that the module knows by the same names; it checks their values.
 PASSED_ON = ("THREADS", "MODE", "DEPTH", "LOAD", "STAY", "FAIL")
@@ -82,18 +47,14 @@ PASSED_ON = ("THREADS", "MODE", "DEPTH", "LOAD", "STAY", "FAIL")
 
 def parameters(words, used=tuple(PARAMETERS)):
     """Parses `NAME=VALUE` words. An empty value is none; a name that is not `used` is refused."""
-    found = {name: default for name, (_, default) in PARAMETERS.items()}
+    found = dict.fromkeys(PARAMETERS)
     for word in words:
         name, equals, text = word.partition("=")
-        if not equals or name not in PARAMETERS:
-            raise Mistake(f"{word}: not NAME=VALUE, with NAME one of {', '.join(PARAMETERS)}")
-        if text:
-            found[name] = PARAMETERS[name][0](name, text)
-    for name, (_, default) in PARAMETERS.items():
-        if name not in used and found[name] != default:
-            raise Mistake(f"{name}= has no meaning here, only {', '.join(used)}")
-    if found["DEPTH"] and found["MODE"] != "pct":
-        raise Mistake("DEPTH= is for MODE=pct")
+        if not equals or name not in used:
+            raise Mistake(f"{word}: not NAME=VALUE, with NAME one of {', '.join(used)}")
+        if text and not re.fullmatch(PARAMETERS[name], text):
+            raise Mistake(f"{word}: {name}= must be of the form {PARAMETERS[name]}")
+        found[name] = int(text) if text.isdigit() and name != "BUST" else text or None
     return found
 
 
@@ -150,34 +111,8 @@ def parse_results(text):
     return passed, said
 
 
-class Ticker:
-    """Shows progress: on a terminal in one line, otherwise a line every ten seconds."""
-
-    pending, shown = False, 0.0
-
-    @classmethod
-    def show(cls, text):
-        now, terminal = time.monotonic(), sys.stdout.isatty()
-        if now - cls.shown < (1 if terminal else 10):
-            return
-        cls.shown = now
-        if terminal:
-            sys.stdout.write(f"\r\033[K{text[:shutil.get_terminal_size().columns - 1]}")
-            sys.stdout.flush()
-            cls.pending = True
-        else:
-            say(f"  {text}")
-
-    @classmethod
-    def clear(cls):
-        if cls.pending:
-            sys.stdout.write("\r\033[K")
-        cls.pending, cls.shown = False, time.monotonic()
-
-
 CAUGHT = re.compile(r"shadow_rmap\w*: torture: (?:caught|reported) by (\w+) \((R\d+|-)\) after"
                     r" (\d+) ms, (\d+) operations, near misses (\d+)(?:: (.*))?")
-STATUS = re.compile(r"torture: (state=\w.*)")
 KTAP_LINE = re.compile(r"shadow_rmap\w*: (KTAP version 1|1\.\.1|# .*|(?:not )?ok 1 .*)$")
 
 
@@ -187,6 +122,7 @@ class Console:
     def __init__(self, target, what="", patient=False):
         self.grace = None if patient else GRACE[machine(target)]
         self.what, self.began = what, time.monotonic()
+        self.shown = self.began
         self.begun = self.caught = self.splat = self.oracle_first = None
         self.ended = self.hangs = False
         self.refused = self.wrong = self.last = ""
@@ -195,21 +131,20 @@ class Console:
     def __call__(self, line):
         """Returns how long the guest may still run, when that has changed."""
         news = line is not None and self.read(line)
-        if self.what:
-            Ticker.show(f"{self.what}: {self.progress()}")
+        if self.what and time.monotonic() - self.shown >= 10:
+            self.shown = time.monotonic()
+            say(f"  {self.what}: {self.progress()}")
         return self.grace if news else None
 
     def read(self, line):
         """Returns whether the line decides the result."""
-        own = re.search(r"torture: (ended|hangs|refused: .*|wrong: .*)", line)
-        status = STATUS.search(line)
-        if status:
-            self.status = dict(word.split("=", 1) for word in status[1].split() if "=" in word)
+        own = re.search(r"torture: (state=.*|ended|hangs|refused: .*|wrong: .*)", line)
+        if own and own[1].startswith("state"):
+            self.status = dict(word.split("=", 1) for word in own[1].split() if "=" in word)
         elif own:
             self.ended |= own[1] == "ended"
             self.hangs |= own[1] == "hangs"
-            if own[1].startswith("wrong"):
-                self.wrong = own[1]
+            self.wrong = own[1] if own[1].startswith("wrong") else self.wrong
             if own[1].startswith("refused"):
                 self.refused = f"{own[1]}: {self.last}".removesuffix(": ")
             return True
@@ -240,35 +175,25 @@ class Console:
                           "milliseconds": round((seconds - self.begun) * 1000)}
         return bool(found)
 
-    def check(self):
-        """Stops at a line that the module refused: each boot would refuse it."""
-        if self.refused:
-            raise Mistake(self.refused)
-
-    def figure(self, name):
-        value = self.status.get(name, "")
-        return int(value) if value.isdigit() else 0
-
     def progress(self):
         if self.begun is None or self.ended:
             what = "searches for leaks" if self.ended else "boots"
             return f"{what}, {time.monotonic() - self.began:.0f} s"
-        return (f"{self.figure('elapsed_ms') // 1000} s, {self.figure('operations'):,} operations, "
-                f"{self.figure('near_misses'):,} near misses")
+        return (f"{int(self.status.get('elapsed_ms') or 0) // 1000} s, "
+                f"{self.status.get('operations')} operations")
 
 
-def figures(console, said):
-    """Returns the counts of the results, or the last that the status showed."""
-    def figure(name):
-        value = said.get(name, "")
-        return int(value) if value.isdigit() else None
-    return {
-        "milliseconds": figure("milliseconds"),
-        "operations": figure("operations") or console.figure("operations"),
-        "near_misses": figure("near_misses") or console.figure("near_misses"),
-        "rounds": figure("rounds"), "reports": figure("reports"),
-        "violations": figure("violations"), "diagnostics": said,
-    }
+def outcome(console, results):
+    """Returns (passed or None, what was said and counted). Without results the console has the same
+    lines, or the last counts. A line that the module refused ends the run: each boot would."""
+    if console.refused:
+        raise Mistake(console.refused)
+    passed, said = parse_results(results or "\n".join(console.ktap))
+    counts = {name: said.get(name) or console.status.get(name, "") for name in (
+        "milliseconds", "operations", "near_misses", "rounds", "reports", "violations")}
+    run = {name: int(text) if text.isdigit() else None for name, text in counts.items()}
+    return passed, run | {"operations": run["operations"] or 0, "diagnostics": said,
+                          "near_misses": run["near_misses"] or 0}
 
 
 def judge_bust(console, results, guest, admissible):
@@ -277,11 +202,10 @@ def judge_bust(console, results, guest, admissible):
     The first report counts, of an oracle or of the kernel. It is a catch when the bug lists its
     oracle as `admissible`, otherwise a finding: a fault of the module or of the oracle.
     """
-    passed, said = parse_results(results or "\n".join(console.ktap))
-    run = {"caught": False, "finding": False, "how": "missed", "oracle": None, "oracle_rule": None,
-           "words": said.get("error", "")} | figures(console, said)
-    splat, caught = console.splat, console.caught
-    console.check()
+    passed, run = outcome(console, results)
+    said, splat, caught = run["diagnostics"], console.splat, console.caught
+    run |= {"caught": False, "finding": False, "how": "missed", "oracle": None, "oracle_rule": None,
+            "words": said.get("error", "")}
     if console.begun is None or console.wrong:
         why = console.wrong or guest.get("text", "the guest did not get so far")
         return run | {"how": "not run", "words": why}
@@ -308,10 +232,8 @@ def judge_bust(console, results, guest, admissible):
 
 def judge_correct(console, results, guest, enough):
     """Returns the result of the correct rules: any report makes them unclean."""
-    passed, said = parse_results(results or "\n".join(console.ktap))
-    run = figures(console, said)
-    reasons = []
-    console.check()
+    passed, run = outcome(console, results)
+    said, reasons = run["diagnostics"], []
     if console.begun is None:
         reasons.append(f"not run: {guest.get('text', 'the guest did not get so far')}")
     elif console.hangs:
@@ -381,10 +303,7 @@ class Lab:
                    "--time-limit", str(limit), "--append", f"oops=panic {self.append}".strip(),
                    *(["--kmemleak"] if leaks else []),
                    "--", str(SCRIPTS / "guest/torture.sh"), *arguments]
-        try:
-            vm.run(vm.parse(command), console)
-        finally:
-            Ticker.clear()
+        vm.run(vm.parse(command), console)
         guest = read_json(out / "vm.json")
         self.restarts += guest.get("restarts", 0)
         return out, guest
@@ -397,19 +316,11 @@ class Lab:
             raise Mistake(f"no torture/control: {guest.get('text', 'the guest said nothing')}")
         return parse_control(text)
 
-    def line(self, bust, protocol, secs, seed, operations=0):
-        """Returns the line for torture/control."""
-        words = [f"bust={bust}", f"protocol={protocol}", f"secs={secs}", f"seed={seed}"]
-        words += [f"ops={operations}"] if operations else []
-        return " ".join(words + [f"{name.lower()}={self.wanted[name]}" for name in PASSED_ON
-                                 if self.wanted[name] is not None])
-
-    def replay(self, bust, protocol, target, secs, seed, operations=0):
-        """Returns the command that repeats a boot."""
-        words = [f"BUST={bust}", f"PROTOCOL={protocol}", f"VM={target}"]
-        words += ([] if operations else [f"SECS={secs}"]) + [f"SEED={seed}"]
-        return "make torture " + " ".join(words + [
-            f"{name}={self.wanted[name]}" for name in PASSED_ON if self.wanted[name] is not None])
+    def words(self, change, **first):
+        """Returns `key=value` words: those given first, and those that the module is told as well."""
+        asked = {name: self.wanted[name] for name in PASSED_ON if self.wanted[name] is not None}
+        return " ".join(f"{change(name)}={value}" for name, value in first.items() if value) + "".join(
+                            f" {change(name)}={value}" for name, value in asked.items())
 
     def torture(self, kind, name, target, protocol, secs, what, operations=0):
         """Runs one torture in one boot; returns what there is to judge, and how it was run."""
@@ -418,7 +329,8 @@ class Lab:
         self.prepare(target)
         console = Console(target, what, patient=kind == "correct")
         folder = f"{self.boots:03}-{name}-{protocol}-{target}"
-        line = self.line(name, protocol, secs, seed, operations)
+        line = self.words(str.lower, bust=name, protocol=protocol, secs=secs, seed=str(seed),
+                          ops=operations)
         begin = time.monotonic()
         out, guest = self.boot(target, folder, [kind, line, str(secs + HANGS)],
                                secs + HANGS + ROOM[machine(target)], console,
@@ -429,7 +341,9 @@ class Lab:
             "threads": self.wanted["THREADS"], "load": self.wanted["LOAD"],
             "seconds": round(time.monotonic() - begin), "restarts": guest.get("restarts", 0),
             "append": self.append, "folder": folder, "control": line,
-            "replay": self.replay(name, protocol, target, secs, seed, operations),
+            "replay": "make torture " + self.words(
+                str.upper, bust=name, protocol=protocol, vm=target,
+                secs=0 if operations else secs, seed=str(seed)),
         }
 
     def bust(self, bust, protocol, target, secs, operations, place):

@@ -75,30 +75,18 @@ def test_parameters():
     assert [got[name] for name in ("BUST", "SECS", "SEED", "VM", "DEPTH", "PROTOCOL")] == [
         "R12", 5, 0, "x86_64-kasan", 2, None]
     assert options("SECS=", "BUST=") == options()
-
-
-@pytest.mark.parametrize("word, said", [
-    ("SECS=0", "from 1"), ("SECS=x", "whole number"), ("SEED=-1", "SEED=-1"),
-    ("PROTOCOL=mutex", "rwsem, spin"), ("VM=arm", "um, um-bench"), ("COLOR=red", "NAME=VALUE"),
-    ("R12", "NAME=VALUE"), ("HOURS=0", "hours"), ("DEPTH=3", "MODE=pct")])
-def test_parameter_is_refused(word, said):
-    with pytest.raises(Mistake, match=said):
-        options(word)
-
-
-def test_option_is_refused():
-    with pytest.raises(Mistake, match="--color"):
-        torture.parse(["--color"])
-    with pytest.raises(Mistake, match="HOURS= has no meaning here"):
+    for word in ("SECS=0", "SECS=x", "SEED=-1", "PROTOCOL=mutex", "VM=arm", "COLOR=red", "R12",
+                 "HOURS=x"):
+        with pytest.raises(Mistake, match=word):
+            options(word)
+    with pytest.raises(Mistake, match="HOURS=2: not NAME=VALUE, with NAME one of BUST"):
         torture_lab.parameters(["HOURS=2"], ["BUST"])
 
 
 def test_lines_for_the_module_and_to_repeat():
     lab = torture_lab.Lab(torture.parse([]), options("LOAD=moves", "STAY=4", "FAIL=0", "SEED=1"))
-    assert lab.line("none", "spin", 5, 1, 70) == (
-        "bust=none protocol=spin secs=5 seed=1 ops=70 load=moves stay=4 fail=0")
-    assert lab.replay("none", "spin", "um", 5, 1) == (
-        "make torture BUST=none PROTOCOL=spin VM=um SECS=5 SEED=1 LOAD=moves STAY=4 FAIL=0")
+    assert lab.words(str.lower, bust="none", seed="0", ops=70, secs=0) == (
+        "bust=none seed=0 ops=70 load=moves stay=4 fail=0")
 
 
 CONTROL = """usage: bust=none|R12|museum:16|NAME [secs=10]
@@ -128,8 +116,13 @@ def test_control():
         torture_lab.parse_control(CONTROL.replace(" oracles=LI inspection", ""))
 
 
+def asked(*words):
+    wanted = options(*words)
+    return wanted | {"BUST": wanted["BUST"] or "all"}
+
+
 def pick(*words):
-    chosen, left_out = torture.pick(torture_lab.parse_control(CONTROL)[0], options(*words))
+    chosen, left_out = torture.pick(torture_lab.parse_control(CONTROL)[0], asked(*words))
     return [bust.name for bust in chosen], [bust.name for bust, _ in left_out]
 
 
@@ -153,7 +146,7 @@ def test_choice_is_refused(words, why):
 
 
 def plan(short, *words):
-    return torture.correct_plan(*torture_lab.parse_control(CONTROL), options(*words), short)
+    return torture.correct_plan(*torture_lab.parse_control(CONTROL), asked(*words), short)
 
 
 def test_plan_of_the_correct_rules():
@@ -405,9 +398,8 @@ def test_correct_rules_in_an_experiment(lines, told, wanted):
 
 
 def test_arguments_of_an_experiment():
-    assert experiments.parse(["2004", "KASAN=1"])[1]["KASAN"] == "1"
-    for words, said in ((["2011", "VM=x86_64"], "VM= has no meaning"),
-                        (["2011", "KASAN=1"], "KASAN= has no meaning"),
+    assert experiments.parse(["2004", "KASAN=1"])[1]["KASAN"] == 1
+    for words, said in ((["2011", "VM=x86_64"], "VM=x86_64: not"), (["2011", "KASAN=1"], "KASAN=1"),
                         (["1999"], "which experiment")):
         with pytest.raises(Mistake, match=said):
             experiments.parse(words)
