@@ -21,7 +21,7 @@ import torture_report
 from common import OUT, Mistake, exit_on_sigterm, say, write_json
 from torture import echo
 from torture import parse as torture_arguments
-from torture_lab import Lab, judge_bust, judge_correct, parameters
+from torture_lab import ORACLES, Lab, judge_bust, judge_correct, parameters
 
 
 class Row:
@@ -33,18 +33,12 @@ class Row:
         self.runs, self.admissible = [], []
 
     def run(self, lab, secs, place):
-        lab.wanted = lab.wanted | {"LOAD": self.load or None}
-        lab.append = self.append
+        lab.wanted, lab.append = lab.wanted | {"LOAD": self.load or None}, self.append
         told, how = lab.torture("bust" if self.bust != "none" else "correct", self.bust, self.target,
                                 self.protocol, secs, f"{place} {self.words}")
-        console, results, guest = told
         # make torture cannot repeat each boot of an experiment.
         del how["replay"]
-        if self.bust == "none":
-            run = as_of_a_bug(console, judge_correct(console, results, guest, 0))
-        else:
-            run = judge_bust(console, results, guest, self.admissible)
-        self.runs.append(how | run)
+        self.runs.append(how | judged(told, self.bust, self.admissible))
 
     def caught(self):
         return [run for run in self.runs if run["caught"]]
@@ -57,63 +51,53 @@ class Row:
 
     def cells(self):
         caught = self.caught()
-        times = sorted(run["milliseconds"] or 0 for run in caught)
+        times = [run["milliseconds"] or 0 for run in caught]
         by = sorted({run.get("oracle") or "?" for run in caught})
-        broken = sum(run["violations"] or 0 for run in self.runs)
-        return (self.words, f"{self.protocol}, {self.target}{' ' + self.append if self.append else ''}",
+        return (self.words, f"{self.protocol}, {self.target} {self.append}".rstrip(),
                 f"{len(caught)}/{len(self.runs)}", ", ".join(by) or "-",
                 f"{statistics.median(times):.0f} ms" if times else "-",
-                f"{sum(run['operations'] for run in self.runs):,}", f"{broken:,}")
+                f"{sum(run['operations'] for run in self.runs):,}",
+                f"{sum(run['violations'] or 0 for run in self.runs):,}")
 
 
-def as_of_a_bug(console, run):
-    """Returns the result of the correct rules in the terms of a bug: any report is harm. A boot that
-    was not clean for another reason shows nothing."""
-    reported, splat = console.caught or {}, console.splat or {}
-    harm = reported or splat or run["reports"]
-    why = "; ".join(run["reasons"])
-    return run | {"caught": bool(harm), "words": why, "oracle": reported.get("oracle"),
-                  "oracle_rule": reported.get("oracle_rule"),
-                  "how": "oracle" if harm else "missed" if run["clean"] else f"not run: {why}"}
+def judged(told, bust, admissible):
+    """Returns the result of a boot. Under the correct rules any report is harm; a boot that is not
+    clean for another reason shows nothing."""
+    if bust != "none":
+        return judge_bust(*told, admissible)
+    run, reasons = judge_bust(*told, ORACLES), judge_correct(*told, 0)["reasons"]
+    if reasons and not run["caught"]:
+        run["how"] = f"not run: {'; '.join(reasons)}"
+    return run
 
 
 HEAD = ("", "lock, machine", "harm", "seen by", "median", "operations", "rule broken")
 
 
-def rows_2004(kasan):
-    rows = [Row("type-safe cache", False, "none", "spin", load="emptying"),
-            Row("plain cache", True, "PlainCache", "spin"),
-            Row("type-safe cache", False, "none", "rwsem", load="emptying"),
-            Row("plain cache", True, "PlainCache", "rwsem")]
-    if kasan:
-        rows += [Row("type-safe cache", False, "none", "spin", "x86_64-kasan", "emptying"),
-                 Row("plain cache", True, "PlainCache", "spin", "x86_64-kasan")]
-    return rows
+def rows_2004(target):
+    return [Row(*row, protocol, target, load) for protocol in ("spin", "rwsem") for *row, load in (
+        ("type-safe cache", False, "none", "emptying"), ("plain cache", True, "PlainCache", ""))]
 
 
-def rows_2007(_):
-    rows = []
-    for lock, harm in (("spin", False), ("preemptible", True)):
-        for target, append in (("um", ""), ("x86_64", "preempt=full"), ("x86_64", "preempt=lazy")):
-            rows += [Row("RCU until after unlock", False, "none", lock, target, "emptying", append),
-                     Row("RCU left once it is locked", harm, "LeavesRcuEarly", lock, target, "",
-                         append)]
-    return rows
+def rows_2007():
+    return [Row(words, harm, bust, lock, target, load, append)
+            for lock, harmful in (("spin", False), ("preemptible", True))
+            for target, append in (("um", ""), ("x86_64", "preempt=full"), ("x86_64", "preempt=lazy"))
+            for words, harm, bust, load in (
+                ("RCU until after unlock", False, "none", "emptying"),
+                ("RCU left once it is locked", harmful, "LeavesRcuEarly", ""))]
 
 
-def rows_2010(_):
-    return [Row("links are moved", False, "none", "spin", load="shared_merges"),
-            Row("links are dropped", True, "DropsLinksInMerge", "spin"),
-            Row("links are made twice", True, "LinksTwice", "spin")]
-
-
-def rows_2011(_):
-    return [Row("page_mapped is asked again", False, "none", "rwsem", load="recycling"),
-            Row("it is not", True, "SkipsSecondCheck", "rwsem"),
-            Row("the reference count is asked", True, "AsksRefcount", "rwsem")]
-
-
-EXPERIMENTS = {"2004": rows_2004, "2007": rows_2007, "2010": rows_2010, "2011": rows_2011}
+EXPERIMENTS = {
+    "2004": rows_2004("um"),
+    "2007": rows_2007(),
+    "2010": [Row("links are moved", False, "none", "spin", load="shared_merges"),
+             Row("links are dropped", True, "DropsLinksInMerge", "spin"),
+             Row("links are made twice", True, "LinksTwice", "spin")],
+    "2011": [Row("page_mapped() is called again", False, "none", "rwsem", load="recycling"),
+             Row("it is not", True, "SkipsSecondCheck", "rwsem"),
+             Row("the reference count is read", True, "AsksRefcount", "rwsem")],
+}
 
 
 def interleaving(run):
@@ -139,7 +123,8 @@ def experiment(name, wanted):
     args.out = OUT / "experiment"
     lab = Lab(args, wanted)
     lab.claim()
-    rows, repeat = EXPERIMENTS[name](wanted["KASAN"]), wanted["REPEAT"] or 1
+    rows, repeat = EXPERIMENTS[name], wanted["REPEAT"] or 1
+    rows = rows + rows_2004("x86_64-kasan")[:2] if wanted["KASAN"] else rows
     say(f"experiment {name}: {len(rows)} rows, {repeat} boots each; seed {lab.seed}")
     oracles = {bust.name: bust.oracles for bust in lab.offered("um")[0]}
     try:

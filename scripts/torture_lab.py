@@ -28,6 +28,7 @@ KERNEL_ORACLES = (
     ("RL", r"memory leak|slab: objects remain"),
     ("KA", r""),
 )
+ORACLES = ("TS", "LI", "WC", "BW", "RL", "MC", "LD", "WD", "TD", "TG", "KA")
 
 
 def kernel_oracle(splat):

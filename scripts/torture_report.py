@@ -1,20 +1,11 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The result of a torture: a table, and a chart of the time that each bug took.
+"""The result of a torture: a table, and a chart of the time that each bug took. scripts/torture.py
+uses it."""
 
-scripts/torture.py uses it. By itself it shows out/torture.json again:
-
-  scripts/torture_report.py [--svg FILE] [TORTURE.json]
-"""
-
-import argparse
 import math
-import sys
-from pathlib import Path
 from statistics import median
 
 import chart
-from common import OUT, read_json
 
 
 def summarize(runs, repeat):
@@ -134,27 +125,3 @@ def svg(result):
                       "worst, letters: the oracle; shorter is better", drawn, ticks,
                       [("green: by an oracle of the module", chart.GREEN),
                        ("blue: by a report of the kernel", chart.BLUE)])
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, nargs="?", default=OUT / "torture.json",
-                        metavar="TORTURE.json")
-    parser.add_argument("--svg", type=Path, metavar="FILE")
-    args = parser.parse_args()
-    result = read_json(args.results)
-    if not result.get("busts") and not result.get("correct"):
-        print(f"torture: {args.results}: no results", file=sys.stderr)
-        return 1
-    if result["busts"]:
-        print("\n".join(table(result["busts"])))
-        print(in_words(result["busts"]))
-    print("\n".join(correct_table(result["correct"])))
-    if args.svg:
-        args.svg.write_text(svg(result), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
