@@ -8,7 +8,7 @@
 
 COMMAND is a shell command line (one argument), a program with arguments, or a *.sh file of this
 machine, which is copied into the guest with its arguments. It runs in the folder that holds the
-module and every --file. What it writes to the folder $OUT (also $RMAP_OUT) comes back to --out.
+module and every --file. What it writes to the folder $OUT comes back to --out.
 
 A guest that has not booted after a minute is started again, with twice the time. vm.json and the
 last line count these restarts.
@@ -138,8 +138,8 @@ KNOWN_WITHIN = 5
 class Splats:
     """Collects reports. Console and dmesg show the same ones; each is kept once."""
 
-    def __init__(self, expect, allow):
-        self.expect, self.allow = expect, allow
+    def __init__(self, expect=()):
+        self.expect = expect
         self.bad, self.expected = [], []
         self.held = None
 
@@ -172,12 +172,12 @@ class Splats:
 
     def keep(self, found):
         entry = {"name": found[0], "line": found[1]}
-        wanted = any(r.search(found[1]) for r in self.expect + self.allow)
+        wanted = any(r.search(found[1]) for r in self.expect)
         known = self.expected if wanted else self.bad
-        if entry not in known:
-            known.append(entry)
-            return None if wanted else found[1]
-        return None
+        if entry in known:
+            return None
+        known.append(entry)
+        return None if wanted else found[1]
 
     def missing(self):
         """Returns the expected reports that did not come."""
@@ -270,9 +270,8 @@ def um_command(args, image, work):
     if re.search(r"[\s,\"]", f"{work}{args.out}"):
         raise Mistake(f"{work} or {args.out}: a name that a kernel command line cannot hold")
     # The root is the one of this machine, so it is read-only; `noreboot` turns a panic into an exit.
-    return [str(image), f"mem={args.memory}", "con=null", "con0=fd:0,fd:1", "ssl=null",
-            f"ncpus={args.cpus}",
-            "seccomp=on", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "noreboot",
+    return [str(image), f"mem={args.megabytes}M", f"ncpus={args.cpus}", "con=null",
+            "con0=fd:0,fd:1", "ssl=null", "seccomp=on", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "noreboot",
             f"uml_dir={work}", f"init={work}/vm/init.sh", *kernel_args(args)]
 
 
@@ -289,7 +288,7 @@ def x86_64_command(args, image, work):
     serial = "mon:stdio" if args.shell else "stdio"
     # /dev/kvm may exist and still not start a guest, so it is not tried.
     return [find_program("qemu-system-x86_64"), "-accel", "tcg,thread=multi",
-            "-smp", str(args.cpus), "-m", args.memory, "-display", "none", "-no-reboot",
+            "-smp", str(args.cpus), "-m", f"{args.megabytes}M", "-display", "none", "-no-reboot",
             "-nodefaults", "-serial", serial, "-serial", f"file:{work}/results",
             "-kernel", str(image), "-initrd", str(work / "initramfs"),
             "-append", " ".join(["console=ttyS0", "rdinit=/run/vm/init.sh", "preempt=full",
@@ -300,10 +299,9 @@ def um_environment(args, work):
     """UML maps its memory, a file, executable: by default in /dev/shm, which is often small or noexec
     in a container."""
     env = dict(os.environ, HOME=str(work))
-    size = int(args.memory[:-1]) << {"M": 20, "G": 30}[args.memory[-1]]
     try:
         shm = os.statvfs("/dev/shm")
-        good = shm.f_bavail * shm.f_frsize > size and not shm.f_flag & os.ST_NOEXEC
+        good = shm.f_bavail * shm.f_frsize > args.megabytes << 20 and not shm.f_flag & os.ST_NOEXEC
     except OSError:
         good = False
     env["TMPDIR"] = "/dev/shm" if good else str(work)
@@ -456,13 +454,12 @@ def judge(args, limit, splats):
 def run(args, observe=None):
     """Boots and judges; `observe` sees the console meanwhile (see watch()) and does the reporting."""
     args.out.mkdir(parents=True, exist_ok=True)
-    args.log.parent.mkdir(parents=True, exist_ok=True)
     for name in ("status", "dmesg.txt", "vm.json"):
         (args.out / name).unlink(missing_ok=True)
     image = kernel_image(args)
     CACHE.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="vm-", dir=CACHE))
-    splats = Splats(args.expect_splat, args.allow_splat)
+    splats = Splats(args.expect_splat)
     begin = time.monotonic()
     try:
         if args.is_um:
@@ -501,17 +498,13 @@ def parse(argv):
     add("--file", action="append", default=[], metavar="SRC[:DEST]",
         help="copied beside the command; may be repeated")
     add("--out", type=Path, metavar="DIR", help="results (default: out/vm-TARGET)")
-    add("--log", type=Path, metavar="FILE", help="console (default: console.log in --out)")
     add("--append", default="", metavar="ARGS", help="more kernel arguments; the last one wins")
     add("--cpus", type=int,
         help="default: those of this machine, 2 to 4: each is a busy thread of it")
-    add("--memory", metavar="SIZE", help="default 512M for um, 1G for x86_64, 2G with KASAN")
     add("--kmemleak", action="store_true", help="look for leaked memory after the command")
     add("--quiet", action="store_true", help="the console goes to the log only")
     add("--expect-splat", type=re.compile, action="append", default=[], metavar="REGEX",
         help="this report must come, and is no failure")
-    add("--allow-splat", type=re.compile, action="append", default=[], metavar="REGEX",
-        help="this report may come, and is no failure")
     add("--shell", action="store_true", help="an interactive shell instead of a command")
     add("command", nargs="*", metavar="COMMAND")
     args = parser.parse_args(argv)
@@ -521,14 +514,11 @@ def parse(argv):
         parser.error("give either a command after -- or --shell")
     args.is_um = machine(args.target) == "um"
     args.cpus = args.cpus or min(4, max(2, CORES))
-    if args.memory is None:
-        args.memory = "512M" if args.is_um else "2G" if "kasan" in args.target else "1G"
-    if not re.fullmatch(r"\d+[MG]", args.memory):
-        parser.error("--memory: a number and M or G")
+    args.megabytes = 512 if args.is_um else 2048 if "kasan" in args.target else 1024
     if args.time_limit is None:
         args.time_limit = 0 if args.shell else 120
     args.out = (args.out or OUT / f"vm-{args.target}").resolve()
-    args.log = args.log or args.out / "console.log"
+    args.log = args.out / "console.log"
     return args
 
 

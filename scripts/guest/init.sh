@@ -76,7 +76,7 @@ if [ "$VM_TARGET" = x86_64 ]; then
 fi
 echo "vm: booted"
 hostname "shadow-rmap-$VM_TARGET"
-export VM_TARGET OUT=$vm/out RMAP_OUT=$vm/out
+export VM_TARGET OUT=$vm/out
 cd $vm/in || exit 1
 if ! echo booted >"$OUT/status"; then
 	echo "vm: cannot write to $OUT"
