@@ -8,6 +8,7 @@ import random
 import re
 import time
 
+import splats
 import vm
 from common import SCRIPTS, TARGETS, Mistake, kernel_folder, machine, modules, read, read_json, say
 
@@ -21,7 +22,7 @@ GRACE = {"um": 10, "x86_64": 30}
 # A torture that runs so many seconds longer than it was asked to hangs.
 HANGS = 60
 
-# The oracle that a report of the kernel counts as: the first that fits its name in vm.SPLATS.
+# The oracle that a report of the kernel counts as: the first that fits its name in splats.SPLATS.
 KERNEL_ORACLES = (
     ("LD", r"lockdep|sleeping"),
     ("WD", r"RCU stall|hung task|lockup"),
@@ -149,7 +150,7 @@ class Console:
             if own[1].startswith("refused"):
                 self.refused = f"{own[1]}: {self.last}".removesuffix(": ")
             return True
-        for prefix in vm.PREFIX.finditer(line):
+        for prefix in splats.PREFIX.finditer(line):
             message = line[prefix.end():]
             seconds = float(re.search(r"\d+\.\d+", prefix[0])[0])
             if message.startswith("torture: begins"):
@@ -169,7 +170,7 @@ class Console:
             ktap = KTAP_LINE.match(message)
             if ktap:
                 self.ktap.append(ktap[1])
-        found = self.begun is not None and not self.splat and vm.find_splat(line)
+        found = self.begun is not None and not self.splat and splats.find_splat(line)
         if found:
             name, words = found
             self.splat = {"name": name, "words": words,
@@ -252,9 +253,9 @@ def judge_correct(console, results, guest, enough):
     for key in ("deaf", "disabled"):
         if key in said:
             reasons.append(f"the kernel had reported before: oracle {said[key]} is disabled")
-    splats = guest.get("splats", [])
-    reasons += [f"{splat['name']}: {splat['line']}" for splat in splats]
-    if console.splat and not splats:
+    heard = guest.get("splats", [])
+    reasons += [f"{splat['name']}: {splat['line']}" for splat in heard]
+    if console.splat and not heard:
         reasons.append(f"{console.splat['name']}: {console.splat['words']}")
     if guest.get("exit") == 4 and guest.get("reason") == "exit":
         reasons.append("the module cannot be unloaded")

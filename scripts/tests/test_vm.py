@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tests how scripts/vm.py reads a console."""
+"""Tests how scripts/vm.py boots a guest and reads its console."""
 
 import io
 import re
@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import vm
+from splats import KNOWN_WITHIN, SPLATS, Splats, find_splat
 
 FORMS = ("[    1.234567] {}", "[12345.678901] {}", "<4>[    1.234567] {}",
          "[    1.234567][   T77] {}", "[    1.234567][    C0] {}",
@@ -37,14 +38,14 @@ HARMLESS = (
 )
 
 
-@pytest.mark.parametrize("name, sample", [(name, sample) for name, _, sample in vm.SPLATS])
+@pytest.mark.parametrize("name, sample", [(name, sample) for name, _, sample in SPLATS])
 def test_report_is_recognized(name, sample):
-    assert {vm.find_splat(form.format(sample)) for form in FORMS} == {(name, sample)}
+    assert {find_splat(form.format(sample)) for form in FORMS} == {(name, sample)}
 
 
 @pytest.mark.parametrize("line", HARMLESS)
 def test_line_is_no_report(line):
-    assert vm.find_splat(line) is None
+    assert find_splat(line) is None
 
 
 def feed(splats, *texts):
@@ -52,7 +53,7 @@ def feed(splats, *texts):
 
 
 def test_expected_report():
-    splats = vm.Splats([re.compile("wanted")])
+    splats = Splats([re.compile("wanted")])
     assert splats.missing() == ["wanted"]
     feed(splats, "WARNING: wanted")
     assert not splats.missing() and not splats.bad
@@ -61,12 +62,12 @@ def test_expected_report():
 
 
 def test_known_report_of_the_boot():
-    splats = vm.Splats()
+    splats = Splats()
     assert feed(splats, "WARNING: suspicious RCU usage", "7.3.4 #1 Not tainted",
                 "kernel/rcu/tree.c:3185 Callback enqueued on offline CPU!!",
                 "BUG: another") == [None, None, None, "BUG: another"]
     # The same report with other details is not known, wherever it stands.
-    feed(splats, "WARNING: suspicious RCU usage", *["something else"] * vm.KNOWN_WITHIN)
+    feed(splats, "WARNING: suspicious RCU usage", *["something else"] * KNOWN_WITHIN)
     assert len(splats.bad) == 2
     feed(splats, "WARNING: suspicious RCU usage in the last line")
     assert splats.finish() and len(splats.bad) == 3
@@ -84,7 +85,7 @@ def guest(tmp_path, *options):
 def boot(monkeypatch, args, program, boot_limit=60):
     """Boots a program of Python instead of a kernel."""
     monkeypatch.setattr(vm, "BOOT_LIMIT", boot_limit)
-    splats = vm.Splats()
+    splats = Splats()
     limit, restarts = vm.boot([sys.executable, "-uc", program], args, None, splats, None)
     return limit, restarts, splats
 
@@ -126,7 +127,7 @@ def test_observer_ends_the_guest(tmp_path):
     process = subprocess.Popen(["sh", "-c", "echo result; exec sleep 600"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, start_new_session=True)
     try:
-        limit = vm.watch(process, guest(tmp_path, "--time-limit", "500"), vm.Splats(),
+        limit = vm.watch(process, guest(tmp_path, "--time-limit", "500"), Splats(),
                          io.StringIO(), lambda line: 1 if line == "result" else None)
     finally:
         vm.stop(process, gently=False)
