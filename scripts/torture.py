@@ -209,14 +209,6 @@ def torture(args, wanted):
 def save(args, result, repeat):
     result["busts"][:] = report.summarize(result["runs"], repeat)
     result |= {"summary": last_line(result), "caught_by": report.counts(result["busts"])}
-    # The module chose what it was not told.
-    said = [run["diagnostics"] for run in result["runs"] + result["correct"]]
-    for name in ("threads", "mode", "depth", "stay", "fail"):
-        key = "d" if name == "depth" else name
-        values = {one[key] for one in said if key in one}
-        if result["parameters"][name] is None and len(values) == 1:
-            value = values.pop()
-            result["parameters"][name] = int(value) if value.isdigit() else value
     write_json(args.json, result)
     if args.svg:
         args.svg.unlink(missing_ok=True)
@@ -244,102 +236,78 @@ def echo(asked):
     return " ".join(f"{name}={'-' if value is None else value}" for name, value in asked.items())
 
 
-# A soak runs these in turns, and keeps this of each piece.
+# A soak runs these in turns.
 TURNS = (("um-bench", "spin"), ("um-bench", "rwsem"),
          ("x86_64-kasan", "spin"), ("x86_64-kasan", "rwsem"))
-KEPT = ("vm", "protocol", "seed", "secs", "seconds", "cpu_seconds", "operations", "near_misses",
-        "rounds", "clean", "reasons", "replay", "module", "asked")
 
 
-def turns(target):
-    return ([turn for turn in TURNS if target in (None, turn[0])]
-            or [(target, protocol) for protocol in PROTOCOLS])
-
-
-def next_turn(pieces, whose):
-    """Returns the turn that had the fewest pieces."""
-    had = [(piece["vm"], piece["protocol"]) for piece in pieces]
-    return min(whose, key=had.count)
-
-
-def counted(pieces, hashes, asked):
-    """Returns the pieces that were run with these modules and parameters."""
-    return [piece for piece in pieces
-            if piece["asked"] == asked and piece["module"] == hashes.get(piece["vm"])]
+def earlier_pieces(path, key):
+    """Returns the pieces of an earlier soak with the same modules and parameters. Other pieces are
+    moved away."""
+    state = read_json(path)
+    if state.get("key") == key:
+        return state["pieces"]
+    if path.exists():
+        say(f"soak: {path.name} is of other modules or parameters, moved to {path.name}.old")
+        path.replace(path.with_name(f"{path.name}.old"))
+    return []
 
 
 def totals(pieces):
     rows = []
     for target, protocol in dict.fromkeys((p["vm"], p["protocol"]) for p in pieces):
         own = [p for p in pieces if (p["vm"], p["protocol"]) == (target, protocol)]
-        rows.append({"vm": target, "protocol": protocol, "load": own[0]["asked"]["LOAD"],
+        rows.append({"vm": target, "protocol": protocol, "load": own[0]["load"],
                      "pieces": len(own), "clean": all(p["clean"] for p in own)}
                     | {name: sum(p[name] for p in own)
                        for name in ("operations", "near_misses", "seconds", "cpu_seconds")})
     return rows
 
 
-def earlier_pieces(path):
-    if not path.exists():
-        return []
-    state = read_json(path)
-    pieces = state.get("pieces") if isinstance(state, dict) else None
-    if not isinstance(pieces, list) or not all(
-            isinstance(piece, dict) and set(KEPT) <= set(piece) for piece in pieces):
-        raise Mistake(f"{path}: not a file of make soak; move it away")
-    return pieces
+def cpu_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round(used.ru_utime + used.ru_stime)
 
 
 def soak(args, wanted):
     lab = Lab(args, wanted)
     lab.claim()
-    pieces, whose = earlier_pieces(args.json), turns(wanted["VM"])
-    # With the same SEED= later pieces have other seeds than the first.
-    lab.boots = len(pieces)
-    for target, _ in whose:
+    turns = [turn for turn in TURNS if wanted["VM"] in (None, turn[0])] or [
+        (wanted["VM"], protocol) for protocol in PROTOCOLS]
+    asked = {name.lower(): wanted[name] for name in ("VM", *PASSED_ON)}
+    for target, _ in turns:
         lab.prepare(target)
-    hashes = {target: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-              for target, path in lab.modules.items()}
-    asked = {name: wanted[name] for name in PASSED_ON}
-    mine, goal = counted(pieces, hashes, asked), float(wanted["HOURS"] or 1) * 3600
-    if len(mine) < len(pieces):
-        say(f"soak: {len(pieces) - len(mine)} pieces of another module, machine or with other "
-            "parameters do not count")
-    ends, status = "SUCCESS", 0
+    key = asked | {target: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+                   for target, path in lab.modules.items()}
+    pieces, goal = earlier_pieces(args.json, key), float(wanted["HOURS"] or 1) * 3600
+    # With the same SEED= later pieces have other seeds than the first.
+    lab.boots, ends = len(pieces), "SUCCESS"
     try:
-        while (done := sum(p["seconds"] for p in mine)) < goal or len(totals(mine)) < len(whose):
-            target, protocol = next_turn(mine, whose)
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        while (done := sum(p["seconds"] for p in pieces)) < goal or len(pieces) < len(turns):
+            target, protocol = turns[len(pieces) % len(turns)]
+            before = cpu_seconds()
             run = lab.correct(target, protocol,
                               int(max(10, min(PIECE[machine(target)], goal - done))), 0,
                               wanted["LOAD"], f"[{done / 3600:.2f}/{goal / 3600:g} h]")
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if run["reasons"] and run["reasons"][0].startswith("not run"):
-                say(f"soak: {target} does not boot; see {lab.out / run['folder']}")
-                ends, status = "FAILURE", 1
-                break
-            run |= {"cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime
-                                         - before.ru_stime),
-                    "module": hashes[target], "asked": asked}
-            pieces.append({name: run[name] for name in KEPT})
-            mine.append(pieces[-1])
-            write_json(args.json, {"version": 1, "totals": totals(mine), "pieces": pieces})
+                raise Mistake(f"{target} does not boot; see {lab.out / run['folder']}")
+            run.pop("diagnostics")
+            pieces.append(run | {"cpu_seconds": cpu_seconds() - before})
+            write_json(args.json, {"version": 2, "key": key, "totals": totals(pieces),
+                                   "pieces": pieces})
     except KeyboardInterrupt:
-        ends, status = "STOPPED", 128 + signal.SIGINT
+        ends = "STOPPED"
         say("\nsoak: stopped; the same command continues")
-    rows = totals(mine)
-    if rows:
-        say("\n" + "\n".join(report.correct_table(rows)))
-        say(f"{sum(row['operations'] for row in rows):,} operations in "
-            f"{sum(row['cpu_seconds'] for row in rows):,} CPU seconds, {len(mine)} pieces")
-    result = {"busts": [], "correct": rows, "planned": [0, len(whose)]}
-    if status == 0 and not is_complete(result):
-        ends, status = "FAILURE", 1
-    say(f"\nsoak: End of test: {ends} "
-        + echo({"hours": goal / 3600, "seed": lab.seed, "vm": wanted["VM"]}
-               | {name.lower(): value for name, value in asked.items()}))
+    rows = totals(pieces)
+    result = {"busts": [], "correct": rows, "planned": [0, len(turns)]}
+    if ends == "SUCCESS" and not is_complete(result):
+        ends = "FAILURE"
+    say("\n" + "\n".join(report.correct_table(rows)))
+    say(f"{sum(row['operations'] for row in rows):,} operations in "
+        f"{sum(row['cpu_seconds'] for row in rows):,} CPU seconds, {len(pieces)} pieces")
+    say(f"soak: End of test: {ends} " + echo({"hours": goal / 3600, "seed": lab.seed} | asked))
     say(last_line(result))
-    return status
+    return {"SUCCESS": 0, "FAILURE": 1, "STOPPED": 130}[ends]
 
 
 def parse(argv):

@@ -9,7 +9,7 @@ import experiments
 import torture
 import torture_lab
 import torture_report as report
-from common import Mistake, read_json, write_json
+from common import Mistake, write_json
 
 BEGIN = "[   10.000000] torture: begins: bust=SkipsSecondCheck protocol=rwsem"
 RUNS = "torture: state=running elapsed_ms=1500 operations=900 near_misses=7 reports=0"
@@ -329,33 +329,20 @@ def test_last_line_and_chart():
     assert "caught 0 of 1" in [e.text for e in picture.iter()]
 
 
-PIECE = {"vm": "um", "protocol": "spin", "clean": True, "operations": 5, "near_misses": 1,
-         "seconds": 2, "cpu_seconds": 3, "module": "m1", "asked": {"LOAD": None}}
-
-
-def test_soak():
-    assert [(len(turns), turns[-1]) for turns in map(torture.turns, (None, "um-bench", "x86_64"))] \
-        == [(4, ("x86_64-kasan", "rwsem")), (2, ("um-bench", "rwsem")), (3, ("x86_64", "preemptible"))]
-    done = [PIECE | {"vm": vm, "protocol": protocol} for vm, protocol in torture.TURNS]
-    assert [torture.TURNS.index(torture.next_turn(pieces, torture.TURNS)) for pieces in (
-        [], done[:2], done[2:], done, done + done[:1])] == [0, 2, 0, 0, 1]
-    others = [PIECE | other for other in ({"module": "m2"}, {"vm": "x86_64"},
-                                          {"asked": {"LOAD": "all"}})]
-    assert torture.counted([PIECE, *others], {"um": "m1", "x86_64": "m3"}, {"LOAD": None}) == [PIECE]
-    rows = torture.totals([PIECE, PIECE | {"clean": False}, PIECE | {"protocol": "rwsem"}])
+def test_soak_continues(tmp_path):
+    piece = {"vm": "um", "protocol": "spin", "clean": True, "operations": 5, "near_misses": 1,
+             "seconds": 2, "cpu_seconds": 3, "load": None}
+    rows = torture.totals([piece, piece | {"clean": False}, piece | {"protocol": "rwsem"}])
     assert [(r["pieces"], r["operations"], r["cpu_seconds"], r["clean"]) for r in rows] == [
         (2, 10, 6, False), (1, 5, 3, True)]
+    path = tmp_path / "a/soak.json"
+    write_json(path, {"key": {"um": "m1"}, "pieces": [piece]})
+    assert torture.earlier_pieces(path, {"um": "m1"}) == [piece]
+    assert torture.earlier_pieces(path, {"um": "m2"}) == [] and not path.exists()
+    assert torture.earlier_pieces(path, {}) == [] and len(list(path.parent.iterdir())) == 1
 
 
-def test_files(tmp_path):
-    path = tmp_path / "a/b.json"
-    write_json(path, {"n": 1})
-    assert read_json(path) == {"n": 1} and len(list(path.parent.iterdir())) == 1
-    for text in ('{"n": ', "[1]", '{"pieces": 1}', '{"pieces": [1]}', '{"pieces": [{"vm": "um"}]}'):
-        path.write_text(text)
-        with pytest.raises(Mistake, match="move it away"):
-            torture.earlier_pieces(path)
-    assert torture.earlier_pieces(tmp_path / "none") == []
+def test_two_runs_in_one_folder(tmp_path):
     labs = [torture_lab.Lab(torture.parse(["--out", str(tmp_path)]), options()) for _ in range(2)]
     labs[0].claim()
     with pytest.raises(Mistake, match="in use"):
