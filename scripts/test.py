@@ -26,7 +26,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from xml.etree import ElementTree
 
 import torture_report
 from common import (CACHE, CORES, OUT, RUNNING, SCRIPTS, TOP, Mistake, Progress, exit_on_sigterm,
@@ -105,41 +104,32 @@ def add_ktap(report, kunit, step, text, what):
     return names
 
 
-def add_junit(report, step, code, text):
-    """Counts the tests of pytest."""
-    for case in ElementTree.fromstring(text).iter("testcase") if text else ():
-        wrong = next((e for e in case if e.tag in ("failure", "error")), None)
-        status = "passed" if wrong is None else "failed"
-        if wrong is None and case.find("skipped") is not None:
-            status = "skipped"
-        name = f"{case.get('classname', '').rpartition('.')[2]}: {case.get('name')}"
-        report.add(step, name, status, "" if wrong is None else wrong.get("message", "")[:300])
+RESULT = re.compile(r"^(?:test (.+?) \.\.\. (ok|FAILED|ignored)|"
+                    r"\S+/(\S+?::.+) (PASSED|FAILED|ERROR|SKIPPED)\b.* \[ *\d+%\]$)", re.M)
+
+
+def add_results(report, step, code, output):
+    """Counts the tests of cargo or pytest, by their output."""
+    reasons = dict(re.findall(r"^---- (.+?) stdout ----\n(.*?)(?=\n----|\nfailures:)", output,
+                              re.M | re.S))
+    results = [(one or other, word or another)
+               for one, word, other, another in RESULT.findall(output)]
+    for name, word in results:
+        status = {"ok": "passed", "PASSED": "passed", "ignored": "skipped",
+                  "SKIPPED": "skipped"}.get(word, "failed")
+        reason = " | ".join(reasons.get(name, "").split("\n")[:4]) or f"see out/test/{step}.log"
+        report.add(step, name, status, reason if status == "failed" else "")
+    if code == 124:
+        hung = re.findall(r"^test (.+?) has been running", output, re.M)
+        hung = [name for name in hung if name not in dict(results)]
+        report.add(step, ", ".join(hung) or step, "failed", "the time limit was reached")
     report.must_have_run(step, code)
 
 
 def host_scripts(lab, step):
-    log, xml = RESULTS / f"{step}.log", RESULTS / f"{step}.xml"
-    xml.unlink(missing_ok=True)
-    code, _ = stream([*pytest_command(), "-v", f"--junitxml={xml}"], log, Progress(step),
-                     re.compile(r"FAILED|ERROR"), limit=LONGEST)
-    add_junit(lab.report, step, code, read(xml))
-
-
-def add_cargo(report, step, code, output):
-    """Counts the tests of cargo."""
-    reasons = {}
-    for name, said in re.findall(r"^---- (.+?) stdout ----\n(.*?)(?=\n----|\nfailures:)", output,
-                                 re.M | re.S):
-        reasons[name] = " | ".join(line.strip() for line in said.strip().splitlines()[:4])
-    results = re.findall(r"^test (.+?) \.\.\. (ok|FAILED|ignored)", output, re.M)
-    for name, result in results:
-        status = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}[result]
-        report.add(step, name, status, reasons.get(name, "") if status == "failed" else "")
-    if code == 124:
-        hung = re.findall(r"^test (.+?) has been running", output, re.M)
-        hung = [name for name in hung if name not in [r[0] for r in results]]
-        report.add(step, ", ".join(hung) or "cargo test", "failed", "the time limit was reached")
-    report.must_have_run(step, code)
+    code, output = stream([*pytest_command(), "-v"], RESULTS / f"{step}.log", Progress(step),
+                          re.compile(r"FAILED|ERROR"), limit=LONGEST)
+    add_results(lab.report, step, code, output)
 
 
 def host_rmapctl(lab, step):
@@ -148,7 +138,7 @@ def host_rmapctl(lab, step):
     code, output = stream(["cargo", "test", "--locked"], RESULTS / f"{step}.log", Progress(step),
                           re.compile(r"^test .* FAILED|^error"), cwd=TOP / "tools/rmapctl",
                           env=env, limit=LONGEST)
-    add_cargo(lab.report, step, code, output)
+    add_results(lab.report, step, code, output)
 
 
 # Name, vm.py options, command, expected exit status, expected reason and part of the text of vm.json.

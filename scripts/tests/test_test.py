@@ -35,33 +35,24 @@ def test_document_with_gaps_fails(kunit):
     assert passed == 2 and failed >= 1
 
 
-def cargo(code, output):
+def results(code, output):
     report = runner.Report()
-    runner.add_cargo(report, "x", code, output)
+    runner.add_results(report, "x", code, output)
     return report.count("passed"), report.count("failed"), report.tests[-1]
 
 
-def test_cargo():
-    passed, failed, last = cargo(101, "test a::b ... ok\ntest c ... FAILED\n\nfailures:\n\n"
-                                 "---- c stdout ----\nthread 'c' panicked at src/x.rs:1:2\n\n"
-                                 "failures:\n    c\n")
+def test_results_of_cargo_and_pytest():
+    passed, failed, last = results(101, "test a::b ... ok\ntest c ... FAILED\n\nfailures:\n\n"
+                                   "---- c stdout ----\nthread 'c' panicked at src/x.rs:1:2\n\n"
+                                   "failures:\n    c\n")
     assert (passed, failed) == (1, 1) and "src/x.rs" in last["reason"]
     hung = "test a ... ok\ntest b has been running for over 60 seconds\n"
-    assert cargo(124, hung)[:2] == (1, 1) and cargo(124, hung)[2]["name"] == "b"
-    assert cargo(0, "running 0 tests\n")[:2] == (0, 1)
-    assert cargo(101, "test a ... ok\n")[:2] == (1, 1)
-
-
-def test_pytest_results():
-    report = runner.Report()
-    runner.add_junit(report, "x", 1, '<testsuites><testsuite><testcase classname="tests.test_a" '
-                     'name="good"/><testcase name="bad"><failure message="assert 1"/></testcase>'
-                     '<testcase name="not"><skipped/></testcase></testsuite></testsuites>')
-    assert [(t["name"], t["status"], t["reason"]) for t in report.tests] == [
-        ("test_a: good", "passed", ""), (": bad", "failed", "assert 1"), (": not", "skipped", "")]
-    report = runner.Report()
-    runner.add_junit(report, "x", 2, "")
-    assert report.count("failed") == 1
+    assert results(124, hung)[:2] == (1, 1) and results(124, hung)[2]["name"] == "b"
+    assert results(0, "running 0 tests\n")[:2] == (0, 1)
+    assert results(101, "test a ... ok\n")[:2] == (1, 1)
+    passed, failed, last = results(1, "tests/test_a.py::good[a FAILED b] PASSED  [ 50%]\n"
+                                   "tests/test_a.py::bad FAILED  [100%]\nFAILED tests/test_a.py::bad")
+    assert (passed, failed, last["name"]) == (1, 1, "test_a.py::bad")
 
 
 def test_torture_results():
