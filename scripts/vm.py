@@ -23,8 +23,6 @@ Exit status: that of the command, or
 """
 
 import argparse
-import gzip
-import io
 import os
 import re
 import select
@@ -35,6 +33,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 from common import (CACHE, CORES, OUT, SCRIPTS, TARGETS, Mistake, exit_on_sigterm, kernel_folder,
@@ -138,8 +137,8 @@ def um_command(args, image, work):
         raise Mistake(f"{work} or {args.out}: a name that a kernel command line cannot hold")
     # The root is the one of this machine, so it is read-only; `noreboot` turns a panic into an exit.
     return [str(image), f"mem={args.megabytes}M", f"ncpus={args.cpus}", "con=null",
-            "con0=fd:0,fd:1", "ssl=null", "seccomp=on", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "noreboot",
-            f"uml_dir={work}", f"init={work}/vm/init.sh", *kernel_args(args)]
+            "con0=fd:0,fd:1", "ssl=null", "seccomp=on", "root=/dev/root", "rootfstype=hostfs",
+            "rootflags=/", "ro", "noreboot", f"uml_dir={work}", f"init={work}/vm/init.sh", *kernel_args(args)]
 
 
 # When the machine pauses the emulation the kernel measures the frequency of the TSC wrongly: 84 and 409
@@ -187,34 +186,15 @@ def unpack_results(args, work):
     results = work / "results"
     if not results.is_file() or not results.stat().st_size:
         return
-    plain = io.BytesIO()
     try:
-        with gzip.open(results) as stream:
-            while block := stream.read(1 << 16):
-                plain.write(block)
-    except (OSError, EOFError) as error:
-        note(args.target, f"the results are incomplete: {error}")
-    plain.seek(0)
-    try:
-        with tarfile.open(fileobj=plain, mode="r:", ignore_zeros=True) as archive:
+        with tarfile.open(results, "r:gz", ignore_zeros=True) as archive:
             for member in archive:
                 # The guest's scripts make plain files and folders below --out, nothing else.
                 if (member.isfile() or member.isdir()) and ".." not in Path(member.name).parts:
                     member.mode = 0o644 if member.isfile() else 0o755
                     archive.extract(member, args.out, set_attrs=False)
-    except (tarfile.TarError, EOFError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         note(args.target, f"the results are incomplete: {error}")
-
-
-class Lines:
-    """Cuts text into lines."""
-
-    def __init__(self):
-        self.rest = ""
-
-    def feed(self, data):
-        *lines, self.rest = (self.rest + data).split("\n")
-        return lines
 
 
 def watch(process, args, splats, log, observe=None, boot_limit=0):
@@ -223,7 +203,7 @@ def watch(process, args, splats, log, observe=None, boot_limit=0):
     `observe` is called with each line, and with None when there was none for a second. It may
     return how many seconds the guest has left from then on.
     """
-    lines, graced, booted = Lines(), False, not boot_limit
+    rest, graced, booted = "", False, not boot_limit
 
     def after(seconds):
         return time.monotonic() + seconds if seconds else float("inf")
@@ -250,7 +230,8 @@ def watch(process, args, splats, log, observe=None, boot_limit=0):
         if not args.quiet:
             sys.stdout.write(text)
             sys.stdout.flush()
-        for line in lines.feed(text):
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
             if not booted and BOOTED in line:
                 booted, deadline = True, after(args.time_limit)
             bad = splats.feed(line)

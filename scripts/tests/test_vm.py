@@ -73,11 +73,6 @@ def test_known_report_of_the_boot():
     assert splats.finish() and len(splats.bad) == 3
 
 
-def test_line_in_pieces():
-    lines = vm.Lines()
-    assert lines.feed("a\nb") + lines.feed("c\n") == ["a", "bc"]
-
-
 def guest(tmp_path, *options):
     return vm.parse(["--target", "um", "--quiet", "--out", str(tmp_path), *options, "--", "true"])
 
@@ -124,7 +119,8 @@ def test_time_limit_counts_from_the_boot(monkeypatch, tmp_path):
 
 
 def test_observer_ends_the_guest(tmp_path):
-    process = subprocess.Popen(["sh", "-c", "echo result; exec sleep 600"], stdin=subprocess.PIPE,
+    """The line that decides may come in pieces."""
+    process = subprocess.Popen(["sh", "-c", "printf res; sleep 1; echo ult; exec sleep 600"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, start_new_session=True)
     try:
         limit = vm.watch(process, guest(tmp_path, "--time-limit", "500"), Splats(),
