@@ -19,41 +19,20 @@ KASAN = "[   10.250000] BUG: KASAN: slab-use-after-free in walk+0x1c/0x90"
 LOCKDEP = "[   10.250000] WARNING: suspicious RCU usage"
 PANIC = "[   10.300000] Kernel panic - not syncing: Segfault with no mm"
 ENDED = "torture: ended"
-RESULTS = """KTAP version 1
-1..1
-# name: SkipsSecondCheck
-# museum: 16
-# museum: 17
-# load: recycling
-# caught: yes
-# oracle: LI
-# oracle_rule: R13
-# words: the lock is another one
-# milliseconds: 123
-# operations: 4570
-# rounds: 3
-# near_misses: 90
-# reports: 1
-# violations: 1
-# window_Found: 123 4
-# torture: End of test: CAUGHT bust=SkipsSecondCheck
-ok 1 SkipsSecondCheck
-"""
+
+
+def results(verdict, **said):
+    return "KTAP version 1\n1..1\n" + "".join(f"# {name}: {value}\n" for name, value in said.items()) \
+        + f"# museum: 17\n# torture: End of test: X\n{verdict} 1 {said['name']}\n"
+
+
+RESULTS = results("ok", name="SkipsSecondCheck", museum=16, load="recycling", caught="yes",
+                  oracle="LI", oracle_rule="R13", words="the lock is another one", milliseconds=123,
+                  operations=4570, rounds=3, near_misses=90, reports=1, violations=1,
+                  window_Found="123 4")
 MISSED = RESULTS.replace("caught: yes", "caught: no").replace("ok 1", "not ok 1")
-CLEAN = """KTAP version 1
-1..1
-# name: none
-# caught: no
-# oracle: -
-# words: -
-# milliseconds: 10000
-# operations: 20000
-# rounds: 30
-# near_misses: 500
-# reports: 0
-# violations: 0
-ok 1 none
-"""
+CLEAN = results("ok", name="none", caught="no", oracle="-", words="-", milliseconds=10000,
+                operations=20000, rounds=30, near_misses=500, reports=0, violations=0)
 FINE = {"reason": "exit", "exit": 0, "text": "exit status 0", "splats": []}
 TIME = {"reason": "time-limit", "exit": 124, "text": "the time limit of 5 s was reached"}
 DIED = {"reason": "died", "exit": 125, "text": "the guest ended without a status"}
