@@ -9,13 +9,11 @@ from the crate root, in code that is not for tests. So there is no cycle. `roots
 the crates themselves, rust/shadow_rmap*.rs.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
 import rust_text
-from common import TOP
 
 ORDER = ("bindings", "ffi", "kernel_ext", "stats", "rmap", "model", "snapshot", "host", "device",
          "torture", "bench", "debugfs", "roots")
@@ -78,14 +76,5 @@ def check(top):
     return faults, len(texts)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--top", type=Path, default=TOP, metavar="FOLDER", help="contains rust/")
-    faults, files = check(parser.parse_args().top.resolve())
-    print("\n".join(faults) if faults else f"layering: {files} files use what is below them")
-    return 1 if faults or not files else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(rust_text.gate(__doc__, check))

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Reads Rust source as far as scripts/layering.py and scripts/unsafe_rooms.py need it."""
 
+import argparse
 import re
+from pathlib import Path
+
+from common import TOP
 
 # A character literal needs its closing quote, otherwise it is a lifetime.
 NO_CODE = re.compile(
@@ -65,3 +69,13 @@ def without_tests(text):
             files.add(name[1])
         text = text[:found.start()] + blank(text[found.start():end]) + text[end:]
     return text, files
+
+
+def gate(description, check):
+    """Runs `check(top)`, which returns the faults and the number of files, as a program."""
+    parser = argparse.ArgumentParser(description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--top", type=Path, default=TOP, metavar="FOLDER", help="contains rust/")
+    faults, files = check(parser.parse_args().top.resolve())
+    print("\n".join(faults) if faults else f"{files} files are as they should be")
+    return 1 if faults or not files else 0

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Checks that `unsafe` stands only in the files of the list ROOMS.
 
-  scripts/unsafe_rooms.py [--list] [--top FOLDER]
+  scripts/unsafe_rooms.py [--top FOLDER]
 
 Each crate root must deny `unsafe_code`, and only a room may lift this for a whole file. The token
 `unsafe` may stand in no other file: one item may lift the lint for what a macro of the kernel expands
@@ -10,14 +10,11 @@ to, and then contains no such token. Clippy demands the `SAFETY:` comments and `
 (undocumented_unsafe_blocks, missing_safety_doc).
 """
 
-import argparse
 import fnmatch
 import re
 import sys
-from pathlib import Path
 
 import rust_text
-from common import TOP
 
 ROOMS = (
     "rust/ffi.rs",
@@ -52,19 +49,5 @@ def check(top):
     return faults + ([] if roots else ["rust/: no crate root was found"]), files
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="prints the rooms")
-    parser.add_argument("--top", type=Path, default=TOP, metavar="FOLDER", help="contains rust/")
-    args = parser.parse_args()
-    if args.list:
-        print("\n".join(ROOMS))
-        return 0
-    faults, files = check(args.top.resolve())
-    print("\n".join(faults) if faults else f"unsafe rooms: {files} files are as they should be")
-    return 1 if faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(rust_text.gate(__doc__, check))
