@@ -124,4 +124,4 @@ def svg(result):
                       f"{result['parameters']['vm']}, seed {result['seed']}; bar: median, dot: "
                       "worst, letters: the oracle; shorter is better", drawn, ticks,
                       [("green: by an oracle of the module", chart.GREEN),
-                       ("blue: by a report of the kernel", chart.BLUE)])
+                       ("blue: by a report of the kernel", chart.BLUE)], right=230)
