@@ -15,10 +15,11 @@ from pathlib import Path
 
 import rust_text
 
-ORDER = ("bindings", "ffi", "kernel_ext", "stats", "rmap", "model", "snapshot", "host", "device",
+ORDER = ("bindings", "ffi", "kernel_ext", "stats", "rmap", "snapshot", "model", "host", "device",
          "torture", "bench", "debugfs", "roots")
-# What module!() defines in each crate root for all of the crate.
-ROOT_ITEMS = {"LocalModule"}
+# What each crate root defines for all of the crate: by module!(), and the steps of live mappings,
+# which are the correct ones in every module that is not deliberately wrong (SHADOW_RMAP_BUST).
+ROOT_ITEMS = {"LocalModule", "LiveFlavour"}
 PATH = re.compile(r"\bcrate\s*::\s*(?:(\w+)|(\{))|\b((?:super\s*::\s*)+)(\w+)")
 
 
