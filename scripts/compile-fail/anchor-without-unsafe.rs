@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// R4: that a page vouches for its pointer is a promise that somebody has to make.
+// R4: an anchor promises that a pointer which it confirms leads to an allocated object.
 
 use crate::{
     kernel_ext::typesafe::Anchor,
@@ -16,7 +16,7 @@ impl Anchor for Stale {
         Some(self.0)
     }
 
-    fn vouches(&self) -> bool {
+    fn revalidate(&self) -> bool {
         true
     }
 }

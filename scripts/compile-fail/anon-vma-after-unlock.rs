@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// R18: what a lookup found is only kept by the family's lock.
+// R18: after a lookup only the family's lock keeps the anon_vma.
 
-use crate::rmap::anon_vma::LockedAnonVma;
+use crate::rmap::family::LockedAnonVma;
 
 fn refcount(locked: LockedAnonVma<'_>) -> i32 {
     let anon_vma = locked.root();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// R12: a candidate may be any anon_vma by now, so nobody looks into it.
+// R12: a candidate may be any anon_vma by now, so its fields cannot be read.
 
 use crate::{
     kernel_ext::typesafe::Candidate,
-    rmap::anon_vma::PageRmap, //
+    rmap::page::PageRmap, //
 };
 use core::ops::ControlFlow;
 

@@ -3,7 +3,7 @@
 
 use crate::{
     kernel_ext::typesafe::Candidate,
-    rmap::anon_vma::PageRmap, //
+    rmap::page::PageRmap, //
 };
 
 fn another_thread<T: Send>(_: T) {}

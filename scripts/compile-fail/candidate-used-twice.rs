@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// R10: what was pinned is confirmed or dropped, and is no candidate any more.
+// R10: pinning uses the candidate up: it is confirmed or dropped next.
 
 use crate::{
     kernel_ext::typesafe::Candidate,
-    rmap::anon_vma::PageRmap, //
+    rmap::page::PageRmap, //
 };
 
 fn pin(candidate: Candidate<'_, PageRmap>) {

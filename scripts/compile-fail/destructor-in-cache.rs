@@ -9,18 +9,12 @@ use kernel::prelude::*;
 
 struct Owner(KVec<u8>);
 
-// SAFETY: Of no interest: a value that owns another is refused before.
+// SAFETY: Of no interest: a value that owns another is refused first.
 #[allow(unsafe_code)]
 unsafe impl TypesafeByRcu for Owner {
-    const NAME: &'static CStr = c"owner";
-
     fn constructor() -> impl PinInit<Self> {
         Owner(KVec::new())
     }
-
-    fn is_free(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
-static MAKE: fn() -> Result<TypesafeCache<Owner>> = TypesafeCache::new;
+static MAKE: fn(&CStr) -> Result<TypesafeCache<Owner>> = TypesafeCache::new;

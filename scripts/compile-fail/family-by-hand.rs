@@ -3,9 +3,9 @@
 
 use crate::{
     kernel_ext::rwsem::ReadGuard,
-    rmap::anon_vma::{
-        AnonVma,
-        FamilyRead, //
+    rmap::{
+        anon_vma::AnonVma,
+        family::FamilyRead, //
     },
 };
 

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// R34: fork holds both address spaces' locks for writing.
+// R34: fork holds the locks of both address spaces for writing.
 
 use crate::rmap::{
-    chain::Vma,
-    link::{
-        anon_vma_fork,
-        Reuse, //
-    },
+    clone::Reuse,
+    fork::anon_vma_fork,
     mm::{
         MmapRead,
         MmapWrite, //
-    }, //
+    },
+    vma::Vma, //
 };
 use kernel::prelude::*;
 

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-// Right: a VMA is forked, and taken away again, under the locks for writing.
+// Correct: a VMA is forked, and unlinked, under the locks for writing.
 
 use crate::rmap::{
-    chain::Vma,
-    link::{
-        anon_vma_fork,
+    clone::Reuse,
+    fork::anon_vma_fork,
+    mm::Mm,
+    unlink::{
         unlink_anon_vmas,
-        Reuse, //
+        Emptied, //
     },
-    mm::Mm, //
+    vma::Vma, //
 };
 use kernel::prelude::*;
 
+#[allow(unsafe_code)]
 fn fork_and_exit(parent: (&Mm, &Vma), child: (&Mm, &Vma)) -> Result {
     let pmmap = parent.0.mmap_write();
     let mut mmap = child.0.mmap_write_nested();
     anon_vma_fork(child.1, &mmap, parent.1, &pmmap, Reuse::ByRule)?;
-    unlink_anon_vmas(child.1, &mut mmap);
+    // SAFETY: The child never had a page.
+    unlink_anon_vmas(unsafe { Emptied::new(child.1, &mut mmap) });
     Ok(())
 }

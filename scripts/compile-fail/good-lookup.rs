@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-// Right: a page is looked up, and the VMAs that may map it are walked under the family's lock.
+// Correct: a page is looked up, and the VMAs that may map it are walked under the family's lock.
 
 use crate::rmap::{
-    anon_vma::PageRmap,
-    lookup::page_lock_anon_vma, //
+    lookup::page_lock_anon_vma,
+    page::PageRmap, //
 };
 use core::ops::ControlFlow;
 
-fn mark_all(page: &PageRmap) {
+fn set_all_untracked(page: &PageRmap) {
     let Some(locked) = page_lock_anon_vma(page) else {
         return;
     };
     let _ = locked.for_each_vma(page.index(), page.index(), |vma| {
-        vma.mark();
+        vma.set_untracked();
         ControlFlow::<()>::Continue(())
     });
 }

@@ -2,7 +2,7 @@
 // R34: the order of locks is that of one thread, so the thread that took one releases it.
 
 use crate::rmap::{
-    anon_vma::LockedAnonVma,
+    family::LockedAnonVma,
     mm::MmapRead, //
 };
 

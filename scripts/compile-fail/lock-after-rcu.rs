@@ -3,9 +3,9 @@
 
 use crate::{
     kernel_ext::typesafe::Lockable,
-    rmap::anon_vma::{
-        AnonVma,
-        FamilyRead, //
+    rmap::{
+        anon_vma::AnonVma,
+        family::FamilyRead, //
     },
 };
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// R12: not even under the lock, until the page was looked at again.
+// R12: even under the lock no VMA is walked before the page has been asked again.
 
 use crate::{
     kernel_ext::typesafe::LockedCandidate,
-    rmap::anon_vma::PageRmap, //
+    rmap::page::PageRmap, //
 };
 use core::ops::ControlFlow;
 

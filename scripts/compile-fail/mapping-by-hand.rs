@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 // R1: pointer and tag are stored in one place, in one store.
 
-use crate::rmap::anon_vma::{
-    AnonVma,
-    PageRmap, //
+use crate::rmap::{
+    anon_vma::AnonVma,
+    page::PageRmap, //
 };
 use kernel::sync::atomic::Relaxed;
 

@@ -2,8 +2,8 @@
 // R34: the family's lock is taken inside the mmap lock, and released there.
 
 use crate::rmap::{
-    chain::Vma,
-    mm::MmapWrite, //
+    mm::MmapWrite,
+    vma::Vma, //
 };
 
 fn release(vma: &Vma, mmap: MmapWrite<'_>) -> Option<()> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// R4: whoever walks holds the page that led there.
+// R4: a walk holds a reference to the page that it began with.
 
 use crate::rmap::{
-    anon_vma::PageRmap,
-    lookup::page_lock_anon_vma, //
+    lookup::page_lock_anon_vma,
+    page::PageRmap, //
 };
 use kernel::prelude::*;
 

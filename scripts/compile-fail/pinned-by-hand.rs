@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// R10: a reference comes from try_pin() and confirm(), or from whoever owned one.
+// R10: a reference comes from try_pin() and confirm(), or from its previous owner.
 
 use crate::{
     kernel_ext::typesafe::Pinned,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// R15, R18: a reference holds the memory; only the family's lock holds the tree.
+// R15, R18: a reference keeps the memory; only the family's lock keeps the tree.
 
 use crate::{
     kernel_ext::typesafe::Pinned,

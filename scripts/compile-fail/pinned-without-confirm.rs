@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// R12: a reference was taken, but of which anon_vma?
+// R12: a reference is useless until the page has been asked again which anon_vma it leads to.
 
 use crate::{
     kernel_ext::typesafe::{
         Candidate,
         Pinned, //
     },
-    rmap::anon_vma::{
-        AnonVma,
-        PageRmap, //
+    rmap::{
+        anon_vma::AnonVma,
+        page::PageRmap, //
     },
 };
 

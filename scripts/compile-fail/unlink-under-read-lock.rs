@@ -2,11 +2,16 @@
 // R31: under the mmap lock for reading a VMA never loses its anon_vma.
 
 use crate::rmap::{
-    chain::Vma,
-    link::unlink_anon_vmas,
-    mm::MmapRead, //
+    mm::MmapRead,
+    unlink::{
+        unlink_anon_vmas,
+        Emptied, //
+    },
+    vma::Vma, //
 };
 
+#[allow(unsafe_code)]
 fn unlink(vma: &Vma, mmap: &mut MmapRead<'_>) {
-    unlink_anon_vmas(vma, mmap);
+    // SAFETY: Of no interest: the lock is refused first.
+    unlink_anon_vmas(unsafe { Emptied::new(vma, mmap) });
 }

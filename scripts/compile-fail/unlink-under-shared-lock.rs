@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-// R33: others may look at the chain for as long as they share the lock.
+// R33: other holders of a shared reference to the lock may be reading the chain.
 
 use crate::rmap::{
-    chain::Vma,
-    link::unlink_anon_vmas,
-    mm::MmapWrite, //
+    mm::MmapWrite,
+    unlink::{
+        unlink_anon_vmas,
+        Emptied, //
+    },
+    vma::Vma, //
 };
 
+#[allow(unsafe_code)]
 fn unlink(vma: &Vma, mmap: &MmapWrite<'_>) {
-    unlink_anon_vmas(vma, mmap);
+    // SAFETY: Of no interest: the shared reference is refused first.
+    unlink_anon_vmas(unsafe { Emptied::new(vma, mmap) });
 }

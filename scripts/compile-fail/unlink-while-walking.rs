@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-// R33: a chain does not change under the feet of a walk.
+// R33: a chain does not change while it is walked.
 
 use crate::rmap::{
-    chain::Vma,
-    link::unlink_anon_vmas,
-    mm::MmapWrite, //
+    mm::MmapWrite,
+    unlink::{
+        unlink_anon_vmas,
+        Emptied, //
+    },
+    vma::Vma, //
 };
-use kernel::prelude::*;
 
-fn unlink(vma: &Vma, mmap: &mut MmapWrite<'_>) -> Result {
-    vma.for_each_link(mmap, |_| {
-        unlink_anon_vmas(vma, mmap);
-        Ok(())
-    })
+#[allow(unsafe_code)]
+fn unlink(vma: &Vma, mmap: &mut MmapWrite<'_>) {
+    for _ in vma.links(mmap) {
+        // SAFETY: Of no interest: the borrow is refused first.
+        unlink_anon_vmas(unsafe { Emptied::new(vma, mmap) });
+    }
 }

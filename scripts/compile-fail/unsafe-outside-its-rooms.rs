@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// R10: a reference out of nothing takes `unsafe`, which is denied outside the rooms made for it.
+// R10: making a reference from a pointer takes `unsafe`, which only the listed files may use.
 
 use crate::{
     kernel_ext::typesafe::Pinned,
@@ -8,6 +8,6 @@ use crate::{
 use core::ptr::NonNull;
 
 fn pin(anon_vma: &AnonVma) -> Pinned<AnonVma> {
-    // SAFETY: Nobody would promise this.
+    // SAFETY: Of no interest: the block is refused first.
     unsafe { Pinned::from_raw(NonNull::from(anon_vma)) }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// R15: a VMA that a walk found may be unlinked, and be freed, once the family is unlocked.
+// R15: a VMA that a walk found may be unlinked and freed once the family is unlocked.
 
-use crate::rmap::anon_vma::LockedAnonVma;
+use crate::rmap::family::LockedAnonVma;
 use core::ops::ControlFlow;
 
 fn first(locked: LockedAnonVma<'_>) -> Option<u64> {
