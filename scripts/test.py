@@ -128,7 +128,7 @@ def add_results(report, step, code, output):
 
 def host_scripts(lab, step):
     code, output = stream([*pytest_command(), "-v"], RESULTS / f"{step}.log", Progress(step),
-                          re.compile(r"FAILED|ERROR"), limit=LONGEST)
+                          re.compile(r" (FAILED|ERROR) +\["), limit=LONGEST)
     add_results(lab.report, step, code, output)
 
 
