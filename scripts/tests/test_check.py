@@ -87,7 +87,7 @@ ROOT = "#![deny(unsafe_code)]\nmodule! {}\n"
 @pytest.mark.parametrize("file, text, said", [
     ("rust/shadow_rmap_main.rs", ROOT, None),
     ("rust/shadow_rmap_main.rs", "module! {}\n", "must have #![deny(unsafe_code)]"),
-    ("rust/rmap/walk.rs", "fn f() {\n    unsafe { g() }\n}\n", "walk.rs:2: `unsafe` outside"),
+    ("rust/rmap/fork.rs", "fn f() {\n    unsafe { g() }\n}\n", "fork.rs:2: `unsafe` outside"),
     ("rust/rmap/words.rs", '// unsafe\n/* unsafe /* */ unsafe */\nfn f() { g("unsafe", r#"unsafe '
                            '" "#, b"unsafe"); }\n', None),
     ("rust/rmap/lifts.rs", "#![allow(unsafe_code)]\n", "only a room may lift"),
