@@ -28,7 +28,6 @@ ROOMS = (
     "rust/rmap/lookup.rs",
     "rust/rmap/merge.rs",
     "rust/rmap/page.rs",
-    "rust/rmap/sites.rs",
     "rust/rmap/steps.rs",
     "rust/rmap/testing.rs",
     "rust/rmap/unlink.rs",
