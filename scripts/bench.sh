@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Times the shadow's reverse map beside the host's own mm/rmap.c, in turns in one boot of
-# User-Mode Linux without debugging options.  Leaves out/bench.json and out/bench.svg.
+# User-Mode Linux without debugging options. Leaves out/bench.json and out/bench.svg.
 #
 # Usage: scripts/bench.sh [ROUNDS]        default 15, at most 31; the last line is
 #                                         `bench: worst ratio R (operation)`
@@ -30,7 +30,7 @@ trap - ERR
 rm -rf "$OUT/bench"
 # One CPU: another one's idle loop would compete for the machine's.
 "$TOP/scripts/vm.py" --target um --kernel "$kernel" --cpus 1 --time-limit 300 --quiet \
-	--append kunit.filter_glob=none --file "$module:shadow_rmap.ko" --out "$OUT/bench" \
+	--file "$module:shadow_rmap.ko" --out "$OUT/bench" \
 	-- "$TOP/scripts/guest/bench.sh" "${1:-15}" ||
 	fail "the guest: exit status $?, see out/bench/console.log"
 python3 "$TOP/scripts/bench.py" "$OUT/bench/bench.jsonl" --json "$OUT/bench.json" \

@@ -77,10 +77,10 @@ gate_syntax() {
 	local files f rc=0
 	pick '*.sh *.py .ci/run' "$@" || return 1
 	for f in "${files[@]}"; do
-		case $(head -n1 "$f") in
-		*busybox*) busybox sh -n "$f" || rc=1 ;;
-		*python3) python3 -c 'import ast, sys
+		case $f:$(head -n1 "$f") in
+		*.py:*) python3 -c 'import ast, sys
 ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$f" || rc=1 ;;
+		*busybox*) busybox sh -n "$f" || rc=1 ;;
 		*bash | *SPDX*) bash -n "$f" || rc=1 ;;
 		*)
 			echo "$f: unknown interpreter"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the Python scripts share: where things are, how files are read and written, how other
-scripts and programs are run.  It is imported, not run."""
+scripts and programs are run. It is imported, not run."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).resolve().parent
 TOP = SCRIPTS.parent
 OUT = TOP / "out"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shadow-rmap"
-# The kernels of scripts/kernel.sh.  The first word of a name is the architecture.
+# The kernels of scripts/kernel.sh. The first word of a name is the architecture.
 TARGETS = ("um", "um-bench", "x86_64", "x86_64-kasan", "x86_64-kasan-recycle")
 CORES = len(os.sched_getaffinity(0))
 
@@ -34,7 +34,7 @@ def say(text):
 
 
 class Mistake(Exception):
-    """An error of the caller.  Its text is one line."""
+    """An error of the caller. Its text is one line."""
 
 
 def read(path):
@@ -97,7 +97,7 @@ def toolchain_env():
 
 
 def pytest_command():
-    """Returns the command of pytest.  Debian's package belongs to Debian's own python3."""
+    """Returns the command of pytest. Debian's package belongs to Debian's own python3."""
     for python in (sys.executable, "/usr/bin/python3"):
         if not subprocess.run([python, "-c", "import pytest"], check=False,
                               stderr=subprocess.DEVNULL).returncode:
@@ -111,7 +111,7 @@ def exit_on_sigterm():
 
 
 def stop(process, gently=True):
-    """Ends a command and what it started, by the process group that was made for it.  Asked gently,
+    """Ends a command and what it started, by the process group that was made for it. Asked gently,
     the VM runner has ten seconds to end its guest."""
     for number in (signal.SIGTERM, signal.SIGKILL) if gently else (signal.SIGKILL,):
         try:
@@ -156,7 +156,7 @@ RUNNING = set()
 def stream(command, log, progress, show=None, cwd=TOP, env=None, limit=600, every=10):
     """Runs a command; its output goes to the file `log`.
 
-    Prints the lines that `show` matches, and `progress` every few seconds.  Returns (exit status,
+    Prints the lines that `show` matches, and `progress` every few seconds. Returns (exit status,
     output); the status is 124 when the time limit was reached.
     """
     log.parent.mkdir(parents=True, exist_ok=True)

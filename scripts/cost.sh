@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What the shadow costs a live mapping of 64 written pages, on User-Mode Linux: the module with its
-# shadow against the same module loaded with shadow=0, in turns.  The test kernel checks its locks
+# shadow against the same module loaded with shadow=0, in turns. The test kernel checks its locks
 # and memory, so the ratio says more than the nanoseconds.
 #
 # Usage: scripts/cost.sh [ROUNDS]     default 15, about a minute
@@ -21,7 +21,7 @@ esac
 module=$("$TOP/scripts/module.sh" um)
 rmapctl=$("$TOP/scripts/rmapctl.sh")
 rm -rf "$OUT/cost"
-"$TOP/scripts/vm.py" --target um --time-limit 300 --cpus 1 --append kunit.filter_glob=none \
+"$TOP/scripts/vm.py" --target um --time-limit 300 --cpus 1 \
 	--file "$module:shadow_rmap.ko" --file "$rmapctl:rmapctl" --out "$OUT/cost" \
 	-- "$TOP/scripts/guest/cost.sh" "${1:-15}" >&2
 python3 - "$OUT/cost/cost.txt" <<'END'

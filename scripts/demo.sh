@@ -3,7 +3,7 @@
 #
 # The main job, seen: boots User-Mode Linux, loads the module, runs three generations of real
 # processes over a live mapping, and shows their chains, the rules, and the comparison with the
-# host's own reverse map.  Leaves out/chains.svg.
+# host's own reverse map. Leaves out/chains.svg.
 #
 # Usage: scripts/demo.sh [--help]         the last line is `demo: PASS` or `demo: FAIL <why>`
 
@@ -27,7 +27,6 @@ trap - ERR
 rm -rf "$OUT/demo"
 "$TOP/scripts/vm.py" --target um --time-limit 120 --module "$module" --file "$rmapctl:rmapctl" \
 	--file "$TOP/samples/three-generations.scn" --out "$OUT/demo" \
-	--append kunit.filter_glob=none \
 	-- "$TOP/scripts/guest/demo.sh" || fail "the guest: exit status $?"
 [ -s "$OUT/demo/chains.dot" ] || fail "there is no picture"
 dot -Tsvg "$OUT/demo/chains.dot" -o "$OUT/chains.svg" || fail "dot: exit status $?"

@@ -5,12 +5,12 @@
 #
 # Usage: scripts/kernel.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle
 #        scripts/kernel.sh --check-config FILE TARGET      is all that the lab asks for in FILE?
-# um-bench is um without the checks of locks and memory, for measuring.  x86_64-kasan has KASAN, which
+# um-bench is um without the checks of locks and memory, for measuring. x86_64-kasan has KASAN, which
 # sees the use of a freed type-safe object, and x86_64-kasan-recycle has KASAN and lets them be
 # allocated again within a grace period; both are compiled by clang.
 #
-# The result is cached by source, toolchain and configuration.  KDIR= and KERNEL_TARBALL= choose
-# another source, see scripts/source.sh.
+# The result is cached by source, toolchain and configuration. KDIR= and KERNEL_TARBALL= choose
+# another source, see scripts/source.sh. In a kernel of KDIR make looks each time for what has changed.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -36,7 +36,7 @@ case $target in
 esac
 [ "$target" = "$arch" ] || fragments+=("$TOP/scripts/config/$target.fragment")
 
-# check_config FILE: Kconfig drops what it cannot satisfy without a word.  Of what is asked for
+# check_config FILE: Kconfig drops what it cannot satisfy without a word. Of what is asked for
 # twice the last counts, as it does for merge_config.sh.
 check_config() {
 	local wanted missing=0
@@ -67,6 +67,7 @@ fi
 source "$CACHE/toolchain.env"
 source_dir=$("$TOP/scripts/source.sh")
 llvm=()
+[ $arch != x86_64 ] || command -v qemu-system-x86_64 >/dev/null || "$TOP/scripts/setup.sh" --qemu
 case $target in
 *-kasan*)
 	llvm=("LLVM=$(llvm_suffix "$LIBCLANG_PATH")")
@@ -107,7 +108,12 @@ ensure() {
 		quietly "building the $target kernel (once; minutes)" "$CACHE/log/kernel-$target.log" \
 			kmake $image modules
 		touch "$build/.complete"
+	elif [ -n "${KDIR:-}" ]; then
+		quietly "bringing the $target kernel up to date" "$CACHE/log/kernel-$target.log" \
+			kmake $image modules
 	fi
+	[ -z "${KDIR:-}" ] ||
+		say "kernel of $source_dir: $(git -C "$source_dir" describe --always --dirty 2>/dev/null || echo "no git")"
 	echo "$build"
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Shared by every script: where things live, how they report.  Sourced, never run.
+# Shared by every script: where things live, how they report. Sourced, never run.
 
 set -euo pipefail
 
@@ -12,7 +12,7 @@ KERNEL_PACKAGE=linux-source-7.3
 KERNEL_SUITE=trixie-backports
 RUSTC_MIN=1.85.0
 BINDGEN_MIN=0.71.1
-BINDGEN_BUILD=0.72.1
+BINDGEN_SUITE=trixie
 LIBCLANG_MIN=17.0.1
 JOBS=${JOBS:-$(($(nproc) + 1))}
 
@@ -53,10 +53,11 @@ quietly() {
 	say "  $what: done in $((SECONDS - begin)) s"
 }
 
-# with_lock NAME COMMAND...: one at a time on this machine.  The command has the lock as well: when we
-# are stopped it goes on by itself, and others wait for it.
+# with_lock NAME|PATH COMMAND...: one at a time on this machine; a NAME is that of a file in the cache.
+# The command has the lock as well: when we are stopped it goes on by itself, and others wait for it.
 with_lock() {
-	local lock=$CACHE/$1.lock
+	local lock=$1.lock
+	[[ $1 == /* ]] || lock=$CACHE/$lock
 	shift
 	(
 		flock -n 9 || {
@@ -65,6 +66,33 @@ with_lock() {
 		}
 		"$@"
 	) 9>"$lock"
+}
+
+# unpack_packages SUITE FOLDER PACKAGE...: fetches packages of another Debian suite and unpacks them
+# into the folder, without installing them. The address of the archive comes from apt itself; apt
+# gets a private list, state and cache, so that the machine's own configuration stays as it was.
+unpack_packages() {
+	local suite=$1 dest=$2 private=$CACHE/apt-$1 uri options package
+	shift 2
+	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+		grep '/debian/$' | sort -u | head -n1) || true
+	[ -n "$uri" ] || die "apt has no Debian archive configured, where $* would come from"
+	rm -rf "$private"
+	mkdir -p "$private/lists/partial" "$private/cache/archives/partial" "$private/deb" "$dest"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" \
+		>"$private/sources.list"
+	options=(
+		-o "Dir::Etc::sourcelist=$private/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		-o "Dir::State::Lists=$private/lists" -o "Dir::Cache=$private/cache"
+		-o APT::Sandbox::User=root -o Acquire::Languages=none
+	)
+	quietly "looking for $*" "$CACHE/log/apt-$suite.log" apt-get "${options[@]}" update
+	(
+		cd "$private/deb"
+		quietly "fetching $*" "$CACHE/log/apt-$suite-fetch.log" apt-get "${options[@]}" download "$@"
+		for package in ./*.deb; do dpkg-deb -x "$package" "$dest"; done
+	)
+	rm -rf "$private"
 }
 
 # llvm_suffix LIBCLANG_PATH: what `LLVM=` is to be for the clang of that library: -19.

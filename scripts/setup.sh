@@ -4,20 +4,23 @@
 # Installs what is missing: packages, a Rust toolchain that can build the kernel, bindgen.
 # Writes the choice to $CACHE/toolchain.env, which scripts/kernel.sh and others source.
 #
-# Usage: scripts/setup.sh [--help | --llvm]
-# --llvm installs clang and its tools as well, as kernels with KASAN and Rust need them.
+# Usage: scripts/setup.sh [--help | --llvm | --qemu]
+# --llvm installs clang and its tools as well, as kernels with KASAN and Rust need them, and --qemu
+# what runs x86_64 guests; scripts/kernel.sh asks for both when it builds such a kernel.
 
 source "$(dirname "$0")/lab.sh"
 
 if [ "${1:-}" = --help ]; then
-	sed -n '3,9s/^# \{0,1\}//p' "$0"
+	sed -n '3,10s/^# \{0,1\}//p' "$0"
 	exit 0
 fi
+
+[ "$(uname -m)" = x86_64 ] || die "this is a $(uname -m) machine: only x86-64 is supported"
 
 # What the lab needs besides Rust; the names are the same in bookworm, trixie and later.
 PACKAGES=(
 	bc bison binutils busybox-static ca-certificates cpio flex gcc git graphviz kmod libc6-dev
-	libelf-dev libssl-dev make perl python3 python3-pytest qemu-system-x86 xz-utils zlib1g-dev
+	libelf-dev libssl-dev make perl python3 python3-pytest xz-utils zlib1g-dev
 )
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -96,7 +99,8 @@ install_libclang() {
 	if version_ge "$(candidate libclang-dev)" "$LIBCLANG_MIN"; then
 		install_packages libclang-dev
 	else
-		install_packages libclang-19-dev
+		# The library and its headers; libclang-19-dev is half a gigabyte of static libraries besides.
+		install_packages libclang1-19 libclang-common-19-dev
 	fi
 }
 
@@ -106,7 +110,7 @@ usable_bindgen() {
 
 choose_bindgen() {
 	local c
-	for c in "${BINDGEN:-}" /usr/bin/bindgen "$CACHE/bindgen-$BINDGEN_BUILD/bin/bindgen"; do
+	for c in "${BINDGEN:-}" /usr/bin/bindgen "$CACHE"/bindgen-*/bin/bindgen; do
 		if [ -n "$c" ] && usable_bindgen "$c"; then
 			echo "$c"
 			return 0
@@ -115,17 +119,24 @@ choose_bindgen() {
 	return 1
 }
 
+# An older release has no bindgen that is new enough. That of a newer one runs there beside the libc
+# of its own release, started by that libc's own program loader.
 install_bindgen() {
+	local dest=$CACHE/bindgen-$BINDGEN_SUITE lib
 	apt_update_once
 	if version_ge "$(candidate bindgen)" "$BINDGEN_MIN"; then
 		install_packages bindgen
 		return
 	fi
-	quietly "building bindgen $BINDGEN_BUILD" "$CACHE/log/bindgen.log" \
-		env PATH="$(dirname "$rustc"):$PATH" RUSTC="$rustc" CARGO_TARGET_DIR="$CACHE/bindgen-target" \
-		cargo install bindgen-cli --version "$BINDGEN_BUILD" --locked \
-		--root "$CACHE/bindgen-$BINDGEN_BUILD"
-	rm -rf "$CACHE/bindgen-target"
+	rm -rf "$dest"
+	unpack_packages "$BINDGEN_SUITE" "$dest" bindgen libc6
+	lib=$dest/usr/lib/x86_64-linux-gnu
+	mkdir -p "$dest/bin"
+	cat >"$dest/bin/bindgen" <<-END
+		#!/bin/sh
+		exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$dest/usr/bin/bindgen" "\$@"
+	END
+	chmod +x "$dest/bin/bindgen"
 }
 
 install_packages "${PACKAGES[@]}"
@@ -146,7 +157,10 @@ if ! cmp -s "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"; then
 fi
 rm -f "$CACHE/toolchain.env.new"
 
-if [ "${1:-}" = --llvm ]; then
+case ${1:-} in
+--llvm)
 	version=$(llvm_suffix "$libclang")
 	install_packages "clang$version" "lld$version" "llvm$version"
-fi
+	;;
+--qemu) install_packages qemu-system-x86 ;;
+esac

@@ -4,7 +4,7 @@
 # Prints the folder of the kernel source, fetching and unpacking it first where needed.
 #
 # Usage: scripts/source.sh [--help]
-#   KDIR=FOLDER            use this source tree (nothing is fetched)
+#   KDIR=FOLDER            use this source tree, or the one of this build folder (nothing is fetched)
 #   KERNEL_TARBALL=FILE    unpack this tarball (nothing is fetched)
 # Otherwise Debian's source package is taken from the archive that apt is configured with.
 
@@ -25,34 +25,12 @@ unpack() {
 	mv "$dest.part" "$dest"
 }
 
-# The address of the archive comes from apt itself; apt gets a private list, state and cache, so
-# that the machine's own configuration stays as it was.
 fetch_debian() {
-	local dest=$1 private=$CACHE/apt uri options
-	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-		grep '/debian/$' | sort -u | head -n1)
-	[ -n "$uri" ] || die "apt has no Debian archive configured; set KERNEL_TARBALL= or KDIR="
-	mkdir -p "$private/lists/partial" "$private/cache/archives/partial" "$private/deb"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $KERNEL_SUITE main" \
-		>"$private/sources.list"
-	options=(
-		-o "Dir::Etc::sourcelist=$private/sources.list" -o Dir::Etc::sourceparts=/dev/null
-		-o "Dir::State::Lists=$private/lists" -o "Dir::Cache=$private/cache"
-		-o APT::Sandbox::User=root
-	)
-	quietly "looking for $KERNEL_PACKAGE" "$CACHE/log/apt-kernel.log" \
-		apt-get "${options[@]}" update
-	(
-		cd "$private/deb"
-		rm -f -- *.deb
-		quietly "fetching $KERNEL_PACKAGE" "$CACHE/log/apt-fetch.log" \
-			apt-get "${options[@]}" download "$KERNEL_PACKAGE"
-		mkdir -p x
-		dpkg-deb --fsys-tarfile "$KERNEL_PACKAGE"_*.deb |
-			tar -x -C x "./usr/src/$KERNEL_PACKAGE.tar.xz"
-	)
-	unpack "$private/deb/x/usr/src/$KERNEL_PACKAGE.tar.xz" "$dest"
-	rm -rf "$private"
+	local dest=$1
+	rm -rf "$dest.deb"
+	unpack_packages "$KERNEL_SUITE" "$dest.deb" "$KERNEL_PACKAGE"
+	unpack "$dest.deb/usr/src/$KERNEL_PACKAGE.tar.xz" "$dest"
+	rm -rf "$dest.deb"
 }
 
 ensure() {
@@ -68,8 +46,15 @@ ensure() {
 }
 
 if [ -n "${KDIR:-}" ]; then
-	[ -f "$KDIR/mm/rmap.c" ] || die "KDIR=$KDIR is not a kernel source tree"
-	(cd "$KDIR" && pwd)
+	dest=$KDIR
+	[ -f "$dest/mm/rmap.c" ] || dest=$KDIR/source
+	[ -f "$dest/mm/rmap.c" ] || die "KDIR=$KDIR is neither a kernel's source tree nor its build folder"
+	dest=$(cd "$dest" && pwd -P)
+	# The kernel's Makefile would say so as well, in the middle of a log.
+	[ ! -e "$dest/.config" ] && [ ! -d "$dest/include/config" ] ||
+		die "$dest: built in place, so no other kernel can be built from it; clean it (make mrproper)" \
+			"or give a clean copy (git -C $dest worktree add ...)"
+	echo "$dest"
 else
 	with_lock source ensure
 fi

@@ -228,7 +228,7 @@ def add_suites(lab, step, out):
             lab.report.add(step, f"kunit: {name}", "failed", "the suite did not run")
 
 
-# User-Mode Linux is built for one kind of preemption; x86_64 is told by its command line.
+# User-Mode Linux is built for one kind of preemption; for x86_64 the command line chooses it.
 PREEMPT = {"um": ("", ()), "x86_64": ("preempt=full", ("--preempt", "full"))}
 
 

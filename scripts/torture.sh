@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Sets up what the torture needs, and starts it; the arguments go to scripts/torture.py, which builds
-# the kernels and modules that it is about to boot.
+# Installs what the torture needs, and starts scripts/torture.py, which builds its kernels and modules.
 #
-# Usage: scripts/torture.sh [--soak] [NAME=VALUE...]       scripts/torture.sh --help has them all
+# Usage: scripts/torture.sh [--soak] [NAME=VALUE...]       --help explains them
 
 source "$(dirname "$0")/lab.sh"
 

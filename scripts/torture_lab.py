@@ -319,7 +319,7 @@ class Lab:
         return parse_control(text)
 
     def words(self, change, **first):
-        """Returns `key=value` words: those given first, and those that the module is told as well."""
+        """Returns `key=value` words: `first`, then those that are passed on to the module."""
         asked = {name: self.wanted[name] for name in PASSED_ON if self.wanted[name] is not None}
         return " ".join(f"{change(name)}={value}" for name, value in first.items() if value) + "".join(
                             f" {change(name)}={value}" for name, value in asked.items())

@@ -35,6 +35,8 @@ ROOMS = (
     "rust/rmap/walk.rs",
     "rust/rmap/tests/*",
     "rust/model/mapping.rs",
+    "rust/model/tests/remap.rs",
+    "rust/model/tests/walk.rs",
     "rust/host/*",
     "rust/device/vm_ops.rs",
     "rust/device/live/mapping.rs",

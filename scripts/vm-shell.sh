@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# A shell in a test guest with the module loaded; rmapctl and the samples are in its folder.
+# A shell in a test guest with shadow_rmap.ko loaded; rmapctl and the samples are in its folder, and
+# with `kunit` or `torture` shadow_rmap_kunit.ko or shadow_rmap_torture.ko, ready for insmod.
 #
-# Usage: scripts/vm-shell.sh um|x86_64
+# Usage: scripts/vm-shell.sh um|x86_64 [kunit] [torture]
 
 source "$(dirname "$0")/lab.sh"
 
 case ${1:-} in
 um | x86_64) ;;
 *)
-	sed -n '3,6s/^# \{0,1\}//p' "$0"
+	sed -n '3,7s/^# \{0,1\}//p' "$0"
 	[ "${1:-}" = --help ]
 	exit
 	;;
 esac
 "$TOP/scripts/setup.sh"
-module=$("$TOP/scripts/module.sh" "$1")
+modules=$("$TOP/scripts/module.sh" "$@")
 rmapctl=$("$TOP/scripts/rmapctl.sh")
+mapfile -t modules <<<"$modules"
 files=(--file "$rmapctl:rmapctl")
+for module in "${modules[@]:1}"; do files+=(--file "$module"); done
 for sample in "$TOP"/samples/*.scn; do files+=(--file "$sample"); done
-exec "$TOP/scripts/vm.py" --target "$1" --module "$module" "${files[@]}" --shell
+exec "$TOP/scripts/vm.py" --target "$1" --module "${modules[0]}" "${files[@]}" --shell

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the test guest: what a mapping costs, with its shadow and without, in turns.
-# Each figure is a line of $OUT/cost.txt: `shadow|plain OPERATION NANOSECONDS`.
+# Runs in the test guest: measures a mapping with its shadow and without, in turns. Each line of
+# $OUT/cost.txt is `shadow|plain OPERATION NANOSECONDS`.
 #
 # Usage: cost.sh ROUNDS     scripts/cost.sh starts it; beside it: shadow_rmap.ko, rmapctl
 

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the test guest: real processes build three generations of one mapping, and the shadow
-# is shown beside the host's own reverse map.
+# Runs in the test guest: real processes build three generations of one mapping; shows the shadow of
+# their reverse map, and compares it with the host's own.
 #
 # Usage: scripts/vm.py --target um --module FILE.ko --file RMAPCTL:rmapctl
 #                      --file samples/three-generations.scn -- scripts/guest/demo.sh
@@ -17,19 +17,19 @@ shadow=/sys/kernel/debug/shadow_rmap
 
 echo "Linux $(uname -r) on $(uname -m), $(nproc) CPUs; shadow_rmap is loaded."
 echo
-# A relative path after `save` in the scenario lands in $OUT.
+# The scenario saves files with relative names in this folder.
 cd "$OUT" || exit 1
 "$here/rmapctl" run "$here/$scenario" >demo.txt 2>&1
 rc=$?
 
-# The headings tell the story; the picture worth seeing is the third, when three generations live.
-# Rules that hold are summed up at the end.
+# Shows all headings, and the third section, where three generations are alive. The rules that hold
+# are summed up at the end.
 awk '/^== / { section++; print; next }
 	section == 3 && !/R[0-9]+ .*violations=0/ { print "   " $0 }
 	END { if (last != "") print last }
 	{ last = $0 }' demo.txt | head -n 34
 if [ $rc -ne 0 ]; then
-	echo "...and then it failed (exit status $rc):"
+	echo "The scenario failed (exit status $rc):"
 	tail -n 20 demo.txt
 fi
 for f in chains.dot chains.json; do
@@ -49,5 +49,5 @@ awk '/ violations=/ {
 	printf "%d rules were checked %d times and broken %d times.\n", rules, checks, violations
 	exit rules == 0 || violations > 0
 }' rules.txt || rc=1
-echo "All that was said is in demo.txt, the picture also in chains.dot and chains.json."
+echo "The whole output is in demo.txt, the graph in chains.dot and chains.json."
 exit $rc

@@ -8,6 +8,8 @@
 
 case ${1:-} in --help) sed -n '4,7s/^# \{0,1\}//p' "$0"; exit ;; esac
 
+# The lines of the suites are not for the console.
+dmesg -n 5
 while read -r place number; do
 	insmod ./shadow_rmap_kunit.ko silence="$number" || exit
 	failed=$(sed -n 's/^    not ok [0-9]* \([a-z0-9_]*\).*/\1/p' \
