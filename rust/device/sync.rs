@@ -222,6 +222,19 @@ impl Seen {
         self.pages.get(i).map(|page| &page.1)
     }
 
+    /// Unmaps each page for which `stays` does not hold, given what the host has at its place.
+    fn keep_pages(&mut self, stays: impl Fn(&LivePage, Option<&HostPage>) -> bool) {
+        let mut pages = core::mem::take(&mut self.pages);
+        pages.retain(|(at, page)| {
+            let stays = stays(page, self.host_page(*at));
+            if !stays {
+                self.vma.unmap_page(*at, page);
+            }
+            stays
+        });
+        self.pages = pages;
+    }
+
     /// Gives the shadow's VMA the range that it has in the host.
     fn update_range(&self, mmap: &mut MmapWrite<'_>) {
         let (vma, range) = (&self.vma, self.range);
@@ -289,17 +302,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
             // `links` may have unlinked it just now, and unmapped its pages.
             seen.pages.clear();
         }
-        let mut pages = core::mem::take(&mut seen.pages);
-        pages.retain(|(at, page)| {
-            let stays = seen
-                .host_page(*at)
-                .is_some_and(|there| there.key == page.key);
-            if !stays {
-                seen.vma.unmap_page(*at, page);
-            }
-            stays
-        });
-        seen.pages = pages;
+        seen.keep_pages(|page, there| there.is_some_and(|there| there.key == page.key));
     }
     Ok(Pass { vmas })
 }
@@ -322,18 +325,11 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         // The host moves a page that one VMA maps. If the shadow has other VMAs that map it, their PTEs
         // are gone in the host, and an update has yet to see that. They keep the page of the shadow
         // until then, and this VMA gets a new one: what others map does not move (R19).
-        let mut pages = core::mem::take(&mut seen.pages);
-        pages.retain(|(at, page)| {
-            let has_moved = seen
-                .host_page(*at)
-                .is_some_and(|there| there.mapping != page.host_mapping.load(Relaxed));
-            let stays = !has_moved || page.rmap.mapcount() == 1;
-            if !stays {
-                seen.vma.unmap_page(*at, page);
-            }
-            stays
+        seen.keep_pages(|page, there| {
+            let has_moved =
+                there.is_some_and(|there| there.mapping != page.host_mapping.load(Relaxed));
+            !has_moved || page.rmap.mapcount() == 1
         });
-        seen.pages = pages;
         let mut new = KVVec::new();
         for there in &seen.host_pages {
             if let Some(page) = seen.page(there.at) {
