@@ -37,8 +37,8 @@ use kernel::{
 /// to give a VMA its first anon_vma.
 ///
 /// Where a fault may do without `mmap_lock` ([`Rmap::VMA_LOCKS`]) there is `vma_lock` as well: the
-/// locks of all VMAs (`vm_lock`) as one.  Whoever has `mmap_lock` for writing has it for writing, so
-/// whoever has it for reading keeps VMAs and links as they are.
+/// locks of all VMAs (`vm_lock`) as one. A thread that holds `mmap_lock` for writing holds it for
+/// writing, too. So it keeps VMAs and links as they are if it is held for reading.
 ///
 /// It holds the cache of its anon_vmas: that is not destroyed while there is an address space whose
 /// VMAs may have some.
@@ -144,7 +144,7 @@ impl<R: Rmap> Mm<R> {
         }
     }
 
-    /// `vma_start_read()`: `None` where there are no such locks, or somebody changes VMAs.  Any
+    /// `vma_start_read()`: `None` where there are no such locks, or while VMAs are changed. Any
     /// context but interrupts.
     pub(crate) fn try_vma_read(&self) -> Option<VmaRead<'_, R>> {
         if !R::VMA_LOCKS {
@@ -215,9 +215,9 @@ pub(crate) trait MmapLocked<R: Rmap = Live>: Locked<R> {
     }
 }
 
-/// Proof that nobody else changes the chains of this address space's VMAs.
+/// Proof that no other thread changes the chains of this address space's VMAs.
 pub(crate) trait ChainsLocked<R: Rmap = Live>: Locked<R> {
-    /// Whether others may read the chains meanwhile: those who hold a lock for reading.
+    /// Returns whether threads that hold a lock for reading may read the chains meanwhile.
     fn has_readers(&self) -> bool;
 }
 

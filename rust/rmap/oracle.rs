@@ -15,7 +15,7 @@ use kernel::sync::atomic::{
 
 macro_rules! oracles {
     ($($(#[$about:meta])* $oracle:ident $name:literal $words:literal;)*) => {
-        /// Somebody who can tell.
+        /// A way to notice harm.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Oracle {
             $($(#[$about])* $oracle,)*
@@ -42,7 +42,7 @@ oracles! {
     Mapcount "MC" "a mapcount is not the number of PTEs";
     /// Lockdep, `might_sleep()`, and what asks for a lock as they do.
     LockDiscipline "LD" "a lock is missing, or something sleeps that must not";
-    /// Somebody gets on.
+    /// Threads make progress.
     Watchdog "WD" "a thread hangs";
     /// The graph is the one that the rules make.
     Topology "TD" "VMAs, links and anon_vmas are not related as they must be";
@@ -59,9 +59,9 @@ static FIRST: Atomic<u32> = Atomic::new(0);
 static REPORTS: [Atomic<u32>; ALL.len()] = [const { Atomic::new(0) }; ALL.len()];
 
 /// No oracle.
-const NOBODY: u32 = 0;
+const NONE: u32 = 0;
 
-/// Both in one word, which is not [`NOBODY`].
+/// Both in one word, which is not [`NONE`].
 fn pack(oracle: Oracle, rule: Option<Rule>) -> u32 {
     (oracle as u32 + 1) << 16 | rule.map_or(0, |rule| rule as u32 + 1)
 }
@@ -117,8 +117,8 @@ impl Oracle {
         if let Some(reports) = REPORTS.get(self as usize) {
             reports.fetch_add(1, Relaxed);
         }
-        // Who comes second has nothing to add.
-        let _ = FIRST.cmpxchg(NOBODY, pack(self, rule), Relaxed);
+        // The first report stays.
+        let _ = FIRST.cmpxchg(NONE, pack(self, rule), Relaxed);
     }
 
     /// How often it spoke up since [`clear`].
@@ -129,7 +129,7 @@ impl Oracle {
     }
 }
 
-/// Who spoke up first since [`clear`], and of which rule, where it can be said.  Any context.
+/// Returns the oracle of the first report since [`clear`], and its rule if it has one. Any context.
 pub(crate) fn first() -> Option<(Oracle, Option<Rule>)> {
     let word = FIRST.load(Relaxed);
     let oracle = ALL.get((word >> 16).checked_sub(1)? as usize)?.0;
@@ -150,7 +150,7 @@ pub(crate) fn clear() {
     for reports in &REPORTS {
         reports.store(0, Relaxed);
     }
-    FIRST.store(NOBODY, Relaxed);
+    FIRST.store(NONE, Relaxed);
 }
 
 #[cfg(shadow_rmap_kunit)]
