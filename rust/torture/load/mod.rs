@@ -42,9 +42,13 @@ use crate::{
         },
         Modelled, //
     },
-    rmap::lookup::{
-        page_get_anon_vma,
-        page_lock_anon_vma, //
+    rmap::{
+        family::LockedAnonVma,
+        lookup::{
+            page_get_anon_vma,
+            page_lock_anon_vma,
+            wait, //
+        }, //
     },
 };
 use core::ops::ControlFlow;
@@ -146,6 +150,8 @@ actions! {
     Reference "referenced";
     /// Locks a page's anon_vma, and walks its VMAs.
     Lookup "lookup";
+    /// Locks a page's anon_vma as if the lock had been busy, and walks its VMAs.
+    LookupSlowly "lookup_slowly";
     /// Pins a page's anon_vma, and keeps it for a while.
     Pin "pin";
     /// Takes a page out of all page tables.
@@ -167,6 +173,7 @@ impl Action {
             self,
             Action::Reference
                 | Action::Lookup
+                | Action::LookupSlowly
                 | Action::Pin
                 | Action::TryToUnmap
                 | Action::Reclaim
@@ -296,6 +303,12 @@ pub(in super::super) fn act<R: Modelled>(
             }
             Ok(made)
         }
+        Action::LookupSlowly => {
+            let page = world.page(random)?;
+            let locked = page_get_anon_vma(&page.rmap).and_then(|pin| wait(pin, &page.rmap));
+            walk(&page, locked);
+            Ok(1)
+        }
         Action::Pin => {
             let pin = page_get_anon_vma(&world.page(random)?.rmap);
             let before = core::mem::replace(&mut own.pin, pin);
@@ -322,8 +335,13 @@ pub(in super::super) fn act<R: Modelled>(
 
 /// Locks a page's anon_vma, and walks its VMAs.
 fn look_up<R: Modelled>(page: &Page<R>) {
+    walk(page, page_lock_anon_vma(&page.rmap));
+}
+
+/// Walks the VMAs of a page's anon_vma, if it is locked.
+fn walk<R: Modelled>(page: &Page<R>, locked: Option<LockedAnonVma<'_, R>>) {
     let index = page.rmap.index();
-    if let Some(anon_vma) = page_lock_anon_vma(&page.rmap) {
+    if let Some(anon_vma) = locked {
         let _: ControlFlow<()> = anon_vma.for_each_vma(index, index, |_| ControlFlow::Continue(()));
     }
 }
