@@ -34,9 +34,9 @@ use kernel::{
 ///
 /// An ordinary spinlock disables preemption, and a thread that cannot be preempted is an RCU
 /// reader: since 5.0 by definition, before that in effect. So with an ordinary spinlock a lookup
-/// that leaves RCU too early (R9) is still protected. It was not with the preemptible RCU of 2007,
-/// and is not on `PREEMPT_RT`, where the holder of a spinlock is preempted. With this lock it is
-/// not on any kernel.
+/// that leaves RCU too early (R9) is still protected. It was not with the preemptible RCU of 2007.
+/// On `PREEMPT_RT` the holder of a spinlock is preempted, but is an RCU reader: `rt_spin_unlock()`
+/// leaves RCU last. With this lock the lookup is not protected on any kernel.
 ///
 /// Lockdep does not know this lock. Under a kernel without preemption its holder must not sleep.
 ///
