@@ -58,13 +58,13 @@ gate_rustfmt() {
 	return $rc
 }
 
-# Line 1, or line 2 after an interpreter.
+# Line 1, or line 2 after an interpreter, or after the name with which herd7 begins a test.
 gate_spdx() {
 	local files f rc=0
-	pick '*.rs *.[ch] *.py *.sh *.rst *.toml *.scn *fragment .ci/run Makefile Kbuild Kconfig' "$@" ||
+	pick '*.rs *.[ch] *.py *.sh *.rst *.toml *.scn *.litmus *fragment .ci/run Makefile Kbuild Kconfig' "$@" ||
 		return 1
 	for f in "${files[@]}"; do
-		if ! head -n2 "$f" | awk 'NR == 1 && /^#!/ { next } { print; exit }' |
+		if ! head -n2 "$f" | awk 'NR == 1 && /^(#!|C )/ { next } { print; exit }' |
 			grep -q 'SPDX-License-Identifier: GPL-2.0'; then
 			echo "${f#"$TOP"/}:1: no SPDX-License-Identifier: GPL-2.0"
 			rc=1

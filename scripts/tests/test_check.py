@@ -41,6 +41,8 @@ def write(folder, files):
     ("spdx", "a.rs", "// Text\n// SPDX-License-Identifier: GPL-2.0\n", False),
     ("spdx", "a.py", "# SPDX-License-Identifier: MIT\n", False),
     ("spdx", "a.toml", "", False),
+    ("spdx", "a.litmus", "C a\n// SPDX-License-Identifier: GPL-2.0\n", True),
+    ("spdx", "a.litmus", "C a\n{}\n// SPDX-License-Identifier: GPL-2.0\n", False),
     ("syntax", "a.sh", "#!/usr/bin/env bash\nif true; then :; fi\n", True),
     ("syntax", "a.sh", "#!/usr/bin/env bash\nif true; then\n", False),
     ("syntax", "a.sh", "#!/bin/busybox sh\ncase x in\n", False),
