@@ -11,7 +11,7 @@ asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL RE
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test torture soak experiment bench check vm rmapctl compile-fail clean help
+.PHONY: module demo test litmus torture soak experiment bench check vm rmapctl compile-fail clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -32,6 +32,10 @@ demo:
 #: make test          everything that must pass
 test:
 	@scripts/test.sh
+
+#: make litmus        the order of each rule, in the kernel's own memory model; RULE=R17
+litmus:
+	@scripts/litmus.sh $(if $(RULE),'$(RULE)')
 
 #: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
 #:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see

@@ -5,6 +5,7 @@
 The steps, chosen by --target and --only:
   host-scripts  pytest: the scripts of this folder, with each gate of scripts/check.sh
   host-rmapctl  cargo test of tools/rmapctl
+  host-litmus   scripts/litmus.sh: what the kernel's memory model says of each rule about order
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
@@ -139,6 +140,15 @@ def host_rmapctl(lab, step):
                           re.compile(r"^test .* FAILED|^error"), cwd=TOP / "tools/rmapctl",
                           env=env, limit=LONGEST)
     add_results(lab.report, step, code, output)
+
+
+def host_litmus(lab, step):
+    (OUT / "litmus.json").unlink(missing_ok=True)
+    code, _ = stream([SCRIPTS / "litmus.sh"], RESULTS / f"{step}.log", Progress(step),
+                     re.compile(r": FAILED: |^error"), limit=LONGEST)
+    for row in read_json(OUT / "litmus.json"):
+        lab.report.check(step, row["name"], not row["reason"], row["reason"])
+    lab.report.must_have_run(step, code)
 
 
 # Name, vm.py options, command, expected exit status, expected reason and part of the text of vm.json.
@@ -304,6 +314,7 @@ def torture(lab, step):
 STEPS = {
     "x86_64-guest": (guest, 1), "um-guest": (guest, 1), "x86_64-lazy": (lazy, 1),
     "host-rmapctl": (host_rmapctl, 1), "host-scripts": (host_scripts, 1),
+    "host-litmus": (host_litmus, 1),
     "um-busted": (busted, 1), "um-runner": (vm_runner, 1), "x86_64-runner": (vm_runner, 1),
     "um-again": (again, 2), "um-torture": (torture, 2),
 }
