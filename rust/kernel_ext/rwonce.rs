@@ -53,6 +53,8 @@ pub(crate) trait ReferenceCount {
     fn inc_not_zero(&self) -> bool;
 
     /// `atomic_dec_and_test()`: a full barrier. Any context.
+    ///
+    /// `tools/litmus/R17+put-after-lock.litmus` needs the barrier.
     fn dec_and_test(&self) -> bool;
 }
 

@@ -66,7 +66,8 @@ impl RwSem {
         ReadGuard(self, NotThreadSafe)
     }
 
-    /// `down_read_trylock()`. Any context but interrupts.
+    /// `down_read_trylock()`: acquires, and is no full barrier
+    /// (`tools/litmus/R17+trylock-against-put.litmus`). Any context but interrupts.
     #[inline]
     pub(crate) fn try_read(&self) -> Option<ReadGuard<'_>> {
         // SAFETY: By invariant (1).
@@ -103,7 +104,8 @@ impl RwSem {
         WriteGuard(self, NotThreadSafe)
     }
 
-    /// `rwsem_is_locked()`: returns whether any thread holds it at this instant. Any context.
+    /// `rwsem_is_locked()`: returns whether any thread holds it at this instant. Orders nothing
+    /// (`tools/litmus/R17+free-after-if.litmus`). Any context.
     #[inline]
     pub(crate) fn is_locked(&self) -> bool {
         #[cfg(CONFIG_PREEMPT_RT)]

@@ -200,9 +200,10 @@ unsafe impl<R: Rmap> Pinnable for AnonVma<R> {
 /// wait; a work item frees the anon_vma then.
 ///
 /// What makes R17 hold is not the order of a trylock and the last put: `down_read_trylock()` only
-/// acquires. It is that the last VMA was unlinked, and the root's lock so taken for writing, after
-/// the page was unmapped and before the last put; and, for a reader that waited, the full barrier of
-/// its own put.
+/// acquires (`tools/litmus/R17+trylock-against-put.litmus`). It is that the last VMA was unlinked,
+/// and the root's lock so taken for writing, after the page was unmapped and before the last put
+/// (`tools/litmus/R17+unlink-locks.litmus`); and, for a reader that waited, the full barrier of its
+/// own put (`tools/litmus/R17+put-after-lock.litmus`).
 ///
 /// # Safety
 ///
@@ -226,7 +227,10 @@ pub(crate) unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) -> bool {
         }
         R::steps().wait_for_readers(anon_vma.lock_owner());
     }
-    // SAFETY: The caller's promise; readers have been waited for.
+    // If the lock was free because a reader has just released it, the branch above keeps that
+    // reader's walk before the stores below: `tools/litmus/R17+free-after-if.litmus`.
+    // SAFETY: The caller's promise; readers have been waited for:
+    // `tools/litmus/R17+put-after-lock.litmus`.
     unsafe { R::steps().free_last(this) };
     true
 }
@@ -271,7 +275,8 @@ pub(crate) unsafe fn free_last<R: Rmap>(this: NonNull<AnonVma<R>>) {
     // SAFETY: The count says that it is ours to free.
     R::steps().give_back(unsafe { TypesafeBox::from_raw(this) });
     if let Some(root) = root {
-        // SAFETY: By invariant (1) the reference was the child's, which is gone.
+        // SAFETY: By invariant (1) the reference was the child's, which is gone: the root may go
+        // now, and not earlier (`tools/litmus/R16+child-then-root.litmus`).
         unsafe { R::steps().put_root(root) };
     }
 }
@@ -335,7 +340,7 @@ impl<R: Rmap> AnonVma<R> {
     /// The reference is the caller's, and so is the free if it was the last.
     pub(crate) unsafe fn dec_refcount(&self) -> bool {
         // A full barrier: what this thread did is visible before the count is, and the root's lock is
-        // looked at afterwards, see `free`.
+        // looked at afterwards, see `free` and `tools/litmus/R17+relaxed-put-after-lock.litmus`.
         self.refcount.dec_and_test()
     }
 
@@ -460,7 +465,8 @@ impl<R: Rmap> AnonVma<R> {
         if !Rule::R16.guard(R::steps().hold_root(root)) {
             return;
         }
-        // INVARIANT: (1) The reference just taken is the child's.
+        // INVARIANT: (1) The reference just taken is the child's. No barrier: locks are released
+        // and taken before the anon_vma can be found (`tools/litmus/R23+root-link-child.litmus`).
         self.root.write_once(ptr::from_ref(root).cast_mut());
         self.parent.write_once(ptr::from_ref(parent).cast_mut());
     }

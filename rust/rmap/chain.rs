@@ -467,6 +467,7 @@ impl<R: Rmap> FamilyWrite<'_, R> {
         self.activate(anon_vma);
         let anon_vma = ptr::from_ref(anon_vma).cast_mut();
         if chains.has_readers() {
+            // A relaxed store does not do: `tools/litmus/R30+relaxed.litmus`.
             vma.anon_vma.store(anon_vma, Release);
         } else {
             vma.anon_vma.write_once(anon_vma);

@@ -234,7 +234,8 @@ impl<R: Rmap> Drop for FamilyRead<R> {
 ///
 /// If it was found through a page, it lives as long as the page; otherwise as long as its anon_vma.
 ///
-/// The order of the fields is R9: the lock is released before RCU is left.
+/// The order of the fields is R9: the lock is released before RCU is left
+/// (`tools/litmus/R9+rcu-until-unlock.litmus`).
 pub(crate) struct LockedAnonVma<'a, R: Rmap = Live> {
     family: FamilyRead<R>,
     kept: <R::Lock as FamilyLock>::Kept,

@@ -39,7 +39,8 @@ use crate::kernel_ext::{
 };
 use core::ptr::NonNull;
 
-// SAFETY: The root's lock, by a pointer that is read once (R13).
+// SAFETY: The root's lock, by a pointer that is read once (R13):
+// `tools/litmus/R13+saved-root.litmus`.
 unsafe impl<R: Rmap> Lockable for AnonVma<R> {
     type Lock = FamilyRead<R>;
 
@@ -67,7 +68,8 @@ unsafe impl<R: Rmap> Lockable for AnonVma<R> {
 
 /// A lock that was taken through a page, and that the page was asked about again.
 ///
-/// The order of the fields is R9: the lock is released before RCU is left.
+/// The order of the fields is R9: the lock is released before RCU is left
+/// (`tools/litmus/R9+rcu-until-unlock.litmus`).
 pub(crate) struct ConfirmedLock<R: Rmap> {
     /// The lock.
     pub(crate) family: FamilyRead<R>,
@@ -143,7 +145,8 @@ pub(crate) fn page_get_anon_vma<R: Rmap>(page: &PageRmap<R>) -> Option<Pinned<An
     pin(candidate, life)
 }
 
-/// Takes a reference on what was found, and asks the page again (R12).
+/// Takes a reference on what was found, and asks the page again (R12:
+/// `tools/litmus/R12+mapped-pin-mapped.litmus`).
 fn pin<R: Rmap>(candidate: Candidate<'_, PageRmap<R>>, life: u32) -> Option<Pinned<AnonVma<R>>> {
     let pinned = candidate.try_pin().and_then(|pinned| {
         R::window(Window::Referenced);
@@ -215,7 +218,8 @@ fn confirm<'a, R: Rmap>(
     } = confirmed;
     path::LOOKUP_FAST.count();
     // SAFETY: The page was seen mapped while `family` was held: by invariant (8) a VMA that maps it
-    // is linked to `anon_vma`, and is not unlinked before the lock is released (3).
+    // is linked to `anon_vma`, and is not unlinked before the lock is released (3). The order of
+    // lock and look is that of `tools/litmus/R12+mapped-lock-mapped.litmus`.
     let found = unsafe { anon_vma.as_ref() };
     let good = is_same(found, life) && family.is_root_of(found) && is_linked(found, page);
     if !good {
@@ -238,8 +242,9 @@ pub(crate) fn wait<'a, R: Rmap>(
     let life = pin.life();
     R::window(Window::Pinned);
     let root = pin.lock_owner();
-    // SAFETY: The pin keeps the anon_vma, and so its root (1). `drop_pin` drops it only if another
-    // reference, or the free that waits for this lock (R17), keeps them.
+    // SAFETY: The pin keeps the anon_vma, and so its root (1): `tools/litmus/R10+pin.litmus`.
+    // `drop_pin` drops it only if another reference, or the free that waits for this lock (R17),
+    // keeps them.
     let family = unsafe { FamilyRead::new(root, root.lock.read()) };
     // The pin has kept it.
     Oracle::TypeStability.holds(Rule::R10, pin.life() == life);
@@ -279,7 +284,8 @@ pub(super) unsafe fn drop_pin<'a, R: Rmap>(
     }
     path::WAITED.count();
     // SAFETY: References are left. One of them is the tree's, and the last VMA is not unlinked without
-    // this lock; or all of them are pins, and the free waits for this lock (R17).
+    // this lock; or all of them are pins, and the free waits for this lock (R17):
+    // `tools/litmus/R17+put-after-lock.litmus`.
     Some(unsafe { LockedAnonVma::confirmed(family, raw, R::Lock::keep(None)) })
 }
 

@@ -71,13 +71,15 @@ pub(crate) struct PageRmap<R: Rmap = Live> {
     _kind: PhantomData<fn() -> R>,
 }
 
-// SAFETY: By invariants (8) and (9).
+// SAFETY: By invariants (8) and (9), for a caller with a reference on the page (R4):
+// `tools/litmus/R4+mapped-under-rcu.litmus`, `tools/litmus/R4+page-reference.litmus`.
 unsafe impl<R: Rmap> Anchor for PageRmap<R> {
     type Target = AnonVma<R>;
 
     #[inline]
     fn load(&self) -> Option<NonNull<AnonVma<R>>> {
-        // Read once; the tag is tested and stripped in the copy (R1).
+        // Read once; the tag is tested and stripped in the copy (R1:
+        // `tools/litmus/R1+one-store+one-read.litmus`).
         let mapping = self.mapping.read_once();
         if mapping == 0 {
             self.was_never_mapped();
@@ -237,7 +239,9 @@ impl<R: Rmap> PageRmap<R> {
         #[cfg(shadow_rmap_kunit)]
         MAPPING_STORES.fetch_add(1, Relaxed);
         // As in C, no barrier: a lock was released after the anon_vma had been written and linked, and
-        // the caller has taken the lock of the PTE since. A reader depends on the address.
+        // the caller has taken the lock of the PTE since. A reader depends on the address:
+        // `tools/litmus/R14+root-lock-mapping.litmus`. If another thread has prepared the VMA, it takes
+        // a lock under which the page is found: `tools/litmus/R14+found-through-pte.litmus`.
         self.mapping.write_once(mapping);
     }
 

@@ -108,7 +108,8 @@ fn attach<R: Rmap>(
     path: &Path,
 ) -> bool {
     let page_table = mmap.lock_page_table();
-    // Another thread's fault may have been faster; the slower one frees what it allocated (R28).
+    // Another thread's fault may have been faster; the slower one frees what it allocated (R28:
+    // `tools/litmus/R28+test-again-locked.litmus`).
     if !R::steps().is_first(vma, anon_vma) {
         stats::PREPARE_RACES.inc();
         return false;

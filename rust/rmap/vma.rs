@@ -167,7 +167,8 @@ impl<R: Rmap> Vma<R> {
     /// `vma->anon_vma`: where its new pages go.
     ///
     /// Read once: what is behind the pointer depends on it, and pairs with the release in
-    /// [`FamilyWrite::publish`] (R30). `None` also if `locked` is another address space's lock.
+    /// [`FamilyWrite::publish`] (R30: `tools/litmus/R30+release.litmus`). `None` also if `locked`
+    /// is another address space's lock.
     ///
     /// The result is borrowed from the VMA as well: a VMA that is dropped unlinks itself.
     #[inline]
@@ -198,7 +199,8 @@ impl<R: Rmap> Vma<R> {
             return None;
         }
         // SAFETY: By invariants (7) and (5) the anon_vma is linked, and its link stays while
-        // `mmap_lock` is held; by (2) it is allocated.
+        // `mmap_lock` is held (`tools/litmus/R31+reset-write-locked.litmus`); by (2) it is
+        // allocated. Its fields are visible by `tools/litmus/R30+release.litmus`.
         unsafe { anon_vma.as_ref() }
     }
 
