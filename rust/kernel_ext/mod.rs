@@ -4,18 +4,20 @@
 //!
 //! | module | wraps |
 //! |---|---|
+//! | `complaints` | taint flags, and whether lockdep works |
 //! | [`debugfs`] | debugfs files that keep the module loaded while they are open |
 //! | [`fail`] | nothing: fault injection for the module's own tests |
 //! | [`frame`] | a `struct page`, as an array of atomic words |
 //! | [`gather`] | nothing: copies data under a lock without allocating under it |
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
 //! | [`kthread`] | `kthread_create()`, `kthread_bind()`, `kthread_stop()` |
+//! | `module` | `try_module_get()` |
 //! | [`mutex`] | `DEFINE_MUTEX()` |
 //! | [`percpu`] | per-CPU counters |
 //! | [`random`] | `struct rnd_state` |
 //! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()`, `atomic_dec_and_test()` |
 //! | [`rwsem`] | `struct rw_semaphore` |
-//! | `sched` | `preemptible()`, taint flags, `try_module_get()` |
+//! | [`sched`] | `preemptible()`, `rcu_preempt_depth()` |
 //! | [`slab`] | a `kmem_cache` in a static |
 //! | [`sort`] | `sort_r()` |
 //! | [`spinlock`] | `spin_lock_nested()`, `spin_lock_nest_lock()` |
@@ -25,18 +27,21 @@
 //!
 //! These modules know nothing of the reverse map.
 
+#[cfg(shadow_rmap_torture)]
+pub(crate) mod complaints;
 pub(crate) mod debugfs;
 pub(crate) mod fail;
 pub(crate) mod frame;
 pub(crate) mod gather;
 pub(crate) mod interval_tree;
 pub(crate) mod kthread;
+#[cfg(shadow_rmap_torture)]
+pub(crate) mod module;
 pub(crate) mod mutex;
 pub(crate) mod percpu;
 pub(crate) mod random;
 pub(crate) mod rwonce;
 pub(crate) mod rwsem;
-#[cfg(shadow_rmap_torture)]
 pub(crate) mod sched;
 pub(crate) mod slab;
 pub(crate) mod sort;

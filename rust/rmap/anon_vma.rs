@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The anon_vma: allocation, counting, freeing.
+//! The anon_vma: allocation, references, family.
 //!
 //! C: `struct anon_vma` of [`include/linux/rmap.h`](srctree/include/linux/rmap.h),
-//! `anon_vma_alloc()`, `anon_vma_free()` and `__put_anon_vma()` of [`mm/rmap.c`](srctree/mm/rmap.c).
+//! `anon_vma_alloc()` of [`mm/rmap.c`](srctree/mm/rmap.c).
 //!
 //! # Invariants
 //!
@@ -24,8 +24,10 @@
 
 #![allow(unsafe_code, reason = "reference counts and type-safe memory")]
 
+pub(crate) use super::cache::Cache;
+
 use super::{
-    deferred,
+    free::free,
     kind::{
         Live,
         Rmap, //
@@ -34,11 +36,9 @@ use super::{
     oracle::Oracle,
     path,
     rules::Rule,
-    steps::Steps,
-    window::Window, //
+    steps::Steps, //
 };
 use crate::{
-    ffi,
     kernel_ext::{
         interval_tree::IntervalTree,
         rwonce::{
@@ -48,9 +48,7 @@ use crate::{
         typesafe::{
             Pinnable,
             Pinned,
-            TypesafeBox,
-            TypesafeByRcu,
-            TypesafeCache, //
+            TypesafeByRcu, //
         },
     },
     stats,
@@ -62,57 +60,10 @@ use core::{
         NonNull, //
     }, //
 };
-use kernel::{prelude::*, sync::atomic::Atomic, task::might_sleep};
-
-/// The cache of the anon_vmas of one reverse map.
-///
-/// Dropping it waits for frees that were deferred, and destroys it (R7).
-pub(crate) struct Cache<R: Rmap = Live>(TypesafeCache<AnonVma<R>>);
-
-impl<R: Rmap> Cache<R> {
-    /// Creates a cache with the name that is usual for the kind. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Self> {
-        Self::with_name(R::CACHE)
-    }
-
-    /// Creates a cache, shown as `name` in `/proc/slabinfo`: the kernel complains of two caches with
-    /// one name. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn with_name(name: &CStr) -> Result<Self> {
-        let cache = R::steps().create_cache(name)?;
-        Rule::R5.step();
-        Rule::R8.step();
-        Ok(Self(cache))
-    }
-
-    /// Gives empty slabs back to the system. Sleeps.
-    pub(crate) fn shrink(&self) {
-        self.0.shrink();
-    }
-
-    /// Lets another type use the cache, which no correct engine does (R8). Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn share(&self) -> Result {
-        R::steps().share_cache(&self.0)
-    }
-}
-
-impl<R: Rmap> Drop for Cache<R> {
-    fn drop(&mut self) {
-        deferred::flush();
-        Rule::R7.step();
-    }
-}
+use kernel::{
+    prelude::*,
+    sync::atomic::Atomic, //
+};
 
 /// Heads the VMAs that may map a set of anonymous pages: VMAs that are related by fork or split.
 ///
@@ -190,114 +141,6 @@ unsafe impl<R: Rmap> Pinnable for AnonVma<R> {
     }
 }
 
-/// `__put_anon_vma()`: frees an anon_vma whose reference count has reached zero. May sleep.
-///
-/// Returns whether it is freed, which the caller counts as [`path::freed`]: a free that is put off
-/// counts itself.
-///
-/// A reader outside of RCU that waited for the root's lock with a reference (R10) may hold the lock by
-/// now, without a reference: the free waits for it (R17). A thread that must not sleep does not
-/// wait; a work item frees the anon_vma then.
-///
-/// What makes R17 hold is not the order of a trylock and the last put: `down_read_trylock()` only
-/// acquires (`tools/litmus/R17+trylock-against-put.litmus`). It is that the last VMA was unlinked,
-/// and the root's lock so taken for writing, after the page was unmapped and before the last put
-/// (`tools/litmus/R17+unlink-locks.litmus`); and, for a reader that waited, the full barrier of its
-/// own put (`tools/litmus/R17+put-after-lock.litmus`).
-///
-/// # Safety
-///
-/// The reference count has reached zero, and this is the caller that saw it.
-pub(crate) unsafe fn free<R: Rmap>(this: NonNull<AnonVma<R>>) -> bool {
-    R::window(Window::LastPut);
-    if CONTEXT_IS_CHECKED {
-        let outside = Oracle::LockDiscipline.check(Rule::R11, !in_rcu_reader());
-        if outside && R::Lock::SLEEPS {
-            might_sleep();
-        }
-    }
-    // SAFETY: Nothing else frees it.
-    let anon_vma = unsafe { this.as_ref() };
-    // Under a spinning lock readers are in RCU as long as they hold it (R9), and the memory stays.
-    if R::Lock::SLEEPS && anon_vma.lock_owner().lock.is_locked() {
-        if !may_sleep() {
-            // SAFETY: The caller's promise.
-            unsafe { deferred::free(this) };
-            return false;
-        }
-        R::steps().wait_for_readers(anon_vma.lock_owner());
-    }
-    // If the lock was free because a reader has just released it, the branch above keeps that
-    // reader's walk before the stores below: `tools/litmus/R17+free-after-if.litmus`.
-    // SAFETY: The caller's promise; readers have been waited for:
-    // `tools/litmus/R17+put-after-lock.litmus`.
-    unsafe { R::steps().free_last(this) };
-    true
-}
-
-/// Waits for readers that hold the root's lock, frees, and counts that. Sleeps.
-///
-/// # Safety
-///
-/// As [`free`].
-pub(super) unsafe fn free_after_readers<R: Rmap>(this: NonNull<AnonVma<R>>) {
-    // SAFETY: Nothing else frees it.
-    let anon_vma = unsafe { this.as_ref() };
-    let freed = path::freed(anon_vma.is_root());
-    R::steps().wait_for_readers(anon_vma.lock_owner());
-    // SAFETY: The caller's promise; readers have been waited for.
-    unsafe { R::steps().free_last(this) };
-    freed.count();
-}
-
-/// Waits until the readers that hold the lock of `root` have released it (R17). Sleeps.
-pub(super) fn wait_for_readers<R: Rmap>(root: &AnonVma<R>) {
-    stats::LOCKED_FREES.inc();
-    drop(root.lock.write());
-}
-
-/// Gives the memory back, and drops the reference on the root afterwards (R16).
-///
-/// # Safety
-///
-/// As [`free`]; no reader holds the root's lock without a reference.
-pub(crate) unsafe fn free_last<R: Rmap>(this: NonNull<AnonVma<R>>) {
-    // SAFETY: Nothing else frees it.
-    let anon_vma = unsafe { this.as_ref() };
-    let counted = anon_vma.num_children() + anon_vma.num_active_vmas();
-    Oracle::Refcount.holds(Rule::R24, counted == 0);
-    let root = (!anon_vma.is_root()).then(|| NonNull::from(anon_vma.root()));
-    if root.is_some() {
-        Oracle::TypeStability.holds(Rule::R16, anon_vma.root().is_allocated());
-    }
-    anon_vma.next_life();
-    Oracle::TypeStability.holds(Rule::R6, anon_vma.is_free());
-    // SAFETY: The count says that it is ours to free.
-    R::steps().give_back(unsafe { TypesafeBox::from_raw(this) });
-    if let Some(root) = root {
-        // SAFETY: By invariant (1) the reference was the child's, which is gone: the root may go
-        // now, and not earlier (`tools/litmus/R16+child-then-root.litmus`).
-        unsafe { R::steps().put_root(root) };
-    }
-}
-
-/// Whether the kernel is built to find sleeps in atomic context: then each free checks R11.
-const CONTEXT_IS_CHECKED: bool =
-    cfg!(CONFIG_DEBUG_ATOMIC_SLEEP = "y") && cfg!(CONFIG_PREEMPT_RCU = "y");
-
-/// Returns whether this thread is in an RCU read section, as far as the kernel keeps count.
-pub(super) fn in_rcu_reader() -> bool {
-    // SAFETY: No preconditions.
-    unsafe { ffi::shadow_rmap_rcu_depth() > 0 }
-}
-
-/// Returns whether this thread certainly may sleep. A kernel that does not count preemption cannot
-/// tell.
-fn may_sleep() -> bool {
-    // SAFETY: No preconditions.
-    unsafe { ffi::shadow_rmap_preemptible() && ffi::shadow_rmap_rcu_depth() == 0 }
-}
-
 impl<R: Rmap> AnonVma<R> {
     /// `anon_vma_alloc()`: a new anon_vma, its own root and parent, with one reference. Sleeps.
     ///
@@ -310,7 +153,7 @@ impl<R: Rmap> AnonVma<R> {
     #[inline]
     pub(super) fn alloc(cache: &Cache<R>) -> Result<FreshAnonVma<R>> {
         R::allocation()?;
-        let object = R::steps().alloc_object(&cache.0)?;
+        let object = R::steps().alloc_object(cache.objects())?;
         if !Oracle::TypeStability.holds(Rule::R6, object.is_free()) {
             // Nothing in it can be relied on, so it is not given back either.
             let _ = object.into_raw();
@@ -362,7 +205,7 @@ impl<R: Rmap> AnonVma<R> {
 
     /// Returns whether it is in the state that the constructor left it in, as far as late readers rely
     /// on it (R6).
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         let life = self.life.read_once();
         self.refcount.read_once() == 0
             && self.tree.is_empty()
@@ -371,7 +214,7 @@ impl<R: Rmap> AnonVma<R> {
     }
 
     /// Counts an allocation or a free in [`life`](Self::life).
-    fn next_life(&self) {
+    pub(super) fn next_life(&self) {
         let life = self.life.read_once();
         // An odd number stays odd. 0 means that it was never allocated, and does not come again.
         let lives = if life & LIVES == LIVES {

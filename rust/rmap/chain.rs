@@ -14,7 +14,7 @@
 //!
 //! 5. *Chains.* A link on a VMA's chain is in the tree of its anon_vma, and the other way round. The
 //!    chain owns it. Links are added under [`ChainsLocked`], and taken away under
-//!    [`MmapWrite`] only: under [`MmapLocked`] the chain only grows.
+//!    [`MmapWrite`](super::mm::MmapWrite) only: under [`MmapLocked`] the chain only grows.
 //! 6. *VMAs.* A VMA with links stays at its place in memory and outlives them. Its range changes only
 //!    while it is in no tree, or is taken out of all of them under the root's lock (R32).
 //! 7. *First anon_vma.* A VMA with `->anon_vma` has links, and is linked to it; all its links are of
@@ -24,10 +24,7 @@
 #![allow(unsafe_code, reason = "intrusive objects")]
 
 use super::{
-    anon_vma::{
-        free,
-        AnonVma, //
-    },
+    anon_vma::AnonVma,
     family::FamilyWrite,
     kind::{
         Live,
@@ -35,12 +32,9 @@ use super::{
     },
     mm::{
         ChainsLocked,
-        Locked,
-        MmapLocked,
-        MmapWrite, //
+        MmapLocked, //
     },
     oracle::Oracle,
-    path,
     rules::Rule,
     steps::Steps,
     vma::Vma, //
@@ -89,16 +83,16 @@ use kernel::{
 /// than the host's, see `stats`.
 #[repr(C)]
 pub(crate) struct AnonVmaChain<R: Rmap = Live> {
-    node: Node,
-    anon_vma: *const AnonVma<R>,
-    next: Atomic<*mut AnonVmaChain<R>>,
+    pub(super) node: Node,
+    pub(super) anon_vma: *const AnonVma<R>,
+    pub(super) next: Atomic<*mut AnonVmaChain<R>>,
 }
 
 /// Bytes of a link, of any kind: all have one layout.
 pub(crate) const LINK_SIZE: usize = mem::size_of::<AnonVmaChain>();
 
 /// The cache of all links.
-static LINKS: StaticCache<LINK_SIZE> = StaticCache::new();
+pub(super) static LINKS: StaticCache<LINK_SIZE> = StaticCache::new();
 
 /// Creates the cache of links. To be kept for as long as the module is loaded. Sleeps.
 ///
@@ -224,7 +218,7 @@ impl<R: Rmap> Vma<R> {
     /// # Safety
     ///
     /// The chain does not change for as long as the result lives.
-    unsafe fn first_link<'a>(&self) -> Option<&'a AnonVma<R>> {
+    pub(super) unsafe fn first_link<'a>(&self) -> Option<&'a AnonVma<R>> {
         let link = NonNull::new(self.chain.read_once())?.as_ptr();
         // SAFETY: By invariants (5) and (2), and the caller's promise.
         Some(unsafe { &*(*link).anon_vma })
@@ -282,150 +276,15 @@ impl<R: Rmap> Vma<R> {
     }
 
     /// Returns the range, as a pointer that leads to the whole VMA.
-    fn range_ptr(&self) -> *const Range {
+    pub(super) fn range_ptr(&self) -> *const Range {
         // `range` is the first field.
         ptr::from_ref(self).cast()
     }
 
-    /// Returns whether this VMA is linked to all anon_vmas that `other`, of the same address space, is
-    /// linked to.
-    pub(crate) fn is_linked_to_all_of(&self, other: &Self, mmap: &impl MmapLocked<R>) -> bool {
-        self.covered_by(mmap.mm())
-            && other
-                .links(mmap)
-                .all(|theirs| self.links(mmap).any(|ours| ptr::eq(ours, theirs)))
-    }
-
-    /// Moves links over from `goes`, of the same address space and family: those for which `wanted`
-    /// says so, given how many links this VMA has to the same anon_vma (R25). Sleeps; allocates
-    /// nothing.
-    ///
-    /// # Safety
-    ///
-    /// `goes`, whose `->anon_vma` may have lost its link, is unlinked before `mmap` is released.
-    pub(crate) unsafe fn take_links_of(
-        &self,
-        goes: &Self,
-        mmap: &MmapWrite<'_, R>,
-        wanted: impl Fn(usize) -> bool,
-    ) {
-        if !self.covered_by(mmap.mm()) || !goes.covered_by(mmap.mm()) {
-            return;
-        }
-        let (Some(ours), Some(theirs)) = (self.anon_vma(mmap), goes.anon_vma(mmap)) else {
-            return;
-        };
-        let family = ours.lock_write();
-        path::TAKE_LINKS.count();
-        if !family.protects(theirs) {
-            return;
-        }
-        let mut place = &goes.chain;
-        while let Some(link) = NonNull::new(place.read_once()) {
-            let link = link.as_ptr();
-            // SAFETY: Both chains are ours by `mmap`, and all their links are of the family that is
-            // locked (3), (5). A link leaves one chain and the tree, gets the other VMA's range, and
-            // joins the other chain and the tree again.
-            unsafe {
-                let anon_vma = &*(*link).anon_vma;
-                let has = self.links(mmap).filter(|ours| ptr::eq(*ours, anon_vma));
-                if !wanted(has.count()) {
-                    place = &(*link).next;
-                    continue;
-                }
-                place.write_once((*link).next.read_once());
-                goes.add_to_nr_links(u32::MAX);
-                anon_vma.tree().remove(&raw mut (*link).node);
-                (*link).node = Node::new(self.range_ptr());
-                anon_vma.tree().insert(&raw mut (*link).node);
-                let end = self.end_of_chain();
-                (*link).next.write_once(ptr::null_mut());
-                end.store(link, Release);
-                self.add_to_nr_links(1);
-            }
-        }
-    }
-
     /// Adds to the number of links, wrapping around. The chain is locked.
-    fn add_to_nr_links(&self, n: u32) {
+    pub(super) fn add_to_nr_links(&self, n: u32) {
         self.nr_links
             .write_once(self.nr_links.read_once().wrapping_add(n));
-    }
-
-    /// Takes all links away, and `->anon_vma`; frees the links, and the anon_vmas that no VMA is linked
-    /// to any more, once the family's lock has been released. Sleeps.
-    ///
-    /// # Safety
-    ///
-    /// The chain is the caller's: `mmap_lock` is held for writing, or the VMA is being dropped.
-    pub(super) unsafe fn unlink_all(&self) {
-        // SAFETY: The caller's promise.
-        let Some(any) = (unsafe { self.first_link() }) else {
-            return;
-        };
-        let mut family = any.lock_write();
-        // SAFETY: The caller's promise.
-        let active = unsafe { R::steps().read_anon_vma(self) };
-        let has_active = Oracle::Topology.holds(Rule::R33, active.is_some());
-        // INVARIANT: (5), (7) All links go at once, and `->anon_vma` with them.
-        let first = self.chain.read_once();
-        self.chain.write_once(ptr::null_mut());
-        self.nr_links.write_once(0);
-        let mut link = first;
-        while !link.is_null() {
-            // SAFETY: The link was on the chain, which is ours (5); the family's lock is ours (3), so
-            // parents are still there: they are freed below, at the earliest.
-            unsafe {
-                let anon_vma = &*(*link).anon_vma;
-                anon_vma.tree().remove(&raw mut (*link).node);
-                if anon_vma.tree().is_empty() {
-                    family.child_gone(&*anon_vma.parent_ptr());
-                } else {
-                    // Other VMAs are linked to it, and keep its reference (2).
-                    (*link).anon_vma = ptr::null();
-                }
-                link = (*link).next.read_once();
-            }
-        }
-        if let Some(active) = active {
-            family.protects(active);
-            family.deactivate(active);
-        }
-        R::steps().reset_anon_vma(self);
-        // A free waits for this very lock (R17), so it is released first.
-        drop(family);
-
-        let (mut n, mut roots, mut children) = (0, 0, 0);
-        let mut link = first;
-        while let Some(raw) = NonNull::new(link) {
-            // SAFETY: From `SlabBox::into_raw()` in `LinkReserve::new`, and on no chain any more.
-            let this = unsafe { SlabBox::from_raw(raw) };
-            link = this.next.read_once();
-            let anon_vma = this.anon_vma.cast_mut();
-            // SAFETY: All links come from this cache.
-            unsafe { LINKS.free(this) };
-            if let Some(anon_vma) = NonNull::new(anon_vma) {
-                // SAFETY: The tree is empty: its reference (2) is ours to drop.
-                if unsafe { anon_vma.as_ref().dec_refcount() } {
-                    // SAFETY: Allocated until it is freed below.
-                    let is_root = unsafe { anon_vma.as_ref() }.is_root();
-                    // SAFETY: That was the last reference.
-                    let freed = usize::from(unsafe { free(anon_vma) });
-                    if is_root {
-                        roots += freed;
-                    } else {
-                        children += freed;
-                    }
-                }
-            }
-            n += 1;
-        }
-        path::UNLINK_RUN.count([has_active.into(), n, roots, children]);
-    }
-
-    /// Forgets `->anon_vma` (R33).
-    pub(crate) fn reset_anon_vma(&self) {
-        self.anon_vma.write_once(ptr::null_mut());
     }
 }
 

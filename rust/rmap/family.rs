@@ -11,7 +11,6 @@
 
 use super::{
     anon_vma::{
-        in_rcu_reader,
         AnonVma,
         NewAnonVma, //
     },
@@ -26,7 +25,10 @@ use super::{
     rules::Rule,
     steps::Steps, //
 };
-use crate::kernel_ext::rwonce::ReadWriteOnce;
+use crate::kernel_ext::{
+    rwonce::ReadWriteOnce,
+    sched::in_rcu_reader, //
+};
 use core::{
     mem::ManuallyDrop,
     ops::Deref,

@@ -87,3 +87,7 @@ pub(super) fn give_own<R: Rmap>(
 #[cfg(shadow_rmap_kunit)]
 #[path = "tests/fork.rs"]
 mod tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/fork_reuse.rs"]
+mod reuse_tests;

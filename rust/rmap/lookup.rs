@@ -11,14 +11,12 @@
 #![allow(unsafe_code, reason = "confirms locks in type-safe memory")]
 
 use super::{
-    anon_vma::{
-        free,
-        AnonVma, //
-    },
+    anon_vma::AnonVma,
     family::{
         FamilyRead,
         LockedAnonVma, //
     },
+    free::free,
     kind::Rmap,
     lock::FamilyLock,
     oracle::Oracle,
@@ -292,3 +290,7 @@ pub(super) unsafe fn drop_pin<'a, R: Rmap>(
 #[cfg(shadow_rmap_kunit)]
 #[path = "tests/lookup.rs"]
 mod tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/lookup_windows.rs"]
+mod window_tests;

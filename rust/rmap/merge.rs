@@ -20,10 +20,12 @@ use super::{
     },
     kind::Rmap,
     mm::{
+        Locked,
         MmapLocked,
         MmapWrite, //
     },
     oracle::Oracle,
+    path,
     prepare::Sharing,
     rules::Rule,
     steps::Steps,
@@ -34,7 +36,18 @@ use super::{
     vma::Vma,
     window::Window, //
 };
-use kernel::prelude::*;
+use crate::kernel_ext::{
+    interval_tree::Node,
+    rwonce::ReadWriteOnce, //
+};
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::Release, //
+};
 
 /// `vma_is_fork_child()`: it may map pages of the process that it was forked from.
 pub(crate) fn is_fork_child<R: Rmap>(vma: &Vma<R>) -> bool {
@@ -134,6 +147,67 @@ fn check_equal<R: Rmap>(survivor: &Vma<R>, goes: &Vma<R>, mmap: &MmapWrite<'_, R
         && survivor.nr_links() == goes.nr_links()
         && survivor.is_linked_to_all_of(goes, mmap);
     Rule::R26.check(equal);
+}
+
+impl<R: Rmap> Vma<R> {
+    /// Returns whether this VMA is linked to all anon_vmas that `other`, of the same address space, is
+    /// linked to.
+    pub(crate) fn is_linked_to_all_of(&self, other: &Self, mmap: &impl MmapLocked<R>) -> bool {
+        self.covered_by(mmap.mm())
+            && other
+                .links(mmap)
+                .all(|theirs| self.links(mmap).any(|ours| ptr::eq(ours, theirs)))
+    }
+
+    /// Moves links over from `goes`, of the same address space and family: those for which `wanted`
+    /// says so, given how many links this VMA has to the same anon_vma (R25). Sleeps; allocates
+    /// nothing.
+    ///
+    /// # Safety
+    ///
+    /// `goes`, whose `->anon_vma` may have lost its link, is unlinked before `mmap` is released.
+    pub(crate) unsafe fn take_links_of(
+        &self,
+        goes: &Self,
+        mmap: &MmapWrite<'_, R>,
+        wanted: impl Fn(usize) -> bool,
+    ) {
+        if !self.covered_by(mmap.mm()) || !goes.covered_by(mmap.mm()) {
+            return;
+        }
+        let (Some(ours), Some(theirs)) = (self.anon_vma(mmap), goes.anon_vma(mmap)) else {
+            return;
+        };
+        let family = ours.lock_write();
+        path::TAKE_LINKS.count();
+        if !family.protects(theirs) {
+            return;
+        }
+        let mut place = &goes.chain;
+        while let Some(link) = NonNull::new(place.read_once()) {
+            let link = link.as_ptr();
+            // SAFETY: Both chains are ours by `mmap`, and all their links are of the family that is
+            // locked (3), (5). A link leaves one chain and the tree, gets the other VMA's range, and
+            // joins the other chain and the tree again.
+            unsafe {
+                let anon_vma = &*(*link).anon_vma;
+                let has = self.links(mmap).filter(|ours| ptr::eq(*ours, anon_vma));
+                if !wanted(has.count()) {
+                    place = &(*link).next;
+                    continue;
+                }
+                place.write_once((*link).next.read_once());
+                goes.add_to_nr_links(u32::MAX);
+                anon_vma.tree().remove(&raw mut (*link).node);
+                (*link).node = Node::new(self.range_ptr());
+                anon_vma.tree().insert(&raw mut (*link).node);
+                let end = self.end_of_chain();
+                (*link).next.write_once(ptr::null_mut());
+                end.store(link, Release);
+                self.add_to_nr_links(1);
+            }
+        }
+    }
 }
 
 #[cfg(shadow_rmap_kunit)]

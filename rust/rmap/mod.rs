@@ -4,7 +4,9 @@
 //!
 //! | module | contents | C |
 //! |---|---|---|
-//! | [`anon_vma`] | the anon_vma: allocated, counted, freed | `anon_vma_alloc()`, `__put_anon_vma()` |
+//! | [`anon_vma`] | the anon_vma: allocated, counted | `anon_vma_alloc()` |
+//! | [`free`] | the end of an anon_vma | `anon_vma_free()`, `__put_anon_vma()` |
+//! | [`cache`] | the cache that anon_vmas come from | `anon_vma_init()` |
 //! | [`family`] | the root's lock, for writing and for reading | `anon_vma_lock_write()` |
 //! | [`page`] | the words in a page: `mapping`, `mapcount` | `folio_add_anon_rmap_pte()` |
 //! | [`lookup`] | from a page to its locked or pinned anon_vma | `folio_lock_anon_vma_read()` |
@@ -16,7 +18,7 @@
 //! | [`fork`] | the child's VMA | `anon_vma_fork()` |
 //! | [`unlink`] | the end of a VMA's links | `unlink_anon_vmas()` |
 //! | [`merge`] | which VMAs may become one | `is_mergeable_anon_vma()` |
-//! | [`deferred`] | frees by threads that must not sleep | |
+//! | [`deferred`] | the work items of frees that were put off | |
 //! | [`mm`] | the locks of an address space | `struct mm_struct` |
 //! | [`lock`] | the lock of a family: spinning or sleeping | |
 //! | [`kind`] | a kind of reverse map: its lock, steps and page table | |
@@ -34,11 +36,13 @@
 //! 3. `page_table_lock` ([`mm::PageTableGuard`]).
 
 pub(crate) mod anon_vma;
+pub(crate) mod cache;
 pub(crate) mod chain;
 pub(crate) mod clone;
 pub(crate) mod deferred;
 pub(crate) mod family;
 pub(crate) mod fork;
+pub(crate) mod free;
 pub(crate) mod kind;
 pub(crate) mod lock;
 pub(crate) mod lookup;

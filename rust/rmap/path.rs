@@ -226,5 +226,9 @@ pub(crate) fn declared() -> [usize; super::rules::ALL.len()] {
 }
 
 #[cfg(shadow_rmap_kunit)]
+#[path = "tests/tally.rs"]
+mod tally;
+
+#[cfg(shadow_rmap_kunit)]
 #[path = "tests/path.rs"]
 mod tests;

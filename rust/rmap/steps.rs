@@ -12,7 +12,6 @@
 
 use super::{
     anon_vma::{
-        self,
         AnonVma,
         FreshAnonVma, //
     },
@@ -27,6 +26,7 @@ use super::{
         LockedAnonVma, //
     },
     fork,
+    free,
     kind::Rmap,
     lock::FamilyLock,
     lookup::{
@@ -206,7 +206,7 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
 
     /// Waits for readers that hold the root's lock before an anon_vma is freed (R17). May sleep.
     fn wait_for_readers(&self, root: &AnonVma<R>) {
-        anon_vma::wait_for_readers(root);
+        free::wait_for_readers(root);
     }
 
     /// Frees an anon_vma, and lets go of its root afterwards (R16).
@@ -217,7 +217,7 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
     /// waited for.
     unsafe fn free_last(&self, this: NonNull<AnonVma<R>>) {
         // SAFETY: The caller's promise.
-        unsafe { anon_vma::free_last(this) };
+        unsafe { free::free_last(this) };
     }
 
     /// Gives an object back as it was constructed (R6).

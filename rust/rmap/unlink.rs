@@ -7,6 +7,8 @@
 #![allow(unsafe_code, reason = "a promise about page tables")]
 
 use super::{
+    chain::LINKS,
+    free::free,
     kind::{
         Live,
         Rmap, //
@@ -15,8 +17,20 @@ use super::{
         Locked,
         MmapWrite, //
     },
+    oracle::Oracle,
+    path,
+    rules::Rule,
+    steps::Steps,
     vma::Vma,
     window::Window, //
+};
+use crate::kernel_ext::{
+    rwonce::ReadWriteOnce,
+    slab::SlabBox, //
+};
+use core::ptr::{
+    self,
+    NonNull, //
 };
 
 /// A VMA none of whose PTEs maps a page: only such a VMA is unlinked (R21, R33).
@@ -62,6 +76,84 @@ pub(crate) fn unlink_anon_vmas<R: Rmap>(emptied: Emptied<'_, '_, R>) {
     // SAFETY: `mmap_lock` is held for writing.
     unsafe { vma.unlink_all() };
     R::window(Window::Unlinked);
+}
+
+impl<R: Rmap> Vma<R> {
+    /// Takes all links away, and `->anon_vma`; frees the links, and the anon_vmas that no VMA is linked
+    /// to any more, once the family's lock has been released. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// The chain is the caller's: `mmap_lock` is held for writing, or the VMA is being dropped.
+    pub(super) unsafe fn unlink_all(&self) {
+        // SAFETY: The caller's promise.
+        let Some(any) = (unsafe { self.first_link() }) else {
+            return;
+        };
+        let mut family = any.lock_write();
+        // SAFETY: The caller's promise.
+        let active = unsafe { R::steps().read_anon_vma(self) };
+        let has_active = Oracle::Topology.holds(Rule::R33, active.is_some());
+        // INVARIANT: (5), (7) All links go at once, and `->anon_vma` with them.
+        let first = self.chain.read_once();
+        self.chain.write_once(ptr::null_mut());
+        self.nr_links.write_once(0);
+        let mut link = first;
+        while !link.is_null() {
+            // SAFETY: The link was on the chain, which is ours (5); the family's lock is ours (3), so
+            // parents are still there: they are freed below, at the earliest.
+            unsafe {
+                let anon_vma = &*(*link).anon_vma;
+                anon_vma.tree().remove(&raw mut (*link).node);
+                if anon_vma.tree().is_empty() {
+                    family.child_gone(&*anon_vma.parent_ptr());
+                } else {
+                    // Other VMAs are linked to it, and keep its reference (2).
+                    (*link).anon_vma = ptr::null();
+                }
+                link = (*link).next.read_once();
+            }
+        }
+        if let Some(active) = active {
+            family.protects(active);
+            family.deactivate(active);
+        }
+        R::steps().reset_anon_vma(self);
+        // A free waits for this very lock (R17), so it is released first.
+        drop(family);
+
+        let (mut n, mut roots, mut children) = (0, 0, 0);
+        let mut link = first;
+        while let Some(raw) = NonNull::new(link) {
+            // SAFETY: From `SlabBox::into_raw()` in `LinkReserve::new`, and on no chain any more.
+            let this = unsafe { SlabBox::from_raw(raw) };
+            link = this.next.read_once();
+            let anon_vma = this.anon_vma.cast_mut();
+            // SAFETY: All links come from this cache.
+            unsafe { LINKS.free(this) };
+            if let Some(anon_vma) = NonNull::new(anon_vma) {
+                // SAFETY: The tree is empty: its reference (2) is ours to drop.
+                if unsafe { anon_vma.as_ref().dec_refcount() } {
+                    // SAFETY: Allocated until it is freed below.
+                    let is_root = unsafe { anon_vma.as_ref() }.is_root();
+                    // SAFETY: That was the last reference.
+                    let freed = usize::from(unsafe { free(anon_vma) });
+                    if is_root {
+                        roots += freed;
+                    } else {
+                        children += freed;
+                    }
+                }
+            }
+            n += 1;
+        }
+        path::UNLINK_RUN.count([has_active.into(), n, roots, children]);
+    }
+
+    /// Forgets `->anon_vma` (R33).
+    pub(crate) fn reset_anon_vma(&self) {
+        self.anon_vma.write_once(ptr::null_mut());
+    }
 }
 
 #[cfg(shadow_rmap_kunit)]

@@ -385,3 +385,7 @@ impl<R: Rmap> PinnedDrop for Vma<R> {
 #[cfg(shadow_rmap_kunit)]
 #[path = "tests/vma.rs"]
 mod tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/vma_pages.rs"]
+mod page_tests;

@@ -30,8 +30,8 @@ use crate::{
             File, //
         },
         kthread::KThread,
-        random::Random,
-        sched::ModuleRef, //
+        module::ModuleRef,
+        random::Random, //
     },
     rmap::{
         oracle, path,

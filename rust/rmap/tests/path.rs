@@ -6,7 +6,10 @@ use kernel::macros::kunit_tests;
 
 #[kunit_tests(shadow_rmap_path)]
 mod suite {
-    use super::super::*;
+    use super::super::{
+        tally::Tally,
+        *, //
+    };
     use crate::{
         kernel_ext::{
             fail,
@@ -16,7 +19,6 @@ mod suite {
         rmap::{
             anon_vma::AnonVma,
             clone::Reuse,
-            deferred,
             kind::{
                 Bare,
                 Rmap, //
@@ -33,10 +35,6 @@ mod suite {
             merge::anon_vma_merge,
             page::PageRmap,
             prepare::Sharing,
-            rules::{
-                self,
-                expected, //
-            },
             steps::Correct,
             testing::{
                 at,
@@ -273,53 +271,6 @@ mod suite {
         }
         under::<Spin>()?;
         under::<RwSem>()
-    }
-
-    /// Compares what was executed with what the paths say.
-    struct Tally {
-        /// How many operations were counted wrongly.
-        wrong: usize,
-    }
-
-    impl Tally {
-        fn new() -> Self {
-            // Frees that other tests have put off are counted before this.
-            deferred::flush();
-            Self { wrong: 0 }
-        }
-
-        /// Runs `f`. All checks that it makes must be counted, and no others.
-        fn counts_all<T>(&mut self, what: &str, f: impl FnOnce() -> T) -> T {
-            let (executed, counted) = (expected::executions(), declared());
-            let result = f();
-            let now = expected::executions().into_iter().zip(declared());
-            let before = executed.into_iter().zip(counted);
-            let mut wrong = false;
-            for ((now, before), (_, name, _)) in now.zip(before).zip(rules::ALL) {
-                let (made, counted) = (now.0 - before.0, now.1 - before.1);
-                if made != counted {
-                    pr_info!("{what}: {name}: {made} checks were made, {counted} are counted\n");
-                    wrong = true;
-                }
-            }
-            self.wrong += usize::from(wrong);
-            result
-        }
-
-        /// As [`counts_all`](Self::counts_all); `f` passes `paths`, and no others.
-        fn passes<T>(&mut self, what: &str, paths: &[&Path], f: impl FnOnce() -> T) {
-            let passed: [usize; ALL.len()] =
-                core::array::from_fn(|i| ALL.get(i).map_or(0, |path| path.sum()));
-            self.counts_all(what, || drop(f()));
-            for (i, (path, before)) in ALL.iter().zip(passed).enumerate() {
-                let n = path.sum() - before;
-                let expected = paths.iter().filter(|of| core::ptr::eq(**of, *path)).count();
-                if n != expected {
-                    pr_info!("{what}: path {i} was passed {n} times, and not {expected} times\n");
-                    self.wrong += 1;
-                }
-            }
-        }
     }
 
     fn merge<R: Rmap<Space = ()>>(survivor: &Process<R>, goes: &Process<R>) {

@@ -15,7 +15,6 @@ mod suite {
                 FamilyLock,
                 Spin, //
             },
-            lookup::page_lock_anon_vma,
             prepare::{
                 anon_vma_prepare,
                 Sharing, //
@@ -29,134 +28,11 @@ mod suite {
                 damaged,
                 live,
                 Hooked,
-                Process,
                 World, //
             },
         },
         torture::busted, //
     };
-
-    /// The last process that maps a page moves it to its own anon_vma: a child does (R19).
-    #[test]
-    fn a_page_moves_to_a_descendant() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let (a, page) = world.process_with_page()?;
-            let b = a.fork()?;
-            let moved = b.move_page(&page);
-            let there = page.anon_vma_key() == b.key();
-            let found = page_lock_anon_vma(&page).map(|anon_vma| anon_vma.key()) == b.key();
-            page.remove_rmap();
-            a.unmap();
-            b.unmap();
-
-            assert!(moved && there && found);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
-
-    /// A VMA of another family, or of a sibling, does not get the page (R19).
-    #[test]
-    fn a_page_does_not_move_to_a_stranger() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            let stranger = world.process(0, 7)?;
-            a.fault()?;
-            stranger.fault()?;
-            let (b, sibling) = (a.fork()?, a.fork()?);
-            let page = PageRmap::new(3);
-            b.map(&page);
-            let move_to = |to: &Process<_>| to.move_page(&page);
-            let (moved, n) =
-                Rule::R19.expect_violations(|| move_to(&stranger) || move_to(&sibling));
-            let stayed = page.anon_vma_key() == b.key();
-            page.remove_rmap();
-            for process in [a, b, sibling, stranger] {
-                process.unmap();
-            }
-
-            assert!(!moved && stayed);
-            assert_eq!(n, 2);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
-
-    /// A page that others may come to map goes to the root, one that is the child's alone to the
-    /// child's anon_vma (R20).
-    #[test]
-    fn a_shared_page_goes_to_the_root() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
-            let b = a.fork()?;
-            let (own, shared) = (PageRmap::new(1), PageRmap::new(2));
-            b.map(&own);
-            let added = b.map_as(&shared, false);
-            let places = [own.anon_vma_key(), shared.anon_vma_key()];
-            let expected = [b.key(), a.key()];
-            own.remove_rmap();
-            shared.remove_rmap();
-            a.unmap();
-            b.unmap();
-
-            assert!(added && places == expected);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
-
-    /// A shared page that goes to the child's anon_vma is noticed: that anon_vma is freed with the child,
-    /// and the page may live longer (R20).
-    #[test]
-    fn a_shared_page_kept_by_a_child_is_noticed() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::page::KeepsSharedPages>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
-            let b = a.fork()?;
-            let page = PageRmap::new(3);
-            let (added, n) = Rule::R20.expect_violations(|| b.map_as(&page, false));
-            page.remove_rmap();
-            a.unmap();
-            b.unmap();
-
-            assert!(added);
-            assert_eq!(n, 1);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
-
-    /// A page that was anonymous before is not given to another family (R20).
-    #[test]
-    fn a_used_page_is_refused() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let (a, b) = (world.process(0, 7)?, world.process(0, 7)?);
-            a.fault()?;
-            b.fault()?;
-            let page = PageRmap::new(3);
-            a.map(&page);
-            page.remove_rmap();
-            let (mapped, n) = Rule::R20.expect_violations(|| b.map(&page));
-            let unmapped = page_lock_anon_vma(&page).is_none();
-            a.unmap();
-            b.unmap();
-
-            assert!(!mapped && unmapped && n == 1);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
 
     /// A VMA is found where it is, not where it was (R32).
     #[test]
@@ -315,79 +191,6 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A page leads to an anon_vma that the VMA is not linked to, or nowhere, when it is moved (R19).
-    #[test]
-    fn damage_of_a_page_is_noticed_by_a_move() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let (a, page) = world.process_with_page()?;
-            let other = world.process(0, 7)?;
-            other.fault()?;
-            let (b, foreign) = (a.fork()?, other.pin().ok_or(EINVAL)?);
-            let word = PageRmap::tagged(&*foreign);
-            let (moved, n) =
-                Rule::R19.expect_violations(|| damaged(&page.mapping, word, || b.move_page(&page)));
-            let never = PageRmap::new(4);
-            let (moved_from_nowhere, nowhere) = Rule::R19.expect_violations(|| b.move_page(&never));
-            drop(foreign);
-            page.remove_rmap();
-            for process in [a, b, other] {
-                process.unmap();
-            }
-
-            assert!(!moved && !moved_from_nowhere);
-            assert_eq!([n, nowhere], [1, 1]);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
-
-    /// A shared page goes to an anon_vma that is no root (R20).
-    #[test]
-    fn damage_of_a_root_is_noticed_by_a_fault() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
-            let b = a.fork()?;
-            let c = b.fork()?;
-            let middle = b.vma.core.anon_vma_ptr();
-            let page = PageRmap::new(3);
-            let pin = c.pin().ok_or(EINVAL)?;
-            let (mapped, n) = Rule::R20
-                .expect_violations(|| damaged(&pin.root, middle, || c.map_as(&page, false)));
-            drop(pin);
-            page.remove_rmap();
-            for process in [a, b, c] {
-                process.unmap();
-            }
-
-            assert!(mapped);
-            assert_eq!(n, 1);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
-
-    /// A VMA without an anon_vma maps no anonymous page (R20).
-    #[test]
-    fn a_page_of_an_unfaulted_vma_is_refused() -> Result {
-        fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            let page = PageRmap::new(3);
-            let (mapped, n) = Rule::R20.expect_violations(|| a.map(&page));
-
-            assert!(!mapped && !page.mapped());
-            assert_eq!(n, 1);
-            Ok(())
-        }
-        under::<Spin>()?;
-        under::<RwSem>()
-    }
-
     /// A VMA that walkers can find is given another place (R32).
     #[test]
     fn damage_by_a_late_shift_is_noticed() -> Result {
@@ -472,6 +275,7 @@ mod suite {
         under::<Spin>()?;
         under::<RwSem>()
     }
+
     /// Moves a VMA. Returns whether the family was locked while the PTEs were moved, and the new address
     /// of page offset 3.
     fn locked_while_moved<L: FamilyLock, F: Flavour>() -> Result<(Option<bool>, usize)> {

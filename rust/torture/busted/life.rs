@@ -17,10 +17,8 @@ use crate::{
         TypesafeCache, //
     },
     rmap::{
-        anon_vma::{
-            self,
-            AnonVma, //
-        },
+        anon_vma::AnonVma,
+        free::free_last,
         kind::Rmap,
         steps::{
             ReadOf,
@@ -154,7 +152,7 @@ unsafe impl<R: Rmap> Steps<R> for FreesRootFirst {
             R::window(Window::LastPut);
         }
         // SAFETY: The caller's promise.
-        unsafe { anon_vma::free_last(this) };
+        unsafe { free_last(this) };
     }
 
     /// # Safety

@@ -48,8 +48,8 @@ use super::{
 };
 use crate::{
     kernel_ext::{
-        random::Random,
-        sched::Complaints, //
+        complaints::Complaints,
+        random::Random, //
     },
     rmap::{
         oracle::{

@@ -8,7 +8,7 @@ use super::{
     Run, //
 };
 use crate::{
-    kernel_ext::sched::Complaints,
+    kernel_ext::complaints::Complaints,
     rmap::{
         oracle::{
             self,

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `fork.rs`: which forks reuse an anon_vma (R24).
+
+use kernel::macros::kunit_tests;
+
+#[kunit_tests(shadow_rmap_fork_reuse)]
+mod suite {
+    use super::super::*;
+    use crate::{
+        kernel_ext::rwsem::RwSem,
+        rmap::{
+            kind::Bare,
+            lock::{
+                FamilyLock,
+                Spin, //
+            },
+            testing::{
+                live,
+                World, //
+            },
+        },
+        stats,
+        torture::busted, //
+    };
+
+    /// Only an ancestor that is idle and has no other child is handed out again (R24).
+    #[test]
+    fn fork_reuses_an_idle_ancestor() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let idle = b.key();
+            let c = b.fork()?;
+            let while_busy = b.fork()?;
+            let busy = while_busy.key() != idle;
+            while_busy.unmap();
+            b.unmap();
+            let d = c.fork()?;
+            let reused = d.key() == idle;
+            // In use again, so not a second time.
+            let e = c.fork()?;
+            let once = e.key() != idle && e.key() != c.key();
+            for process in [a, c, d, e] {
+                process.unmap();
+            }
+
+            // An ancestor with a VMA is not reused.
+            assert!(busy);
+            // An idle one is.
+            assert!(reused);
+            // But only once.
+            assert!(once);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork that is told what another did follows it, and counts where the rule says otherwise.
+    #[test]
+    fn fork_follows_what_was_seen() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let idle = b.key();
+            b.unmap();
+            let late = stats::LATE_REUSES.sum();
+            let none = c.fork_as(Reuse::AsSeen(None))?;
+            let not_reused = none.key() != idle && stats::LATE_REUSES.sum() == late + 1;
+            none.unmap();
+            // On the chain of `c`: its own, the root, the idle one.
+            let agreed = c.fork_as(Reuse::AsSeen(Some(2)))?;
+            let reused = agreed.key() == idle && stats::LATE_REUSES.sum() == late + 1;
+            for process in [a, c, agreed] {
+                process.unmap();
+            }
+
+            assert!(not_reused && reused);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A fork that counts children and VMAs together reuses an anon_vma that has a VMA, which is
+    /// noticed: two address spaces share it (R24).
+    #[test]
+    fn a_busy_ancestor_that_is_reused_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::fork::ReusesBusy>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            a.fault()?;
+            let b = a.fork()?;
+            let c = b.fork()?;
+            let idle = b.key();
+            b.unmap();
+            // By rule: so that the anon_vma of `c` has a VMA, and no child.
+            let d = c.fork()?;
+            let reused = d.key() == idle;
+            let (e, n) = Rule::R24.expect_violations(|| d.fork());
+            let e = e?;
+            let busy = e.key() == c.key();
+            for process in [a, c, d, e] {
+                process.unmap();
+            }
+
+            assert!(reused && busy);
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// However long the line, the number of anon_vmas is bounded when parents exit first (R24).
+    #[test]
+    fn a_long_line_does_not_grow() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let mut last = world.process(0, 7)?;
+            last.fault()?;
+            let mut most = 0;
+            for _ in 0..100 {
+                let next = last.fork()?;
+                last.unmap();
+                most = most.max(next.links());
+                last = next;
+            }
+            last.unmap();
+
+            // The chain stays short.
+            assert!(most <= 4);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// Without reuse the chain of each generation is longer than that of the one before (R24).
+    #[test]
+    fn a_long_line_without_reuse_grows() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, busted::fork::NeverReuses>>::new()?;
+            let was = live();
+            let mut last = world.process(0, 7)?;
+            last.fault()?;
+            for _ in 0..20 {
+                let next = last.fork()?;
+                last.unmap();
+                last = next;
+            }
+            let links = last.links();
+            last.unmap();
+
+            assert_eq!(links, 21);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+}
