@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping, unmapping, splitting, growing, forking, exiting.
+//! Mapping, unmapping, splitting, growing, exiting.
 //!
-//! C: [`mm/vma.c`](srctree/mm/vma.c), `dup_mmap()` of [`mm/mmap.c`](srctree/mm/mmap.c) and
-//! `copy_page_range()` of [`mm/memory.c`](srctree/mm/memory.c).
+//! C: [`mm/vma.c`](srctree/mm/vma.c).
 //!
 //! All steps that can fail come before those that cannot be undone: the store in the tree of VMAs
 //! is reserved first, then links are cloned, then the store is done.
@@ -32,10 +31,8 @@ use crate::{
         anon_vma::Cache,
         clone::{
             anon_vma_clone,
-            Operation,
-            Reuse, //
+            Operation, //
         },
-        fork::anon_vma_fork,
         mm::{
             MmapLocked,
             MmapWrite, //
@@ -292,44 +289,6 @@ impl<R: Modelled> Mm<R> {
         merge::try_merge(&self.0, request, &mut mmap)?
             .map(|_| ())
             .ok_or(ENOMEM)
-    }
-
-    /// `fork()`: makes a copy, whose pages are shared until one side writes. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn fork(&self) -> Result<Self> {
-        let mmap = self.0.mmap_write();
-        let child = Self::new(&self.0.shared_cache(), self.size(), self.space().sharing)?;
-        let copied = self.copy_to(&child, &mmap);
-        // If it failed the child exits, for which the parent's lock must be released.
-        drop(mmap);
-        copied.map(|()| child)
-    }
-
-    /// `dup_mmap()`.
-    fn copy_to(&self, child: &Self, mmap: &MmapWrite<'_, R>) -> Result {
-        let child_mmap = child.0.mmap_write_nested();
-        for slot in self.space().vmas.range(0, usize::MAX) {
-            let pgoff = slot.vma.range(mmap).start;
-            let vma = Vma::new(&child.0, (slot.first, slot.last), pgoff, slot.vma.prot())?;
-            let store = child.space().reserve_store(slot.first, slot.last, &vma)?;
-            anon_vma_fork(&vma.core, &child_mmap, &slot.vma.core, mmap, Reuse::ByRule)?;
-            store.commit();
-            self.copy_ptes(child, slot.first, slot.last);
-        }
-        Ok(())
-    }
-
-    /// `copy_page_range()`: under the locks of both page tables, so a walk, which visits the
-    /// parent's VMA first, cannot miss a copy (R36).
-    fn copy_ptes(&self, child: &Self, first: usize, last: usize) {
-        let mut from = self.space().table.lock();
-        let mut to = child.space().table.lock_nested();
-        for address in first..=last {
-            mapping::copy_pte(&mut from, &mut to, address);
-        }
     }
 
     /// `exit_mmap()`: unmaps all VMAs. Sleeps; does not fail.

@@ -8,7 +8,8 @@
 //! | [`page`] | a page: what the reverse map keeps in it, its lock, its memory | `struct folio` |
 //! | [`table`] | page tables | `mm/memory.c`, `set_pte_at()` and its like |
 //! | [`space`] | the VMAs and the page table of an address space | `struct mm_struct` |
-//! | [`mm`] | map, unmap, split, grow, fork, exit | `mm/vma.c`, `kernel/fork.c` |
+//! | [`mm`] | map, unmap, split, grow, exit | `mm/vma.c` |
+//! | [`fork`] | copying an address space | `kernel/fork.c`, `mm/mmap.c` |
 //! | [`mapping`] | PTEs that map pages, made and counted in one place | `folio_add_anon_rmap_pte()` |
 //! | [`steps`] | a method for each place where a rule about page tables is followed | |
 //! | [`fault`] | reading and writing, copy-on-write, swapping in | `mm/memory.c` |
@@ -66,6 +67,7 @@ use steps::{
 };
 
 pub(crate) mod fault;
+mod fork;
 pub(crate) mod mapping;
 pub(crate) mod merge;
 pub(crate) mod mm;

@@ -239,5 +239,21 @@ pub(crate) fn page_mapped_in_vma<R: Modelled>(
 }
 
 #[cfg(shadow_rmap_kunit)]
+#[path = "../tests/sample.rs"]
+mod sample;
+
+#[cfg(shadow_rmap_kunit)]
 #[path = "../tests/walk.rs"]
 mod tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "../tests/migrate.rs"]
+mod migrate_tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "../tests/swapoff.rs"]
+mod swapoff_tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "../tests/walk_race.rs"]
+mod race_tests;

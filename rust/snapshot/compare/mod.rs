@@ -106,5 +106,13 @@ pub(crate) fn compare(
 }
 
 #[cfg(shadow_rmap_kunit)]
+#[path = "../tests/compared.rs"]
+mod compared;
+
+#[cfg(shadow_rmap_kunit)]
 #[path = "../tests/compare.rs"]
 mod tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "../tests/compare_same.rs"]
+mod same_tests;

@@ -195,5 +195,13 @@ impl<'a> Facts<'a> {
 }
 
 #[cfg(shadow_rmap_kunit)]
+#[path = "../tests/broken.rs"]
+mod broken;
+
+#[cfg(shadow_rmap_kunit)]
 #[path = "../tests/verify.rs"]
 mod tests;
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "../tests/verify_numbers.rs"]
+mod number_tests;
