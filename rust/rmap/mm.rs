@@ -108,7 +108,7 @@ impl<R: Rmap> Mm<R> {
         &self.space
     }
 
-    /// `mmap_read_lock()`.  Sleeps.
+    /// `mmap_read_lock()`. Sleeps.
     pub(crate) fn mmap_read(&self) -> MmapRead<'_, R> {
         MmapRead {
             mm: self,
@@ -116,7 +116,7 @@ impl<R: Rmap> Mm<R> {
         }
     }
 
-    /// `mmap_write_lock()`, and `vma_start_write()` of all VMAs.  Sleeps.
+    /// `mmap_write_lock()`, and `vma_start_write()` of all VMAs. Sleeps.
     pub(crate) fn mmap_write(&self) -> MmapWrite<'_, R> {
         let guard = self.mmap_lock.write();
         MmapWrite {
@@ -126,7 +126,7 @@ impl<R: Rmap> Mm<R> {
         }
     }
 
-    /// `mmap_write_lock_nested()`: for the child, at fork, while the parent's is held.  Sleeps.
+    /// `mmap_write_lock_nested()`: for the child, at fork, while the parent's is held. Sleeps.
     pub(crate) fn mmap_write_nested(&self) -> MmapWrite<'_, R> {
         let guard = self.mmap_lock.write_nested();
         MmapWrite {

@@ -3,7 +3,7 @@
 //! What notices that a rule has been broken by what has come of it.
 //!
 //! The check of a rule ([`Rule::check`]) may ask whether a step was taken: a lock held, a page asked
-//! again.  Leaving it out does no harm by itself, most of the time.  An oracle looks at what must be
+//! again. Leaving it out does no harm by itself, most of the time. An oracle looks at what must be
 //! true whatever steps were taken, and where it is not, something has gone wrong already: that is
 //! what a torture waits for.
 
@@ -77,9 +77,9 @@ impl Oracle {
         ALL.get(self as usize).map_or("?", |oracle| oracle.2)
     }
 
-    /// Speaks up unless `holds`, for `rule` must have been broken.  Returns `holds`.
+    /// Speaks up unless `holds`, for `rule` must have been broken. Returns `holds`.
     ///
-    /// As [`Rule::holds`]: passes are not counted.  Any context.
+    /// As [`Rule::holds`]: passes are not counted. Any context.
     #[inline(always)]
     #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn holds(self, rule: Rule, holds: bool) -> bool {
@@ -111,7 +111,7 @@ impl Oracle {
         holds
     }
 
-    /// Speaks up.  Any context.
+    /// Speaks up. Any context.
     #[cold]
     pub(crate) fn report(self, rule: Option<Rule>) {
         if let Some(reports) = REPORTS.get(self as usize) {
