@@ -78,11 +78,17 @@ impl<R: Rmap<Space = ()>> World<R> {
         Process::with(mm, start, last)
     }
 
+    /// An address space with one VMA, of eight pages, that has an anon_vma.
+    pub(crate) fn faulted(&self) -> Result<Process<R>> {
+        let process = self.process(0, 7)?;
+        process.fault()?;
+        Ok(process)
+    }
+
     /// An address space with one VMA, of eight pages, that maps a page at offset 3.
     pub(crate) fn process_with_page(&self) -> Result<(Process<R>, Arc<PageRmap<R>>)> {
         let page = Arc::new(PageRmap::new(3), GFP_KERNEL)?;
-        let process = self.process(0, 7)?;
-        process.fault()?;
+        let process = self.faulted()?;
         process.map(&page);
         Ok((process, page))
     }

@@ -79,8 +79,7 @@ mod suite {
     fn a_dirty_anon_vma_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::life::FreesDirty>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let dirty = a.vma.core.anon_vma_ptr();
             a.unmap();
             let (refused, n) = Rule::R6.expect_violations(|| is_refused(&world));
@@ -103,8 +102,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let pin = a.pin().ok_or(EINVAL)?;
             a.unmap();
             // Its life will be odd, as if it were allocated.
@@ -197,8 +195,7 @@ mod suite {
     fn damage_of_an_anon_vma_is_noticed_by_a_pin() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (pinned, n) = Rule::R5.expect_violations(|| {
                 a.with_anon_vma(|anon_vma| damaged(&anon_vma.life, 0, || anon_vma.try_get()))
             });
@@ -247,8 +244,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let fresh = AnonVma::alloc(&world.cache)?;
             let alone = fresh.0.is_root() && fresh.0.parent_key() == fresh.0.key();

@@ -38,8 +38,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let c = b.copy(4, 7)?;
             let same = c.key() == b.key() && c.links() == b.links();
@@ -64,8 +63,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::fork::ReusesInCopy>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let c = b.fork()?;
             b.unmap();
@@ -121,8 +119,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let before = (a.facts(), b.facts());
             let mut clean = true;
@@ -159,8 +156,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::fork::LeavesHalfAClone>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let copy = a.another(4, 7)?;
             let ((cloned, failed), left) =
                 Rule::R37.expect_violations(|| fail::nth(1, || a.copy_into(&copy)));
@@ -184,8 +180,7 @@ mod suite {
     fn damage_of_a_failed_clone_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (copy, anon_vma) = (a.another(4, 7)?, a.vma.core.anon_vma_ptr());
             let clone = || fail::nth(1, || a.copy_into(&copy)).0;
             let (failed, with_anon_vma) =
@@ -208,8 +203,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (copy, child) = (a.another(4, 7)?, a.child()?);
             let (copied, at_copy) = Rule::R21
                 .expect_violations(|| damaged(&a.vma.core.nr_links, 2, || a.copy_into(&copy)));
@@ -240,8 +234,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (copy, anon_vma) = (a.another(4, 7)?, a.vma.core.anon_vma_ptr());
             copy.vma.core.anon_vma.store(anon_vma, Relaxed);
             let (copied, n) = Rule::R31.expect_violations(|| a.copy_into(&copy));
@@ -265,8 +258,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let c = b.fork()?;
             let idle = b.pin().ok_or(EINVAL)?;

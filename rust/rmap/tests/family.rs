@@ -33,8 +33,7 @@ mod suite {
     fn a_family_has_one_lock() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let held = |b: &AnonVma<Bare<L>>| [b.lock.is_locked(), b.root().lock.is_locked()];
             let taken = b.with_anon_vma(|b| {
@@ -62,8 +61,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::family::LocksItself>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (b, own) = Rule::R29.expect_violations(|| a.fork());
             let b = b?;
             let ((c, cloned), new) =
@@ -89,8 +87,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let root = AnonVma::alloc(&world.cache)?
                 .into_root()
                 .lock_and_link(|_, anon_vma| anon_vma.lock.is_locked());
@@ -136,8 +133,7 @@ mod suite {
     fn damage_of_a_write_lock_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let noticed = a.with_anon_vma(|anon_vma| {
                 // SAFETY: The guard is never dropped, and nothing is changed. `anon_vma` is a root.
                 let family = unsafe { FamilyWrite::new(anon_vma, anon_vma.lock.assume_write()) };
@@ -225,8 +221,7 @@ mod suite {
     fn damage_of_a_reference_is_noticed_by_a_reader() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (_, n) = Rule::R18.expect_violations(|| {
                 a.with_anon_vma(|anon_vma| {
                     damaged(&anon_vma.refcount, 0, || drop(anon_vma.lock_read()))
@@ -246,8 +241,7 @@ mod suite {
     fn damage_of_a_locked_life_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (_, n) = Rule::R17.expect_violations(|| {
                 a.with_anon_vma(|anon_vma| {
                     let locked = anon_vma.lock_read();
@@ -295,8 +289,7 @@ mod suite {
     fn damage_of_a_locked_anon_vma_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let pin = a.pin().ok_or(EINVAL)?;
             a.unmap();
             // SAFETY: `pin` keeps the root.
@@ -366,8 +359,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             a.with_anon_vma(|anon_vma| anon_vma.num_active_vmas.store(0, Relaxed));
             let ((), n) = Rule::R24.expect_violations(|| a.unmap());
 
@@ -385,8 +377,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             a.with_anon_vma(|anon_vma| anon_vma.num_children.store(0, Relaxed));
             let ((), n) = Rule::R24.expect_violations(|| a.unmap());
 

@@ -34,8 +34,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let c = b.fork()?;
             let [fa, fb, fc] = [a.facts(), b.facts(), c.facts()];
@@ -83,8 +82,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::fork::ForgetsRootLink>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let ((b, own), all) =
                 Rule::R21.expect_violations(|| Rule::R23.expect_violations(|| a.fork()));
             let b = b?;
@@ -106,8 +104,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::fork::SharesWithParent>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (b, n) = Rule::R23.expect_violations(|| a.fork());
             let b = b?;
             let shared = b.key() == a.key() && b.links() == 1;
@@ -129,8 +126,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::vma::LinksLast>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (b, first) = Rule::R22.expect_violations(|| a.fork());
             let b = b?;
             let (c, second) = Rule::R22.expect_violations(|| b.fork());
@@ -153,8 +149,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, Correct, Hooked>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let child = a.child()?;
             // The root is its own parent, as the child's anon_vma is its child.
             let (n, own) = forked_and_damaged(&a, &child, &a)?;
@@ -176,8 +171,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, Correct, Hooked>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let child = b.child()?;
             let (n, own) = forked_and_damaged(&b, &child, &b)?;
@@ -201,8 +195,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, Correct, Hooked>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let child = a.child()?;
             let theirs = child.clone();
             let (forked, n) = Rule::R23.expect_violations(|| {

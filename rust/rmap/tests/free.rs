@@ -43,8 +43,7 @@ mod suite {
             let was = live();
             let mut noticed = [0; 2];
             for (i, noticed) in noticed.iter_mut().enumerate() {
-                let a = world.process(0, 7)?;
-                a.fault()?;
+                let a = world.faulted()?;
                 let pin = a.pin().ok_or(EINVAL)?;
                 a.unmap();
                 let counter = if i == 0 {
@@ -70,8 +69,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let (root, child) = (a.pin().ok_or(EINVAL)?, b.pin());
             b.unmap();
@@ -110,8 +108,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::life::LetsRootGo>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let pin = b.pin();
             b.unmap();
@@ -136,8 +133,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let (old, new) = (PageRmap::new(1), PageRmap::new(2));
             a.map(&old);
@@ -181,8 +177,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::life::FreesWhileLocked>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let page = PageRmap::new(3);
             b.map(&page);
@@ -212,8 +207,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let page = PageRmap::new(3);
             b.map(&page);
@@ -257,8 +251,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let pin = a.pin().ok_or(EINVAL)?;
             a.unmap();
             let raw = pin.into_raw();

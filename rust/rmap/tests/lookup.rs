@@ -48,8 +48,7 @@ mod suite {
     fn lookup_follows_only_mapped_pages() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let page = PageRmap::new(3);
             let never = page_lock_anon_vma(&page).is_none();
             a.map(&page);
@@ -91,8 +90,7 @@ mod suite {
     fn lookup_waits_for_the_lock() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let page = Arc::new(PageRmap::new(3), GFP_KERNEL)?;
             a.map(&page);
             let slow = path::LOOKUP_BUSY.sum();
@@ -121,8 +119,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let page = PageRmap::new(3);
             a.map(&page);
             let pin = page_get_anon_vma(&page);
@@ -202,8 +199,7 @@ mod suite {
     fn damage_of_an_anon_vma_is_noticed_by_a_lock() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let (root, child) = (a.pin().ok_or(EINVAL)?, b.pin().ok_or(EINVAL)?);
             let is_refused = || {

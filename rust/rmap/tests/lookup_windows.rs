@@ -180,8 +180,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, Correct, Hooked>>::new()?;
             let (a, page) = world.process_with_page()?;
-            let other = world.process(0, 7)?;
-            other.fault()?;
+            let other = world.faulted()?;
             let pin = a.pin().ok_or(EINVAL)?;
             let (theirs, foreign) = (a.pin().ok_or(EINVAL)?, other.pin().ok_or(EINVAL)?);
             let root = pin.root.load(Relaxed);

@@ -71,8 +71,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let was = live();
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let half = b.copy(4, 7)?;
             merge(&b, &half, Sharing::Singleton);
@@ -116,8 +115,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let half = b.copy(4, 7)?;
             let sibling = a.fork()?;
@@ -149,8 +147,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let target = b.another(8, 11)?;
             let mmap = b.mm.mmap_write();
@@ -178,8 +175,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let was = live();
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let mut links = KVec::new();
             for case in 0..3 {
                 let child = a.fork()?;
@@ -213,8 +209,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let was = live();
             let world = World::<Bare<L, busted::merge::DropsLinksInMerge>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let child = a.fork()?;
             let other = sharing_with(&child)?;
             let ((), n) = Rule::R25.expect_violations(|| merge(&other, &child, Sharing::Any));
@@ -235,8 +230,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::merge::LinksTwice>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let half = a.copy(4, 7)?;
             merge(&a, &half, Sharing::Any);
             let (links, visited) = (a.links(), a.visited(0, 0));
@@ -280,8 +274,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let target = b.another(8, 11)?;
             let before = b.facts();
@@ -310,8 +303,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::merge::KeepsClonedLinks>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let target = a.another(8, 11)?;
             let mut mmap = target.mm.mmap_write();
             let inherited = dup_anon_vma(&target.vma.core, &a.vma.core, &mmap, Sharing::Singleton);
@@ -335,8 +327,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, Correct, Hooked>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let target = a.another(8, 11)?;
             let theirs = target.clone();
             let mut mmap = target.mm.mmap_write();

@@ -227,8 +227,7 @@ mod suite {
     fn pages_are_counted_exactly() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let (page, shared) = (PageRmap::new(3), PageRmap::new(4));
             let mut tally = Tally::new();

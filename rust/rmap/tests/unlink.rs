@@ -45,8 +45,7 @@ mod suite {
                 }
             }
             for exits in &order {
-                let a = world.process(0, 7)?;
-                a.fault()?;
+                let a = world.faulted()?;
                 let b = a.fork()?;
                 let c = b.fork()?;
                 let all = [a, b, c];
@@ -70,8 +69,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             b.unmap();
             let none = b.vma.core.is_unfaulted() && b.links() == 0;
@@ -98,8 +96,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::vma::KeepsAnonVma>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             a.unmap();
             let kept = !a.vma.core.is_unfaulted();
             let (leads_there, n) = Rule::R33.expect_violations(|| a.key().is_some());
@@ -119,8 +116,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let ((), n) = Rule::R33.expect_violations(|| drop(b));
             let visited = a.visited(0, 7);
@@ -140,8 +136,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             a.with_anon_vma(|anon_vma| anon_vma.num_active_vmas.store(0, Relaxed));
             a.vma.core.anon_vma.store(ptr::null_mut(), Relaxed);
             let ((), n) = Rule::R33.expect_violations(|| a.unmap());

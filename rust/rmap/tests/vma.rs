@@ -169,8 +169,7 @@ mod suite {
     fn a_foreign_lock_is_refused() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let other = world.process(0, 7)?;
             let mmap = other.mm.mmap_read();
             let ((anon_vma, links, range), n) = Rule::R34.expect_violations(|| {
@@ -260,8 +259,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let was = live();
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let (has_one, n) = Rule::R33.expect_violations(|| {
                 damaged(&a.vma.core.chain, ptr::null_mut(), || a.key().is_some())
             });
@@ -280,8 +278,7 @@ mod suite {
     /// of page offset 3.
     fn locked_while_moved<L: FamilyLock, F: Flavour>() -> Result<(Option<bool>, usize)> {
         let world = World::<Bare<L, F>>::new()?;
-        let a = world.process(0, 7)?;
-        a.fault()?;
+        let a = world.faulted()?;
         let pin = a.pin().ok_or(EINVAL)?;
         let mut locked = None;
         a.vma.core.relocate(100, &mut a.mm.mmap_write(), || {

@@ -81,8 +81,7 @@ mod suite {
     fn a_shared_page_goes_to_the_root() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let (own, shared) = (PageRmap::new(1), PageRmap::new(2));
             b.map(&own);
@@ -107,8 +106,7 @@ mod suite {
     fn a_shared_page_kept_by_a_child_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L, busted::page::KeepsSharedPages>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let page = PageRmap::new(3);
             let (added, n) = Rule::R20.expect_violations(|| b.map_as(&page, false));
@@ -153,8 +151,7 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let (a, page) = world.process_with_page()?;
-            let other = world.process(0, 7)?;
-            other.fault()?;
+            let other = world.faulted()?;
             let (b, foreign) = (a.fork()?, other.pin().ok_or(EINVAL)?);
             let word = PageRmap::tagged(&*foreign);
             let (moved, n) =
@@ -180,8 +177,7 @@ mod suite {
     fn damage_of_a_root_is_noticed_by_a_fault() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
-            let a = world.process(0, 7)?;
-            a.fault()?;
+            let a = world.faulted()?;
             let b = a.fork()?;
             let c = b.fork()?;
             let middle = b.vma.core.anon_vma_ptr();
