@@ -55,6 +55,11 @@ pub(super) const MAPPING_ANON: usize = 1;
 /// The bits of `mapping` that an anon_vma's address leaves free.
 const TAG_BITS: usize = 7;
 
+/// Where a mapcount stops that has too many subtractions, as in `refcount_t`: halfway to the value at
+/// which it would wrap around, so that no number of threads gets there before one of them has stored
+/// this.
+const SATURATED: i32 = i32::MIN / 2;
+
 /// How often a `mapping` was stored, by any thread.
 #[cfg(shadow_rmap_kunit)]
 static MAPPING_STORES: Atomic<usize> = Atomic::new(0);
@@ -164,6 +169,9 @@ impl<R: Rmap> PageRmap<R> {
 
     /// `folio_remove_rmap_pte()`: counts one PTE less. `mapping` stays as it is (R2). One atomic
     /// subtraction.
+    ///
+    /// Safe without a PTE as well, see [`dec_mapcount`](Self::dec_mapcount): no token proves that there is
+    /// one, because it would be a word in each PTE.
     #[inline]
     pub(crate) fn remove_rmap(&self) {
         let before = R::steps().remove_rmap(self);
@@ -246,9 +254,23 @@ impl<R: Rmap> PageRmap<R> {
     }
 
     /// Subtracts one from the mapcount, and returns what it was.
+    ///
+    /// Calls without a PTE are violations of R3, and do no harm to memory, however many there are: the
+    /// page looks unmapped, and the mapcount stops at [`SATURATED`] instead of wrapping around to a count
+    /// of PTEs.
     #[inline]
     pub(crate) fn dec_mapcount(&self) -> i32 {
-        self.mapcount.fetch_sub(1, Full)
+        let before = self.mapcount.fetch_sub(1, Full);
+        if before <= SATURATED {
+            self.saturate();
+        }
+        before
+    }
+
+    /// Takes back how far the mapcount is below [`SATURATED`].
+    #[cold]
+    fn saturate(&self) {
+        self.mapcount.write_once(SATURATED);
     }
 }
 

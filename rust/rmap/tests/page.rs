@@ -243,6 +243,35 @@ mod suite {
         under::<RwSem>()
     }
 
+    /// A mapcount from which too much is subtracted does not become one of a mapped page (R3).
+    #[test]
+    fn a_mapcount_does_not_wrap_around() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let (a, page) = world.process_with_page()?;
+            page.remove_rmap();
+            a.unmap();
+            // Each store stands for very many calls.
+            let mut lowest = 0;
+            let (mapped, n) = Rule::R3.expect_violations(|| {
+                [-1, SATURATED + 1, SATURATED, i32::MIN + 1].map(|count| {
+                    page.mapcount.store(count, Relaxed);
+                    page.remove_rmap();
+                    page.remove_rmap();
+                    lowest = lowest.min(page.mapcount.load(Relaxed));
+                    page.mapped() || page_lock_anon_vma(&page).is_some()
+                })
+            });
+
+            assert_eq!(mapped, [false; 4]);
+            assert_eq!(lowest, SATURATED);
+            assert_eq!(n, 8);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
     /// A page that leads somewhere before it is mapped, moved to, or read in (R20).
     #[test]
     fn damage_of_a_new_page_is_noticed() -> Result {
