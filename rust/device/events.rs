@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     host::vma::HostVma,
+    kernel_ext::sched::resched_each,
     rmap::{
         clone::{
             anon_vma_clone,
@@ -211,7 +212,7 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
 /// `ENOMEM`; then the caller unmaps the pages that were mapped so far.
 fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Result {
     let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
-    for (at, page) in source.pages_in(range.start, range.last)? {
+    for (at, page) in resched_each(source.pages_in(range.start, range.last)?) {
         let room = PageRoom::new(GFP_KERNEL)?;
         mapping::map_again(vma, room, at, page, mmap);
     }

@@ -24,6 +24,7 @@ use crate::{
     },
     kernel_ext::{
         gather::gather,
+        sched::resched_each,
         sort::sort_by_key, //
     },
     rmap::{
@@ -105,7 +106,7 @@ fn lock_all(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec<A
         if all_held {
             sort_by_key(&mut mms, |mm| mm.id);
             for mm in &mms {
-                for vma in mm.vmas()? {
+                for vma in resched_each(mm.vmas()?) {
                     vma.host.read(|vma| mmaps.start_write(vma));
                 }
             }
@@ -146,7 +147,7 @@ fn skeleton(
             comm: owner.map_or([0; 16], |owner| owner.2),
         })?;
         let mmap = mm.core.mmap_read();
-        for seen in &pass.vmas {
+        for seen in resched_each(&pass.vmas) {
             let range = match source {
                 Source::Shadow => seen.vma.core.range(&mmap),
                 Source::Host => Some(seen.range),
@@ -185,7 +186,7 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
     let mut index = 0;
     for (mm, pass) in mms.iter().zip(passes) {
         let mmap = mm.core.mmap_read();
-        for seen in &pass.vmas {
+        for seen in resched_each(&pass.vmas) {
             for anon_vma in seen.vma.core.links(&mmap) {
                 add_anon_vma(&mut builder, anon_vma.root())?;
                 add_anon_vma(&mut builder, anon_vma)?;
@@ -199,8 +200,8 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
     }
     let all = all(passes)?;
     let mut pages: KVVec<&LivePage> = KVVec::new();
-    for (i, seen) in all.iter().enumerate() {
-        for (_, page) in &seen.pages {
+    for (i, seen) in resched_each(&all).enumerate() {
+        for (_, page) in resched_each(&seen.pages) {
             builder.mapped(
                 i,
                 page.key,
@@ -213,7 +214,7 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
             }
         }
     }
-    for page in pages {
+    for page in resched_each(pages) {
         walk(&mut builder, page, &all)?;
     }
     Ok(builder.finish())
@@ -252,7 +253,7 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
         },
     )?;
     builder.anon_vma(anon_vma.key(), facts.take().ok_or(ENOMEM)?)?;
-    for vma in tree {
+    for vma in resched_each(tree) {
         builder.tree_entry(anon_vma.key(), vma)?;
     }
     Ok(())
@@ -301,14 +302,14 @@ fn host_graph(mms: &[Arc<LiveMm>], passes: &[Pass], mmaps: &AllMmaps<'_>) -> Res
         seen.vma.host.read(|host| host.key())
     })?;
     let all = all(passes)?;
-    for (i, seen) in all.iter().enumerate() {
+    for (i, seen) in resched_each(&all).enumerate() {
         seen.vma
             .host
             .read(|host| host::graph::add_links(&mut builder, mmaps, host, i))
             .ok_or(EAGAIN)??;
     }
-    for (i, seen) in all.iter().enumerate() {
-        for page in &seen.host_pages {
+    for (i, seen) in resched_each(&all).enumerate() {
+        for page in resched_each(&seen.host_pages) {
             builder.mapped(i, page.key, page.mapping, page.index, page.mapcount)?;
         }
     }

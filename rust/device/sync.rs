@@ -25,6 +25,10 @@ use crate::{
     },
     kernel_ext::{
         interval_tree::Range,
+        sched::{
+            cond_resched,
+            resched_each, //
+        },
         sort::sort_by_key, //
     },
     rmap::{
@@ -152,7 +156,7 @@ pub(crate) fn copy_links_at_close(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result
     if key == 0 || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
         return Ok(());
     }
-    for target in vma.mm.unfaulted()? {
+    for target in resched_each(vma.mm.unfaulted()?) {
         if target.host.read(|host| host.anon_vma_key()) == Some(key) {
             anon_vma_prepare(
                 &target.core,
@@ -226,6 +230,7 @@ impl Seen {
     fn keep_pages(&mut self, stays: impl Fn(&LivePage, Option<&HostPage>) -> bool) {
         let mut pages = core::mem::take(&mut self.pages);
         pages.retain(|(at, page)| {
+            cond_resched();
             let stays = stays(page, self.host_page(*at));
             if !stays {
                 self.vma.unmap_page(*at, page);
@@ -291,12 +296,12 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
 /// `ENOMEM`, `EINTR`.
 pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
-    for vma in all {
+    for vma in resched_each(all) {
         let seen = Seen::new(vma)?;
         seen.update_range(mmap);
         vmas.push(seen, GFP_KERNEL)?;
     }
-    for seen in vmas.iter_mut() {
+    for seen in resched_each(vmas.iter_mut()) {
         links(&seen.vma, mmap)?;
         if seen.vma.core.is_unfaulted() {
             // `links` may have unlinked it just now, and unmapped its pages.
@@ -318,7 +323,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
 ///
 /// `ENOMEM`.
 pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
-    for seen in pass.vmas.iter_mut() {
+    for seen in resched_each(pass.vmas.iter_mut()) {
         if seen.vma.core.is_unfaulted() {
             continue;
         }
@@ -331,7 +336,7 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
             !has_moved || page.rmap.mapcount() == 1
         });
         let mut new = KVVec::new();
-        for there in &seen.host_pages {
+        for there in resched_each(&seen.host_pages) {
             if let Some(page) = seen.page(there.at) {
                 if page.host_mapping.load(Relaxed) != there.mapping {
                     page.host_mapping.store(there.mapping, Relaxed);

@@ -24,6 +24,11 @@ void shadow_rmap_preempt_here(void)
 	preempt_enable();
 }
 
+void shadow_rmap_cond_resched(void)
+{
+	cond_resched();
+}
+
 bool shadow_rmap_lockdep_works(void)
 {
 	return !IS_ENABLED(CONFIG_PROVE_LOCKING) || debug_locks;

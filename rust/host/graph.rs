@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     ffi,
-    kernel_ext::gather::gather,
+    kernel_ext::{
+        gather::gather,
+        sched::cond_resched, //
+    },
     snapshot::build::{
         AnonVmaFacts,
         Builder, //
@@ -41,6 +44,7 @@ unsafe fn for_each_link(
     // SAFETY: The list does not change (2).
     let mut entry = unsafe { (*head).next };
     while !ptr::eq(entry, head) {
+        cond_resched();
         // SAFETY: The entries of the list are links (2).
         unsafe {
             let link = container_of!(entry, ffi::anon_vma_chain, same_vma);
@@ -83,6 +87,7 @@ unsafe fn for_each_in_tree(
     // SAFETY: The tree does not change (3).
     let mut node = unsafe { (*anon_vma).rb_root.rb_leftmost };
     while !node.is_null() {
+        cond_resched();
         // SAFETY: The nodes of the tree are those of links (3).
         unsafe {
             let link = container_of!(node, ffi::anon_vma_chain, rb);

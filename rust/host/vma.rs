@@ -7,7 +7,10 @@
 
 use crate::{
     ffi,
-    kernel_ext::interval_tree::Range, //
+    kernel_ext::{
+        interval_tree::Range,
+        sched::cond_resched, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -163,6 +166,7 @@ impl<'a> HostVma<'a> {
         let (first, n) = (self.range().start, self.pages());
         let mut i = 0;
         while i < n {
+            cond_resched();
             // SAFETY: An FFI call with no requirements.
             if unsafe { ffi::shadow_rmap_fatal_signal_pending() } {
                 return Err(EINTR);

@@ -17,9 +17,9 @@
 //! | [`random`] | `struct rnd_state` |
 //! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()`, `atomic_dec_and_test()` |
 //! | [`rwsem`] | `struct rw_semaphore` |
-//! | [`sched`] | `preemptible()`, `rcu_preempt_depth()` |
+//! | [`sched`] | `preemptible()`, `rcu_preempt_depth()`, `cond_resched()` |
 //! | [`slab`] | a `kmem_cache` in a static |
-//! | [`sort`] | `sort_r()` |
+//! | [`sort`] | `sort_r_nonatomic()` |
 //! | [`spinlock`] | `spin_lock_nested()`, `spin_lock_nest_lock()` |
 //! | [`typesafe`] | `SLAB_TYPESAFE_BY_RCU` caches, and lookups in them |
 //! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |

@@ -42,6 +42,19 @@ pub(crate) fn preempt_here() {
     unsafe { ffi::shadow_rmap_preempt_here() }
 }
 
+/// `cond_resched()`: lets other threads run if the scheduler asks for it. Sleeps.
+#[inline]
+pub(crate) fn cond_resched() {
+    // SAFETY: The function has no preconditions; in atomic context the kernel warns, if it is built to.
+    unsafe { ffi::shadow_rmap_cond_resched() }
+}
+
+/// Calls [`cond_resched`] before each item: for loops as long as a user wants them to be. Sleeps.
+#[inline]
+pub(crate) fn resched_each<I: IntoIterator>(items: I) -> impl Iterator<Item = I::Item> {
+    items.into_iter().inspect(|_| cond_resched())
+}
+
 /// Returns whether this thread is in an RCU read section, as far as the kernel keeps count.
 pub(crate) fn in_rcu_reader() -> bool {
     // SAFETY: The function has no preconditions.

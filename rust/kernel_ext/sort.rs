@@ -18,12 +18,12 @@ use kernel::prelude::*;
 
 /// Sorts `slice` in ascending `order`; equal elements come in any order.
 ///
-/// `O(n log n)`; allocates nothing. Any context in which `order` may run.
+/// `O(n log n)`; allocates nothing. Sleeps: a long sort lets other threads run.
 pub(crate) fn sort_by<T, F: Fn(&T, &T) -> Ordering>(slice: &mut [T], order: F) {
     // SAFETY: Number and size of the elements are those of the slice; C moves each element as bytes
     // to one place; `compare::<T, F>` is given elements of type `T` and an `order` of type `F`.
     unsafe {
-        ffi::sort_r(
+        ffi::sort_r_nonatomic(
             slice.as_mut_ptr().cast(),
             slice.len(),
             mem::size_of::<T>(),
@@ -39,7 +39,7 @@ pub(crate) fn sort_by_key<T, K: Ord>(slice: &mut [T], key: impl Fn(&T) -> K) {
     sort_by(slice, |a, b| key(a).cmp(&key(b)));
 }
 
-/// Compares two elements for `sort_r()`.
+/// Compares two elements for `sort_r_nonatomic()`.
 ///
 /// # Safety
 ///

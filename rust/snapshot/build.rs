@@ -10,7 +10,10 @@ use super::{
     Source,
     VmaNode, //
 };
-use crate::kernel_ext::sort::sort_by_key;
+use crate::kernel_ext::{
+    sched::resched_each,
+    sort::sort_by_key, //
+};
 use kernel::{
     prelude::*,
     rbtree::RBTree, //
@@ -215,7 +218,7 @@ impl Builder {
     ///
     /// [`ENOMEM`].
     pub(crate) fn walk_all(&mut self, maps: impl Fn(usize, usize, usize) -> bool) -> Result {
-        for page in self.graph.pages.iter_mut() {
+        for page in resched_each(self.graph.pages.iter_mut()) {
             let Some(node) = page.anon_vma.and_then(|i| self.graph.anon_vmas.get(i)) else {
                 continue;
             };
@@ -244,13 +247,13 @@ impl Builder {
 
     /// Looks up roots and parents, sorts the lists of VMAs, and returns the graph.
     pub(crate) fn finish(mut self) -> Graph {
-        for (i, (root, parent)) in self.families.iter().enumerate() {
+        for (i, (root, parent)) in resched_each(&self.families).enumerate() {
             if let Some(node) = self.graph.anon_vmas.get_mut(i) {
                 node.root = self.anon_vmas.get(root).copied().unwrap_or(i);
                 node.parent = self.anon_vmas.get(parent).copied().unwrap_or(i);
             }
         }
-        for page in self.graph.pages.iter_mut() {
+        for page in resched_each(self.graph.pages.iter_mut()) {
             sort_by_key(&mut page.mapped_by, |&vma| vma);
             sort_by_key(&mut page.found_by, |&vma| vma);
         }

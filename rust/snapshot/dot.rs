@@ -12,6 +12,7 @@ use super::{
     Source,
     VmaNode, //
 };
+use crate::kernel_ext::sched::resched_each;
 use core::fmt::Write;
 use kernel::{
     fmt,
@@ -144,23 +145,23 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             mm.pid,
             Escaped(text::name(&mm.comm))
         ))?;
-        for (index, node) in vmas.iter().enumerate() {
+        for (index, node) in resched_each(vmas).enumerate() {
             vma(f, first + index, node)?;
         }
         f.write_str("  }\n")?;
     }
     if !graph.vmas.is_empty() {
         f.write_str("  { rank=same;")?;
-        for index in 0..graph.vmas.len() {
+        for index in resched_each(0..graph.vmas.len()) {
             f.write_fmt(fmt!(" vma{index};"))?;
         }
         f.write_str(" }\n")?;
     }
 
-    for (index, node) in graph.anon_vmas.iter().enumerate() {
+    for (index, node) in resched_each(&graph.anon_vmas).enumerate() {
         anon_vma(f, index, node)?;
     }
-    for (index, vma) in graph.vmas.iter().enumerate() {
+    for (index, vma) in resched_each(&graph.vmas).enumerate() {
         for &anon_vma in &vma.chain {
             let active = vma.anon_vma == Some(anon_vma);
             f.write_fmt(fmt!(

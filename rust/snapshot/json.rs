@@ -11,6 +11,7 @@ use super::{
     text,
     Graph, //
 };
+use crate::kernel_ext::sched::resched_each;
 use core::fmt::Write;
 use kernel::{
     fmt,
@@ -89,7 +90,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Quoted(text::name(&mm.comm))
         ))?;
         let mut first = true;
-        for vma in vmas {
+        for vma in resched_each(vmas) {
             comma(f, &mut first)?;
             f.write_fmt(fmt!(
                 "{{\"id\":{},\"start\":{},\"end\":{},\"pgoff\":{},\"anon_vma\":{},\"chain\":",
@@ -106,7 +107,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     f.write_str("],\"anon_vmas\":[")?;
     let mut first = true;
-    for (index, node) in graph.anon_vmas.iter().enumerate() {
+    for (index, node) in resched_each(&graph.anon_vmas).enumerate() {
         comma(f, &mut first)?;
         f.write_fmt(fmt!(
             "{{\"id\":{},\"root\":{},\"parent\":{},\"refcount\":{},\"num_children\":{},\"num_active_vmas\":{},\"vmas\":",
@@ -123,7 +124,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     f.write_str("],\"pages\":[")?;
     let mut first = true;
-    for (index, page) in graph.pages.iter().enumerate() {
+    for (index, page) in resched_each(&graph.pages).enumerate() {
         comma(f, &mut first)?;
         f.write_fmt(fmt!(
             "{{\"id\":{},\"anon_vma\":{},\"index\":{},\"mapcount\":{}}}",

@@ -3,6 +3,7 @@
 //! The line of parents of each anon_vma.
 
 use super::Graph;
+use crate::kernel_ext::sched::resched_each;
 use kernel::prelude::*;
 
 /// The end of an anon_vma's line of parents.
@@ -31,7 +32,7 @@ pub(super) enum Lineage {
 pub(super) fn lineages(graph: &Graph) -> Result<KVVec<Lineage>> {
     let mut lineages = KVVec::from_elem(Lineage::Unknown, graph.anon_vmas.len(), GFP_KERNEL)?;
     let mut path: KVVec<usize> = KVVec::new();
-    for start in 0..graph.anon_vmas.len() {
+    for start in resched_each(0..graph.anon_vmas.len()) {
         let mut at = start;
         let mut end = loop {
             let (Some(lineage), Some(node)) = (lineages.get_mut(at), graph.anon_vmas.get(at))

@@ -2,7 +2,10 @@
 
 //! Many sorted lists in one allocation, for fast lookups in a graph.
 
-use crate::kernel_ext::sort::sort_by_key;
+use crate::kernel_ext::{
+    sched::resched_each,
+    sort::sort_by_key, //
+};
 use kernel::prelude::*;
 
 /// Many lists of indices, each in ascending order.
@@ -23,7 +26,7 @@ impl Lists {
             ends: KVVec::new(),
             items: KVVec::new(),
         };
-        for list in lists {
+        for list in resched_each(lists) {
             let start = this.items.len();
             this.items.extend_from_slice(list, GFP_KERNEL)?;
             if let Some(copy) = this.items.get_mut(start..) {

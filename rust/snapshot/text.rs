@@ -11,6 +11,7 @@ use super::{
     MmNode,
     Source, //
 };
+use crate::kernel_ext::sched::resched_each;
 use kernel::{
     fmt,
     prelude::*,
@@ -98,7 +99,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     ))?;
     for (mm, _, vmas) in graph.mms_with_vmas() {
         f.write_fmt(fmt!("mm {} ({})\n", mm.id, Process(mm)))?;
-        for vma in vmas {
+        for vma in resched_each(vmas) {
             f.write_fmt(fmt!(
                 "  vma {} [{:#x}, {:#x}) pgoff {}: ",
                 vma.id,
@@ -117,7 +118,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(if vma.tainted { ", untracked\n" } else { "\n" })?;
         }
     }
-    for (index, node) in graph.anon_vmas.iter().enumerate() {
+    for (index, node) in resched_each(&graph.anon_vmas).enumerate() {
         f.write_fmt(fmt!(
             "anon_vma {} ({}): refcount={} num_children={} num_active_vmas={}{}",
             index + 1,
@@ -132,7 +133,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             foreign => f.write_fmt(fmt!(", {foreign} foreign\n"))?,
         }
     }
-    for (index, page) in graph.pages.iter().enumerate() {
+    for (index, page) in resched_each(&graph.pages).enumerate() {
         f.write_fmt(fmt!("page {}: index {}, ", index + 1, page.index))?;
         match page.anon_vma {
             Some(anon_vma) => f.write_fmt(fmt!("anon_vma {}", anon_vma + 1))?,

@@ -14,7 +14,13 @@ use super::{
 use crate::{
     device::file::OpenFile,
     host::vma::HostVma,
-    kernel_ext::gather::gather,
+    kernel_ext::{
+        gather::gather,
+        sched::{
+            cond_resched,
+            resched_each, //
+        }, //
+    },
     rmap, //
 };
 use kernel::{
@@ -133,8 +139,7 @@ impl LiveMm {
             || self.vmas.lock(),
             |vmas| vmas.values().count(),
             |vmas, all| {
-                vmas.values()
-                    .try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
+                resched_each(vmas.values()).try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
             },
         )
     }
@@ -165,8 +170,15 @@ impl LiveMm {
 
     /// Forgets the unmapped pages, at the end of an update. Sleeps.
     pub(crate) fn forget_unmapped(&self) {
-        let unmapped = core::mem::take(&mut *self.unmapped.lock());
-        drop(unmapped);
+        let mut unmapped = core::mem::take(&mut *self.unmapped.lock());
+        // The drop of the whole tree would not let other threads run.
+        let mut cursor = unmapped.cursor_front_mut();
+        while let Some(here) = cursor {
+            cond_resched();
+            let (rest, node) = here.remove_current();
+            drop(node);
+            cursor = rest;
+        }
     }
 
     /// Keeps an unmapped page until the end of the next update. Sleeps; allocates nothing.

@@ -5,6 +5,7 @@
 use super::LiveVma;
 use crate::{
     host::vma::HostPage,
+    kernel_ext::sched::cond_resched,
     rmap::{
         mm::MmapLocked,
         page::PageRmap, //
@@ -71,10 +72,11 @@ impl Drop for LivePage {
     }
 }
 
-/// Moves the pages at the page offsets `first..=last` from one tree to another.
+/// Moves the pages at the page offsets `first..=last` from one tree to another. Sleeps.
 pub(super) fn take_range(from: &mut PageTree, to: &mut PageTree, first: usize, last: usize) {
     let mut cursor = from.cursor_lower_bound_mut(&(first, 0));
     while let Some(here) = cursor {
+        cond_resched();
         if here.current().0 .0 > last {
             break;
         }

@@ -17,7 +17,10 @@ use crate::{
         HostVma,
         HostVmaCell, //
     },
-    kernel_ext::gather::gather,
+    kernel_ext::{
+        gather::gather,
+        sched::cond_resched, //
+    },
     rmap, //
 };
 use kernel::{
@@ -113,6 +116,7 @@ impl LiveVma {
         let each = |pages: &mut PageTree, f: &mut dyn FnMut(usize, &Arc<LivePage>) -> Result| {
             let mut cursor = pages.cursor_lower_bound_mut(&(first, 0));
             while let Some(here) = cursor {
+                cond_resched();
                 let (&(at, _), page) = here.current();
                 if at > last {
                     break;
@@ -186,6 +190,7 @@ impl LiveVma {
         let mut pages = core::mem::take(&mut *self.pages.lock());
         let mut cursor = pages.cursor_front_mut();
         while let Some(here) = cursor {
+            cond_resched();
             here.current().1.rmap.remove_rmap();
             let (rest, node) = here.remove_current();
             self.mm.keep(node);

@@ -10,11 +10,17 @@ use super::{
         Words, //
     }, //
 };
-use crate::snapshot::{
-    text,
-    PageNode,
-    Source,
-    VmaNode, //
+use crate::{
+    kernel_ext::sched::{
+        cond_resched,
+        resched_each, //
+    },
+    snapshot::{
+        text,
+        PageNode,
+        Source,
+        VmaNode, //
+    }, //
 };
 use core::cmp::Ordering;
 use kernel::{
@@ -59,7 +65,7 @@ impl Pair<'_> {
         differences: &mut usize,
     ) -> Result {
         let mut found = Found::new();
-        for index in 0..self.vmas() {
+        for index in resched_each(0..self.vmas()) {
             found.clear();
             let (shadow, host) = (self.shadow.vma(index), self.host.vma(index));
             let (vma, graph) = match (shadow, host) {
@@ -143,7 +149,7 @@ impl Pair<'_> {
         differences: &mut usize,
     ) -> Result {
         let mut found = Found::new();
-        for (index, shadow) in self.shadow.graph.anon_vmas.iter().enumerate() {
+        for (index, shadow) in resched_each(&self.shadow.graph.anon_vmas).enumerate() {
             if self.shadow.is_aside(index) {
                 continue;
             }
@@ -189,7 +195,7 @@ impl Pair<'_> {
                 line(fmt!("{label}, the host's {}: {words}", at + 1));
             }
         }
-        for at in 0..self.host.graph.anon_vmas.len() {
+        for at in resched_each(0..self.host.graph.anon_vmas.len()) {
             if self.host.is_alone(at) {
                 *differences += 1;
                 line(fmt!(
@@ -217,6 +223,7 @@ impl Pair<'_> {
         let (mut shadows, mut hosts) = (shadows.iter().peekable(), hosts.iter().peekable());
         let mut found = Found::new();
         loop {
+            cond_resched();
             let order = match (shadows.peek(), hosts.peek()) {
                 (None, None) => return Ok(()),
                 (Some(_), None) => Ordering::Less,

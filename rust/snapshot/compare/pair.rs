@@ -3,7 +3,10 @@
 //! Both graphs of a comparison, and the bijection between their anon_vmas.
 
 use super::side::Side;
-use crate::kernel_ext::sort::sort_by;
+use crate::kernel_ext::{
+    sched::resched_each,
+    sort::sort_by, //
+};
 use core::cmp::Ordering;
 use kernel::prelude::*;
 
@@ -32,7 +35,7 @@ impl Pair<'_> {
     /// family in one graph excludes its family in the other graph as well. So the search is
     /// repeated until a round finds nothing new, which takes two or three rounds.
     pub(super) fn set_aside(&mut self) -> Result {
-        for index in 0..self.vmas() {
+        for index in resched_each(0..self.vmas()) {
             let tainted = |side: &Side<'_>| side.vma(index).is_some_and(|vma| vma.tainted);
             let tainted = tainted(&self.shadow) || tainted(&self.host);
             self.untracked.push(tainted, GFP_KERNEL)?;
@@ -41,7 +44,7 @@ impl Pair<'_> {
         while more {
             more = false;
             for side in [&mut self.shadow, &mut self.host] {
-                for (index, vma) in side.graph.vmas.iter().enumerate() {
+                for (index, vma) in resched_each(&side.graph.vmas).enumerate() {
                     let Some(untracked) = self.untracked.get_mut(index) else {
                         continue;
                     };
@@ -64,7 +67,7 @@ impl Pair<'_> {
             }
         }
         for side in [&mut self.shadow, &mut self.host] {
-            for (index, node) in side.graph.anon_vmas.iter().enumerate() {
+            for (index, node) in resched_each(&side.graph.anon_vmas).enumerate() {
                 let root = side.is_aside(node.root);
                 if let Some(aside) = side.aside.get_mut(index) {
                     *aside |= root;
@@ -99,7 +102,7 @@ impl Pair<'_> {
     /// Joins the anon_vmas that the same VMA or the same page refers to.
     pub(super) fn join_known(&mut self) -> Result {
         let graphs = (self.shadow.graph, self.host.graph);
-        for (vma, other) in graphs.0.vmas.iter().zip(&graphs.1.vmas) {
+        for (vma, other) in resched_each(graphs.0.vmas.iter().zip(&graphs.1.vmas)) {
             if let (true, Some(shadow), Some(host)) =
                 (vma.id == other.id, vma.anon_vma, other.anon_vma)
             {
@@ -107,7 +110,7 @@ impl Pair<'_> {
             }
         }
         let pages = self.host.pages()?;
-        for page in &graphs.0.pages {
+        for page in resched_each(&graphs.0.pages) {
             let other = pages
                 .binary_search_by_key(&page.key, |entry| entry.0)
                 .ok()
@@ -125,7 +128,7 @@ impl Pair<'_> {
     /// Joins the rest of the anon_vmas of each VMA's chains, the deepest first.
     pub(super) fn join_rest(&mut self) -> Result {
         let (mut left, mut left_host): (KVVec<usize>, KVVec<usize>) = (KVVec::new(), KVVec::new());
-        for index in 0..self.vmas() {
+        for index in resched_each(0..self.vmas()) {
             for (side, left) in [
                 (&self.shadow, &mut left),
                 (&self.host, &mut left_host), //

@@ -4,7 +4,10 @@
 
 use super::words::Label;
 use crate::{
-    kernel_ext::sort::sort_by_key,
+    kernel_ext::{
+        sched::resched_each,
+        sort::sort_by_key, //
+    },
     snapshot::{
         lineage::{
             lineages,
@@ -111,7 +114,7 @@ impl<'a> Side<'a> {
     /// Returns the keys and places of all pages, in order of the keys.
     pub(super) fn pages(&self) -> Result<KVVec<(usize, usize)>> {
         let mut pages = KVVec::with_capacity(self.graph.pages.len(), GFP_KERNEL)?;
-        for (index, page) in self.graph.pages.iter().enumerate() {
+        for (index, page) in resched_each(&self.graph.pages).enumerate() {
             pages.push((page.key, index), GFP_KERNEL)?;
         }
         sort_by_key(&mut pages, |&page| page);

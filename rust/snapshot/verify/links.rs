@@ -7,7 +7,10 @@ use super::{
     Sink, //
 };
 use crate::{
-    kernel_ext::sort::sort_by_key,
+    kernel_ext::{
+        sched::resched_each,
+        sort::sort_by_key, //
+    },
     rmap::rules::Rule, //
 };
 use kernel::prelude::*;
@@ -15,7 +18,7 @@ use kernel::prelude::*;
 impl Facts<'_> {
     /// Checks the `->anon_vma` and the chain of each VMA.
     pub(super) fn check_vmas(&self, sink: &mut Sink<'_>) {
-        for (index, vma) in self.graph.vmas.iter().enumerate() {
+        for (index, vma) in resched_each(&self.graph.vmas).enumerate() {
             let (id, chain) = (vma.id, self.chains.get(index));
             match vma.anon_vma {
                 None => sink.structure(
@@ -87,7 +90,7 @@ impl Facts<'_> {
 
     /// Checks the interval tree of each anon_vma.
     pub(super) fn check_trees(&self, sink: &mut Sink<'_>) {
-        for (index, node) in self.graph.anon_vmas.iter().enumerate() {
+        for (index, node) in resched_each(&self.graph.anon_vmas).enumerate() {
             let number = index + 1;
             let mut before = None;
             for &vma in self.trees.get(index) {
@@ -137,13 +140,13 @@ impl Facts<'_> {
     /// Checks VMAs that have the same `->anon_vma`.
     pub(super) fn check_sharing(&self, sink: &mut Sink<'_>) -> Result {
         let mut active: KVVec<(usize, usize)> = KVVec::new();
-        for (index, vma) in self.graph.vmas.iter().enumerate() {
+        for (index, vma) in resched_each(&self.graph.vmas).enumerate() {
             if let Some(anon_vma) = vma.anon_vma {
                 active.push((anon_vma, index), GFP_KERNEL)?;
             }
         }
         sort_by_key(&mut active, |&x| x);
-        for pair in active.windows(2) {
+        for pair in resched_each(active.windows(2)) {
             let &[(anon_vma, first), (other, second)] = pair else {
                 continue;
             };

@@ -26,9 +26,12 @@ use super::{
     Graph,
     Source, //
 };
-use crate::rmap::rules::{
-    self,
-    Rule, //
+use crate::{
+    kernel_ext::sched::resched_each,
+    rmap::rules::{
+        self,
+        Rule, //
+    }, //
 };
 use kernel::{
     fmt,
@@ -148,12 +151,12 @@ impl<'a> Facts<'a> {
     fn new(graph: &'a Graph) -> Result<Self> {
         let number = graph.anon_vmas.len();
         let mut expected = KVVec::from_elem(Expected::default(), number, GFP_KERNEL)?;
-        for anon_vma in graph.vmas.iter().filter_map(|vma| vma.anon_vma) {
+        for anon_vma in resched_each(graph.vmas.iter().filter_map(|vma| vma.anon_vma)) {
             if let Some(expected) = expected.get_mut(anon_vma) {
                 expected.active += 1;
             }
         }
-        for (index, node) in graph.anon_vmas.iter().enumerate() {
+        for (index, node) in resched_each(&graph.anon_vmas).enumerate() {
             // `unlink_anon_vmas()` decrements the parent's count when a tree becomes empty, not
             // when the anon_vma is freed. A root's count of itself is decremented in the same way.
             if !node.vmas.is_empty() || node.foreign > 0 {

@@ -7,6 +7,7 @@ use super::{
     Sink, //
 };
 use crate::{
+    kernel_ext::sched::resched_each,
     rmap::rules::Rule,
     snapshot::{
         lineage::Lineage,
@@ -18,7 +19,7 @@ use kernel::prelude::*;
 impl Facts<'_> {
     /// Checks roots and parents.
     pub(super) fn check_lineages(&self, sink: &mut Sink<'_>) {
-        for (index, node) in self.graph.anon_vmas.iter().enumerate() {
+        for (index, node) in resched_each(&self.graph.anon_vmas).enumerate() {
             let (number, root) = (index + 1, node.root + 1);
             let top = self.root(node.root);
             sink.rule(
@@ -49,7 +50,7 @@ impl Facts<'_> {
 
     /// Checks `num_active_vmas`, `num_children` and `refcount`.
     pub(super) fn check_counters(&self, sink: &mut Sink<'_>) {
-        for (index, node) in self.graph.anon_vmas.iter().enumerate() {
+        for (index, node) in resched_each(&self.graph.anon_vmas).enumerate() {
             let number = index + 1;
             let expected = self.expected.get(index).copied().unwrap_or_default();
             let whole = self
@@ -108,7 +109,7 @@ impl Facts<'_> {
 
     /// Checks which VMAs map each page, and which of them a walk finds.
     pub(super) fn check_pages(&self, sink: &mut Sink<'_>) {
-        for (index, page) in self.graph.pages.iter().enumerate() {
+        for (index, page) in resched_each(&self.graph.pages).enumerate() {
             let tainted = |&vma: &usize| self.graph.vmas.get(vma).is_some_and(|vma| vma.tainted);
             // A tainted VMA may lack the links by which its pages are found.
             if !page.mapped_by.iter().any(tainted) && !page.found_by.iter().any(tainted) {
