@@ -2,6 +2,8 @@
 
 //! Tests of `fork.rs`: which forks reuse an anon_vma (R24).
 
+#![allow(unsafe_code, reason = "a deliberate bug")]
+
 use kernel::macros::kunit_tests;
 
 #[kunit_tests(shadow_rmap_fork_reuse)]
@@ -15,6 +17,8 @@ mod suite {
                 FamilyLock,
                 Spin, //
             },
+            rules::Rule,
+            steps::Flavour,
             testing::{
                 live,
                 World, //
@@ -121,6 +125,37 @@ mod suite {
         under::<RwSem>()
     }
 
+    /// A fork that reuses an idle anon_vma which has two children is noticed, although no VMA but the
+    /// child's is active (R24).
+    #[test]
+    fn a_parent_of_two_that_is_reused_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L, ForgetsChildren>>::new()?;
+            let was = live();
+            let a = world.faulted()?;
+            let b = a.fork()?;
+            let (c, d) = (b.fork()?, b.fork()?);
+            let idle = b.key();
+            b.unmap();
+            let (e, n) = Rule::R24.expect_violations(|| c.fork());
+            let e = e?;
+            let reused = e.key() == idle;
+            let counts = e.facts();
+            for process in [a, c, d, e] {
+                process.unmap();
+            }
+
+            assert!(reused);
+            let [_, children, active, _] = counts;
+            assert_eq!([children, active], [2, 1]);
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
     /// However long the line, the number of anon_vmas is bounded when parents exit first (R24).
     #[test]
     fn a_long_line_does_not_grow() -> Result {
@@ -169,5 +204,23 @@ mod suite {
         }
         under::<Spin>()?;
         under::<RwSem>()
+    }
+
+    /// Deliberate bug: fork asks whether an anon_vma is idle, and not how many children it has (R24).
+    struct ForgetsChildren;
+
+    // SAFETY: Incorrect, on purpose; what is reused is linked all the same.
+    unsafe impl<R: Rmap> Steps<R> for ForgetsChildren {
+        fn may_reuse(&self, anon_vma: &AnonVma<R>, _active: &AnonVma<R>) -> bool {
+            anon_vma.num_active_vmas() == 0
+        }
+    }
+
+    impl Flavour for ForgetsChildren {
+        type Steps<R: Rmap> = Self;
+
+        fn steps<R: Rmap>() -> &'static Self {
+            &ForgetsChildren
+        }
     }
 }
