@@ -130,7 +130,10 @@ pub(crate) fn anon_vma_merge<R: Rmap>(
         return;
     }
     match sharing {
-        Sharing::Singleton => check_equal(survivor, goes, mmap),
+        Sharing::Singleton => {
+            Rule::R26.step();
+            check_equal(survivor, goes, mmap);
+        }
         Sharing::Any => {
             Rule::R25.step();
             // SAFETY: `goes` is unlinked below.

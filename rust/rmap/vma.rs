@@ -281,6 +281,7 @@ impl<R: Rmap> Vma<R> {
             // INVARIANT: (9) The caller's promise, and by (7) this VMA is linked to `to`.
             // SAFETY: As above.
             unsafe { R::steps().store_mapping(page, to) };
+            Rule::R19.step();
         }
         linked
     }

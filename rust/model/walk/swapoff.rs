@@ -80,6 +80,7 @@ fn unuse_page<R: Modelled>(slot: &Arc<Slot<R>>, page: &Arc<Page<R>>) -> usize {
     let walk = walk_locked(anon_vma, slot.index(), uses, |found| {
         // Read-only: a write looks for other PTEs that map it.
         found.map_again(page, false);
+        Rule::R39.step();
         R::model_steps().next_user()
     });
     walk.found
