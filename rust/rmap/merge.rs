@@ -9,8 +9,10 @@
 //! share another's anon_vma only if that VMA has a single link. So VMAs with one `->anon_vma` have
 //! equal chains, and either may go (R26, R27). That of 2010: share freely, and move the links that
 //! only the VMA that goes has (R25).
+//!
+//! The invariants are those of [`anon_vma`](super::anon_vma) and [`chain`](super::chain).
 
-#![allow(unsafe_code, reason = "a VMA that is about to be unlinked")]
+#![allow(unsafe_code, reason = "intrusive objects, and a VMA that is about to be unlinked")]
 
 use super::{
     anon_vma::AnonVma,

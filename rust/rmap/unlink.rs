@@ -3,8 +3,10 @@
 //! The end of a VMA's links.
 //!
 //! C: `unlink_anon_vmas()` of [`mm/rmap.c`](srctree/mm/rmap.c).
+//!
+//! The invariants are those of [`anon_vma`](super::anon_vma) and [`chain`](super::chain).
 
-#![allow(unsafe_code, reason = "a promise about page tables")]
+#![allow(unsafe_code, reason = "intrusive objects, and a promise about page tables")]
 
 use super::{
     chain::LINKS,
