@@ -272,26 +272,35 @@ impl<R: Rmap> LockedAnonVma<'_, R> {
 }
 
 impl<R: Rmap> LockedAnonVma<'_, R> {
-    /// Gives up the guard, but not the hold. RCU is not kept.
-    pub(super) fn into_raw_parts(self) -> (NonNull<AnonVma<R>>, NonNull<AnonVma<R>>) {
+    /// Gives up the guard, but neither the hold nor what is kept of RCU.
+    pub(super) fn into_raw_parts(
+        self,
+    ) -> (
+        NonNull<AnonVma<R>>,
+        NonNull<AnonVma<R>>,
+        <R::Lock as FamilyLock>::Kept,
+    ) {
         let this = ManuallyDrop::new(self);
-        (this.family.root, NonNull::from(this.anon_vma))
+        // SAFETY: Valid, and not used again: `this` is not dropped.
+        let kept = unsafe { ptr::read(&this.kept) };
+        (this.family.root, NonNull::from(this.anon_vma), kept)
     }
 
     /// Takes back what [`into_raw_parts`](Self::into_raw_parts) gave.
     ///
     /// # Safety
     ///
-    /// Both come from there, once, on this thread, and the lifetime is no longer than before.
+    /// All come from there, once, on this thread, and the lifetime is no longer than before.
     #[inline]
     pub(super) unsafe fn from_raw_parts(
         root: NonNull<AnonVma<R>>,
         anon_vma: NonNull<AnonVma<R>>,
+        kept: <R::Lock as FamilyLock>::Kept,
     ) -> Self {
         // INVARIANT: The hold is handed over.
         let family = FamilyRead { root };
         // SAFETY: The caller's promise.
-        unsafe { Self::confirmed(family, anon_vma, R::Lock::keep(None)) }
+        unsafe { Self::confirmed(family, anon_vma, kept) }
     }
 }
 

@@ -172,15 +172,20 @@ pub(crate) fn page_lock_anon_vma<R: Rmap>(page: &PageRmap<R>) -> Option<LockedAn
     match candidate.try_lock() {
         Ok(locked) => confirm(locked, page, life),
         Err(candidate) => {
-            let (root, anon_vma) = lock_slowly(candidate, page, life)?;
+            let (root, anon_vma, kept) = lock_slowly(candidate, page, life)?;
             // SAFETY: From `into_raw_parts` just above.
-            Some(unsafe { LockedAnonVma::from_raw_parts(root, anon_vma) })
+            Some(unsafe { LockedAnonVma::from_raw_parts(root, anon_vma, kept) })
         }
     }
 }
 
-/// The root and the anon_vma of a lock, see [`LockedAnonVma::into_raw_parts`].
-type RawParts<R> = (NonNull<AnonVma<R>>, NonNull<AnonVma<R>>);
+/// The root and the anon_vma of a lock, and what is kept of RCU, see
+/// [`LockedAnonVma::into_raw_parts`].
+type RawParts<R> = (
+    NonNull<AnonVma<R>>,
+    NonNull<AnonVma<R>>,
+    <<R as Rmap>::Lock as FamilyLock>::Kept,
+);
 
 /// The part of a lookup that found the lock taken (R10).
 ///
@@ -233,10 +238,18 @@ fn confirm<'a, R: Rmap>(
 }
 
 /// The slow half of a lookup: sleeps for the lock of a pinned anon_vma, and drops the pin (R10).
+///
+/// A spinning lock is held in an RCU read section (R9), and a free does not wait for it (R17): no
+/// reader has it between its put and its unlock. There the pin is dropped first, and the lookup begins
+/// again.
 pub(crate) fn wait<'a, R: Rmap>(
     pin: Pinned<AnonVma<R>>,
-    _page: &'a PageRmap<R>,
+    page: &'a PageRmap<R>,
 ) -> Option<LockedAnonVma<'a, R>> {
+    if !R::Lock::SLEEPS {
+        drop(pin);
+        return page_lock_anon_vma(page);
+    }
     let life = pin.life();
     R::window(Window::Pinned);
     let root = pin.lock_owner();

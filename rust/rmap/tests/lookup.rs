@@ -131,7 +131,32 @@ mod suite {
 
             // A pin holds the memory.
             assert_eq!(kept, was + 1);
-            assert!(!found && path::WAITED_LAST.sum() == last + 1);
+            assert!(!found);
+            assert_eq!(path::WAITED_LAST.sum(), last + usize::from(L::SLEEPS));
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// A lookup that has waited has the lock of an anon_vma that only pins keep. Under a spinning lock,
+    /// which a free does not wait for, it finds nothing (R9, R17).
+    #[test]
+    fn only_a_sleeping_lock_is_held_without_a_reference() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let (a, page) = world.process_with_page()?;
+            let (pin, other) = (page_get_anon_vma(&page), page_get_anon_vma(&page));
+            page.remove_rmap();
+            a.unmap();
+            let locked = pin.and_then(|pin| wait(pin, &page)).is_some();
+            let kept = live();
+            drop(other);
+
+            assert_eq!(locked, L::SLEEPS);
+            assert_eq!(kept, was + 1);
             assert_eq!(live(), was);
             Ok(())
         }

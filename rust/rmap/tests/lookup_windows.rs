@@ -170,7 +170,6 @@ mod suite {
             assert_eq!(n, 1);
             Ok(())
         }
-        under::<Spin>()?;
         under::<RwSem>()
     }
 
