@@ -12,7 +12,10 @@
 //!
 //! The invariants are those of [`anon_vma`](super::anon_vma) and [`chain`](super::chain).
 
-#![allow(unsafe_code, reason = "intrusive objects, and a VMA that is about to be unlinked")]
+#![allow(
+    unsafe_code,
+    reason = "intrusive objects, and a VMA that is about to be unlinked"
+)]
 
 use super::{
     anon_vma::AnonVma,

@@ -6,7 +6,10 @@
 //!
 //! The invariants are those of [`anon_vma`](super::anon_vma) and [`chain`](super::chain).
 
-#![allow(unsafe_code, reason = "intrusive objects, and a promise about page tables")]
+#![allow(
+    unsafe_code,
+    reason = "intrusive objects, and a promise about page tables"
+)]
 
 use super::{
     chain::LINKS,
