@@ -63,6 +63,8 @@ source "$CACHE/toolchain.env"
 configured() { grep -qx "CONFIG_$1=y" "$kernel/include/config/auto.conf"; }
 configured X86_64 || die "$kernel: only kernels for x86-64 are supported, and User-Mode Linux on it"
 for option in RUST DEBUG_FS; do configured $option || die "$kernel: no CONFIG_$option=y"; done
+[ -s "$kernel/Module.symvers" ] ||
+	die "$kernel: no Module.symvers, which a complete build of the kernel leaves there (make)"
 case " ${symbols[*]} " in
 *KUNIT*) configured KUNIT || die "$kernel: no CONFIG_KUNIT=y, so there are no suites" ;;
 esac
