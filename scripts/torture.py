@@ -7,7 +7,8 @@ runs the correct rules under the same loads, where no oracle may report anything
   scripts/torture.sh --soak [HOURS=N]         as make soak
 
   BUST=all         all bugs, and the correct rules; or none (the correct rules alone), list, or some
-                   bugs by rule (R12), museum number (museum:16) or type (SkipsSecondCheck)
+                   bugs by rule (R12), museum number (museum:16) or type (SkipsSecondCheck); several
+                   with commas (R1,R10)
   SECS=            how long each boot runs at most. By default the operations are limited: 200,000
                    on um, 30,000 on x86_64; with BUST=none see below
   SEED=            random seed of the first boot (default: random, printed); later boots derive
@@ -77,11 +78,14 @@ def choose(busts, wanted):
         return [bust for bust in busts if bust.name != "none"]
     if wanted == "none":
         return []
-    number = re.fullmatch(r"museum:(\d+)", wanted)
-    found = [bust for bust in busts if wanted in (bust.name, bust.rule)
-             or number and int(number[1]) in bust.museum]
-    if not found:
-        raise Mistake(f"BUST={wanted}: no such bug; BUST=list shows them")
+    found = []
+    for word in wanted.split(","):
+        number = re.fullmatch(r"museum:(\d+)", word)
+        named = [bust for bust in busts if word in (bust.name, bust.rule)
+                 or number and int(number[1]) in bust.museum]
+        if not named:
+            raise Mistake(f"BUST={word}: no such bug; BUST=list shows them")
+        found += [bust for bust in named if bust not in found]
     return found
 
 

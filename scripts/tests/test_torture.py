@@ -108,6 +108,7 @@ def pick(*words):
 @pytest.mark.parametrize("word, found", [
     ("BUST=all", (NAMES[1:4], NAMES[4:])), ("BUST=none", ([], [])),
     ("BUST=R12", (NAMES[1:3], [])), ("BUST=museum:18", ([NAMES[2]], [])),
+    ("BUST=R9,R12,museum:16", ([NAMES[3], *NAMES[1:3]], [])),
     ("BUST=SkipsSecondCheck", ([NAMES[1]], [])), ("PROTOCOL=spin", (NAMES[1:3], NAMES[3:])),
     ("PROTOCOL=rwsem", (NAMES[1:2], NAMES[2:]))])
 def test_choice(word, found):
@@ -115,7 +116,8 @@ def test_choice(word, found):
 
 
 @pytest.mark.parametrize("words, why", [
-    ("BUST=R1", "no such bug"), ("BUST=museum:1", "no such bug"), ("BUST=Skips", "no such bug"),
+    ("BUST=R1", "no such bug"), ("BUST=museum:1", "no such bug"),
+    ("BUST=R12,Skips", "BUST=Skips: no such bug"),
     ("BUST=museum:", "no such bug"), ("BUST=museum:36", "x86 keeps stores in order"),
     ("BUST=R9 PROTOCOL=spin", "harmless under spin"),
     ("BUST=AsksRefcount PROTOCOL=rwsem", "not offered under rwsem")])
