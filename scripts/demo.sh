@@ -9,11 +9,6 @@
 
 source "$(dirname "$0")/lab.sh"
 
-if [ "${1:-}" = --help ]; then
-	sed -n '3,9s/^# \{0,1\}//p' "$0"
-	exit 0
-fi
-
 fail() {
 	echo "demo: FAIL $*"
 	exit 1

@@ -25,6 +25,18 @@ die() {
 	exit 1
 }
 
+# usage STATUS: prints the comment at the top of the script, and ends.
+usage() {
+	sed -n '4,/^$/s/^# \{0,1\}//p' "$0"
+	exit "$1"
+}
+
+# toolchain: the programs that setup.sh has chosen.
+toolchain() {
+	[ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
+	source "$CACHE/toolchain.env"
+}
+
 # version_ge A B: A is at least B.
 version_ge() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
 
@@ -37,13 +49,8 @@ quietly() {
 	say "$what ..."
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	while kill -0 "$pid" 2>/dev/null; do
-		sleep 0.2
-		if [ $((SECONDS - begin)) -ge 5 ] && [ $(((SECONDS - begin) % 5)) -eq 0 ] &&
-			[ "${shown:-}" != "$SECONDS" ]; then
-			local shown=$SECONDS
-			say "  $what: $((SECONDS - begin)) s, $(wc -l <"$log") lines: $(tail -n1 "$log" | tr -d '\r' | cut -c1-70)"
-		fi
+	until timeout 5 tail -s 0.2 --pid="$pid" -f /dev/null; do
+		say "  $what: $((SECONDS - begin)) s, $(wc -l <"$log") lines: $(tail -n1 "$log" | tr -d '\r' | cut -c1-70)"
 	done
 	wait "$pid" || rc=$?
 	if [ "$rc" -ne 0 ]; then
@@ -53,8 +60,9 @@ quietly() {
 	say "  $what: done in $((SECONDS - begin)) s"
 }
 
-# with_lock NAME|PATH COMMAND...: one at a time on this machine; a NAME is that of a file in the cache.
-# The command has the lock as well: when we are stopped it goes on by itself, and others wait for it.
+# with_lock NAME|PATH COMMAND...: one at a time on this machine; a NAME is that of a file in the
+# cache. The command has the lock as well: when we are stopped it goes on by itself, and others wait
+# for it.
 with_lock() {
 	local lock=$1.lock
 	[[ $1 == /* ]] || lock=$CACHE/$lock
@@ -97,3 +105,5 @@ unpack_packages() {
 
 # llvm_suffix LIBCLANG_PATH: what `LLVM=` is to be for the clang of that library: -19.
 llvm_suffix() { local d=${1%/lib} && echo "-${d##*llvm-}"; }
+
+for argument; do [ "$argument" != --help ] || usage 0; done

@@ -10,19 +10,15 @@
 #   CLIPPY=1               all three crates are compiled by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module
 #   SHADOW_RMAP_BUST=TYPE  a deliberately wrong shadow_rmap.ko, see rust/torture/busted/mod.rs
-# The modules are built in build/<target>; with KDIR in build/<target>-own, whatever target was named;
-# those of CLIPPY, _CASE and _BUST in a folder of their own.
+# The modules are built in build/<target>; with KDIR in build/<target>-own, whatever target was
+# named; those of CLIPPY, _CASE and _BUST in a folder of their own.
 
 source "$(dirname "$0")/lab.sh"
 
 target=${1:-}
 case $target in
 um | um-bench | x86_64 | x86_64-kasan | x86_64-kasan-recycle) shift ;;
-*)
-	sed -n '3,15s/^# \{0,1\}//p' "$0"
-	[ "$target" = --help ]
-	exit
-	;;
+*) usage 1 ;;
 esac
 
 kernel=
@@ -53,12 +49,8 @@ for argument in "$@"; do
 	arguments+=("$argument")
 done
 
-if [ -n "$kernel" ]; then
-	[ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
-else
-	kernel=$("$TOP/scripts/kernel.sh" "$target")
-fi
-source "$CACHE/toolchain.env"
+toolchain
+[ -n "$kernel" ] || kernel=$("$TOP/scripts/kernel.sh" "$target")
 # configured OPTION: the kernel has it built in.
 configured() { grep -qx "CONFIG_$1=y" "$kernel/include/config/auto.conf"; }
 configured X86_64 || die "$kernel: only kernels for x86-64 are supported, and User-Mode Linux on it"

@@ -7,12 +7,7 @@
 
 source "$(dirname "$0")/lab.sh"
 
-if [ "${1:-}" = --help ]; then
-	sed -n '3,6s/^# \{0,1\}//p' "$0"
-	exit 0
-fi
-[ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
-source "$CACHE/toolchain.env"
+toolchain
 export CARGO_TARGET_DIR=$CACHE/rmapctl-target
 
 # The folder's own .cargo/config.toml asks for a static program.

@@ -10,11 +10,6 @@
 
 source "$(dirname "$0")/lab.sh"
 
-if [ "${1:-}" = --help ]; then
-	sed -n '3,10s/^# \{0,1\}//p' "$0"
-	exit 0
-fi
-
 [ "$(uname -m)" = x86_64 ] || die "this is a $(uname -m) machine: only x86-64 is supported"
 
 # What the lab needs besides Rust; the names are the same in bookworm, trixie and later.
@@ -46,28 +41,29 @@ install_packages() {
 		apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
-# usable_rustc PATH: new enough, and with the library source that the kernel compiles itself.
-usable_rustc() {
-	local version sysroot
-	[ -x "$1" ] || return 1
-	version=$("$1" --version 2>/dev/null | cut -d' ' -f2) || return 1
-	version_ge "${version:-0}" "$RUSTC_MIN" || return 1
-	sysroot=$("$1" --print sysroot)
-	[ -f "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ] || return 1
-	[ -x "$(dirname "$1")/rustfmt" ] && [ -x "$(dirname "$1")/clippy-driver" ] &&
-		[ -x "$(dirname "$1")/cargo" ]
-}
-
-choose_rustc() {
-	local c
-	for c in "${RUSTC:-}" /usr/bin/rustc "$(command -v rustc || true)"; do
-		if [ -n "$c" ] && usable_rustc "$c"; then
-			echo "$c"
-			return 0
+# choose TEST CANDIDATE...: prints the first one that passes.
+choose() {
+	local test=$1 candidate
+	shift
+	for candidate; do
+		if [ -n "$candidate" ] && "$test" "$candidate"; then
+			echo "$candidate"
+			return
 		fi
 	done
 	return 1
 }
+
+# usable_rustc PATH: new enough, with its tools, and with the library source that the kernel
+# compiles.
+usable_rustc() {
+	local tool
+	[ -x "$1" ] && version_ge "$("$1" --version 2>/dev/null | cut -d' ' -f2)" "$RUSTC_MIN" || return 1
+	for tool in rustfmt clippy-driver cargo; do [ -x "$(dirname "$1")/$tool" ] || return 1; done
+	[ -f "$("$1" --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" ]
+}
+
+choose_rustc() { choose usable_rustc "${RUSTC:-}" /usr/bin/rustc "$(command -v rustc || true)"; }
 
 # Debian names its toolchain twice: the plain packages, and in older releases the newer ones
 # that it keeps for its browsers.
@@ -82,16 +78,14 @@ install_rust() {
 	fi
 }
 
+usable_libclang() {
+	version_ge "${1//[!0-9]/}" "${LIBCLANG_MIN%%.*}" && compgen -G "$1/libclang*.so*" >/dev/null
+}
+
 choose_libclang() {
-	local d
-	for d in $(printf '%s\n' /usr/lib/llvm-*/lib | sort -rV); do
-		version_ge "${d//[!0-9]/}" "${LIBCLANG_MIN%%.*}" || continue
-		if compgen -G "$d/libclang*.so*" >/dev/null; then
-			echo "$d"
-			return 0
-		fi
-	done
-	return 1
+	local folders
+	mapfile -t folders < <(printf '%s\n' /usr/lib/llvm-*/lib | sort -rV)
+	choose usable_libclang "${folders[@]}"
 }
 
 install_libclang() {
@@ -99,7 +93,8 @@ install_libclang() {
 	if version_ge "$(candidate libclang-dev)" "$LIBCLANG_MIN"; then
 		install_packages libclang-dev
 	else
-		# The library and its headers; libclang-19-dev is half a gigabyte of static libraries besides.
+		# The library and its headers; libclang-19-dev is half a gigabyte of static
+		# libraries besides.
 		install_packages libclang1-19 libclang-common-19-dev
 	fi
 }
@@ -109,14 +104,7 @@ usable_bindgen() {
 }
 
 choose_bindgen() {
-	local c
-	for c in "${BINDGEN:-}" /usr/bin/bindgen "$CACHE"/bindgen-*/bin/bindgen; do
-		if [ -n "$c" ] && usable_bindgen "$c"; then
-			echo "$c"
-			return 0
-		fi
-	done
-	return 1
+	choose usable_bindgen "${BINDGEN:-}" /usr/bin/bindgen "$CACHE"/bindgen-*/bin/bindgen
 }
 
 # An older release has no bindgen that is new enough. That of a newer one runs there beside the libc

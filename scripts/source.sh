@@ -10,11 +10,6 @@
 
 source "$(dirname "$0")/lab.sh"
 
-if [ "${1:-}" = --help ]; then
-	sed -n '3,9s/^# \{0,1\}//p' "$0"
-	exit 0
-fi
-
 unpack() {
 	local tarball=$1 dest=$2
 	rm -rf "$dest.part"
@@ -25,22 +20,17 @@ unpack() {
 	mv "$dest.part" "$dest"
 }
 
-fetch_debian() {
-	local dest=$1
-	rm -rf "$dest.deb"
-	unpack_packages "$KERNEL_SUITE" "$dest.deb" "$KERNEL_PACKAGE"
-	unpack "$dest.deb/usr/src/$KERNEL_PACKAGE.tar.xz" "$dest"
-	rm -rf "$dest.deb"
-}
-
 ensure() {
+	dest=$CACHE/source-$KERNEL_PACKAGE
 	if [ -n "${KERNEL_TARBALL:-}" ]; then
 		[ -f "$KERNEL_TARBALL" ] || die "KERNEL_TARBALL=$KERNEL_TARBALL: no such file"
 		dest=$CACHE/source-$(sha256sum "$KERNEL_TARBALL" | cut -c1-12)
 		[ -d "$dest" ] || unpack "$KERNEL_TARBALL" "$dest"
-	else
-		dest=$CACHE/source-$KERNEL_PACKAGE
-		[ -d "$dest" ] || fetch_debian "$dest"
+	elif [ ! -d "$dest" ]; then
+		rm -rf "$dest.deb"
+		unpack_packages "$KERNEL_SUITE" "$dest.deb" "$KERNEL_PACKAGE"
+		unpack "$dest.deb/usr/src/$KERNEL_PACKAGE.tar.xz" "$dest"
+		rm -rf "$dest.deb"
 	fi
 	echo "$dest"
 }
