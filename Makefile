@@ -31,7 +31,8 @@ demo:
 
 #: make test          everything that must pass
 test:
-	@scripts/test.sh
+	@scripts/setup.sh
+	@scripts/test.py
 
 #: make litmus        the order of each rule, in the kernel's own memory model; RULE=R17
 litmus:
@@ -39,14 +40,16 @@ litmus:
 
 #: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
 #:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see
-#:                    scripts/torture.sh --help
+#:                    scripts/torture.py --help
 torture:
-	@scripts/torture.sh $(asked)
+	@scripts/setup.sh
+	@scripts/torture.py $(asked)
 
 #: make soak          the correct rules for HOURS=; goes on where it stopped; VM= has it stay on one
 #:                    machine
 soak:
-	@scripts/torture.sh --soak $(asked)
+	@scripts/setup.sh
+	@scripts/torture.py --soak $(asked)
 
 #: make experiment    E=2004, 2007, 2010 or 2011: a question from the mails, answered
 experiment:
@@ -55,7 +58,8 @@ experiment:
 
 #: make bench         times the shadow beside the host's own rmap in one boot
 bench:
-	@scripts/bench.sh
+	@scripts/setup.sh
+	@scripts/bench.py
 
 #: make check         formatting, clippy, unsafe rooms, rules, compile-fail cases, C style
 check:
@@ -65,7 +69,8 @@ check:
 #: make vm            a shell in the test VM with the module loaded; VM=um (default) or VM=x86_64;
 #:                    WITH="kunit torture" puts these modules into its folder
 vm:
-	@scripts/vm-shell.sh $(VM) $(WITH)
+	@scripts/setup.sh
+	@scripts/vm.py --target $(VM) --shell $(WITH)
 
 #: make rmapctl       the user-space tool alone; prints its path
 rmapctl:

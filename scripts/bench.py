@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Shows the result of the benchmark as a table, as JSON and as a chart.
+"""Times the shadow's reverse map beside the host's own mm/rmap.c, in turns in one boot of User-Mode
+Linux without debugging options. Shows a table, and leaves out/bench.json and out/bench.svg.
 
-  scripts/bench.py [--json FILE] [--svg FILE] [--machine NAME] BENCH.jsonl
-
-scripts/bench.sh starts it; the guest wrote BENCH.jsonl. The ratio of an operation is the median of the
-ratios of all rounds, shadow to host: above 1 the shadow costs more. Documentation/bench.rst defines
-each field. The last line is `bench: worst ratio R (operation)`.
+The ratio of an operation is the median of the ratios of all rounds, shadow to host: above 1 the shadow
+costs more. Documentation/bench.rst defines each field. The last line is
+`bench: worst ratio R (operation)`, or `bench: FAIL <why>`.
 """
 
-import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from statistics import median, quantiles
 
 import chart
-from common import write_json
+import vm
+from common import OUT, SCRIPTS, Mistake, command_line, exit_on_sigterm, modules, write_json
 
 # The titles of the rows.
 NAMES = {
@@ -130,23 +130,31 @@ def svg(result):
                       drawn, [(0, "0"), (1 / longest, "1.00: as the host")], left=230, right=240)
 
 
+def measure(rounds):
+    """Boots a guest; returns what it has measured."""
+    module = modules("um-bench")["shadow_rmap"]
+    # One CPU: another one's idle loop would compete for the machine's.
+    code = vm.run(vm.parse(["--target", "um-bench", "--cpus", "1", "--time-limit", "300", "--quiet",
+                            "--file", str(module), "--out", str(OUT / "bench"), "--",
+                            str(SCRIPTS / "guest/bench.sh"), str(rounds)]))
+    if code:
+        raise Mistake(f"the guest: exit status {code}, see out/bench/console.log")
+    models = re.findall(r"^model name.*: (.*)", Path("/proc/cpuinfo").read_text(), re.M)
+    return read(OUT / "bench/bench.jsonl") | {"machine": next(iter(models), None)}
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, metavar="BENCH.jsonl")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--svg", type=Path, metavar="FILE")
-    parser.add_argument("--machine", default="", metavar="NAME", help="what it was measured on")
+    parser = command_line(__doc__)
+    parser.add_argument("rounds", nargs="?", type=int, default=15, help="1 to 31, default 15")
     args = parser.parse_args()
+    exit_on_sigterm()
     try:
-        result = read(args.results) | {"machine": args.machine or None}
-    except (OSError, ValueError, KeyError, ZeroDivisionError) as error:
-        print(f"bench: {args.results}: {error}", file=sys.stderr)
+        result = measure(args.rounds)
+    except (Mistake, OSError, ValueError, KeyError, ZeroDivisionError) as error:
+        print(f"bench: FAIL {error}")
         return 1
-    if args.json:
-        write_json(args.json, result)
-    if args.svg:
-        args.svg.write_text(svg(result), encoding="utf-8")
+    write_json(OUT / "bench.json", result)
+    (OUT / "bench.svg").write_text(svg(result), encoding="utf-8")
     print("\n".join(table(result)))
     print(f"bench: worst ratio {result['worst']['ratio']:.2f} ({result['worst']['op']})")
     return 0

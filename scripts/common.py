@@ -5,13 +5,11 @@ scripts and programs are run. It is imported, not run."""
 import argparse
 import json
 import os
-import queue
-import re
+import select
 import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -81,14 +79,6 @@ def modules(target, *words):
     return {path.stem: path for path in paths}
 
 
-def pair(text):
-    """Parses TARGET=PATH for argparse."""
-    target, found, value = text.partition("=")
-    if not found or target not in TARGETS:
-        raise argparse.ArgumentTypeError(f"{text}: TARGET=PATH is expected")
-    return target, Path(value).resolve()
-
-
 def toolchain_env():
     """Returns the environment that scripts/setup.sh has chosen."""
     done = subprocess.run(["bash", "-c", '. "$0" && env -0', CACHE / "toolchain.env"],
@@ -96,18 +86,28 @@ def toolchain_env():
     return dict(e.split("=", 1) for e in done.stdout.decode().split("\0") if "=" in e)
 
 
-def pytest_command():
-    """Returns the command of pytest. Debian's package belongs to Debian's own python3."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        if not subprocess.run([python, "-c", "import pytest"], check=False,
-                              stderr=subprocess.DEVNULL).returncode:
-            return [python, "-m", "pytest", "-p", "no:cacheprovider", SCRIPTS / "tests"]
-    raise Mistake("pytest is not installed; run scripts/setup.sh")
-
-
 def exit_on_sigterm():
     """Turns SIGTERM into SystemExit, which runs each `finally`: no guest stays behind."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def command_line(text, **options):
+    """Returns a parser of arguments; --help shows the text as it is."""
+    return argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+
+def program(name, main):
+    """Runs `main` as the whole program: a mistake of the caller is one line, and exit status 2."""
+    exit_on_sigterm()
+    try:
+        sys.exit(main())
+    except Mistake as mistake:
+        print(f"{name}: {mistake}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def stop(process, gently=True):
@@ -124,76 +124,58 @@ def stop(process, gently=True):
     process.wait()
 
 
-class Progress:
-    """Counts tests in the output of a program: how many there are, how many are done."""
-
-    # The forms of KTAP, with or without the time that printk writes, and those of cargo and pytest.
-    PLAN = re.compile(r"^(?:1\.\.(\d+)$|running (\d+) tests?$|collected (\d+) items?|\[\d+/(\d+)\])")
-    DONE = re.compile(r"^(?:\[ *\d+\.\d+\]\S* )?\s*(?:not )?ok \d+ |^test .* \.\.\. \w"
-                      r"|^\S+::.* (?:PASSED|FAILED|ERROR)\b|^\[\d+/\d+\] .*: \S")
-
-    def __init__(self, what, total=0):
-        self.what, self.expected, self.planned, self.done = what, total, 0, 0
-        self.begin = time.monotonic()
-
-    def read(self, line):
-        plan = self.PLAN.match(line)
-        if plan and plan[4]:
-            self.planned = int(plan[4])
-        elif plan:
-            self.planned += int(next(filter(None, plan.groups()), 0))
-        self.done += bool(self.DONE.match(line))
-
-    def __str__(self):
-        total = max(self.expected + self.planned, self.done)
-        return f"{self.what}: {self.done} of {total} tests, {time.monotonic() - self.begin:.0f} s"
-
-
 # The commands that run now, so that an interrupted script can end them.
 RUNNING = set()
 
 
-def stream(command, log, progress, show=None, cwd=TOP, env=None, limit=600, every=10):
+def follow(process, log, echo=False):
+    """Yields each line that a program prints, and None when a second has passed without output. All
+    of it goes to the file `log`, and with `echo` to the terminal."""
+    rest, output = "", process.stdout.fileno()
+    while True:
+        if not select.select([output], [], [], 1)[0]:
+            yield None
+            continue
+        data = os.read(output, 1 << 16)
+        if not data:
+            break
+        # A serial line adds carriage returns.
+        text = data.decode("utf-8", "replace").replace("\r", "")
+        for file in (log, sys.stdout) if echo else (log,):
+            file.write(text)
+            file.flush()
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def stream(command, log, what, show=None, cwd=TOP, env=None, limit=600, every=10):
     """Runs a command; its output goes to the file `log`.
 
-    Prints the lines that `show` matches, and `progress` every few seconds. Returns (exit status,
-    output); the status is 124 when the time limit was reached.
+    Prints the lines that `show` matches, and every few seconds the time and the last line. Returns
+    (exit status, output); the status is 124 when the time limit was reached.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    lines, output = queue.Queue(), []
     process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, cwd=cwd,
                                env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, errors="replace", start_new_session=True)
-
-    def pump():
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=pump, daemon=True).start()
-    begin = shown = time.monotonic()
+                               start_new_session=True)
     RUNNING.add(process)
+    begin, shown, count, last = time.monotonic(), 0, 0, ""
     try:
         with open(log, "w", encoding="utf-8") as file:
-            while True:
-                now = time.monotonic()
-                if now - begin > limit:
-                    return 124, "".join(output)
-                if now - shown >= every:
-                    say(f"  {progress}")
-                    shown = now
-                try:
-                    line = lines.get(timeout=min(1, max(0, shown + every - now)))
-                except queue.Empty:
-                    continue
-                if line is None:
-                    return process.wait(), "".join(output)
-                output.append(line)
-                file.write(line)
-                file.flush()
-                progress.read(line.rstrip("\n"))
-                if show and show.search(line):
-                    say(f"  {line.rstrip()}")
+            for line in follow(process, file):
+                seconds = time.monotonic() - begin
+                if seconds > limit:
+                    return 124, read(log)
+                if line is not None:
+                    count, last = count + 1, line.strip() or last
+                    if show and show.search(line):
+                        say(f"  {line.rstrip()}")
+                if seconds - shown >= every:
+                    shown = seconds
+                    say(f"  {what}: {seconds:.0f} s, {count} lines: {last[:70]}")
+        return process.wait(), read(log)
     finally:
         stop(process)
         RUNNING.discard(process)

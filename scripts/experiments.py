@@ -13,32 +13,40 @@ explains the rows. The table is left in out/experiment-<year>.json, consoles in 
 exit status is 0 when every row came out as expected.
 """
 
-import signal
 import statistics
-import sys
+from dataclasses import dataclass, field
 
 import torture_report
-from common import OUT, Mistake, exit_on_sigterm, say, write_json
+from common import OUT, command_line, program, say, write_json
 from torture import echo
-from torture import parse as torture_arguments
-from torture_lab import ORACLES, Lab, judge_bust, judge_correct, parameters
+from torture_lab import Lab, parameters
 
 
+@dataclass
 class Row:
     """One variant: what is expected, and the boots that were run."""
 
-    def __init__(self, words, harm, bust, protocol, target="um", load="", append=""):
-        self.words, self.harm, self.bust, self.protocol = words, harm, bust, protocol
-        self.target, self.load, self.append = target, load, append
-        self.runs, self.admissible = [], []
+    words: str
+    harm: bool
+    bust: str
+    protocol: str
+    target: str = "um"
+    load: str = ""
+    append: str = ""
+    runs: list = field(default_factory=list)
 
-    def run(self, lab, secs, place):
+    def run(self, lab, busts, secs, place):
+        """Boots once. Under the correct rules any report is harm."""
         lab.wanted, lab.append = lab.wanted | {"LOAD": self.load or None}, self.append
-        told, how = lab.torture("bust" if self.bust != "none" else "correct", self.bust, self.target,
-                                self.protocol, secs, f"{place} {self.words}")
+        say(f"{place} {self.words}")
+        if self.bust == "none":
+            run = lab.correct(self.target, self.protocol, secs, 0, self.load or None, place)
+            run |= {"caught": bool(run["oracle"]), "how": "; ".join(run["reasons"]) or "missed"}
+        else:
+            run = lab.bust(busts[self.bust], self.protocol, self.target, secs, 0, place)
         # make torture cannot repeat each boot of an experiment.
-        del how["replay"]
-        self.runs.append(how | judged(told, self.bust, self.admissible))
+        del run["replay"]
+        self.runs.append(run)
 
     def caught(self):
         return [run for run in self.runs if run["caught"]]
@@ -46,29 +54,18 @@ class Row:
     def is_as_expected(self, repeat):
         """A boot that did not run to its end shows neither harm nor its absence."""
         ran = len(self.runs) == repeat and all(
-            run["caught"] or run.get("how", "missed") == "missed" for run in self.runs)
+            run["caught"] or run["how"] == "missed" for run in self.runs)
         return ran and len(self.caught()) == (len(self.runs) if self.harm else 0)
 
     def cells(self):
         caught = self.caught()
         times = [run["milliseconds"] or 0 for run in caught]
-        by = sorted({run.get("oracle") or "?" for run in caught})
+        by = sorted({run["oracle"] for run in caught})
         return (self.words, f"{self.protocol}, {self.target} {self.append}".rstrip(),
                 f"{len(caught)}/{len(self.runs)}", ", ".join(by) or "-",
                 f"{statistics.median(times):.0f} ms" if times else "-",
                 f"{sum(run['operations'] for run in self.runs):,}",
                 f"{sum(run['violations'] or 0 for run in self.runs):,}")
-
-
-def judged(told, bust, admissible):
-    """Returns the result of a boot. Under the correct rules any report is harm; a boot that is not
-    clean for another reason shows nothing."""
-    if bust != "none":
-        return judge_bust(*told, admissible)
-    run, reasons = judge_bust(*told, ORACLES), judge_correct(*told, 0)["reasons"]
-    if reasons and not run["caught"]:
-        run["how"] = f"not run: {'; '.join(reasons)}"
-    return run
 
 
 HEAD = ("", "lock, machine", "harm", "seen by", "median", "operations", "rule broken")
@@ -111,28 +108,18 @@ def interleaving(run):
         yield f"{when:>8}  " + " " * 23 * threads.index(thread) + window
 
 
-def parse(words):
-    if not words or words[0] not in EXPERIMENTS:
-        raise Mistake(f"which experiment? {', '.join(EXPERIMENTS)}; --help explains them")
-    return words[0], parameters(words[1:], ("SECS", "SEED", "REPEAT",
-                                            *(["KASAN"] if words[0] == "2004" else [])))
-
-
 def experiment(name, wanted):
-    args = torture_arguments([])
-    args.out = OUT / "experiment"
-    lab = Lab(args, wanted)
+    lab = Lab(OUT / "experiment", wanted)
     lab.claim()
     rows, repeat = EXPERIMENTS[name], wanted["REPEAT"] or 1
     rows = rows + rows_2004("x86_64-kasan")[:2] if wanted["KASAN"] else rows
     say(f"experiment {name}: {len(rows)} rows, {repeat} boots each; seed {lab.seed}")
-    oracles = {bust.name: bust.oracles for bust in lab.offered("um")[0]}
+    busts = {bust.name: bust for bust in lab.offered("um")[0]}
     try:
         for number, row in enumerate(rows, 1):
-            row.admissible = oracles[row.bust]
             for _ in range(repeat):
                 secs = wanted["SECS"] or (20 if row.target == "um" else 60)
-                row.run(lab, secs, f"[{number}/{len(rows)}]")
+                row.run(lab, busts, secs, f"[{number}/{len(rows)}]")
             say(f"[{number}/{len(rows)}] {'  '.join(filter(None, row.cells()))}")
     finally:
         if any(row.runs for row in rows):
@@ -156,19 +143,13 @@ def experiment(name, wanted):
 
 
 def main():
-    exit_on_sigterm()
-    if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
-        print(__doc__.strip())
-        return 0
-    try:
-        return experiment(*parse(sys.argv[1:]))
-    except Mistake as mistake:
-        print(f"experiment: {mistake}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("experiment: stopped", file=sys.stderr)
-        return 128 + signal.SIGINT
+    parser = command_line(__doc__)
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("words", nargs="*", metavar="NAME=VALUE")
+    args = parser.parse_args()
+    used = ["SECS", "SEED", "REPEAT", *(["KASAN"] if args.experiment == "2004" else [])]
+    return experiment(args.experiment, parameters(args.words, used))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program("experiment", main)

@@ -6,12 +6,10 @@ The module is built once; a parameter says which check does not report. In the e
 rust/rmap/ must have a test that fails. The last line is `silence: noticed N/N`.
 """
 
-import argparse
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from common import OUT, SCRIPTS, TOP, Mistake, Progress, kernel_folder, modules, say, stream
+from common import OUT, SCRIPTS, TOP, Mistake, command_line, kernel_folder, modules, program, say, stream
 
 # The suites wait for grace periods most of the time.
 GUESTS = 4
@@ -47,16 +45,14 @@ def run(module, guest, places):
                       out, "--append", SUITES, "--time-limit", "7000",
                       "--file", f"{module}:shadow_rmap_kunit.ko", "--file", f"{out}/checks:checks",
                       "--", SCRIPTS / "guest/silence.sh"], out.with_suffix(".log"),
-                     Progress(f"silence: guest {guest}", len(places)),
+                     f"silence: guest {guest} of {GUESTS}, {len(places)} checks",
                      re.compile(r"^silence: \S+:|^vm: "), limit=7200, every=60)
     return dict(re.findall(r"^silence: (\S+):(.*)$", text, re.M))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--module", help="shadow_rmap_kunit.ko, otherwise it is built")
-    args = parser.parse_args()
-    module = args.module or modules("um", "kunit")["shadow_rmap_kunit"]
+    command_line(__doc__).parse_args()
+    module = modules("um", "kunit")["shadow_rmap_kunit"]
     places = [("none", 0), *checks()]
     with ThreadPoolExecutor(GUESTS) as pool:
         shares = [places[guest::GUESTS] for guest in range(GUESTS)]
@@ -73,7 +69,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Mistake as error:
-        sys.exit(f"silence: {error}")
+    program("silence", main)

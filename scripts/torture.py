@@ -3,8 +3,8 @@
 """Runs each deliberate bug in a boot of its own and reports which oracle catches it and when; then
 runs the correct rules under the same loads, where no oracle may report anything.
 
-  scripts/torture.sh [NAME=VALUE...]          as make torture
-  scripts/torture.sh --soak [HOURS=N]         as make soak
+  scripts/torture.py [NAME=VALUE...]          as make torture
+  scripts/torture.py --soak [HOURS=N]         as make soak
 
   BUST=all         all bugs, and the correct rules; or none (the correct rules alone), list, or some
                    bugs by rule (R12), museum number (museum:16) or type (SkipsSecondCheck); several
@@ -44,17 +44,15 @@ out/soak.json and continues where it stopped, if module and parameters are the s
 and the exit status is 0 when both are complete.
 """
 
-import argparse
 import hashlib
 import re
 import resource
 import shutil
-import signal
 import sys
 from pathlib import Path
 
 import torture_report as report
-from common import (OUT, Mistake, exit_on_sigterm, machine, pair, read_json, say, write_json)
+from common import OUT, Mistake, command_line, machine, program, read_json, say, write_json
 from torture_lab import PARAMETERS, PASSED_ON, PROTOCOLS, Lab, parameters
 
 USED = [name for name in PARAMETERS if name not in ("HOURS", "KASAN")]
@@ -66,7 +64,8 @@ LONGEST = 600
 # Operations that the correct rules must survive under each protocol. User-Mode Linux does some
 # 100,000 a second, 15,000 with lockdep, and x86_64 with KASAN 4,000.
 ENOUGH = {"um-bench": 10_000_000, "um": 2_000_000, "x86_64": 350_000}
-# The same in the short form, which is a part of make test, and the least under the load of some bugs.
+# The same in the short form, which is a part of make test, and the least under the load of some
+# bugs.
 SHORT_ENOUGH, LEAST_CONTROL = 60_000, 10_000
 # A piece of a soak, in seconds: x86_64 does 30 times fewer operations a second.
 PIECE = {"um": 120, "x86_64": 480}
@@ -154,7 +153,7 @@ def is_complete(result):
 
 def torture(args, wanted):
     target = wanted["VM"] or "um"
-    lab = Lab(args, wanted)
+    lab = Lab(args.out, wanted)
     lab.claim()
     busts, loads = lab.offered(target)
     wanted["BUST"] = wanted["BUST"] or "all"
@@ -203,21 +202,21 @@ def torture(args, wanted):
             done += 1
     finally:
         if done:
-            save(args, result | {"restarts": lab.restarts}, repeat)
+            save(args.out, result | {"restarts": lab.restarts}, repeat)
         if 0 < done < total:
-            say(f"torture: stopped after {done} of {total}; {args.json} has these")
+            say(f"torture: stopped after {done} of {total}; {args.out}.json has these")
     show(result, lab.restarts)
     return 0 if is_complete(result) else 1
 
 
-def save(args, result, repeat):
+def save(out, result, repeat):
     result["busts"][:] = report.summarize(result["runs"], repeat)
     result |= {"summary": last_line(result), "caught_by": report.counts(result["busts"])}
-    write_json(args.json, result)
-    if args.svg:
-        args.svg.unlink(missing_ok=True)
-        if result["busts"]:
-            args.svg.write_text(report.svg(result), encoding="utf-8")
+    write_json(out.with_suffix(".json"), result)
+    picture = out.with_suffix(".svg")
+    picture.unlink(missing_ok=True)
+    if result["busts"]:
+        picture.write_text(report.svg(result), encoding="utf-8")
 
 
 def show(result, restarts):
@@ -274,7 +273,7 @@ def cpu_seconds():
 
 
 def soak(args, wanted):
-    lab = Lab(args, wanted)
+    lab = Lab(args.out, wanted)
     lab.claim()
     turns = [turn for turn in TURNS if wanted["VM"] in (None, turn[0])] or [
         (wanted["VM"], protocol) for protocol in PROTOCOLS]
@@ -283,7 +282,8 @@ def soak(args, wanted):
         lab.prepare(target)
     key = asked | {target: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
                    for target, path in lab.modules.items()}
-    pieces, goal = earlier_pieces(args.json, key), float(wanted["HOURS"] or 1) * 3600
+    state = args.out.with_suffix(".json")
+    pieces, goal = earlier_pieces(state, key), float(wanted["HOURS"] or 1) * 3600
     # With the same SEED= later pieces have other seeds than the first.
     lab.boots, ends = len(pieces), "SUCCESS"
     try:
@@ -297,8 +297,8 @@ def soak(args, wanted):
                 raise Mistake(f"{target} does not boot; see {lab.out / run['folder']}")
             run.pop("diagnostics")
             pieces.append(run | {"cpu_seconds": cpu_seconds() - before})
-            write_json(args.json, {"version": 2, "key": key, "totals": totals(pieces),
-                                   "pieces": pieces})
+            write_json(state, {"version": 2, "key": key, "totals": totals(pieces),
+                               "pieces": pieces})
     except KeyboardInterrupt:
         ends = "STOPPED"
         say("\nsoak: stopped; the same command continues")
@@ -315,42 +315,25 @@ def soak(args, wanted):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                    usage="scripts/torture.py [options] [NAME=VALUE...]")
+    parser = command_line(__doc__, usage="scripts/torture.py [options] [NAME=VALUE...]")
     add = parser.add_argument
     add("--short", action="store_true",
         help="fewer operations of the correct rules: a part of make test")
     add("--soak", action="store_true", help="the correct rules for hours")
-    add("--out", type=Path, metavar="DIR", help="default out/torture, or out/soak")
-    add("--json", type=Path, metavar="FILE")
-    add("--svg", type=Path, metavar="FILE")
-    add("--module", type=pair, action="append", default=[], metavar="VM=FILE.ko",
-        help="shadow_rmap_torture.ko, instead of building it")
-    add("--kernel", type=pair, action="append", default=[], metavar="VM=DIR")
+    add("--out", type=Path, metavar="DIR",
+        help="consoles; the results are in DIR.json and DIR.svg (default: out/torture, or out/soak)")
     add("words", nargs="*", metavar="NAME=VALUE")
     args = parser.parse_args(argv)
-    name = "soak" if args.soak else "torture"
-    if not args.out:
-        args.json, args.svg = args.json or OUT / f"{name}.json", args.svg or OUT / f"{name}.svg"
-    args.out = (args.out or OUT / name).resolve()
-    args.json = args.json or args.out / f"{name}.json"
+    args.out = (args.out or OUT / ("soak" if args.soak else "torture")).resolve()
     return args
 
 
 def main():
-    exit_on_sigterm()
-    try:
-        args = parse(sys.argv[1:])
-        if args.soak:
-            return soak(args, parameters(args.words, ("HOURS", "SEED", "VM", *PASSED_ON)))
-        return torture(args, parameters(args.words, USED))
-    except Mistake as mistake:
-        print(f"torture: {mistake}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("torture: stopped", file=sys.stderr)
-        return 128 + signal.SIGINT
+    args = parse(sys.argv[1:])
+    if args.soak:
+        return soak(args, parameters(args.words, ("HOURS", "SEED", "VM", *PASSED_ON)))
+    return torture(args, parameters(args.words, USED))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program("torture", main)

@@ -29,7 +29,6 @@ KERNEL_ORACLES = (
     ("RL", r"memory leak|slab: objects remain"),
     ("KA", r""),
 )
-ORACLES = ("TS", "LI", "WC", "BW", "RL", "MC", "LD", "WD", "TD", "TG", "KA")
 
 
 def kernel_oracle(splat):
@@ -70,13 +69,10 @@ class Bust:
         self.not_shown, self.inspection = reason.strip(), "inspection" in rest
         self.rule = next((word for word in rest if re.fullmatch(r"R\d+", word)), None)
         self.museum = [int(word[7:]) for word in rest if re.fullmatch(r"museum:\d+", word)]
-
-        def listed(key):
-            texts = [word.partition("=")[2] for word in rest if word.startswith(f"{key}=")]
-            return [name for name in ",".join(texts).split(",") if name]
-
-        self.protocols, self.harmless = listed("protocols"), listed("harmless")
-        self.oracles = listed("oracles")
+        lists = dict(word.split("=") for word in rest if "=" in word)
+        self.protocols, self.harmless, self.oracles = (
+            [name for name in lists.get(key, "").split(",") if name]
+            for key in ("protocols", "harmless", "oracles"))
 
 
 def parse_control(text):
@@ -233,7 +229,8 @@ def judge_bust(console, results, guest, admissible):
 
 
 def judge_correct(console, results, guest, enough):
-    """Returns the result of the correct rules: any report makes them unclean."""
+    """Returns the result of the correct rules: any report makes them unclean. The oracle is the one that
+    reported."""
     passed, run = outcome(console, results)
     said, reasons = run["diagnostics"], []
     if console.begun is None:
@@ -263,15 +260,17 @@ def judge_correct(console, results, guest, enough):
         reasons.append(guest.get("text", "the guest left no status"))
     if not reasons and run["operations"] < enough:
         reasons.append(f"only {run['operations']:,} of {enough:,} operations in time")
-    return run | {"clean": not reasons, "reasons": reasons}
+    oracle = console.caught["oracle"] if console.caught else \
+        kernel_oracle(console.splat) if console.splat else None
+    return run | {"clean": not reasons, "reasons": reasons, "oracle": oracle}
 
 
 class Lab:
     """Builds kernels and modules as they are needed, and runs one guest at a time."""
 
-    def __init__(self, args, wanted):
-        self.wanted, self.out = wanted, args.out
-        self.kernels, self.modules = dict(args.kernel), dict(args.module)
+    def __init__(self, out, wanted):
+        self.wanted, self.out = wanted, out
+        self.kernels, self.modules = {}, {}
         self.boots = self.restarts = 0
         self.append = ""  # more kernel arguments
         self.seed = random.getrandbits(32) if wanted["SEED"] is None else wanted["SEED"]
@@ -287,10 +286,9 @@ class Lab:
             raise Mistake(f"{self.out} is in use by another run") from None
 
     def prepare(self, target):
-        if target not in self.kernels:
-            self.kernels[target] = kernel_folder(target)
         if target not in self.modules:
             self.modules[target] = modules(target, "torture")["shadow_rmap_torture"]
+            self.kernels[target] = kernel_folder(target)
 
     def boot(self, target, name, arguments, limit, console, leaks=False):
         """Runs one guest; returns its folder, and the content of vm.json."""
@@ -318,41 +316,39 @@ class Lab:
             raise Mistake(f"no torture/control: {guest.get('text', 'the guest said nothing')}")
         return parse_control(text)
 
-    def words(self, change, **first):
+    def words(self, change, load, **first):
         """Returns `key=value` words: `first`, then those that are passed on to the module."""
-        asked = {name: self.wanted[name] for name in PASSED_ON if self.wanted[name] is not None}
-        return " ".join(f"{change(name)}={value}" for name, value in first.items() if value) + "".join(
-                            f" {change(name)}={value}" for name, value in asked.items())
+        asked = first | {name: self.wanted[name] for name in PASSED_ON} | {"LOAD": load}
+        return " ".join(f"{change(name)}={value}" for name, value in asked.items()
+                        if value is not None)
 
-    def torture(self, kind, name, target, protocol, secs, what, operations=0):
+    def torture(self, kind, name, target, protocol, secs, operations, load, what):
         """Runs one torture in one boot; returns what there is to judge, and how it was run."""
         seed = derived(self.seed, self.boots)
         self.boots += 1
         self.prepare(target)
         console = Console(target, what, patient=kind == "correct")
         folder = f"{self.boots:03}-{name}-{protocol}-{target}"
-        line = self.words(str.lower, bust=name, protocol=protocol, secs=secs, seed=str(seed),
-                          ops=operations)
+        line = self.words(str.lower, load, bust=name, protocol=protocol, secs=secs, seed=seed,
+                          ops=operations or None)
         begin = time.monotonic()
         out, guest = self.boot(target, folder, [kind, line, str(secs + HANGS)],
                                secs + HANGS + ROOM[machine(target)], console,
                                leaks=kind == "correct" and machine(target) != "um")
         return (console, read(out / "results.ktap"), guest), {
             "bust": name, "protocol": protocol, "vm": target, "seed": seed, "secs": secs,
-            "mode": self.wanted["MODE"] or "random", "depth": self.wanted["DEPTH"],
-            "threads": self.wanted["THREADS"], "load": self.wanted["LOAD"],
-            "seconds": round(time.monotonic() - begin), "restarts": guest.get("restarts", 0),
-            "append": self.append, "folder": folder, "control": line,
+            "load": load, "folder": folder, "seconds": round(time.monotonic() - begin),
+            "restarts": guest.get("restarts", 0),
             "replay": "make torture " + self.words(
-                str.upper, bust=name, protocol=protocol, vm=target,
-                secs=0 if operations else secs, seed=str(seed)),
+                str.upper, load, bust=name, protocol=protocol, vm=target,
+                secs=None if operations else secs, seed=seed),
         }
 
     def bust(self, bust, protocol, target, secs, operations, place):
         """Runs a deliberate bug once."""
         words = " ".join(filter(None, [bust.name, bust.rule, protocol]))
-        told, how = self.torture("bust", bust.name, target, protocol, secs, f"{place} {words}",
-                                 operations)
+        told, how = self.torture("bust", bust.name, target, protocol, secs, operations,
+                                 self.wanted["LOAD"], f"{place} {words}")
         run = {"rule": bust.rule, "museum": bust.museum, "inspection": bust.inspection,
                "admissible": bust.oracles} | how | judge_bust(*told, bust.oracles)
         rule = f" ({run['oracle_rule']})" if run["oracle_rule"] else ""
@@ -369,11 +365,7 @@ class Lab:
     def correct(self, target, protocol, secs, operations, load, place):
         """Runs the correct rules once."""
         what = f"{place} correct rules, {protocol}, {target}{f', {load}' if load else ''}"
-        asked, self.wanted = self.wanted, self.wanted | {"LOAD": load}
-        try:
-            told, how = self.torture("correct", "none", target, protocol, secs, what, operations)
-        finally:
-            self.wanted = asked
+        told, how = self.torture("correct", "none", target, protocol, secs, operations, load, what)
         run = how | {"wanted": operations} | judge_correct(*told, operations)
         said = "clean" if run["clean"] else "NOT CLEAN: " + "; ".join(run["reasons"][:3])
         say(f"{what}: {said}, {run['operations']:,} operations in {run['seconds']} s, "

@@ -1,25 +1,23 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the test guest: several tortures in one boot. What a bug has left behind must not count for
-# the next torture, and a torture that missed its bug, or did nothing, must fail. Prints KTAP.
+# Runs in the test guest: several tortures in one boot. What a bug has left behind must not count
+# for the next torture, and a torture that missed its bug, or did nothing, must fail. Prints each
+# result.
 #
-# Usage: again.sh     scripts/test.py starts it, beside shadow_rmap_torture.ko and ktap.sh
+# Usage: again.sh     scripts/test.py starts it, beside shadow_rmap_torture.ko and try.sh
 
-case ${1:-} in --help) sed -n '4,7s/^# \{0,1\}//p' "$0"; exit ;; esac
-# shellcheck source=scripts/guest/ktap.sh
-. ./ktap.sh
+case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
+# shellcheck source=scripts/guest/try.sh
+. ./try.sh
 
 torture=/sys/kernel/debug/shadow_rmap/torture
 
-# ends_with VERDICT LINE: a torture of that LINE has this result. It is repeated with other seeds, as a
-# bug may be missed by chance.
+# ends_with VERDICT LINE: a torture of that LINE has this result. It is repeated with other seeds,
+# as a bug may be missed by chance.
 ends_with() {
-	attempt=0
-	until one_ends_with "$@"; do
-		attempt=$((attempt + 1))
-		[ $attempt -lt 5 ] || return 1
-	done
+	for _ in 1 2 3 4 5; do one_ends_with "$@" && return; done
+	return 1
 }
 
 one_ends_with() {

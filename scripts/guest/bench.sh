@@ -4,9 +4,9 @@
 # Runs in the test guest: loads the module with the addresses of the host's functions, which it
 # measures beside its own, and writes the results to $OUT/bench.jsonl, one JSON object a line.
 #
-# Usage: bench.sh ROUNDS     scripts/bench.sh starts it; beside it: shadow_rmap.ko
+# Usage: bench.sh ROUNDS     scripts/bench.py starts it; beside it: shadow_rmap.ko
 
-case ${1:-} in --help) sed -n '4,7s/^# \{0,1\}//p' "$0"; exit ;; esac
+case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 
 set -- bench_rounds="$1"
 for name in folio_lock_anon_vma_read __anon_vma_prepare anon_vma_fork anon_vma_clone \

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in the test guest: a module whose forks forget the link to the root. The rules and the
-# comparison with the host must report it; with a correct module this test fails. Prints KTAP.
+# comparison with the host must report it; with a correct module this test fails. Prints each
+# result.
 #
-# Usage: busted.sh     scripts/test.py starts it, beside shadow_rmap.ko, rmapctl and ktap.sh
+# Usage: busted.sh     scripts/test.py starts it, beside shadow_rmap.ko, rmapctl and try.sh
 
-case ${1:-} in --help) sed -n '4,7s/^# \{0,1\}//p' "$0"; exit ;; esac
+case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 
-# shellcheck source=scripts/guest/ktap.sh
-. ./ktap.sh
+# shellcheck source=scripts/guest/try.sh
+. ./try.sh
 
 cat >/tmp/busted.scn <<END
 map main buf 4
@@ -22,8 +23,8 @@ END
 
 # The child's VMA is not linked to the anon_vma of the pages that it shares with its parent.
 link_is_named() {
-	grep -E "^vma .* chain: host links 2 anon_vmas, shadow 1: .* is missing" "$1" ||
-		{ cat "$1"; return 1; }
+	cat "$1"
+	grep -qE "^vma .* chain: host links 2 anon_vmas, shadow 1: .* is missing" "$1"
 }
 
 all_tests() {

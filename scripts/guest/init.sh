@@ -7,7 +7,7 @@
 # On UML the root is the file system of the machine, mounted read-only; the only writable folder
 # is $OUT.
 
-case ${1:-} in --help) sed -n '4,8s/^# \{0,1\}//p' "$0"; exit ;; esac
+case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/tmp TERM=${TERM:-dumb} TZ=UTC LANG=C
@@ -30,22 +30,14 @@ send_out() {
 	tar -c -z -f - -C "$OUT" . >/dev/ttyS1
 }
 
-# An object is reported when it is older than five seconds and two scans saw the same content and no
-# pointer to it.
-scan_twice() {
+# find_leaks: an object is reported when it is older than five seconds and two scans saw the same
+# content and no pointer to it.
+leaks=/sys/kernel/debug/kmemleak
+find_leaks() {
+	[ -n "$VM_KMEMLEAK" ] && [ -e $leaks ] || return
 	sleep 6
-	echo scan >/sys/kernel/debug/kmemleak
-	echo scan >/sys/kernel/debug/kmemleak
-}
-
-# Writes each leak to the kernel log, where the runner looks for reports.
-look_for_leaks() {
-	[ -n "$VM_KMEMLEAK" ] && [ -e /sys/kernel/debug/kmemleak ] || return 0
-	scan_twice
-	cp /sys/kernel/debug/kmemleak "$OUT/kmemleak.txt"
-	while read -r line; do
-		echo "<4>kmemleak: $line" >/dev/kmsg
-	done <"$OUT/kmemleak.txt"
+	echo scan >$leaks
+	echo scan >$leaks
 }
 
 # Until /proc is mounted busybox must be called by its path: a bare `mount` would be run through
@@ -84,11 +76,8 @@ if ! echo booted >"$OUT/status"; then
 fi
 rm -f "$OUT/status"
 
-if [ -n "$VM_KMEMLEAK" ] && [ -e /sys/kernel/debug/kmemleak ]; then
-	# Leaks of the boot are not the module's.
-	scan_twice
-	echo clear >/sys/kernel/debug/kmemleak
-fi
+# Leaks of the boot are not the module's.
+if find_leaks; then echo clear >$leaks; fi
 
 if [ -n "$VM_MODULE" ]; then
 	# shellcheck disable=SC2086 # several parameters
@@ -108,7 +97,11 @@ if [ -n "$VM_SHELL" ]; then
 else
 	sh -c "$VM_COMMAND" </dev/null
 	rc=$?
-	look_for_leaks
+	# The runner looks for reports in the kernel log.
+	if find_leaks; then
+		cp $leaks "$OUT/kmemleak.txt"
+		while read -r line; do echo "<4>kmemleak: $line" >/dev/kmsg; done <"$OUT/kmemleak.txt"
+	fi
 fi
 dmesg >"$OUT/dmesg.txt"
 quit command $rc

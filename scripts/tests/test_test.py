@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests how scripts/test.py counts, and how scripts/common.py runs programs."""
 
-import threading
+import re
 
 import pytest
 
@@ -15,9 +15,9 @@ def kunit():
 
 
 def counted(kunit, text):
-    report = runner.Report()
-    names = runner.add_ktap(report, kunit, "x", text, "document")
-    return report.count("passed"), report.count("failed"), names, report.tests
+    step = runner.Step("x")
+    names = kunit.add(step, text, "document")
+    return step.count("passed"), step.count("failed"), names, step.tests
 
 
 def test_failing_kunit_test_is_counted_once(kunit):
@@ -35,10 +35,48 @@ def test_document_with_gaps_fails(kunit):
     assert passed == 2 and failed >= 1
 
 
+def test_tests_of_a_guest():
+    step = runner.Step("x")
+    runner.add_tests(step, "a.sh", "ok: a: b\n[ 1.0] not ok: c\n"
+                     "not ok: d: e: exit status 2: why\ntests: done\n")
+    assert [(test["name"], test["status"], test["reason"]) for test in step.tests] == [
+        ("a: b", "passed", ""), ("d: e", "failed", "exit status 2: why")]
+    runner.add_tests(step, "a.sh", "ok: a\n")
+    assert step.tests[-1]["name"] == "guest: a.sh" and step.count("failed") == 2
+
+
+RULES = "".join(f"R{n} words steps=1 checks={n % 9} violations=0\n" for n in range(1, 43))
+
+
+@pytest.mark.parametrize("old, new, passed", [
+    ("", "", 1), ("R18 words steps=1 checks=0", "R18 words steps=1 checks=1", 1),
+    ("R17 words steps=1 checks=8", "R17 words steps=1 checks=0", 0),
+    ("checks=8 violations=0", "checks=8 violations=1", 0),
+    ("checks=0 violations=0", "checks=0 violations=1", 0), ("R4", "", 0)])
+def test_rules_of_a_guest(tmp_path, old, new, passed):
+    (tmp_path / "rules").write_text(RULES.replace(old, new))
+    step = runner.Step("x")
+    runner.add_rules(step, tmp_path, {"R9", "R18", "R27", "R36"})
+    assert step.count("passed") == passed and len(step.tests) == 1
+
+
+@pytest.mark.parametrize("judge, stats, passed", [
+    (runner.add_broken_rules, "rules_shown_broken: 9\nrules_not_shown_broken: R4 R7\n", 1),
+    (runner.add_broken_rules, "rules_shown_broken: 9\nrules_not_shown_broken: R4 R5\n", 0),
+    (runner.add_broken_rules, "", 0),
+    (runner.add_freed, "vma_allocs: 5\nvma_frees: 5\npages_allocated: 2\npages_freed: 2\n", 1),
+    (runner.add_freed, "vma_allocs: 5\nvma_frees: 4\n", 0), (runner.add_freed, "vma_allocs: 5\n", 0),
+    (runner.add_freed, "", 0)])
+def test_counters_of_a_guest(judge, stats, passed):
+    step = runner.Step("x")
+    judge(step, stats)
+    assert step.count("passed") == passed and len(step.tests) == 1
+
+
 def results(code, output):
-    report = runner.Report()
-    runner.add_results(report, "x", code, output)
-    return report.count("passed"), report.count("failed"), report.tests[-1]
+    step = runner.Step("x")
+    runner.add_results(step, code, output)
+    return step.count("passed"), step.count("failed"), step.tests[-1]
 
 
 def test_results_of_cargo_and_pytest():
@@ -63,53 +101,35 @@ def test_torture_results():
               "correct": [run, run | {"clean": False, "reasons": ["LI reported"]}], "runs": [],
               "planned": [3, 2], "not_shown": [{"bust": "D", "reason": "x"}], "restarts": 2}
     for planned, failed in (([3, 2], 3), ([3, 3], 4)):
-        report = runner.Report()
-        runner.add_torture(report, "x", 1, result | {"planned": planned})
-        assert [report.count(s) for s in ("passed", "failed", "skipped")] == [2, failed, 1]
-        assert report.restarts == 2
-    report = runner.Report()
-    runner.add_torture(report, "x", 2, {})
-    assert report.count("failed") == 1
+        step = runner.Step("x")
+        runner.add_torture(step, 1, result | {"planned": planned})
+        assert [step.count(s) for s in ("passed", "failed", "skipped")] == [2, failed, 1]
+        assert step.restarts == 2
+    step = runner.Step("x")
+    runner.add_torture(step, 2, {})
+    assert step.count("failed") == 1
 
 
 def test_command_that_hangs_is_ended(tmp_path):
-    code, output = common.stream(["sh", "-c", "echo started; sleep 6000"], tmp_path / "log",
-                                 common.Progress("x"), limit=2)
+    code, output = common.stream(["sh", "-c", "echo started; sleep 6000"], tmp_path / "log", "x",
+                                 limit=2)
     assert code == 124 and output in ("", "started\n")
 
 
-def test_output_and_status_of_a_command(tmp_path):
-    code, output = common.stream(["sh", "-c", "echo a; echo b >&2; exit 3"], tmp_path / "log",
-                                 common.Progress("x"))
-    assert (code, output, (tmp_path / "log").read_text()) == (3, "a\nb\n", "a\nb\n")
+def test_output_status_and_progress_of_a_command(tmp_path, capsys):
+    """The last line may have no end, and may come in pieces."""
+    script = "printf a; sleep 2; echo b; echo wanted >&2; printf c; exit 3"
+    code, output = common.stream(["sh", "-c", script], tmp_path / "log", "x",
+                                 re.compile("want"), every=1)
+    assert (code, output, (tmp_path / "log").read_text()) == (3, *["ab\nwanted\nc"] * 2)
+    said = capsys.readouterr().out.splitlines()
+    assert "  wanted" in said and any(re.match(r"  x: \d s, 0 lines: ", line) for line in said)
 
 
-def test_progress():
-    progress = common.Progress("x", 2)
-    for line in ("1..3", "ok 1 a", "not ok 2 b", "# ok 7 c", "[    1.234567]     ok 1 d",
-                 "running 4 tests", "test e::f ... ok", "test g has been running",
-                 "scripts/tests/test_a.py::b[c d] PASSED [ 1%]", "collected 5 items"):
-        progress.read(line)
-    assert (progress.done, progress.expected + progress.planned) == (5, 14)
-    assert str(progress).startswith("x: 5 of 14 tests, ")
-    torture = common.Progress("x")
-    for line in ("[1/9] A R1 spin: caught by LI", "  [2/9] B: 3 s", "[2/9] B: caught"):
-        torture.read(line)
-    assert (torture.done, torture.planned) == (2, 9)
-
-
-def test_steps_run_beside_each_other_as_far_as_there_are_cores():
-    weights, lock, running, seen = {"a": 1, "b": 1, "c": 2, "d": 1, "e": 9}, threading.Lock(), [], []
-    together = threading.Barrier(2)
-
-    def run(name):
-        with lock:
-            running.append(name)
-            seen.append(sorted(running))
-        if name in "ab":
-            together.wait(60)
-        with lock:
-            running.remove(name)
-
-    runner.run_steps("abcde", weights, run, 2)
-    assert [s for s in seen if len(s) > 1] == [["a", "b"]] and ["c"] in seen and ["e"] in seen
+def test_step_that_fails_or_runs_nothing_is_a_failure(monkeypatch):
+    monkeypatch.setattr(runner, "STEPS", {"good": lambda step: step.check("a", True, ""),
+                                          "empty": lambda step: None, "bad": lambda step: 1 / 0})
+    for name, passed, failed in (("good", 1, 0), ("empty", 0, 1), ("bad", 0, 1)):
+        step = runner.Step(name)
+        runner.run_step(step)
+        assert (step.count("passed"), step.count("failed")) == (passed, failed)

@@ -63,8 +63,8 @@ def test_parameters():
 
 
 def test_lines_for_the_module_and_to_repeat():
-    lab = torture_lab.Lab(torture.parse([]), options("LOAD=moves", "STAY=4", "FAIL=0", "SEED=1"))
-    assert lab.words(str.lower, bust="none", seed="0", ops=70, secs=0) == (
+    lab = torture_lab.Lab(None, options("LOAD=moves", "STAY=4", "FAIL=0", "SEED=1"))
+    assert lab.words(str.lower, "moves", bust="none", seed=0, ops=70, secs=None) == (
         "bust=none seed=0 ops=70 load=moves stay=4 fail=0")
 
 
@@ -324,14 +324,15 @@ def test_soak_continues(tmp_path):
 
 
 def test_two_runs_in_one_folder(tmp_path):
-    labs = [torture_lab.Lab(torture.parse(["--out", str(tmp_path)]), options()) for _ in range(2)]
+    labs = [torture_lab.Lab(tmp_path, options()) for _ in range(2)]
     labs[0].claim()
     with pytest.raises(Mistake, match="in use"):
         labs[1].claim()
 
 
-HIT = {"caught": True, "oracle": "LI", "milliseconds": 20, "operations": 1500, "violations": 3}
-MISS = HIT | {"caught": False, "oracle": None, "milliseconds": None, "violations": 7}
+HIT = {"caught": True, "oracle": "LI", "milliseconds": 20, "operations": 1500, "violations": 3,
+       "how": "oracle"}
+MISS = HIT | {"caught": False, "how": "missed", "oracle": None, "milliseconds": None, "violations": 7}
 
 
 def row(harm, *runs):
@@ -353,20 +354,34 @@ def test_rows_of_an_experiment():
         ["thread", "0", "thread", "2"], ["4", "Found"], ["9", "Unlinked"]]
 
 
+class Judge:
+    """A lab that judges a given console."""
+
+    def __init__(self, lines, *told):
+        self.wanted, self.told = {}, (heard(*lines, patient=True), *told)
+
+    def correct(self, *_):
+        return torture_lab.judge_correct(*self.told, 0) | {"replay": ""}
+
+
 @pytest.mark.parametrize("lines, told, wanted", [
     (GOOD, (CLEAN, FINE), (False, "missed", True)),
-    ([BEGIN, CAUGHT, ENDED], (CLEAN, FINE), (True, "oracle", False)),
-    ([BEGIN, LOCKDEP, ENDED], (CLEAN, FINE), (True, "kernel complained", False)),
+    ([BEGIN, CAUGHT, ENDED], (CLEAN, FINE), (True, "LI reported", False)),
+    ([BEGIN, LOCKDEP, ENDED], (CLEAN, FINE), (True, "lockdep", False)),
     ([], ("", DIED), (False, "not run", False))])
 def test_correct_rules_in_an_experiment(lines, told, wanted):
-    run = experiments.judged((heard(*lines, patient=True), *told), "none", [])
-    assert (run["caught"], run["how"].partition(":")[0], row(False, run).is_as_expected(1)) == wanted
-    assert len(row(False, run).cells()) == 7
+    correct = experiments.Row("it is", False, "none", "spin")
+    correct.run(Judge(lines, *told), {}, 1, "[1/1]")
+    run = correct.runs[0]
+    assert (run["caught"], run["how"].partition(":")[0], correct.is_as_expected(1)) == wanted
+    assert len(correct.cells()) == 7
 
 
-def test_arguments_of_an_experiment():
-    assert experiments.parse(["2004", "KASAN=1"])[1]["KASAN"] == 1
-    for words, said in ((["2011", "VM=x86_64"], "VM=x86_64: not"), (["2011", "KASAN=1"], "KASAN=1"),
-                        (["1999"], "which experiment")):
-        with pytest.raises(Mistake, match=said):
-            experiments.parse(words)
+@pytest.mark.parametrize("words, said", [
+    (["2011", "VM=x86_64"], "VM=x86_64: not"), (["2011", "KASAN=1"], "KASAN=1: not"),
+    (["1999"], "1999"), ([], "required")])
+def test_arguments_of_an_experiment(monkeypatch, capsys, words, said):
+    monkeypatch.setattr("sys.argv", ["x", *words])
+    with pytest.raises((Mistake, SystemExit)) as raised:
+        experiments.main()
+    assert said in str(raised.value) + capsys.readouterr().err

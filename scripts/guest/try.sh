@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# What the tests of the guest share: each test is a line on the console and in $OUT/tests.txt.
+# Sourced, never run.
+
+failed=0
+
+report() { echo "$*" | tee -a "$OUT/tests.txt"; }
+
+# try NAME COMMAND...: one test, which passes when the command does; otherwise the end of its output
+# is the reason.
+try() {
+	name=$1
+	shift
+	"$@" >/tmp/said 2>&1 </dev/null && { report "ok: $name"; return; }
+	rc=$?
+	failed=1
+	tail -n 20 /tmp/said | sed 's/^/# /'
+	report "not ok: $name: exit status $rc: $(tail -n 1 /tmp/said | cut -c1-150)"
+	return 1
+}
+
+# must COMMAND...: says which one of several commands of a test has failed.
+must() { "$@" || { echo "failed: $*"; return 1; }; }
+
+# run_tests FUNCTION: the function returns where the tests that follow have no sense; the last line
+# says that it was not the guest which ended.
+run_tests() {
+	"$1"
+	report "tests: done"
+	exit $failed
+}
