@@ -11,7 +11,7 @@ asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL RE
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus torture soak experiment bench check vm rmapctl compile-fail clean help
+.PHONY: module demo test litmus torture soak experiment bench check vm rmapctl clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -75,10 +75,6 @@ vm:
 #: make rmapctl       the user-space tool alone; prints its path
 rmapctl:
 	@scripts/rmapctl.sh
-
-# One misuse as one more module of the crate: scripts/compile_fail.py.
-compile-fail:
-	@scripts/module.sh um SHADOW_RMAP_CASE=$(abspath $(CASE))
 
 #: make clean         removes what was built here; the cache of kernels stays
 clean:

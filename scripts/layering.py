@@ -2,24 +2,27 @@
 # SPDX-License-Identifier: GPL-2.0
 """Checks that the modules of rust/ use each other in one direction only.
 
-  scripts/layering.py [--top FOLDER]
+  scripts/layering.py [FOLDER]        which contains rust/
 
 ORDER lists the modules, lowest first. Each may use those before it: `use crate::...` and other paths
-from the crate root, in code that is not for tests. So there is no cycle. `roots` are the files of
-the crates themselves, rust/shadow_rmap*.rs.
+from the crate root. So there is no cycle. The files in tests/ may use everything. `roots` are the
+files of the crates themselves, rust/shadow_rmap*.rs.
 """
 
 import re
 import sys
 from pathlib import Path
 
-import rust_text
+from common import TOP, command_line
 
 ORDER = ("bindings", "ffi", "kernel_ext", "stats", "rmap", "snapshot", "model", "host", "device",
          "torture", "bench", "debugfs", "roots")
-# What each crate root defines for all of the crate: by module!(), and the steps of live mappings,
-# which are the correct ones in every module that is not deliberately wrong (SHADOW_RMAP_BUST).
-ROOT_ITEMS = {"LocalModule", "LiveFlavour"}
+# What crate roots define for all of the crate: by module!(); the steps of live mappings, which are
+# the correct ones in every module that is not deliberately wrong (SHADOW_RMAP_BUST); and for the
+# suites.
+ROOT_ITEMS = {"LocalModule", "LiveFlavour", "silence", "sample"}
+# Lines of comment. A path behind code, in a comment or a string, counts: there is none.
+COMMENT = re.compile(r"^\s*//.*", re.M)
 PATH = re.compile(r"\bcrate\s*::\s*(?:(\w+)|(\{))|\b((?:super\s*::\s*)+)(\w+)")
 
 
@@ -56,26 +59,26 @@ def used(text, depth):
 
 def check(top):
     """Returns the list of faults, and the number of files."""
-    rust, texts, test_files = top / "rust", {}, set()
-    for path in sorted(rust.rglob("*.rs")):
-        texts[path], names = rust_text.without_tests(rust_text.code(path.read_text()))
-        folder = path.parent if path.stem == "mod" or path.parent == rust else path.with_suffix("")
-        test_files |= {folder / name for name in names}
-    present = {module_of(path.relative_to(rust)) for path in texts}
+    texts = {path.relative_to(top / "rust"): COMMENT.sub("", path.read_text())
+             for path in sorted((top / "rust").rglob("*.rs"))}
+    present = {module_of(path) for path in texts}
     faults = [f"rust/{name}: not in ORDER of scripts/layering.py" for name in present - set(ORDER)]
     for path, text in texts.items():
-        parts = path.relative_to(rust).parts
-        own = module_of(Path(*parts))
-        if own not in ORDER or test_files & {path.with_suffix(""), *path.parents}:
+        own = module_of(path)
+        if own not in ORDER or "tests" in path.parts:
             continue
-        depth = 0 if own == "roots" else len(parts) - (path.stem == "mod")
+        depth = 0 if own == "roots" else len(path.parts) - (path.stem == "mod")
         for name, line in used(text, max(1, depth)):
             # What is no module is an item of the crate root.
             other = name if name in present else "roots"
             if name not in ROOT_ITEMS and other in ORDER and ORDER.index(other) > ORDER.index(own):
-                faults.append(f"rust/{'/'.join(parts)}:{line}: {own} uses {other} (crate::{name})")
+                faults.append(f"rust/{path}:{line}: {own} uses {other} (crate::{name})")
     return faults, len(texts)
 
 
 if __name__ == "__main__":
-    sys.exit(rust_text.gate(__doc__, check))
+    parser = command_line(__doc__)
+    parser.add_argument("top", nargs="?", type=Path, default=TOP, metavar="FOLDER")
+    found, files = check(parser.parse_args().top)
+    print("\n".join(found) or f"{files} files are as they should be")
+    sys.exit(1 if found or not files else 0)
