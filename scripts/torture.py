@@ -60,7 +60,7 @@ USED = [name for name in PARAMETERS if name not in ("HOURS", "KASAN")]
 # longer than so many seconds, as slow as it may be.
 OPERATIONS = {"um": 200_000, "x86_64": 30_000}
 TRIES = 5
-LONGEST = 600
+LONGEST = {"um": 600, "x86_64": 3600}
 # Operations that the correct rules must survive under each protocol. User-Mode Linux does some
 # 100,000 a second, 15,000 with lockdep, and x86_64 with KASAN 4,000.
 ENOUGH = {"um-bench": 10_000_000, "um": 2_000_000, "x86_64": 350_000}
@@ -116,16 +116,18 @@ def correct_plan(busts, loads, wanted, short):
     # A false alarm is most likely under a load that is made for a bug.
     others = [other for other in loads if other != "all"] if not load else []
     if short:
-        return ([("um", protocol, LONGEST, SHORT_ENOUGH, load) for protocol in protocols]
-                + [("um", protocols[i % len(protocols)], LONGEST, None, other)
+        return ([("um", protocol, LONGEST["um"], SHORT_ENOUGH, load) for protocol in protocols]
+                + [("um", protocols[i % len(protocols)], LONGEST["um"], None, other)
                    for i, other in enumerate(others)])
     # um-bench is many times faster, because it has no lockdep; the other kernels check more.
     targets = [target or "um-bench"]
     if every and target in (None, "um"):
         targets = ["um-bench", "x86_64-kasan"]
-    plan = [(where, protocol, LONGEST, ENOUGH.get(where) or ENOUGH[machine(where)], load)
+    plan = [(where, protocol, LONGEST[machine(where)],
+             ENOUGH.get(where) or ENOUGH[machine(where)], load)
             for where in targets for protocol in protocols]
-    return plan + [(target or "um", protocol, LONGEST, None, other)
+    rest = target or "um"
+    return plan + [(rest, protocol, LONGEST[machine(rest)], None, other)
                    for other in others for protocol in protocols]
 
 
@@ -165,7 +167,8 @@ def torture(args, wanted):
     chosen, left_out = pick(busts, wanted)
     for bust, why in left_out:
         say(f"not shown: {bust.name}: {why}")
-    secs, operations = wanted["SECS"] or LONGEST, 0 if wanted["SECS"] else OPERATIONS[machine(target)]
+    secs = wanted["SECS"] or LONGEST[machine(target)]
+    operations = 0 if wanted["SECS"] else OPERATIONS[machine(target)]
     plan = []
     if wanted["BUST"] in ("all", "none"):
         plan = correct_plan(busts, loads, wanted, args.short)

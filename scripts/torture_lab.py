@@ -23,7 +23,9 @@ GRACE = {"um": 10, "x86_64": 30}
 HANGS = 60
 
 # The oracle that a report of the kernel counts as: the first that fits its name in splats.SPLATS.
+# That a lock is freed while it is held is a report about memory.
 KERNEL_ORACLES = (
+    ("KA", r"lockdep: freed"),
     ("LD", r"lockdep|sleeping"),
     ("WD", r"RCU stall|hung task|lockup"),
     ("RL", r"memory leak|slab: objects remain"),

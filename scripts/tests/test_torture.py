@@ -17,6 +17,7 @@ CAUGHT = ("[   10.200000] shadow_rmap_torture: torture: caught by LI (R13) after
           "operations, near misses 89: the lock is another one")
 KASAN = "[   10.250000] BUG: KASAN: slab-use-after-free in walk+0x1c/0x90"
 LOCKDEP = "[   10.250000] WARNING: suspicious RCU usage"
+FREED = "[   10.250000] WARNING: held lock freed!"
 PANIC = "[   10.300000] Kernel panic - not syncing: Segfault with no mm"
 ENDED = "torture: ended"
 
@@ -181,6 +182,7 @@ LATE = CAUGHT.replace("10.2", "10.4")
         "oracle": "LD", "how": "kernel complained: lockdep: RCU", "oracle_rule": "R11"}),
     ([BEGIN, RUNS, LOCKDEP, ENDED], MISSED, FINE, {
         "caught": True, "oracle": "LD", "operations": 4570}),
+    ([BEGIN, FREED, CAUGHT.replace("LI (R13)", "LD (-)"), ENDED], RESULTS, FINE, {"oracle": "KA"}),
     ([BEGIN, RUNS, PANIC], "", DIED, {
         "caught": True, "oracle": "KA", "how": "kernel died: panic", "milliseconds": 300,
         "operations": 900, "near_misses": 7}),
