@@ -45,6 +45,7 @@ use crate::{
     snapshot::{
         self,
         build::Builder,
+        Graph,
         Source, //
     },
 };
@@ -150,14 +151,24 @@ impl Sink {
     }
 }
 
-/// Verifies all address spaces that are related to each other. Sleeps.
+/// What was seen of address spaces, before it is verified.
+pub(crate) struct Seen {
+    /// The graph that [`snapshot`] knows.
+    pub(crate) graph: Graph,
+    /// The number of swap slots that are in use.
+    slots: usize,
+    /// The violations of what the graph does not contain.
+    sink: Sink,
+}
+
+/// Looks at all address spaces that are related to each other. Sleeps.
 ///
 /// No other thread maps, unmaps, faults, or moves pages meanwhile.
 ///
 /// # Errors
 ///
 /// `ENOMEM`; `EINVAL` if the graph cannot be built, which has been printed to the kernel log then.
-pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
+pub(crate) fn look<R: Modelled>(mms: &[&Mm<R>]) -> Result<Seen> {
     let mut sink = Sink::default();
     let mut builder = Builder::new(Source::Shadow);
 
@@ -172,6 +183,24 @@ pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
 
     let mut graph = builder.finish();
     graph.shared = mms.iter().any(|mm| mm.space().sharing == Sharing::Any);
+    Ok(Seen {
+        graph,
+        slots: slots.len(),
+        sink,
+    })
+}
+
+/// Verifies all address spaces that are related to each other, see [`look`].
+///
+/// # Errors
+///
+/// Those of [`look`].
+pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
+    let Seen {
+        graph,
+        slots,
+        mut sink,
+    } = look(mms)?;
     snapshot::verify::verify(&graph, &mut |rule, words| {
         if let Some(rule) = rule {
             rule.violated();
@@ -183,7 +212,7 @@ pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
         anon_vmas: graph.anon_vmas.len(),
         links: graph.links(),
         pages: graph.pages.len(),
-        slots: slots.len(),
+        slots,
         violations: sink.violations,
         findings: sink.findings,
     })
