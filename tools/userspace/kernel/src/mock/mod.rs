@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The parts of the kernel that the engine's rules are about, made so that a broken rule is seen.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`alloc`] | allocations that fail on request |
+//! | [`context`] | what the running thread may do; what the kernel would complain of |
+//! | [`rcu`] | read sections, grace periods |
+//! | [`slab`] | caches that recycle at will, and give memory back after a grace period |
+//! | [`random`] | the choices of `slab`, which depend on a seed alone |
+
+pub mod alloc;
+pub mod context;
+pub mod random;
+pub mod rcu;
+pub mod slab;
