@@ -11,7 +11,7 @@ asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL RE
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus torture soak experiment bench check vm rmapctl clean help
+.PHONY: module demo test litmus userspace torture soak experiment bench check vm rmapctl clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -37,6 +37,11 @@ test:
 #: make litmus        the order of each rule, in the kernel's own memory model; RULE=R17
 litmus:
 	@scripts/litmus.sh $(if $(RULE),'$(RULE)')
+
+#: make userspace     the KUnit suites as a program, without a kernel, in seconds; SEED=; NAME= runs
+#:                    the tests with NAME in their names
+userspace:
+	@scripts/userspace.sh $(asked) $(NAME)
 
 #: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
 #:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see

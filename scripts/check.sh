@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Checks style and safety: rustfmt, clippy (the tool and the module), checkpatch, SPDX, the syntax of
+# Checks style and safety: rustfmt, clippy (the tools and the module), checkpatch, SPDX, the syntax of
 # scripts, `unsafe` in listed files only, imports in one direction only, misuse that must not compile.
 #
 # Usage: scripts/check.sh [GATE...]     default: all gates, which are
@@ -112,11 +112,14 @@ gate_unsafe_rooms() {
 
 gate_layering() { python3 "$TOP/scripts/layering.py" "$@"; }
 
-# gate_clippy_tool [FOLDER]
+# gate_clippy_tool [FOLDER...]
 gate_clippy_tool() (
-	cd "${1:-$TOP/tools/rmapctl}" || exit 1
-	export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/rmapctl-target}
-	cargo clippy --quiet --locked --all-targets -- -D warnings
+	[ $# -gt 0 ] || set -- "$TOP/tools/rmapctl" "$TOP/tools/userspace"
+	for folder; do
+		cd "$folder" || exit 1
+		CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/$(basename "$folder")-target} \
+			cargo clippy --quiet --locked --workspace --all-targets -- -D warnings || exit 1
+	done
 )
 
 # The kernel's build asks for the two lints that every unsafe block and function be documented.
