@@ -15,7 +15,7 @@ source "$(dirname "$0")/lab.sh"
 # What the lab needs besides Rust; the names are the same in bookworm, trixie and later.
 PACKAGES=(
 	bc bison binutils busybox-static ca-certificates cpio flex gcc git graphviz kmod libc6-dev
-	libelf-dev libssl-dev make perl python3 python3-pytest xz-utils zlib1g-dev
+	libelf-dev libssl-dev liburcu-dev make patch perl python3 python3-pytest xz-utils zlib1g-dev
 )
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
