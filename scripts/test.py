@@ -6,6 +6,8 @@ The steps, chosen by --target and --only:
   host-scripts  pytest: the scripts of this folder, with each gate of scripts/check.sh
   host-rmapctl  cargo test of tools/rmapctl
   host-litmus   scripts/litmus.sh: what the kernel's memory model says of each rule about order
+  host-userspace  cargo test of tools/userspace: the KUnit suites in user space, also with a new seed
+  host-mm       scripts/host_test.py: the host's own mm/ in user space, and broken copies of it
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
@@ -123,11 +125,30 @@ def host_scripts(step):
                                     SCRIPTS / "tests"], r" (FAILED|ERROR) +\["))
 
 
+def cargo_test(step, folder, *options, **env):
+    """Runs the tests of a folder of tools/; returns the exit status and the output."""
+    env |= {"CARGO_TARGET_DIR": str(CACHE / f"{folder}-target"), "CARGO_TERM_COLOR": "never"}
+    return step.stream(["cargo", "test", "--locked", *options], r"^test .* FAILED|^error",
+                       cwd=TOP / "tools" / folder, env=toolchain_env() | env)
+
+
 def host_rmapctl(step):
-    env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "rmapctl-target"),
-                             "CARGO_TERM_COLOR": "never"}
-    add_results(step, *step.stream(["cargo", "test", "--locked"], r"^test .* FAILED|^error",
-                                   cwd=TOP / "tools/rmapctl", env=env))
+    add_results(step, *cargo_test(step, "rmapctl"))
+
+
+def host_userspace(step):
+    # The usual random sequences, then one that is new in each run.
+    for seed in (0, step.lab.seed):
+        code, output = cargo_test(step, "userspace", "--workspace", "--no-fail-fast",
+                                  SHADOW_RMAP_SEED=str(seed))
+        output = re.sub(r"^test (?=.* \.\.\. )", f"test seed {seed}: ", output, flags=re.M)
+        add_results(step, code, output)
+        if code:
+            return
+
+
+def host_mm(step):
+    add_results(step, *step.stream([SCRIPTS / "host_test.py"], r"^test .* FAILED|^error"))
 
 
 def host_litmus(step):
@@ -317,8 +338,9 @@ def torture(step):
 
 # As many at a time as there are cores.
 STEPS = {"x86_64-guest": guest, "um-guest": guest, "x86_64-lazy": lazy, "host-rmapctl": host_rmapctl,
-         "host-scripts": host_scripts, "host-litmus": host_litmus, "um-busted": busted,
-         "um-runner": vm_runner, "x86_64-runner": vm_runner}
+         "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
+         "host-litmus": host_litmus, "um-busted": busted, "um-runner": vm_runner,
+         "x86_64-runner": vm_runner}
 # Then these, one by one: their guests keep several cores busy.
 ALONE = {"um-again": again, "um-torture": torture}
 

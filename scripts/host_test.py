@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Tests the host kernel's own code in user space, and that the tests notice a host that is broken.
+
+  1. cargo test of tools/userspace/host over the sanitized shared object that
+     scripts/host_userspace.py makes.
+  2. Random sequences over the one without sanitizers, which does more of them in the same time.
+  3. Each patch of tools/userspace/mutants breaks one rule in a copy of the source. The tests must
+     fail, with the words that the patch's line `Expect:` names.
+
+Each result is a line `test NAME ... ok` or `test NAME ... FAILED`. KDIR= or --tree chooses the
+kernel's source; the mutants are for the lab's.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from common import CACHE, OUT, SCRIPTS, TOP, Mistake, exit_on_sigterm, say, toolchain_env
+from host_userspace import ensure_tools
+
+CRATE = TOP / "tools/userspace/host"
+MUTANTS = sorted((TOP / "tools/userspace/mutants").glob("*.patch"))
+SOAK = {"sanitized": 100_000, "plain": 500_000, "mutant": 30_000}
+
+
+class Tests:
+    """The compiled tests, and how they are run over a shared object."""
+
+    def __init__(self, tree):
+        self.tree = ["--tree", tree] if tree else []
+        self.env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "host-target"),
+                                      "CARGO_TERM_COLOR": "never",
+                                      "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
+        self.asan = output(["gcc", "-print-file-name=libasan.so"]).strip()
+        self.failed = 0
+        say("compiling the tests ...")
+        built = subprocess.run(["cargo", "test", "--locked", "--no-run",
+                                "--message-format=json"], cwd=CRATE, env=self.env, text=True,
+                               stdout=subprocess.PIPE, check=False)
+        if built.returncode:
+            raise Mistake("the tests of tools/userspace/host do not compile")
+        messages = [json.loads(line) for line in built.stdout.splitlines() if line[:1] == "{"]
+        self.programs = {m["target"]["name"]: m["executable"] for m in messages
+                         if m.get("executable") and "test" in m["target"]["kind"]}
+
+    def library(self, variant, *options):
+        command = [SCRIPTS / "host_userspace.py", "--variant", variant, *self.tree, *options]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              check=False)
+        if done.returncode:
+            raise Mistake(done.stderr.strip().removeprefix("error: "))
+        return done.stdout.strip()
+
+    def run(self, program, library, variant, steps, show):
+        """Runs a test program; returns (exit status, output)."""
+        env = self.env | {"HOST_LIBRARY": library, "SOAK_STEPS": str(steps), "RUST_BACKTRACE": "0"}
+        if variant == "sanitized":
+            # The sanitizers must be the first to see malloc().
+            env |= {"LD_PRELOAD": self.asan, "ASAN_OPTIONS": "detect_leaks=1"}
+        process = subprocess.Popen([self.programs[program], "--nocapture"], env=env, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   errors="replace")
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if show and re.match(r"running \d|test .* \.\.\. |\d+ steps", line):
+                say(line.rstrip())
+        return process.wait(), "".join(lines)
+
+    def clean(self, variant, programs):
+        library = self.library(variant)
+        for program in programs:
+            code, text = self.run(program, library, variant, SOAK[variant], show=True)
+            report(f"{program} over the {variant} host", not code)
+            if code:
+                self.failed += 1
+                say(text[-3000:])
+
+    def mutant(self, patch):
+        """Returns what is wrong: nothing when the tests notice the mutant by what it breaks."""
+        head = patch.read_text(encoding="utf-8").partition("\n--- ")[0]
+        expected = re.search(r"^Expect: (.+)$", head, re.M)
+        if not expected or not re.search(r"^Rule: R\d+$", head, re.M):
+            return "the patch names no rule, or not what notices it"
+        library = self.library("sanitized", "--patch", patch, "--skip-tests")
+        text, failed = "", False
+        for program in ("rules", "memory", "soak"):
+            code, more = self.run(program, library, "sanitized", SOAK["mutant"], show=False)
+            text += more
+            failed = failed or code != 0
+            if code and re.search(expected[1], more):
+                return ""
+        (OUT / "host" / f"{patch.stem}.log").write_text(text, encoding="utf-8")
+        return f"no test says: {expected[1]}" if failed else "no test fails"
+
+
+def report(name, good):
+    say(f"test {name} ... {'ok' if good else 'FAILED'}")
+
+
+def output(command):
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
+    parser.add_argument("--no-mutants", action="store_true", help="only the tests")
+    parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="only these mutants")
+    options = parser.parse_args()
+    exit_on_sigterm()
+    (OUT / "host").mkdir(parents=True, exist_ok=True)
+    chosen = [p for p in MUTANTS if not options.mutants or p.stem in options.mutants]
+    unknown = set(options.mutants) - {p.stem for p in MUTANTS}
+    if unknown:
+        raise Mistake(f"no mutant {', '.join(sorted(unknown))}; there are: "
+                      f"{', '.join(p.stem for p in MUTANTS)}")
+    ensure_tools()
+    tests = Tests(options.tree)
+    if not options.mutants:
+        tests.clean("sanitized", ("damage", "rules", "memory", "soak"))
+        tests.clean("plain", ("soak",))
+    if options.no_mutants or options.tree or os.environ.get("KDIR"):
+        chosen = []
+    begin = time.monotonic()
+    for number, patch in enumerate(chosen, 1):
+        wrong = tests.mutant(patch)
+        report(f"mutant {patch.stem} is noticed", not wrong)
+        if wrong:
+            tests.failed += 1
+            say(f"  {wrong}: out/host/{patch.stem}.log")
+        say(f"  {number} of {len(chosen)} mutants, {time.monotonic() - begin:.0f} s")
+    return 1 if tests.failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Mistake as mistake:
+        sys.exit(f"error: {mistake}")
