@@ -45,7 +45,7 @@ pub(crate) mod sort;
 #[path = "../../../../rust/kernel_ext/spinlock.rs"]
 pub(crate) mod spinlock;
 #[rustfmt::skip]
-#[path = "../../../../rust/kernel_ext/typesafe.rs"]
+#[path = "../../../../rust/kernel_ext/typesafe/mod.rs"]
 pub(crate) mod typesafe;
 #[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/vma_tree/mod.rs"]

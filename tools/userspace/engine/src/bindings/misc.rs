@@ -72,6 +72,11 @@ pub(crate) unsafe fn shadow_rmap_preempt_here() {
     std::thread::yield_now();
 }
 
+/// `cond_resched()`. Sleeps.
+pub(crate) unsafe fn shadow_rmap_cond_resched() {
+    context::might_sleep();
+}
+
 pub(crate) unsafe fn shadow_rmap_lockdep_works() -> bool {
     !context::has_splat()
 }

@@ -3,7 +3,7 @@
 //! Random numbers and sorting.
 
 use core::ffi::{c_int, c_void};
-use kernel::mock::random;
+use kernel::mock::{context::might_sleep, random};
 use std::{
     cmp::Ordering,
     hash::{BuildHasher, RandomState},
@@ -69,8 +69,8 @@ pub(crate) unsafe fn get_random_u64() -> u64 {
 pub(crate) type cmp_r_func_t =
     Option<unsafe extern "C" fn(*const c_void, *const c_void, *const c_void) -> c_int>;
 
-/// `sort_r()`. `swap` must be `None`: elements are moved as bytes.
-pub(crate) unsafe fn sort_r(
+/// `sort_r_nonatomic()`. `swap` must be `None`: elements are moved as bytes. Sleeps.
+pub(crate) unsafe fn sort_r_nonatomic(
     base: *mut c_void,
     number: usize,
     size: usize,
@@ -78,8 +78,9 @@ pub(crate) unsafe fn sort_r(
     swap: Option<()>,
     private: *const c_void,
 ) {
+    might_sleep();
     let (Some(compare), None) = (compare, swap) else {
-        unreachable!("sort_r() without a comparison, or with a swap");
+        unreachable!("sort_r_nonatomic() without a comparison, or with a swap");
     };
     let element = |at: usize| base.cast::<u8>().wrapping_add(at * size);
     let mut order: Vec<usize> = (0..number).collect();
