@@ -71,6 +71,9 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
 
     let mut passes = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
     for mm in &mms {
+        if host::mm::is_being_killed() {
+            return Err(EINTR);
+        }
         let pass = sync::begin(mm.vmas()?, &mut mm.core.mmap_write())?;
         passes.push(pass, GFP_KERNEL)?;
     }

@@ -36,6 +36,7 @@
 //! 3. the list of a [`live::LiveMm`], the pages of a [`live::LiveVma`], its host VMA, in that
 //!    order;
 //! 4. the shadow's root lock, then `page_table_lock`.
+//! 5. the lock of a page table of the host, while its PTEs are read.
 //!
 //! The list of address spaces of a [`file::OpenFile`] is the innermost lock.
 

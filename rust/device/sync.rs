@@ -19,9 +19,9 @@ use super::live::{
     PageRoom, //
 };
 use crate::{
-    host::vma::{
-        HostPage,
-        HostVma, //
+    host::{
+        page_table::HostPage,
+        vma::HostVma, //
     },
     kernel_ext::{
         interval_tree::Range,
@@ -265,7 +265,7 @@ pub(crate) struct Pass {
 ///
 /// # Errors
 ///
-/// `ENOMEM`, `EINTR`; the next update then does the rest.
+/// `ENOMEM`; the next update then does the rest.
 pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
     let mut pass = begin(mm.vmas()?, mmap)?;
     finish(&mut pass, mmap)?;
@@ -288,7 +288,7 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
 ///
 /// # Errors
 ///
-/// `ENOMEM`, `EINTR`.
+/// `ENOMEM`.
 pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
     for vma in all {

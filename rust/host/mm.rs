@@ -86,6 +86,12 @@ impl Drop for AllMmaps<'_> {
     }
 }
 
+/// Returns whether this thread is being killed.
+pub(crate) fn is_being_killed() -> bool {
+    // SAFETY: No preconditions.
+    unsafe { ffi::shadow_rmap_fatal_signal_pending() }
+}
+
 /// Calls `f` for each process that has an address space, with its key, the pid and the name.
 ///
 /// `f` runs in an RCU read section, and must not sleep.

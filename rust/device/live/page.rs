@@ -4,7 +4,7 @@
 
 use super::LiveVma;
 use crate::{
-    host::vma::HostPage,
+    host::page_table::HostPage,
     rmap::{
         mm::MmapLocked,
         page::PageRmap, //
