@@ -135,6 +135,8 @@ pub(crate) struct OpenFile {
     mapped: Atomic<i32>,
     /// VMAs that the shadow could not follow, since the file was opened.
     pub(crate) untracked: Atomic<usize>,
+    /// Events with two permitted outcomes, since the file was opened.
+    pub(crate) ambiguous: Atomic<usize>,
     /// VMAs that count against `max_vmas`.
     vmas: Atomic<usize>,
     /// Pages that count against `max_pages`.
@@ -161,6 +163,33 @@ impl OpenFile {
     pub(crate) fn count_untracked(&self) {
         stats::UNTRACKED.inc();
         self.untracked.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an event with two permitted outcomes.
+    pub(crate) fn count_ambiguous(&self) {
+        stats::AMBIGUOUS.inc();
+        self.ambiguous.fetch_add(1, Relaxed);
+    }
+
+    /// Tells each address space whose `mmap_lock` is held now, except those with the keys `but`, that the
+    /// links of a VMA change elsewhere. Sleeps.
+    ///
+    /// Such an address space may be forking: the host may have decided which anon_vma the fork reuses, and
+    /// not have told the shadow yet.
+    pub(crate) fn note_change(&self, but: &[usize]) {
+        for (key, mm) in self.mms.lock().iter() {
+            if !but.contains(key) && mm.is_locked_by_host() {
+                mm.changed_around.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// Returns whether the `mmap_lock` of any address space is held now, except those with the keys `but`.
+    /// Sleeps.
+    pub(crate) fn is_another_locked(&self, but: &[usize]) -> bool {
+        let mms = self.mms.lock();
+        let mut others = mms.iter().filter(|(key, _)| !but.contains(key));
+        others.any(|(_, mm)| mm.is_locked_by_host())
     }
 
     /// Adds a VMA of `pages` pages to the counts.
@@ -237,9 +266,9 @@ impl OpenFile {
     fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
         let mut files = KVVec::new();
         files.push(this.into(), GFP_KERNEL)?;
-        let counts = check::check(&this.registry, &files, &mut |_| {})?;
+        let outcome = check::check(&this.registry, &files, &mut |_| {})?;
         let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();
-        for count in counts.as_array() {
+        for count in check::as_array(&outcome) {
             writer.write(&count)?;
         }
         Ok(0)
@@ -270,6 +299,7 @@ impl MiscDevice for OpenFile {
                 mms <- new_mutex!(RBTree::new(), "shadow_rmap::mms"),
                 mapped: Atomic::new(0),
                 untracked: Atomic::new(0),
+                ambiguous: Atomic::new(0),
                 vmas: Atomic::new(0),
                 pages: Atomic::new(0),
             }),

@@ -49,7 +49,10 @@ use core::{
 use kernel::{
     alloc::AllocError,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
 };
 
 /// The two graphs, with the same VMAs in the same order.
@@ -74,6 +77,7 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
         if host::mm::is_being_killed() {
             return Err(EINTR);
         }
+        mm.changed_around.store(false, Relaxed);
         let pass = sync::begin(mm.vmas()?, &mut mm.core.mmap_write())?;
         passes.push(pass, GFP_KERNEL)?;
     }
@@ -164,6 +168,11 @@ fn skeleton(
                     pgoff: range.map_or(0, |range| range.start),
                     anon_vma: None,
                     chain: KVVec::new(),
+                    reused: seen.vma.reused.map(|(rule, host)| match source {
+                        Source::Shadow => rule,
+                        Source::Host => host,
+                    }),
+
                     tainted: seen.vma.core.is_untracked(),
                 },
             )?;

@@ -8,6 +8,7 @@
 //! | [`vm_ops`] | the host's callbacks, as safe calls |
 //! | [`live`] | the shadow's objects for a live mapping: address spaces, VMAs, pages |
 //! | [`events`] | updates the shadow at each callback |
+//! | `fork` | updates the shadow at a fork |
 //! | [`sync`] | updates the shadow after changes for which the host calls no driver |
 //! | [`graphs`] | takes the graphs of the shadow and of the host |
 //! | [`check`] | verifies and compares the two graphs |
@@ -43,6 +44,7 @@
 pub(crate) mod check;
 pub(crate) mod events;
 pub(crate) mod file;
+mod fork;
 pub(crate) mod graphs;
 pub(crate) mod live;
 pub(crate) mod sync;

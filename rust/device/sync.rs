@@ -4,7 +4,7 @@
 //!
 //! There are three kinds. A VMA grows, or a boundary between two VMAs moves. A write to a page that
 //! was read before makes an anonymous page, and an anon_vma. Pages are dropped (`MADV_DONTNEED`),
-//! copied (copy-on-write), or moved to another anon_vma (when the last user writes).
+//! copied (copy-on-write), or written to by their last user, and then marked as exclusive.
 //!
 //! The shadow reads such a change from the host's structures, as a callback that comes late. It
 //! decides by its own rules what follows, and the comparison shows whether the host has decided in
@@ -59,18 +59,23 @@ pub(crate) fn fault(
     host: HostVma<'_>,
     neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
 ) -> Result {
-    if !vma.core.is_unfaulted() {
-        if vma.host_key.load(Relaxed) != host.anon_vma_key() {
-            links(vma, &mut vma.mm.core.mmap_write())?;
-        }
+    let lost = vma.has_lost_links(host);
+    if !lost && !vma.core.is_unfaulted() {
         return Ok(());
     }
-    if host.mm_users() > 1 {
-        // Other threads may fault in neighbours at the same time, so exclude them.
-        prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_write())
-    } else {
-        prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read())
+    let some_lost = |(host, vma): &(HostVma<'_>, ArcBorrow<'_, LiveVma>)| vma.has_lost_links(*host);
+    if !lost && host.mm_users() <= 1 && !neighbours.iter().flatten().any(some_lost) {
+        return prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read());
     }
+    // Other threads may fault in neighbours at the same time, so exclude them.
+    let mut mmap = vma.mm.core.mmap_write();
+    if lost {
+        unlink(vma, &mut mmap);
+    }
+    for (_, lost) in neighbours.iter().flatten().filter(|near| some_lost(near)) {
+        unlink(lost, &mut mmap);
+    }
+    prepare_as_faulted(vma, host, neighbours, &mmap)
 }
 
 /// Gives `vma` an anon_vma as the host has done at a fault.
@@ -100,7 +105,7 @@ fn prepare_as_faulted(
         ],
         Sharing::Singleton,
     )?;
-    vma.note_host_anon_vma(host);
+    vma.note_links(host);
     Ok(())
 }
 
@@ -112,16 +117,60 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
         return Ok(());
     }
     let all = vma.mm.vmas()?;
-    let shares = all
-        .iter()
-        .find(|other| !other.core.is_unfaulted() && other.host_key.load(Relaxed) == seen);
+    // Both keys are read now, so they are equal only if the anon_vma is the same.
+    let shares_it = |host: HostVma<'_>, other: &LiveVma| {
+        host.anon_vma_key() == seen && !other.has_lost_links(host)
+    };
+    let shares = all.iter().find(|other| {
+        !other.core.is_unfaulted() && other.host.read(|host| shares_it(host, other)) == Some(true)
+    });
     anon_vma_prepare(
         &vma.core,
         mmap,
         [shares.map(|other| &other.core), None],
         Sharing::Singleton,
     )?;
-    vma.host_key.store(seen, Relaxed);
+    vma.host.read(|host| vma.note_links(host));
+    Ok(())
+}
+
+/// Takes the links of `vma` away because the host has done so, and has not closed the VMA:
+/// `mremap(MREMAP_DONTUNMAP)` has moved all its pages away (R33). Sleeps.
+fn unlink(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
+    vma.mm.file.note_change(&[vma.mm.key()]);
+    unlink_anon_vmas(mapping::emptied(vma, mmap));
+}
+
+/// As [`unlink`], if the host has done so.
+fn unlink_lost(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
+    if vma.host.read(|host| vma.has_lost_links(host)) == Some(true) {
+        unlink(vma, mmap);
+    }
+}
+
+/// Takes the links of those VMAs away that have lost them in the host, in all address spaces of the file
+/// but `but` in which nothing happens now. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn unlink_lost_elsewhere(but: &LiveMm) -> Result {
+    for mm in but.file.mms()? {
+        if mm.key() == but.key() {
+            continue;
+        }
+        let mut mmap = mm.core.mmap_write();
+        for vma in mm.vmas()? {
+            let unlinked = vma
+                .host
+                .read(|host| host.anon_vma_key() == 0 && host.mm_users() > 0);
+            // The order matters: a VMA that is unlinked in order to be closed is still open when
+            // its address space is unlocked.
+            if unlinked == Some(true) && !vma.core.is_unfaulted() && !mm.is_locked_by_host() {
+                unlink(&vma, &mut mmap);
+            }
+        }
+    }
     Ok(())
 }
 
@@ -131,12 +180,7 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
 ///
 /// `ENOMEM`.
 pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
-    let seen = vma.host.read(|host| host.anon_vma_key());
-    if !vma.core.is_unfaulted() && seen != Some(vma.host_key.load(Relaxed)) {
-        // `mremap(MREMAP_DONTUNMAP)` has moved all pages away, and unlinked the VMA (R33).
-        unlink_anon_vmas(mapping::emptied(vma, mmap));
-        vma.host_key.store(0, Relaxed);
-    }
+    unlink_lost(vma, mmap);
     prepare_as_seen(vma, mmap)
 }
 
@@ -147,20 +191,19 @@ pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
 ///
 /// `ENOMEM`.
 pub(crate) fn copy_links_at_close(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
-    let key = vma.host_key.load(Relaxed);
     // At the end of an address space there is no merge.
-    if key == 0 || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
+    if vma.core.is_unfaulted() || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
         return Ok(());
     }
     for target in vma.mm.unfaulted()? {
-        if target.host.read(|host| host.anon_vma_key()) == Some(key) {
+        if target.host.read(|host| vma.had_anon_vma_of(host)) == Some(true) {
             anon_vma_prepare(
                 &target.core,
                 mmap,
                 [Some(&vma.core), None],
                 Sharing::Singleton,
             )?;
-            target.host_key.store(key, Relaxed);
+            target.host.read(|host| target.note_links(host));
         }
     }
     Ok(())
@@ -296,10 +339,14 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
         seen.update_range(mmap);
         vmas.push(seen, GFP_KERNEL)?;
     }
+    // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
+    for seen in &vmas {
+        unlink_lost(&seen.vma, mmap);
+    }
     for seen in vmas.iter_mut() {
-        links(&seen.vma, mmap)?;
+        prepare_as_seen(&seen.vma, mmap)?;
         if seen.vma.core.is_unfaulted() {
-            // `links` may have unlinked it just now, and unmapped its pages.
+            // It may have been unlinked just now, and its pages unmapped.
             seen.pages.clear();
         }
         seen.keep_pages(|page, there| there.is_some_and(|there| there.key == page.key));
@@ -322,19 +369,22 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         if seen.vma.core.is_unfaulted() {
             continue;
         }
-        // The host moves a page that one VMA maps. If the shadow has other VMAs that map it, their PTEs
-        // are gone in the host, and an update has yet to see that. They keep the page of the shadow
-        // until then, and this VMA gets a new one: what others map does not move (R19).
+        let Some(own) = seen.vma.core.anon_vma(mmap).map(|own| own.key()) else {
+            continue;
+        };
+        // A page that the last user has written to goes to the user's own anon_vma (R19).
+        let moves = |page: &LivePage, there: &HostPage| {
+            there.exclusive && page.rmap.anon_vma_key() != Some(own)
+        };
+        // If the shadow has other VMAs that map it, their PTEs are gone in the host, and an update has yet
+        // to see that. They keep the page of the shadow until then, and this VMA gets a new one.
         seen.keep_pages(|page, there| {
-            let has_moved =
-                there.is_some_and(|there| there.mapping != page.host_mapping.load(Relaxed));
-            !has_moved || page.rmap.mapcount() == 1
+            !there.is_some_and(|there| moves(page, there)) || page.rmap.mapcount() == 1
         });
         let mut new = KVVec::new();
         for there in &seen.host_pages {
             if let Some(page) = seen.page(there.at) {
-                if page.host_mapping.load(Relaxed) != there.mapping {
-                    page.host_mapping.store(there.mapping, Relaxed);
+                if moves(page, there) {
                     mapping::move_to_own(page, &seen.vma, mmap);
                 }
                 continue;
@@ -344,6 +394,9 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
             let page = match moved(there, &seen.vma, mmap) {
                 Some(page) => {
                     mapping::map_again(&seen.vma, room, there.at, page.clone(), mmap);
+                    if moves(&page, there) {
+                        mapping::move_to_own(&page, &seen.vma, mmap);
+                    }
                     page
                 }
                 None => {
@@ -366,14 +419,13 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
     Ok(())
 }
 
-/// Returns the unmapped page that is now mapped in `vma`, if its anon_vma is the same as before,
-/// and `vma` is linked to that.
+/// Returns the unmapped page that is now mapped in `vma`, if `vma` is linked to its anon_vma.
 ///
-/// Otherwise the host has used the memory for a new page, or the page has also moved to the VMA's
-/// own anon_vma. In both cases the page can be treated as new.
+/// The host may have used the memory for a new page. That page is exclusive, and goes to the VMA's own
+/// anon_vma whichever it is, so that only its mapcount could tell the two apart.
 fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
     let page = vma.mm.recently_unmapped(seen.at, seen.key)?;
     let anon_vma = page.rmap.anon_vma_key()?;
-    (page.host_mapping.load(Relaxed) == seen.mapping && vma.core.is_linked_to(anon_vma, mmap))
-        .then_some(page)
+    let is_new = seen.exclusive && page.rmap.mapped();
+    (!is_new && vma.core.is_linked_to(anon_vma, mmap)).then_some(page)
 }

@@ -32,8 +32,7 @@ use crate::{
             HostVma,
             HostVmaCell, //
         },
-    },
-    rmap::clone::Reuse, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -87,18 +86,17 @@ impl<'a> Opening<'a> {
         self.0
     }
 
-    /// Returns which anon_vma of `source` the host has reused for a forked VMA, by its place on the
-    /// chain, which has `links` links in the shadow. Both chains have the same order.
-    pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Reuse {
+    /// Returns the place on the chain of `source` of the anon_vma that the host has reused for a forked VMA
+    /// (`None`: it has reused none). The chain has `links` links in the shadow, and the same order.
+    ///
+    /// Returns no place at all if the VMA has no anon_vma, or the host's chain has another length.
+    pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Option<Option<usize>> {
         let key = self.0.anon_vma_key();
-        let seen = source.host.read(|source| {
+        let (place, n) = source.host.read(|source| {
             // SAFETY: A fork holds the `mmap_lock` of the VMA's source for writing (3).
             unsafe { place_on_chain(source, key) }
-        });
-        match seen {
-            Some((place, n)) if key != 0 && n == links => Reuse::AsSeen(place),
-            _ => Reuse::ByRule,
-        }
+        })?;
+        (key != 0 && n == links).then_some(place)
     }
 
     /// Creates an initialiser for the reference that a [`LiveVma`] keeps.

@@ -28,6 +28,11 @@ void shadow_rmap_vma_start_write(struct vm_area_struct *vma)
 	vma_start_write(vma);
 }
 
+bool shadow_rmap_mmap_is_locked(struct mm_struct *mm)
+{
+	return rwsem_is_locked(&mm->mmap_lock);
+}
+
 struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address)
 {
 	return vma_lookup(mm, address);

@@ -86,6 +86,12 @@ impl Drop for AllMmaps<'_> {
     }
 }
 
+/// Returns whether the `mmap_lock` of `mm` is held, for reading or writing, by any thread now.
+pub(crate) fn is_locked(mm: &Mm) -> bool {
+    // SAFETY: `mm` exists; its lock is only looked at.
+    unsafe { ffi::shadow_rmap_mmap_is_locked(mm.as_raw()) }
+}
+
 /// Returns whether this thread is being killed.
 pub(crate) fn is_being_killed() -> bool {
     // SAFETY: No preconditions.

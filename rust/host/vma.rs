@@ -11,7 +11,10 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     mm::Mm,
@@ -128,6 +131,21 @@ impl<'a> HostVma<'a> {
         unsafe { (&raw const (*self.as_ptr()).anon_vma).read_volatile() }.addr()
     }
 
+    /// Returns whether it has one link, to an anon_vma that is a root. The caller holds `mmap_lock`.
+    pub(crate) fn has_root_alone(self) -> bool {
+        // SAFETY: By the type invariant; a linked anon_vma exists.
+        unsafe {
+            let vma = self.as_ptr();
+            let head = &raw const (*vma).anon_vma_chain;
+            let (next, prev) = ((*head).next.cast_const(), (*head).prev.cast_const());
+            let anon_vma: *mut ffi::anon_vma = (*vma).anon_vma.cast();
+            !anon_vma.is_null()
+                && !ptr::eq(next, head)
+                && ptr::eq(next, prev)
+                && ptr::eq((*anon_vma).root, anon_vma)
+        }
+    }
+
     /// `anon_vma_compatible()`: returns whether `next` begins where this VMA ends, and the two may
     /// share an anon_vma.
     pub(crate) fn is_compatible_with(self, next: HostVma<'_>) -> bool {
@@ -142,7 +160,7 @@ impl<'a> HostVma<'a> {
         self.end() == next.start()
             && self.range().last + 1 == next.range().start
             && pgoff(self) + self.pages() == pgoff(next)
-            && core::ptr::eq(file(self), file(next))
+            && ptr::eq(file(self), file(next))
             // SAFETY: By the type invariants.
             && unsafe { ffi::shadow_rmap_vma_same_policy(self.as_ptr(), next.as_ptr()) }
             // SAFETY: As above.

@@ -70,9 +70,20 @@ pub(crate) struct VmaNode {
     pub(crate) anon_vma: Option<usize>,
     /// The anon_vmas of its chain, in the chain's order, as indices.
     pub(crate) chain: KVVec<usize>,
+    /// Which anon_vma was reused when it was forked; `None` if that is not known, or it was not forked.
+    pub(crate) reused: Option<Reused>,
     /// Whether the shadow has stopped following a VMA of the same family, because memory or a limit
     /// was exhausted. Such a VMA is not compared.
     pub(crate) tainted: bool,
+}
+
+/// Which anon_vma a fork reused for a VMA (R24).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reused {
+    /// None: the VMA got one of its own.
+    None,
+    /// The one at this position of the chain that was cloned.
+    At(usize),
 }
 
 /// An anon_vma.

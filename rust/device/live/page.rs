@@ -18,10 +18,7 @@ use kernel::{
         RBTreeNode,
         RBTreeNodeReservation, //
     },
-    sync::{
-        atomic::Atomic,
-        Arc, //
-    },
+    sync::Arc,
 };
 
 /// Pages, by page offset and key of the host's page.
@@ -39,12 +36,11 @@ pub(crate) struct LivePage {
     pub(crate) rmap: PageRmap,
     /// The key of the host's page, which is only compared.
     pub(crate) key: usize,
-    /// The key of the anon_vma of the host's page at the last update.
-    pub(crate) host_mapping: Atomic<usize>,
 }
 
 impl LivePage {
-    /// Creates the shadow of a page that a fault in `vma` has made.
+    /// Creates the shadow of a page that a fault in `vma` has made. It is exclusive, unless it was read in
+    /// for several VMAs (R20).
     ///
     /// # Errors
     ///
@@ -56,11 +52,10 @@ impl LivePage {
             Self {
                 rmap: PageRmap::new(seen.at),
                 key: seen.key,
-                host_mapping: Atomic::new(seen.mapping),
             },
             GFP_KERNEL,
         )?;
-        super::mapping::map_new(&page, vma, mmap);
+        super::mapping::map_new(&page, vma, seen.exclusive, mmap);
         Ok(page)
     }
 }

@@ -115,6 +115,11 @@ impl Pair<'_> {
             found.push(Difference::Range, GFP_KERNEL)?;
         }
         number(found, "pgoff", host.pgoff as i128, shadow.pgoff as i128)?;
+        if let (Some(at_host), Some(at_shadow)) = (host.reused, shadow.reused) {
+            if at_host != at_shadow {
+                found.push(Difference::Reused(at_host, at_shadow), GFP_KERNEL)?;
+            }
+        }
         self.points(found, "anon_vma", host.anon_vma, shadow.anon_vma)?;
 
         let before = found.len();

@@ -9,6 +9,7 @@ mod suite {
     use super::super::*;
     use crate::snapshot::{
         sample,
+        Reused,
         Source, //
     };
     use kernel::str::CString;
@@ -18,7 +19,7 @@ mod suite {
         let graphs = (Graph::new(Source::Shadow), Graph::new(Source::Host));
         assert!(sample::is(
             &seen(&graphs)?,
-            "compare: vmas=0 anon_vmas=0 chains=0 pages=0 untracked=0 differences=0\n"
+            "compare: vmas=0 anon_vmas=0 chains=0 pages=0 untracked=0 ambiguous=0 violations=0 differences=0\n"
         ));
         Ok(())
     }
@@ -30,7 +31,7 @@ vma 11 (pid 41 main) [0x10000, 0x14000): same
 vma 12 (pid 42 child) [0x10000, 0x14000): same
 vma 13 (pid 42 child) [0x20000, 0x21000): same
 vma 14 (pid 43 grand child) [0x10000, 0x14000): same
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=0
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=0
 ";
         for order in [
             [0, 1, 2],
@@ -53,7 +54,7 @@ vma 12 (pid 43 grand child) [0x10000, 0x14000): same
 vma 13 (pid 44 reuser) [0x10000, 0x12000): same
 vma 14 (pid 44 reuser) [0x12000, 0x14000): same
 vma 15 (pid 45 last) [0x10000, 0x12000): same
-compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
+compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 ambiguous=0 violations=0 differences=0
 ";
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2], [2, 3, 0, 1]] {
             let shadow = sample::reuse(Source::Shadow)?;
@@ -99,7 +100,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
                 &seen(&(shadow, host))?,
                 "vma 11 (pid 46 last) [0x10000, 0x14000): same\n\
                  vma 12 (pid 47 other) [0x10000, 0x14000): same\n\
-                 compare: vmas=2 anon_vmas=7 chains=10 pages=0 untracked=0 differences=0\n"
+                 compare: vmas=2 anon_vmas=7 chains=10 pages=0 untracked=0 ambiguous=0 violations=0 differences=0\n"
             ));
         }
         Ok(())
@@ -126,7 +127,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
         let host = sample::retaken(&shadow, Source::Host, &[0, 1, 3, 2, 4, 5, 6])?;
         let text = seen(&(shadow, host))?;
         assert!(sample::is(text.get(..same.len()).unwrap_or(b""), same));
-        assert!(text.ends_with(b" untracked=0 differences=0\n"));
+        assert!(text.ends_with(b" untracked=0 ambiguous=0 violations=0 differences=0\n"));
 
         // Two idle anon_vmas have the same VMA; the trees of their parents differ.
         let mut shadow = Graph::new(Source::Shadow);
@@ -145,7 +146,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
         let host = sample::retaken(&shadow, Source::Host, &[0, 1, 2, 3, 4, 5, 7, 6])?;
         let text = seen(&(shadow, host))?;
         assert!(sample::is(text.get(..same.len()).unwrap_or(b""), same));
-        assert!(text.ends_with(b" untracked=0 differences=0\n"));
+        assert!(text.ends_with(b" untracked=0 ambiguous=0 violations=0 differences=0\n"));
         Ok(())
     }
 
@@ -163,7 +164,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
 vma 12 (pid 42 child) [0x10000, 0x14000): chain: host links 2 anon_vmas, shadow 1: the host's anon_vma 3 (root) is missing
 anon_vma 1 (root), the host's 3: tree: host 3 VMAs, shadow 2: vma 12 is missing
 page 1 (index 0): found by a walk: host 3 VMAs, shadow 2: vma 12 is missing
-compare: vmas=4 anon_vmas=3 chains=5 pages=4 untracked=0 differences=3
+compare: vmas=4 anon_vmas=3 chains=5 pages=4 untracked=0 ambiguous=0 violations=0 differences=3
 "
         )?);
         Ok(())
@@ -180,7 +181,7 @@ compare: vmas=4 anon_vmas=3 chains=5 pages=4 untracked=0 differences=3
             "\
 vma 11 (pid 41 main) [0x10000, 0x14000): chain: host links 1 anon_vma, shadow 3: the shadow's anon_vma 2 (child of 1) is one too many, the shadow's anon_vma 3 (child of 2) is one too many
 vma 12 (pid 42 child) [0x10000, 0x14000): chain: host links 2 anon_vmas, shadow 3
-compare: vmas=4 anon_vmas=3 chains=9 pages=4 untracked=0 differences=3
+compare: vmas=4 anon_vmas=3 chains=9 pages=4 untracked=0 ambiguous=0 violations=0 differences=3
 "
         )?);
         Ok(())
@@ -207,7 +208,7 @@ anon_vma 1 (root), the host's 3: num_active_vmas: host 1, shadow 2; refcount: ho
 anon_vma 2 (child of 1), the host's 2: num_children: host 1, shadow 0
 the host's anon_vma 1 (child of 2): only the host has it
 page 3 (index 2): anon_vma: should be the host's anon_vma 1 (child of 2), which has no counterpart, is none
-compare: vmas=4 anon_vmas=2 chains=5 pages=4 untracked=0 differences=7
+compare: vmas=4 anon_vmas=2 chains=5 pages=4 untracked=0 ambiguous=0 violations=0 differences=7
 "
         )?);
         Ok(())
@@ -224,7 +225,7 @@ compare: vmas=4 anon_vmas=2 chains=5 pages=4 untracked=0 differences=7
             "\
 vma 13 (pid 42 child) [0x20000, 0x21000): anon_vma: should be none, is anon_vma 3
 vma 14 (pid 43 grand child) [0x10000, 0x14000): anon_vma: should be anon_vma 3 (the host's 1), is none
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
 "
         )?);
         Ok(())
@@ -242,7 +243,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
             "\
 vma 11 (pid 41 main) [0x10000, 0x15000): range: host [0x10000, 0x14000), shadow [0x10000, 0x15000)
 vma 13 (pid 42 child) [0x1f000, 0x21000): range: host [0x20000, 0x21000), shadow [0x1f000, 0x21000); pgoff: host 4, shadow 3
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=3
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=3
 "
         )?);
         Ok(())
@@ -257,7 +258,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=3
             },
             "\
 anon_vma 3 (child of 2), the host's 1: root: should be anon_vma 1 (the host's 3), is anon_vma 2
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
 "
         )?);
         // The depth is right, the parent is the wrong one of two.
@@ -276,7 +277,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
             "\
 vma 11 (pid 46 last) [0x10000, 0x14000): same
 anon_vma 6 (child of 4), the host's 6: parent: should be anon_vma 3 (the host's 3), is anon_vma 4
-compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 differences=1
+compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 ambiguous=0 violations=0 differences=1
 "
         ));
         // A loop of parents matches no line that ends.
@@ -297,7 +298,7 @@ compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 differences=1
             },
             "\
 anon_vma 2 (child of 1), the host's 2: num_children: host 1, shadow 0; num_active_vmas: host 1, shadow 3; foreign VMAs: host 0, shadow 1; refcount: host 1, shadow -1
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=4
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=4
 "
         )?);
         Ok(())
@@ -312,7 +313,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=4
             },
             "\
 anon_vma 2 (child of 1), the host's 2: tree: host 2 VMAs, shadow 2: vma 12 is missing, vma 11 is too many
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
 "
         )?);
         // Only the first few VMAs are named.
@@ -347,7 +348,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
             |shadow| sample::anon_vma(shadow, 0, 1, (1, 0, 0), &[]).ok(),
             "\
 anon_vma 4 (child of 2): only the shadow has it
-compare: vmas=4 anon_vmas=4 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=4 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
 "
         )?);
         Ok(())
@@ -370,7 +371,7 @@ page 1 (index 7): anon_vma: should be anon_vma 1 (the host's 3), is anon_vma 2; 
 page 2 (index 1): mapped by: host 2 VMAs, shadow 3: vma 11 is too many; found by a walk: host 2 VMAs, shadow 0: vma 12 is missing, vma 14 is missing
 the host's page 2 (index 2): only the host has it
 page 3 (index 2): only the shadow has it
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=7
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=7
 "
         )?);
         Ok(())
@@ -387,7 +388,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=7
             "\
 vma 99 (pid 42 a\\nb) [0x20000, 0x21000): in its place the host has vma 13
 vma 15 (pid 43 grand child) [0x10000, 0x14000): only the shadow has it
-compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
+compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
 "
         )?);
         let mut graphs = generations(&[0, 1, 2])?;
@@ -396,7 +397,32 @@ compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
             &only_different(&seen(&graphs)?)?,
             "\
 vma 15 (pid 41 main) [0x10000, 0x14000): only the host has it
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
+"
+        ));
+        Ok(())
+    }
+
+    /// Rule and host have chosen differently at a fork (R24). A choice that is not known is not compared.
+    #[test]
+    fn other_choices_at_fork() -> Result {
+        let choices = [
+            (Some(Reused::None), Some(Reused::None)),
+            (Some(Reused::At(1)), Some(Reused::None)),
+            (None, Some(Reused::At(0))),
+            (Some(Reused::At(0)), Some(Reused::At(2))),
+        ];
+        let mut graphs = generations(&[0, 1, 2])?;
+        let vmas = graphs.0.vmas.iter_mut().zip(graphs.1.vmas.iter_mut());
+        for ((shadow, host), choice) in vmas.zip(choices) {
+            (shadow.reused, host.reused) = choice;
+        }
+        assert!(sample::is(
+            &only_different(&seen(&graphs)?)?,
+            "\
+vma 12 (pid 42 child) [0x10000, 0x14000): reuse at fork (R24): host none, shadow number 2 of the parent's chain
+vma 14 (pid 43 grand child) [0x10000, 0x14000): reuse at fork (R24): host number 3 of the parent's chain, shadow number 1 of the parent's chain
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
 "
         ));
         Ok(())
@@ -426,7 +452,7 @@ vma 12 (pid 42 child) [0x10000, 0x14000): untracked, not compared
 vma 13 (pid 42 child) [0x20000, 0x21000): same
 vma 14 (pid 43 grand child) [0x10000, 0x14000): untracked, not compared
 vma 15 (pid 41 main) [0x10000, 0x14000): same
-compare: vmas=5 anon_vmas=4 chains=4 pages=5 untracked=3 differences=0
+compare: vmas=5 anon_vmas=4 chains=4 pages=5 untracked=3 ambiguous=0 violations=0 differences=0
 "
         ));
         // Other families are still compared.

@@ -55,6 +55,7 @@ pub(crate) fn vma(
         pgoff: 0,
         anon_vma,
         chain: list(chain)?,
+        reused: None,
         tainted: false,
     };
     Ok(graph.vmas.push(node, GFP_KERNEL)?)
