@@ -9,11 +9,13 @@
 use super::{
     file::OpenFile,
     fork,
+    layout,
     live::{
         mapping,
         LiveMm,
         LiveVma,
-        PageRoom, //
+        PageRoom,
+        Place, //
     },
     sync,
     vm_ops::Opening, //
@@ -149,12 +151,18 @@ fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
 /// Shadows a split or a move.
 fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
     let host = opening.host();
+    let neighbours = opening.neighbours_of(&source);
     let mm = &source.mm;
     // No fork of this address space runs now.
     mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
     sync::links(&source, &mut mmap)?;
+    // What neighbours have gained from it was in its range.
+    layout::settle(&source, &mmap)?;
+    for neighbour in neighbours.into_iter().flatten() {
+        layout::settle(&neighbour, &mmap)?;
+    }
 
     let (start, end) = source
         .host
@@ -205,6 +213,9 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
         rest.last -= pages;
     }
     source.core.set_range(rest, mmap);
+    source
+        .place
+        .set(source.place.get().split_off(Place::of(host)));
     source.split_pages(part, taken.start, taken.last, whole.last - whole.start + 1);
     let charged = source.charged.load(Relaxed);
     let moved = pages.min(charged);
@@ -241,7 +252,15 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     // This reference is dropped after the guard of its lock.
     let mm = vma.mm.core.clone();
     let mut mmap = mm.mmap_write();
-    if sync::copy_links_at_close(&vma, &mmap).is_err() {
+    // What it has gained from others ends with it.
+    let settled = match vma.host.read(|host| host.mm_users()) {
+        Some(1..) => layout::settle(&vma, &mmap),
+        _ => Ok(()),
+    };
+    if settled
+        .and_then(|()| sync::copy_links_at_close(&vma, &mmap))
+        .is_err()
+    {
         untrack(&vma, &mmap);
     }
     close(&vma, &mut mmap);

@@ -81,6 +81,7 @@ pub(super) fn forked(
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages(), reused)?;
     vma.note_links(host);
+    vma.place.set(source.place.get());
     let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
         .and_then(|()| share_pages(&vma, &source, &mmap))
         .and_then(|()| match known {

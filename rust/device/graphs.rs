@@ -9,18 +9,22 @@ use super::{
     },
     live::{
         LiveMm,
-        LivePage, //
+        LivePage,
+        LiveVma,
+        Place, //
     },
     sync::{
         self,
         Pass,
         Seen, //
     },
+    vm_ops, //
 };
 use crate::{
     host::{
         self,
-        mm::AllMmaps, //
+        mm::AllMmaps,
+        vma::HostVma, //
     },
     kernel_ext::{
         gather::gather,
@@ -67,26 +71,23 @@ pub(crate) struct Pair {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if a VMA has been closed meanwhile.
+/// `ENOMEM`; `EINTR` if the caller is being killed.
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
     let mut mmaps = AllMmaps::begin(&registry.check_lock);
     let mms = lock_all(&mut mmaps, files)?;
 
-    let mut passes = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
+    let mut all = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
     for mm in &mms {
-        if host::mm::is_being_killed() {
-            return Err(EINTR);
-        }
-        mm.changed_around.store(false, Relaxed);
-        let pass = sync::begin(mm.vmas()?, &mut mm.core.mmap_write())?;
-        passes.push(pass, GFP_KERNEL)?;
+        all.push(Taken::new(&mmaps, mm)?, GFP_KERNEL)?;
     }
-    for (mm, pass) in mms.iter().zip(passes.iter_mut()) {
-        sync::finish(pass, &mm.core.mmap_write())?;
-        mm.forget_unmapped();
+    for taken in all.iter_mut() {
+        sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
+        taken.mm.forget_unmapped();
     }
-    let shadow = shadow_graph(&mms, &passes)?;
-    let host = host_graph(&mms, &passes, &mmaps)?;
+    let owners = owners(&all)?;
+    let shadow = shadow_graph(&all, &owners)?;
+    let host = host_graph(&all, &owners, &mmaps)?;
+    drop(all);
     drop(mmaps);
     Ok(Pair { shadow, host })
 }
@@ -111,28 +112,78 @@ fn lock_all(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec<A
         }
         if all_held {
             sort_by_key(&mut mms, |mm| mm.id);
-            for mm in &mms {
-                for vma in mm.vmas()? {
-                    vma.host.read(|vma| mmaps.start_write(vma));
-                }
-            }
             return Ok(mms);
         }
     }
 }
 
-/// Starts a graph with its address spaces and VMAs. These are the same in both graphs; `key`
-/// returns the keys of the VMAs, which are not.
-fn skeleton(
-    source: Source,
-    mms: &[Arc<LiveMm>],
-    passes: &[Pass],
-    key: impl Fn(&Seen) -> Option<usize>,
-) -> Result<Builder> {
-    let mut builder = Builder::new(source);
-    let mut owners: KVVec<(usize, i32, Comm)> = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
-    for mm in mms {
-        owners.push((mm.key(), 0, [0; 16]), GFP_KERNEL)?;
+/// An address space while its graphs are taken.
+struct Taken<'a> {
+    mm: &'a LiveMm,
+    /// The shadow's VMAs.
+    pass: Pass,
+    /// The host's VMAs, in order of their keys.
+    listed: KVVec<HostVma<'a>>,
+    /// Those of them that the shadow does not have, in order of address.
+    unknown: KVVec<HostVma<'a>>,
+}
+
+impl<'a> Taken<'a> {
+    /// Lists the host's VMAs, and brings the shadow's up to date, but for new pages.
+    fn new(mmaps: &'a AllMmaps<'_>, mm: &'a LiveMm) -> Result<Self> {
+        if host::mm::is_being_killed() {
+            return Err(EINTR);
+        }
+        mm.changed_around.store(false, Relaxed);
+        let mut listed = vm_ops::shadowed_vmas(mmaps, mm)?;
+        for &host in &listed {
+            mmaps.start_write(host);
+        }
+        let vmas = mm.vmas()?;
+        let mut keys = KVVec::with_capacity(vmas.len(), GFP_KERNEL)?;
+        for key in vmas.iter().filter_map(|vma| vma.host.key()) {
+            keys.push(key, GFP_KERNEL)?;
+        }
+        sort_by_key(&mut keys, |&key| key);
+        let mut unknown = KVVec::new();
+        for &host in &listed {
+            if keys.binary_search(&host.key()).is_err() {
+                unknown.push(host, GFP_KERNEL)?;
+            }
+        }
+        sort_by_key(&mut listed, |host| host.key());
+        for vma in &vmas {
+            let key = vma.host.key();
+            if key.is_some_and(|key| find(&listed, key).is_none()) {
+                // The host has removed it without a callback, so it may be gone.
+                vma.host.clear();
+            }
+        }
+        Ok(Self {
+            mm,
+            pass: sync::begin(vmas, &mut mm.core.mmap_write())?,
+            listed,
+            unknown,
+        })
+    }
+
+    /// Returns the host's VMA that belongs to `vma`, if the host has it.
+    fn host_of(&self, vma: &LiveVma) -> Option<HostVma<'a>> {
+        find(&self.listed, vma.host.key()?)
+    }
+}
+
+/// Returns the VMA with this key, of a list in order of the keys.
+fn find<'a>(listed: &[HostVma<'a>], key: usize) -> Option<HostVma<'a>> {
+    let i = listed.binary_search_by_key(&key, |host| host.key()).ok()?;
+    listed.get(i).copied()
+}
+
+/// Returns the processes of the address spaces, in the same order.
+fn owners(all: &[Taken<'_>]) -> Result<KVVec<MmNode>> {
+    let mut owners: KVVec<(usize, i32, Comm)> = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    for taken in all {
+        owners.push((taken.mm.key(), 0, [0; 16]), GFP_KERNEL)?;
     }
     sort_by_key(&mut owners, |owner| owner.0);
     host::mm::for_each_process(|key, pid, comm| {
@@ -142,76 +193,79 @@ fn skeleton(
             }
         }
     });
-    for (mm, pass) in mms.iter().zip(passes) {
+    let mut nodes = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    for taken in all {
         let owner = owners
-            .binary_search_by_key(&mm.key(), |owner| owner.0)
+            .binary_search_by_key(&taken.mm.key(), |owner| owner.0)
             .ok()
             .and_then(|i| owners.get(i));
-        let node = builder.mm(MmNode {
-            id: mm.id,
+        let node = MmNode {
+            id: taken.mm.id,
             pid: owner.map_or(0, |owner| owner.1),
             comm: owner.map_or([0; 16], |owner| owner.2),
-        })?;
-        let mmap = mm.core.mmap_read();
-        for seen in &pass.vmas {
-            let range = match source {
-                Source::Shadow => seen.vma.core.range(&mmap),
-                Source::Host => Some(seen.range),
-            };
-            builder.vma(
-                key(seen).ok_or(EAGAIN)?,
-                VmaNode {
-                    id: seen.vma.id(),
-                    mm: node,
-                    start: seen.addresses.0,
-                    end: seen.addresses.1,
-                    pgoff: range.map_or(0, |range| range.start),
-                    anon_vma: None,
-                    chain: KVVec::new(),
-                    reused: seen.vma.reused.map(|(rule, host)| match source {
-                        Source::Shadow => rule,
-                        Source::Host => host,
-                    }),
-
-                    tainted: seen.vma.core.is_untracked(),
-                },
-            )?;
-        }
+        };
+        nodes.push(node, GFP_KERNEL)?;
     }
-    Ok(builder)
+    Ok(nodes)
 }
 
-/// Returns all VMAs in the order of the graphs.
-fn all(passes: &[Pass]) -> Result<KVVec<&Seen>> {
-    let n = passes.iter().map(|pass| pass.vmas.len()).sum();
-    let mut all = KVVec::with_capacity(n, GFP_KERNEL)?;
-    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
-        all.push(seen, GFP_KERNEL)?;
+/// Returns a VMA without links at `place`.
+fn vma_at(id: u64, mm: usize, place: Place) -> VmaNode {
+    VmaNode {
+        id,
+        mm,
+        start: place.addresses.0,
+        end: place.addresses.1,
+        pgoff: place.pgoff,
+        anon_vma: None,
+        chain: KVVec::new(),
+        absent: false,
+        reused: None,
+        tainted: false,
     }
-    Ok(all)
+}
+
+/// Returns the shadow's VMAs in the order of the graphs, each with its address space.
+fn all_vmas<'a>(all: &'a [Taken<'_>]) -> Result<KVVec<(usize, &'a Seen)>> {
+    let n = all.iter().map(|taken| taken.pass.vmas.len()).sum();
+    let mut vmas = KVVec::with_capacity(n, GFP_KERNEL)?;
+    for (mm, taken) in all.iter().enumerate() {
+        for seen in &taken.pass.vmas {
+            vmas.push((mm, seen), GFP_KERNEL)?;
+        }
+    }
+    Ok(vmas)
 }
 
 /// Takes the graph of the shadow.
-fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
-    let mut builder = skeleton(Source::Shadow, mms, passes, |seen| Some(seen.vma.key()))?;
-    let mut index = 0;
-    for (mm, pass) in mms.iter().zip(passes) {
-        let mmap = mm.core.mmap_read();
-        for seen in &pass.vmas {
-            for anon_vma in seen.vma.core.links(&mmap) {
-                add_anon_vma(&mut builder, anon_vma.root())?;
-                add_anon_vma(&mut builder, anon_vma)?;
-                builder.chain_entry(index, anon_vma.key())?;
-            }
-            if let Some(anon_vma) = seen.vma.core.anon_vma(&mmap) {
-                builder.active(index, anon_vma.key());
-            }
-            index += 1;
+fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
+    let mut builder = Builder::new(Source::Shadow);
+    let vmas = all_vmas(all)?;
+    for &owner in owners {
+        builder.mm(owner)?;
+    }
+    for &(mm, seen) in &vmas {
+        let node = VmaNode {
+            reused: seen.vma.reused.map(|(rule, _)| rule),
+            tainted: seen.vma.core.is_untracked(),
+            ..vma_at(seen.vma.id(), mm, seen.vma.place.get())
+        };
+        builder.vma(seen.vma.key(), node)?;
+    }
+    for (index, &(_, seen)) in vmas.iter().enumerate() {
+        let vma = &seen.vma.core;
+        let mmap = seen.vma.mm.core.mmap_read();
+        for anon_vma in vma.links(&mmap) {
+            add_anon_vma(&mut builder, anon_vma.root())?;
+            add_anon_vma(&mut builder, anon_vma)?;
+            builder.chain_entry(index, anon_vma.key())?;
+        }
+        if let Some(anon_vma) = vma.anon_vma(&mmap) {
+            builder.active(index, anon_vma.key());
         }
     }
-    let all = all(passes)?;
     let mut pages: KVVec<&LivePage> = KVVec::new();
-    for (i, seen) in all.iter().enumerate() {
+    for (i, (_, seen)) in vmas.iter().enumerate() {
         for (_, page) in &seen.pages {
             builder.mapped(
                 i,
@@ -226,7 +280,7 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
         }
     }
     for page in pages {
-        walk(&mut builder, page, &all)?;
+        walk(&mut builder, page, &vmas)?;
     }
     Ok(builder.finish())
 }
@@ -271,7 +325,7 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
 }
 
 /// Walks from the page to all VMAs that may map it, as reclaim does, and adds those that do.
-fn walk(builder: &mut Builder, page: &LivePage, all: &[&Seen]) -> Result {
+fn walk(builder: &mut Builder, page: &LivePage, all: &[(usize, &Seen)]) -> Result {
     let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
         return Ok(());
     };
@@ -282,7 +336,7 @@ fn walk(builder: &mut Builder, page: &LivePage, all: &[&Seen]) -> Result {
             let maps = builder
                 .vma_index(vma.key())
                 .and_then(|i| all.get(i))
-                .and_then(|seen| seen.page(at))
+                .and_then(|(_, seen)| seen.page(at))
                 .is_some_and(|there| there.key == page.key);
             f(if maps {
                 builder.found(page.key, vma.key())
@@ -307,26 +361,47 @@ fn until_error(
     }
 }
 
-/// Takes the graph of the host.
-fn host_graph(mms: &[Arc<LiveMm>], passes: &[Pass], mmaps: &AllMmaps<'_>) -> Result<Graph> {
-    let mut builder = skeleton(Source::Host, mms, passes, |seen| {
-        seen.vma.host.read(|host| host.key())
-    })?;
-    let all = all(passes)?;
-    for (i, seen) in all.iter().enumerate() {
-        seen.vma
-            .host
-            .read(|host| host::graph::add_links(&mut builder, mmaps, host, i))
-            .ok_or(EAGAIN)??;
+/// Takes the graph of the host: its VMAs in the shadow's order, then those that the shadow does not have.
+fn host_graph(all: &[Taken<'_>], owners: &[MmNode], mmaps: &AllMmaps<'_>) -> Result<Graph> {
+    let mut builder = Builder::new(Source::Host);
+    let vmas = all_vmas(all)?;
+    let mut hosts: KVVec<Option<HostVma<'_>>> = KVVec::with_capacity(vmas.len(), GFP_KERNEL)?;
+    for &owner in owners {
+        builder.mm(owner)?;
     }
-    for (i, seen) in all.iter().enumerate() {
+    for &(mm, seen) in &vmas {
+        let host = all.get(mm).and_then(|taken| taken.host_of(&seen.vma));
+        let place = host.map_or_else(|| seen.vma.place.get(), Place::of);
+        let node = VmaNode {
+            absent: host.is_none(),
+            reused: seen.vma.reused.map(|(_, host)| host),
+            tainted: seen.vma.core.is_untracked(),
+            ..vma_at(seen.vma.id(), mm, place)
+        };
+        builder.vma(host.map_or(seen.vma.key(), HostVma::key), node)?;
+        hosts.push(host, GFP_KERNEL)?;
+    }
+    for (taken, &owner) in all.iter().zip(owners) {
+        for &host in &taken.unknown {
+            // VMAs come in order of their address spaces, so this one comes again.
+            let mm = builder.mm(owner)?;
+            builder.vma(host.key(), vma_at(0, mm, Place::of(host)))?;
+            hosts.push(Some(host), GFP_KERNEL)?;
+        }
+    }
+    for (i, host) in hosts.iter().enumerate() {
+        if let &Some(host) = host {
+            host::graph::add_links(&mut builder, mmaps, host, i)?;
+        }
+    }
+    for (i, (_, seen)) in vmas.iter().enumerate() {
         for page in &seen.host_pages {
             builder.mapped(i, page.key, page.mapping, page.index, page.mapcount)?;
         }
     }
     builder.walk_all(|vma, at, key| {
-        all.get(vma)
-            .and_then(|seen| seen.host_page(at))
+        vmas.get(vma)
+            .and_then(|(_, seen)| seen.host_page(at))
             .is_some_and(|page| page.key == key)
     })?;
     Ok(builder.finish())

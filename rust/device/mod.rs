@@ -9,6 +9,7 @@
 //! | [`live`] | the shadow's objects for a live mapping: address spaces, VMAs, pages |
 //! | [`events`] | updates the shadow at each callback |
 //! | `fork` | updates the shadow at a fork |
+//! | `layout` | where VMAs are, and which changes of that are permitted |
 //! | [`sync`] | updates the shadow after changes for which the host calls no driver |
 //! | [`graphs`] | takes the graphs of the shadow and of the host |
 //! | [`check`] | verifies and compares the two graphs |
@@ -46,6 +47,7 @@ pub(crate) mod events;
 pub(crate) mod file;
 mod fork;
 pub(crate) mod graphs;
+mod layout;
 pub(crate) mod live;
 pub(crate) mod sync;
 pub(crate) mod vm_ops;

@@ -11,12 +11,16 @@
 //! the same way. Some facts can only be read from the host; for these the shadow checks that the
 //! rules permit them.
 
-use super::live::{
-    mapping,
-    LiveMm,
-    LivePage,
-    LiveVma,
-    PageRoom, //
+use super::{
+    layout,
+    live::{
+        mapping,
+        LiveMm,
+        LivePage,
+        LiveVma,
+        PageRoom,
+        Place, //
+    }, //
 };
 use crate::{
     host::{
@@ -85,6 +89,7 @@ fn prepare_as_faulted(
     neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
     mmap: &impl MmapLocked,
 ) -> Result {
+    layout::reset(vma, Place::of(host));
     // `find_mergeable_anon_vma()` tries the next VMA first.
     let [next, prev] = neighbours;
     for (_, neighbour) in [next, prev].into_iter().flatten() {
@@ -112,10 +117,14 @@ fn prepare_as_faulted(
 /// Gives `vma` an anon_vma if the host has done so without a callback: that of the VMA with which
 /// the host shares one, if the rules allow that (R27), or a new one.
 fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
-    let seen = vma.host.read(|host| host.anon_vma_key()).unwrap_or(0);
+    let key_and_place = |host: HostVma<'_>| (host.anon_vma_key(), Place::of(host));
+    let Some((seen, place)) = vma.host.read(key_and_place) else {
+        return Ok(());
+    };
     if seen == 0 || !vma.core.is_unfaulted() {
         return Ok(());
     }
+    layout::reset(vma, place);
     let all = vma.mm.vmas()?;
     // Both keys are read now, so they are equal only if the anon_vma is the same.
     let shares_it = |host: HostVma<'_>, other: &LiveVma| {
@@ -139,6 +148,7 @@ fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
 fn unlink(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     vma.mm.file.note_change(&[vma.mm.key()]);
     unlink_anon_vmas(mapping::emptied(vma, mmap));
+    vma.place.set(vma.place.get().unlinked());
 }
 
 /// As [`unlink`], if the host has done so.
@@ -225,7 +235,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Reads one VMA.
-    fn new(vma: Arc<LiveVma>) -> Result<Self> {
+    fn new(vma: Arc<LiveVma>, mmap: &MmapWrite<'_>) -> Result<Self> {
         let limit = vma.mm.file.max_pages();
         let look = |host: HostVma<'_>| -> Result<_> {
             // A VMA beyond the limit would take too long.
@@ -236,7 +246,15 @@ impl Seen {
             };
             Ok(((host.start(), host.end()), host.range(), pages))
         };
-        let (addresses, range, host_pages) = vma.host.read(look).ok_or(EAGAIN)??;
+        let (addresses, range, host_pages) = match vma.host.read(look) {
+            Some(seen) => seen?,
+            // The host does not have it any more, and did not say so.
+            None => (
+                vma.place.get().addresses,
+                vma.core.range(mmap).ok_or(EINVAL)?,
+                Some(KVVec::new()),
+            ),
+        };
         if host_pages.is_none() && !vma.core.is_untracked() {
             vma.core.set_untracked();
             vma.mm.file.count_untracked();
@@ -335,13 +353,15 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
 pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
     for vma in all {
-        let seen = Seen::new(vma)?;
-        seen.update_range(mmap);
-        vmas.push(seen, GFP_KERNEL)?;
+        vmas.push(Seen::new(vma, mmap)?, GFP_KERNEL)?;
     }
     // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
     for seen in &vmas {
         unlink_lost(&seen.vma, mmap);
+    }
+    for seen in &vmas {
+        layout::settle(&seen.vma, mmap)?;
+        seen.update_range(mmap);
     }
     for seen in vmas.iter_mut() {
         prepare_as_seen(&seen.vma, mmap)?;

@@ -22,12 +22,16 @@ use super::{
         OpenFile,
         Registry, //
     },
-    live::LiveVma, //
+    live::{
+        LiveMm,
+        LiveVma, //
+    }, //
 };
 use crate::{
     ffi,
     host::{
         graph::place_on_chain,
+        mm::AllMmaps,
         vma::{
             HostVma,
             HostVmaCell, //
@@ -99,6 +103,22 @@ impl<'a> Opening<'a> {
         (key != 0 && n == links).then_some(place)
     }
 
+    /// Returns the VMAs of this driver directly after and directly before `source`.
+    pub(crate) fn neighbours_of(&self, source: &LiveVma) -> [Option<Arc<LiveVma>>; 2] {
+        let addresses = source
+            .host
+            .read(|source| [source.end(), source.start().wrapping_sub(1)]);
+        let Some(addresses) = addresses else {
+            return [None, None];
+        };
+        addresses.map(|address| {
+            let vma = NonNull::new(self.0.as_ptr())?;
+            // SAFETY: `mmap_lock` is held (3).
+            let (_, live) = unsafe { neighbour(vma, address) }?;
+            Some(live.into())
+        })
+    }
+
     /// Creates an initialiser for the reference that a [`LiveVma`] keeps.
     pub(crate) fn cell(&self) -> impl PinInit<HostVmaCell> {
         // SAFETY: The `LiveVma` is stored in `vm_private_data`, so that `close` clears the cell, or
@@ -168,6 +188,36 @@ unsafe fn neighbour<'a>(
         }
         Some((HostVma::from_raw(there), private(there)?))
     }
+}
+
+/// Returns the VMAs of the host that map the file of `mm` in its address space, in order of address, and
+/// that are shadowed: `open` was called for them, or should have been.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EINVAL` if the address space is not locked.
+pub(crate) fn shadowed_vmas<'a>(
+    mmaps: &'a AllMmaps<'_>,
+    mm: &LiveMm,
+) -> Result<KVVec<HostVma<'a>>> {
+    let mut vmas = KVVec::new();
+    mmaps.for_each_vma(&mm.host, |vma| {
+        let Some(raw) = NonNull::new(vma.as_ptr()) else {
+            return Ok(());
+        };
+        // SAFETY: The address space is locked, and its VMAs are not closed (3). Without operations of this
+        // driver the VMA is not one of its (2).
+        let is_shadowed = unsafe {
+            core::ptr::eq((*raw.as_ptr()).vm_ops, &raw const OPERATIONS.0)
+                && core::ptr::eq(&*open_file(raw), &*mm.file)
+                && !(*raw.as_ptr()).vm_private_data.is_null()
+        };
+        if is_shadowed {
+            vmas.push(vma, GFP_KERNEL)?;
+        }
+        Ok(())
+    })?;
+    Ok(vmas)
 }
 
 /// Returns the open file that is mapped.

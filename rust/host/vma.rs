@@ -50,7 +50,7 @@ impl<'a> HostVma<'a> {
     }
 
     /// Returns the C object.
-    pub(super) fn as_ptr(self) -> *mut ffi::vm_area_struct {
+    pub(crate) fn as_ptr(self) -> *mut ffi::vm_area_struct {
         self.0.as_ptr()
     }
 
@@ -194,6 +194,11 @@ impl HostVmaCell {
         pin_init!(Self {
             vma <- new_mutex!(Some(raw), "shadow_rmap::host_vma"),
         })
+    }
+
+    /// Returns the key of the VMA, without a look at it; `None` if it has been closed. Sleeps.
+    pub(crate) fn key(&self) -> Option<usize> {
+        Some(self.vma.lock().as_ref()?.0.addr().get())
     }
 
     /// Runs `f` on the VMA, which is not closed meanwhile; `None` if it has been closed. Sleeps.

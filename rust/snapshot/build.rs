@@ -337,6 +337,7 @@ mod tests {
             pgoff: 0,
             anon_vma: None,
             chain: KVVec::new(),
+            absent: false,
             reused: None,
             tainted: false,
         }

@@ -8,6 +8,10 @@ use super::{
         take_range,
         PageTree, //
     },
+    place::{
+        Place,
+        PlaceCell, //
+    },
     LiveMm,
     LivePage,
     PageRoom, //
@@ -47,8 +51,10 @@ pub(crate) struct LiveVma {
     pub(crate) host: HostVmaCell,
     /// Its address space.
     pub(crate) mm: Arc<LiveMm>,
-    /// First address, in bytes; the key in the tree of its address space.
+    /// First address in the host at the last look, in bytes; the key in the tree of its address space.
     pub(crate) start: Atomic<usize>,
+    /// Where it is, as it follows from the events; see `device/layout.rs`.
+    pub(crate) place: PlaceCell,
     /// The key of the host's anon_vma at the last update of the links; 0 for none. Type-safe memory comes
     /// again: see [`has_lost_links`](Self::has_lost_links).
     host_key: Atomic<usize>,
@@ -77,7 +83,7 @@ impl LiveVma {
         reused: Option<(Reused, Reused)>,
     ) -> Result<Arc<Self>> {
         let id = next_id();
-        let first = host.start();
+        let (first, place) = (host.start(), Place::of(host));
         let core = rmap::vma::Vma::new(mm.core.clone(), host.range(), id);
         Arc::pin_init(
             pin_init!(Self {
@@ -85,6 +91,7 @@ impl LiveVma {
                 host <- cell,
                 mm: mm.clone(),
                 start: Atomic::new(first),
+                place: PlaceCell::new(place),
                 host_key: Atomic::new(0),
                 host_alone: Atomic::new(false),
                 reused,

@@ -71,8 +71,9 @@ impl Pair<'_> {
                 continue;
             };
             let mut say = |what: fmt::Arguments<'_>| {
+                let unknown = if vma.id == 0 { "unknown " } else { "" };
                 line(fmt!(
-                    "vma {} ({}) [{:#x}, {:#x}): {what}",
+                    "{unknown}vma {} ({}) [{:#x}, {:#x}): {what}",
                     vma.id,
                     text::Process(mm),
                     vma.start,
@@ -84,6 +85,9 @@ impl Pair<'_> {
                 continue;
             }
             match (shadow, host) {
+                (Some(_), Some(host)) if host.absent => {
+                    found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL)?;
+                }
                 (Some(shadow), Some(host)) => self.compare_vma(&mut found, index, shadow, host)?,
                 (Some(_), None) => found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL)?,
                 _ => found.push(Difference::OnlyIn(Source::Host), GFP_KERNEL)?,

@@ -403,6 +403,24 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
         Ok(())
     }
 
+    /// The host has dropped a VMA without a callback, and has one that the shadow was not told of.
+    #[test]
+    fn vmas_of_one_side() -> Result {
+        let mut graphs = generations(&[0, 1, 2])?;
+        graphs.1.vmas.get_mut(2).ok_or(EINVAL)?.absent = true;
+        sample::vma(&mut graphs.1, 1, None, &[])?;
+        graphs.1.vmas.get_mut(4).ok_or(EINVAL)?.id = 0;
+        assert!(sample::is(
+            &only_different(&seen(&graphs)?)?,
+            "\
+vma 13 (pid 42 child) [0x20000, 0x21000): only the shadow has it
+unknown vma 0 (pid 42 child) [0x10000, 0x14000): only the host has it
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
+"
+        ));
+        Ok(())
+    }
+
     /// Rule and host have chosen differently at a fork (R24). A choice that is not known is not compared.
     #[test]
     fn other_choices_at_fork() -> Result {
