@@ -84,7 +84,8 @@ pub(crate) fn check(
     line: &mut dyn FnMut(fmt::Arguments<'_>),
 ) -> Result<Outcome> {
     stats::CHECKS.inc();
-    let pair = take(registry, files)?;
+    let mut pair = take(registry, files)?;
+    pair.retry_untracked(files)?;
     let looks = verify(&pair.shadow, &mut |rule, what| match rule {
         Some(rule) => {
             rule.violated();

@@ -135,6 +135,10 @@ pub(crate) struct OpenFile {
     mapped: Atomic<i32>,
     /// VMAs that the shadow could not follow, since the file was opened.
     pub(crate) untracked: Atomic<usize>,
+    /// VMAs that exist now, and that the shadow does not have.
+    missing: Atomic<usize>,
+    /// The value of `untracked` for which a comparison has shown that the shadow is complete again.
+    complete_at: Atomic<usize>,
     /// Events with two permitted outcomes, since the file was opened.
     pub(crate) ambiguous: Atomic<usize>,
     /// VMAs that count against `max_vmas`.
@@ -163,6 +167,35 @@ impl OpenFile {
     pub(crate) fn count_untracked(&self) {
         stats::UNTRACKED.inc();
         self.untracked.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a new VMA that the shadow does not have.
+    pub(crate) fn add_missing(&self) {
+        if self.is_shadowed() {
+            self.missing.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts the end of a VMA that the shadow does not have.
+    pub(crate) fn remove_missing(&self) {
+        if self.is_shadowed() {
+            self.missing.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Returns whether the shadow has all VMAs. All address spaces are locked.
+    pub(crate) fn has_all_vmas(&self) -> bool {
+        self.missing.load(Relaxed) == 0
+    }
+
+    /// Notes that the shadow was complete when `untracked` VMAs had been counted.
+    pub(crate) fn set_complete_at(&self, untracked: usize) {
+        self.complete_at.store(untracked, Relaxed);
+    }
+
+    /// Returns whether the shadow was complete, and no VMA has become untracked since.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete_at.load(Relaxed) == self.untracked.load(Relaxed)
     }
 
     /// Counts an event with two permitted outcomes.
@@ -299,6 +332,8 @@ impl MiscDevice for OpenFile {
                 mms <- new_mutex!(RBTree::new(), "shadow_rmap::mms"),
                 mapped: Atomic::new(0),
                 untracked: Atomic::new(0),
+                missing: Atomic::new(0),
+                complete_at: Atomic::new(0),
                 ambiguous: Atomic::new(0),
                 vmas: Atomic::new(0),
                 pages: Atomic::new(0),

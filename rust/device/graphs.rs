@@ -39,6 +39,7 @@ use crate::{
             AnonVmaFacts,
             Builder, //
         },
+        compare::compare,
         Comm,
         Graph,
         MmNode,
@@ -65,6 +66,47 @@ pub(crate) struct Pair {
     pub(crate) shadow: Graph,
     /// The host's.
     pub(crate) host: Graph,
+    /// `OpenFile::untracked` of each file, if the shadow has all VMAs now.
+    untracked: Option<KVVec<usize>>,
+}
+
+impl Pair {
+    /// Has the VMAs compared again that were not, if the shadow has everything that there is, and is equal to
+    /// the host: the VMAs that it did not have, and the memory that it lacked, are of the past.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn retry_untracked(&mut self, files: &[Arc<OpenFile>]) -> Result {
+        let Some(untracked) = self.untracked.take() else {
+            return Ok(());
+        };
+        let mut tainted = KVVec::with_capacity(self.shadow.vmas.len(), GFP_KERNEL)?;
+        for vma in &self.shadow.vmas {
+            tainted.push(vma.tainted, GFP_KERNEL)?;
+        }
+        if !tainted.contains(&true) {
+            return Ok(());
+        }
+        self.taint(&[]);
+        if compare(&self.shadow, &self.host, &mut |_| {})?.differences > 0 {
+            self.taint(&tainted);
+            return Ok(());
+        }
+        for (file, untracked) in files.iter().zip(untracked) {
+            file.set_complete_at(untracked);
+        }
+        Ok(())
+    }
+
+    /// Sets in both graphs which VMAs are not compared: by default none.
+    fn taint(&mut self, tainted: &[bool]) {
+        for graph in [&mut self.shadow, &mut self.host] {
+            for (i, vma) in graph.vmas.iter_mut().enumerate() {
+                vma.tainted = tainted.get(i).is_some_and(|&tainted| tainted);
+            }
+        }
+    }
 }
 
 /// Takes both graphs of all mappings of `files`. Sleeps.
@@ -87,9 +129,21 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
     let owners = owners(&all)?;
     let shadow = shadow_graph(&all, &owners)?;
     let host = host_graph(&all, &owners, &mmaps)?;
+    let mut untracked = None;
+    if files.iter().all(|file| file.has_all_vmas()) {
+        let mut counts = KVVec::with_capacity(files.len(), GFP_KERNEL)?;
+        for file in files {
+            counts.push(file.untracked.load(Relaxed), GFP_KERNEL)?;
+        }
+        untracked = Some(counts);
+    }
     drop(all);
     drop(mmaps);
-    Ok(Pair { shadow, host })
+    Ok(Pair {
+        shadow,
+        host,
+        untracked,
+    })
 }
 
 /// Locks all address spaces of `files`, and returns them in order of their numbers.
@@ -140,6 +194,9 @@ impl<'a> Taken<'a> {
             mmaps.start_write(host);
         }
         let vmas = mm.vmas()?;
+        if mm.file.is_complete() {
+            vmas.iter().for_each(|vma| vma.core.set_tracked());
+        }
         let mut keys = KVVec::with_capacity(vmas.len(), GFP_KERNEL)?;
         for key in vmas.iter().filter_map(|vma| vma.host.key()) {
             keys.push(key, GFP_KERNEL)?;

@@ -250,6 +250,9 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     // SAFETY: (3).
     let opening = Opening(unsafe { HostVma::from_raw(vma) });
     let live = events::opened(file, &opening, source);
+    if live.is_none() {
+        file.add_missing();
+    }
     // SAFETY: The pointer is that of the source, so the VMA owns nothing.
     unsafe { set_private(vma, live) };
 }
@@ -266,6 +269,8 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     // SAFETY: (3).
     let private = unsafe { (*vma.as_ptr()).vm_private_data };
     if private.is_null() {
+        // SAFETY: (2), (3).
+        unsafe { open_file(vma) }.remove_missing();
         return;
     }
     // SAFETY: (3).

@@ -247,11 +247,11 @@ fn check(args: &CheckArgs) -> Result<bool> {
 /// `rmapctl selftest`. Returns whether every case passed.
 fn selftest(args: &SelftestArgs) -> Result<bool> {
     let device = &args.device.device;
+    let debugfs = Debugfs::new(&args.debugfs.debugfs);
     match args.limits.as_deref() {
-        Some(&[max_vmas, max_pages]) => selftest::limits(device, max_vmas, max_pages),
+        Some(&[max_vmas, max_pages]) => selftest::limits(device, &debugfs, max_vmas, max_pages),
         _ => {
             let refused = selftest::bad_input(device)?;
-            let debugfs = Debugfs::new(&args.debugfs.debugfs);
             Ok(selftest::corners(device, &debugfs) && refused)
         }
     }
