@@ -10,6 +10,7 @@ use super::{
     file::OpenFile,
     fork,
     layout,
+    links,
     live::{
         mapping,
         LiveMm,
@@ -17,7 +18,6 @@ use super::{
         PageRoom,
         Place, //
     },
-    sync,
     vm_ops::Opening, //
 };
 use crate::{
@@ -157,7 +157,7 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
-    sync::links(&source, &mut mmap)?;
+    links::links(&source, &mut mmap)?;
     // What neighbours have gained from it was in its range.
     layout::settle(&source, &mmap)?;
     for neighbour in neighbours.into_iter().flatten() {
@@ -258,7 +258,7 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
         _ => Ok(()),
     };
     if settled
-        .and_then(|()| sync::copy_links_at_close(&vma, &mmap))
+        .and_then(|()| links::copy_links_at_close(&vma, &mmap))
         .is_err()
     {
         untrack(&vma, &mmap);
@@ -278,7 +278,7 @@ pub(crate) fn fault(
     stats::EVENT_FAULT.inc();
     // No fork of this address space runs now.
     vma.mm.changed_around.store(false, Relaxed);
-    if write && sync::fault(&vma, host, neighbours).is_err() {
+    if write && links::fault(&vma, host, neighbours).is_err() {
         untrack(&vma, &vma.mm.core.mmap_read());
     }
 }

@@ -17,6 +17,7 @@ use super::{
         share_pages,
         track, //
     },
+    links,
     live::{
         LiveMm,
         LiveVma, //
@@ -68,7 +69,7 @@ pub(super) fn forked(
     if !agree(opening, &source, &parent_mmap) {
         // A VMA that has lost its links, and was not looked at since, counts no more in the host.
         drop(parent_mmap);
-        sync::unlink_lost_elsewhere(&source.mm)?;
+        links::unlink_lost_elsewhere(&source.mm)?;
         parent_mmap = source.mm.core.mmap_write();
     }
     stats::EVENT_FORK.inc();

@@ -10,8 +10,11 @@
 //! | [`events`] | updates the shadow at each callback |
 //! | `fork` | updates the shadow at a fork |
 //! | `layout` | where VMAs are, and which changes of that are permitted |
-//! | [`sync`] | updates the shadow after changes for which the host calls no driver |
+//! | `links` | updates links at a fault, and after changes for which the host calls no driver |
+//! | [`sync`] | updates ranges and pages after such changes |
+//! | `taken` | locks all address spaces, and lists what is there |
 //! | [`graphs`] | takes the graphs of the shadow and of the host |
+//! | `pair` | the two graphs |
 //! | [`check`] | verifies and compares the two graphs |
 //!
 //! # Callbacks
@@ -48,8 +51,11 @@ pub(crate) mod file;
 mod fork;
 pub(crate) mod graphs;
 mod layout;
+mod links;
 pub(crate) mod live;
+mod pair;
 pub(crate) mod sync;
+mod taken;
 pub(crate) mod vm_ops;
 
 /// What the module was loaded with.
