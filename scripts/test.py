@@ -259,8 +259,8 @@ def lazy(lab, step):
 
 
 def busted(lab, step):
-    boot(lab, step, {"shadow_rmap.ko": lab.busted.get("um"), "rmapctl": lab.rmapctl}, "",
-         "busted.sh")
+    boot(lab, step, {"shadow_rmap.ko": lab.busted.get("um"), "rmapctl": lab.rmapctl,
+                     "reuses_busy.ko": lab.busted.get("um-ReusesBusy")}, "", "busted.sh")
 
 
 def again(lab, step):
@@ -377,7 +377,8 @@ def main():
     add("--module", type=pair, action="append", default=[], metavar="TARGET=FILE.ko",
         help="shadow_rmap.ko, shadow_rmap_kunit.ko or shadow_rmap_torture.ko")
     add("--busted", type=pair, action="append", default=[], metavar="TARGET=FILE.ko",
-        help="a shadow_rmap.ko whose forks forget the link to the root (um only)")
+        help="a shadow_rmap.ko whose forks forget the link to the root (um), or reuse a busy "
+             "anon_vma (um-ReusesBusy)")
     add("--kernel", type=pair, action="append", default=[], metavar="TARGET=DIR",
         help="kernel build folder (default: scripts/kernel.sh TARGET)")
     add("--rmapctl", default=os.environ.get("RMAPCTL"), metavar="FILE",

@@ -21,8 +21,10 @@ trap 'rm -rf "$paths"' EXIT
 other=$!
 "$TOP/scripts/module.sh" um kunit torture >"$paths/um"
 "$TOP/scripts/module.sh" um SHADOW_RMAP_BUST=ForgetsRootLink >"$paths/busted"
+"$TOP/scripts/module.sh" um SHADOW_RMAP_BUST=ReusesBusy >"$paths/reuses_busy"
 wait "$other"
-modules=(--busted "um=$(head -n 1 "$paths/busted")")
+modules=(--busted "um=$(head -n 1 "$paths/busted")"
+	--busted "um-ReusesBusy=$(head -n 1 "$paths/reuses_busy")")
 for target in um x86_64; do
 	while read -r module; do modules+=(--module "$target=$module"); done <"$paths/$target"
 done
