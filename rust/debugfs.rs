@@ -104,7 +104,7 @@ fn show_compare(registry: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     });
     written?;
     match checked {
-        Ok(counts) => f.write_fmt(fmt!("{}\n", counts.outcome)),
+        Ok(outcome) => f.write_fmt(fmt!("{outcome}\n")),
         Err(error) => failed(f, error),
     }
 }

@@ -51,6 +51,10 @@ pub(crate) type LiveFlavour = rmap::steps::Correct;
 #[cfg(shadow_rmap_bust = "ForgetsRootLink")]
 pub(crate) type LiveFlavour = torture::busted::fork::ForgetsRootLink;
 
+/// As above: forks reuse an anon_vma that is in use.
+#[cfg(shadow_rmap_bust = "ReusesBusy")]
+pub(crate) type LiveFlavour = torture::busted::fork::ReusesBusy;
+
 /// A misuse that must not compile, see `scripts/compile-fail/`.
 #[cfg(shadow_rmap_case)]
 mod case {

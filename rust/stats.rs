@@ -45,9 +45,9 @@ stats! {
     18 EVENT_FAULT "events_fault";
     /// Checks of an open file or of all.
     19 CHECKS "checks";
-    /// Forks in which the host reused another ancestor than the rule would have, or none: the host had
-    /// decided while a related process was exiting.
-    23 LATE_REUSES "late_reuses";
+    /// Forks for which two outcomes were permitted, because a related process exited or forked at the
+    /// same time; the shadow followed the host.
+    23 AMBIGUOUS "ambiguous";
     /// Shadow pages made.
     20 PAGES_ALLOCATED "pages_allocated";
     /// Shadow pages given back.

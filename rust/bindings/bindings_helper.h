@@ -11,6 +11,7 @@
 
 /* bindgen cannot evaluate these macros. */
 const size_t SR_KSYM_SYMBOL_LEN = KSYM_SYMBOL_LEN;
+const size_t SR_PMD_SIZE = PMD_SIZE;
 const size_t SR_FOLIO_MAPPING_FLAGS = FOLIO_MAPPING_FLAGS;
 const size_t SR_FOLIO_MAPPING_ANON = FOLIO_MAPPING_ANON;
 const int SR_RMAP_EXCLUSIVE = (__force int)RMAP_EXCLUSIVE;

@@ -56,34 +56,24 @@ pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// The result of a check.
-pub(crate) struct Counts {
-    /// The result of the comparison.
-    pub(crate) outcome: Outcome,
-    /// Violations since the module was loaded, of rules and of the structure of a graph.
-    pub(crate) violations: usize,
-}
-
-impl Counts {
-    /// Returns the counts in the order of `struct shadow_rmap_check`.
-    pub(crate) fn as_array(&self) -> [u64; 7] {
-        let outcome = &self.outcome;
-        [
-            outcome.vmas,
-            outcome.anon_vmas,
-            outcome.chains,
-            outcome.pages,
-            outcome.untracked,
-            self.violations,
-            outcome.differences,
-        ]
-        .map(|count| count as u64)
-    }
+/// Returns the result of a check in the order of `struct shadow_rmap_check`.
+pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
+    [
+        outcome.vmas,
+        outcome.anon_vmas,
+        outcome.chains,
+        outcome.pages,
+        outcome.untracked,
+        outcome.violations,
+        outcome.differences,
+    ]
+    .map(|count| count as u64)
 }
 
 /// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
-/// Calls `line` for each line of the report. The last line is missing: it is the result.
+/// Calls `line` for each line of the report. The last line is missing: it is the result. Its violations
+/// are those since the module was loaded, of rules and of the structure of a graph.
 ///
 /// # Errors
 ///
@@ -92,9 +82,10 @@ pub(crate) fn check(
     registry: &Registry,
     files: &[Arc<OpenFile>],
     line: &mut dyn FnMut(fmt::Arguments<'_>),
-) -> Result<Counts> {
+) -> Result<Outcome> {
     stats::CHECKS.inc();
-    let pair = take(registry, files)?;
+    let mut pair = take(registry, files)?;
+    pair.retry_untracked(files)?;
     let looks = verify(&pair.shadow, &mut |rule, what| match rule {
         Some(rule) => {
             rule.violated();
@@ -115,8 +106,7 @@ pub(crate) fn check(
     let mut outcome = compare(&pair.shadow, &pair.host, line)?;
     let untracked = files.iter().map(|file| file.untracked.load(Relaxed)).sum();
     outcome.untracked = outcome.untracked.max(untracked);
-    Ok(Counts {
-        outcome,
-        violations: rules::violations() + DAMAGES.load(Relaxed),
-    })
+    outcome.ambiguous = files.iter().map(|file| file.ambiguous.load(Relaxed)).sum();
+    outcome.violations = rules::violations() + DAMAGES.load(Relaxed);
+    Ok(outcome)
 }

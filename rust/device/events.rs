@@ -8,13 +8,16 @@
 
 use super::{
     file::OpenFile,
+    fork,
+    layout,
+    links,
     live::{
         mapping,
         LiveMm,
         LiveVma,
-        PageRoom, //
+        PageRoom,
+        Place, //
     },
-    sync,
     vm_ops::Opening, //
 };
 use crate::{
@@ -25,13 +28,13 @@ use crate::{
             anon_vma_clone,
             Operation, //
         },
-        fork::anon_vma_fork,
         mm::{
             MmapLocked,
             MmapWrite, //
         },
         unlink::unlink_anon_vmas, //
     },
+    snapshot::Reused,
     stats, //
 };
 use core::ops::ControlFlow;
@@ -69,7 +72,7 @@ pub(crate) fn mapped(
         Some(mm) => mm.clone(),
         None => LiveMm::new(file, host)?,
     };
-    let vma = track(&mm, opening, host.pages())?;
+    let vma = track(&mm, opening, host.pages(), None)?;
     if known.is_none() {
         if let Err(error) = file.insert_mm(&mm) {
             forget(&vma);
@@ -81,8 +84,13 @@ pub(crate) fn mapped(
 
 /// Creates a [`LiveVma`] without links, adds it to the list of its address space, and adds `pages`
 /// pages to the count of the file.
-fn track(mm: &Arc<LiveMm>, opening: &Opening<'_>, pages: usize) -> Result<Arc<LiveVma>> {
-    let vma = LiveVma::new(mm, opening.host(), opening.cell())?;
+pub(super) fn track(
+    mm: &Arc<LiveMm>,
+    opening: &Opening<'_>,
+    pages: usize,
+    reused: Option<(Reused, Reused)>,
+) -> Result<Arc<LiveVma>> {
+    let vma = LiveVma::new(mm, opening.host(), opening.cell(), reused)?;
     mm.file.charge(pages)?;
     vma.charged.store(pages, Relaxed);
     if let Err(error) = mm.insert(&vma) {
@@ -117,7 +125,7 @@ pub(crate) fn opened(
     };
     let forked = opening.host().mm_key() != source.mm.key();
     let result = if forked {
-        fork(opening, source)
+        fork::forked(opening, source)
     } else {
         copy(opening, source)
     };
@@ -144,10 +152,18 @@ fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
 /// Shadows a split or a move.
 fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
     let host = opening.host();
+    let neighbours = opening.neighbours_of(&source);
     let mm = &source.mm;
+    // No fork of this address space runs now.
+    mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
-    sync::links(&source, &mut mmap)?;
+    links::links(&source, &mut mmap)?;
+    // What neighbours have gained from it was in its range.
+    layout::settle(&source, &mmap)?;
+    for neighbour in neighbours.into_iter().flatten() {
+        layout::settle(&neighbour, &mmap)?;
+    }
 
     let (start, end) = source
         .host
@@ -161,8 +177,8 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     }
 
     // The pages of a part were counted for the whole VMA already.
-    let vma = track(mm, opening, if is_split { 0 } else { host.pages() })?;
-    vma.note_host_anon_vma(host);
+    let vma = track(mm, opening, if is_split { 0 } else { host.pages() }, None)?;
+    vma.note_links(host);
     let cloned =
         anon_vma_clone(&vma.core, &mmap, &source.core, &mmap, Operation::Copy).and_then(|()| {
             if is_split {
@@ -198,6 +214,9 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
         rest.last -= pages;
     }
     source.core.set_range(rest, mmap);
+    source
+        .place
+        .set(source.place.get().split_off(Place::of(host)));
     source.split_pages(part, taken.start, taken.last, whole.last - whole.start + 1);
     let charged = source.charged.load(Relaxed);
     let moved = pages.min(charged);
@@ -210,7 +229,7 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
 /// # Errors
 ///
 /// `ENOMEM`; then the caller unmaps the pages that were mapped so far.
-fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Result {
+pub(super) fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Result {
     let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
     for (at, page) in resched_each(source.pages_in(range.start, range.last)?) {
         let room = PageRoom::new(GFP_KERNEL)?;
@@ -219,46 +238,8 @@ fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Resul
     Ok(())
 }
 
-/// Shadows a fork.
-fn fork(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
-    let file = &source.mm.file;
-    let host = opening.host();
-    let mut parent_mmap = source.mm.core.mmap_write();
-    let known = file.mm(host.mm_key());
-    // From here on the pages of the parent are shared. The host blocks faults in one VMA after the
-    // other, so each VMA is updated at its own callback.
-    if known.is_none() {
-        sync::mm(&source.mm, &mut parent_mmap)?;
-    } else {
-        sync::vma(source.into(), &mut parent_mmap)?;
-    }
-    stats::EVENT_FORK.inc();
-    let mm = match &known {
-        Some(mm) => mm.clone(),
-        None => LiveMm::new(file.as_arc_borrow(), host)?,
-    };
-    let mut mmap = mm.core.mmap_write_nested();
-    let vma = track(&mm, opening, host.pages())?;
-    vma.note_host_anon_vma(host);
-    let reuse = opening.reused(&source, source.core.nr_links());
-    let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
-        .and_then(|()| share_pages(&vma, &source, &mmap))
-        .and_then(|()| match known {
-            Some(_) => Ok(()),
-            None => file.insert_mm(&mm),
-        });
-    if let Err(error) = forked {
-        close(&vma, &mut mmap);
-        return Err(error);
-    }
-    if source.core.is_untracked() {
-        vma.core.set_untracked();
-    }
-    Ok(vma)
-}
-
 /// Removes a VMA: its pages, its links, and itself.
-fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
+pub(super) fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     // The pages go before the links by which they are found (R21), and the links before the page
     // table (R33).
     unlink_anon_vmas(mapping::emptied(vma, mmap));
@@ -268,10 +249,19 @@ fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
 /// `close`: the host has unlinked the VMA. Sleeps.
 pub(crate) fn closed(vma: Arc<LiveVma>) {
     stats::EVENT_CLOSE.inc();
+    vma.mm.file.note_change(&[vma.mm.key()]);
     // This reference is dropped after the guard of its lock.
     let mm = vma.mm.core.clone();
     let mut mmap = mm.mmap_write();
-    if sync::copy_links_at_close(&vma, &mmap).is_err() {
+    // What it has gained from others ends with it.
+    let settled = match vma.host.read(|host| host.mm_users()) {
+        Some(1..) => layout::settle(&vma, &mmap),
+        _ => Ok(()),
+    };
+    if settled
+        .and_then(|()| links::copy_links_at_close(&vma, &mmap))
+        .is_err()
+    {
         untrack(&vma, &mmap);
     }
     close(&vma, &mut mmap);
@@ -287,7 +277,9 @@ pub(crate) fn fault(
     write: bool,
 ) {
     stats::EVENT_FAULT.inc();
-    if write && sync::fault(&vma, host, neighbours).is_err() {
+    // No fork of this address space runs now.
+    vma.mm.changed_around.store(false, Relaxed);
+    if write && links::fault(&vma, host, neighbours).is_err() {
         untrack(&vma, &vma.mm.core.mmap_read());
     }
 }

@@ -135,6 +135,12 @@ pub(crate) struct OpenFile {
     mapped: Atomic<i32>,
     /// VMAs that the shadow could not follow, since the file was opened.
     pub(crate) untracked: Atomic<usize>,
+    /// VMAs that exist now, and that the shadow does not have.
+    missing: Atomic<usize>,
+    /// The value of `untracked` for which a comparison has shown that the shadow is complete again.
+    complete_at: Atomic<usize>,
+    /// Events with two permitted outcomes, since the file was opened.
+    pub(crate) ambiguous: Atomic<usize>,
     /// VMAs that count against `max_vmas`.
     vmas: Atomic<usize>,
     /// Pages that count against `max_pages`.
@@ -161,6 +167,62 @@ impl OpenFile {
     pub(crate) fn count_untracked(&self) {
         stats::UNTRACKED.inc();
         self.untracked.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a new VMA that the shadow does not have.
+    pub(crate) fn add_missing(&self) {
+        if self.is_shadowed() {
+            self.missing.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts the end of a VMA that the shadow does not have.
+    pub(crate) fn remove_missing(&self) {
+        if self.is_shadowed() {
+            self.missing.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Returns whether the shadow has all VMAs. All address spaces are locked.
+    pub(crate) fn has_all_vmas(&self) -> bool {
+        self.missing.load(Relaxed) == 0
+    }
+
+    /// Notes that the shadow was complete when `untracked` VMAs had been counted.
+    pub(crate) fn set_complete_at(&self, untracked: usize) {
+        self.complete_at.store(untracked, Relaxed);
+    }
+
+    /// Returns whether the shadow was complete, and no VMA has become untracked since.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete_at.load(Relaxed) == self.untracked.load(Relaxed)
+    }
+
+    /// Counts an event with two permitted outcomes.
+    pub(crate) fn count_ambiguous(&self) {
+        stats::AMBIGUOUS.inc();
+        self.ambiguous.fetch_add(1, Relaxed);
+    }
+
+    /// Tells each address space whose `mmap_lock` is held now, except those with the keys `but`, that the
+    /// links of a VMA change elsewhere. Sleeps.
+    ///
+    /// Such an address space may be forking: the host may have decided which anon_vma the fork reuses, and
+    /// not have told the shadow yet.
+    pub(crate) fn note_change(&self, but: &[usize]) {
+        for (key, mm) in self.mms.lock().iter() {
+            if !but.contains(key) && mm.is_locked_by_host() {
+                mm.changed_around.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// Returns whether the `mmap_lock` of any address space is held now, except those with the keys `but`.
+    /// Sleeps.
+    pub(crate) fn is_another_locked(&self, but: &[usize]) -> bool {
+        let mms = self.mms.lock();
+        let mut others = mms.iter().filter(|(key, _)| !but.contains(key));
+        others.any(|(_, mm)| mm.is_locked_by_host())
     }
 
     /// Adds a VMA of `pages` pages to the counts.
@@ -237,9 +299,9 @@ impl OpenFile {
     fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
         let mut files = KVVec::new();
         files.push(this.into(), GFP_KERNEL)?;
-        let counts = check::check(&this.registry, &files, &mut |_| {})?;
+        let outcome = check::check(&this.registry, &files, &mut |_| {})?;
         let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();
-        for count in counts.as_array() {
+        for count in check::as_array(&outcome) {
             writer.write(&count)?;
         }
         Ok(0)
@@ -270,6 +332,9 @@ impl MiscDevice for OpenFile {
                 mms <- new_mutex!(RBTree::new(), "shadow_rmap::mms"),
                 mapped: Atomic::new(0),
                 untracked: Atomic::new(0),
+                missing: Atomic::new(0),
+                complete_at: Atomic::new(0),
+                ambiguous: Atomic::new(0),
                 vmas: Atomic::new(0),
                 pages: Atomic::new(0),
             }),

@@ -8,24 +8,29 @@ use super::{
         Registry, //
     },
     live::{
-        LiveMm,
-        LivePage, //
+        LivePage,
+        Place, //
     },
+    pair::Pair,
     sync::{
         self,
-        Pass,
         Seen, //
     },
+    taken::{
+        lock_all,
+        owners,
+        Taken, //
+    }, //
 };
 use crate::{
     host::{
         self,
-        mm::AllMmaps, //
+        mm::AllMmaps,
+        vma::HostVma, //
     },
     kernel_ext::{
         gather::gather,
-        sched::resched_each,
-        sort::sort_by_key, //
+        sched::resched_each, //
     },
     rmap::{
         anon_vma::AnonVma,
@@ -36,7 +41,6 @@ use crate::{
             AnonVmaFacts,
             Builder, //
         },
-        Comm,
         Graph,
         MmNode,
         Source,
@@ -50,157 +54,106 @@ use core::{
 use kernel::{
     alloc::AllocError,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
 };
-
-/// The two graphs, with the same VMAs in the same order.
-pub(crate) struct Pair {
-    /// The shadow's.
-    pub(crate) shadow: Graph,
-    /// The host's.
-    pub(crate) host: Graph,
-}
 
 /// Takes both graphs of all mappings of `files`. Sleeps.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if a VMA has been closed meanwhile.
+/// `ENOMEM`; `EINTR` if the caller is being killed.
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
     let mut mmaps = AllMmaps::begin(&registry.check_lock);
     let mms = lock_all(&mut mmaps, files)?;
 
-    let mut passes = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
+    let mut all = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
     for mm in &mms {
-        let pass = sync::begin(mm.vmas()?, &mut mm.core.mmap_write())?;
-        passes.push(pass, GFP_KERNEL)?;
+        all.push(Taken::new(&mmaps, mm)?, GFP_KERNEL)?;
     }
-    for (mm, pass) in mms.iter().zip(passes.iter_mut()) {
-        sync::finish(pass, &mm.core.mmap_write())?;
-        mm.forget_unmapped();
+    for taken in all.iter_mut() {
+        sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
+        taken.mm.forget_unmapped();
     }
-    let shadow = shadow_graph(&mms, &passes)?;
-    let host = host_graph(&mms, &passes, &mmaps)?;
-    drop(mmaps);
-    Ok(Pair { shadow, host })
-}
-
-/// Locks all address spaces of `files`, and returns them in order of their numbers.
-///
-/// A fork may add an address space until its parent is locked, so this repeats until all are
-/// locked.
-fn lock_all(mmaps: &mut AllMmaps<'_>, files: &[Arc<OpenFile>]) -> Result<KVVec<Arc<LiveMm>>> {
-    loop {
-        let mut mms: KVVec<Arc<LiveMm>> = KVVec::new();
-        let mut all_held = true;
+    let owners = owners(&all)?;
+    let shadow = shadow_graph(&all, &owners)?;
+    let host = host_graph(&all, &owners, &mmaps)?;
+    let mut untracked = None;
+    if files.iter().all(|file| file.has_all_vmas()) {
+        let mut counts = KVVec::with_capacity(files.len(), GFP_KERNEL)?;
         for file in files {
-            for mm in file.mms()? {
-                if !mmaps.holds(&mm.host) {
-                    // This waits for a fork of `mm`; the next round finds the new address space.
-                    mmaps.lock(mm.host.clone())?;
-                    all_held = false;
-                }
-                mms.push(mm, GFP_KERNEL)?;
-            }
+            counts.push(file.untracked.load(Relaxed), GFP_KERNEL)?;
         }
-        if all_held {
-            sort_by_key(&mut mms, |mm| mm.id);
-            for mm in &mms {
-                for vma in resched_each(mm.vmas()?) {
-                    vma.host.read(|vma| mmaps.start_write(vma));
-                }
-            }
-            return Ok(mms);
-        }
+        untracked = Some(counts);
+    }
+    drop(all);
+    drop(mmaps);
+    Ok(Pair {
+        shadow,
+        host,
+        untracked,
+    })
+}
+
+/// Returns a VMA without links at `place`.
+fn vma_at(id: u64, mm: usize, place: Place) -> VmaNode {
+    VmaNode {
+        id,
+        mm,
+        start: place.addresses.0,
+        end: place.addresses.1,
+        pgoff: place.pgoff,
+        anon_vma: None,
+        chain: KVVec::new(),
+        absent: false,
+        reused: None,
+        tainted: false,
     }
 }
 
-/// Starts a graph with its address spaces and VMAs. These are the same in both graphs; `key`
-/// returns the keys of the VMAs, which are not.
-fn skeleton(
-    source: Source,
-    mms: &[Arc<LiveMm>],
-    passes: &[Pass],
-    key: impl Fn(&Seen) -> Option<usize>,
-) -> Result<Builder> {
-    let mut builder = Builder::new(source);
-    let mut owners: KVVec<(usize, i32, Comm)> = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
-    for mm in mms {
-        owners.push((mm.key(), 0, [0; 16]), GFP_KERNEL)?;
-    }
-    sort_by_key(&mut owners, |owner| owner.0);
-    host::mm::for_each_process(|key, pid, comm| {
-        if let Ok(i) = owners.binary_search_by_key(&key, |owner| owner.0) {
-            if let Some(owner) = owners.get_mut(i) {
-                *owner = (key, pid, comm);
-            }
-        }
-    });
-    for (mm, pass) in mms.iter().zip(passes) {
-        let owner = owners
-            .binary_search_by_key(&mm.key(), |owner| owner.0)
-            .ok()
-            .and_then(|i| owners.get(i));
-        let node = builder.mm(MmNode {
-            id: mm.id,
-            pid: owner.map_or(0, |owner| owner.1),
-            comm: owner.map_or([0; 16], |owner| owner.2),
-        })?;
-        let mmap = mm.core.mmap_read();
-        for seen in resched_each(&pass.vmas) {
-            let range = match source {
-                Source::Shadow => seen.vma.core.range(&mmap),
-                Source::Host => Some(seen.range),
-            };
-            builder.vma(
-                key(seen).ok_or(EAGAIN)?,
-                VmaNode {
-                    id: seen.vma.id(),
-                    mm: node,
-                    start: seen.addresses.0,
-                    end: seen.addresses.1,
-                    pgoff: range.map_or(0, |range| range.start),
-                    anon_vma: None,
-                    chain: KVVec::new(),
-                    tainted: seen.vma.core.is_untracked(),
-                },
-            )?;
+/// Returns the shadow's VMAs in the order of the graphs, each with its address space.
+fn all_vmas<'a>(all: &'a [Taken<'_>]) -> Result<KVVec<(usize, &'a Seen)>> {
+    let n = all.iter().map(|taken| taken.pass.vmas.len()).sum();
+    let mut vmas = KVVec::with_capacity(n, GFP_KERNEL)?;
+    for (mm, taken) in all.iter().enumerate() {
+        for seen in resched_each(&taken.pass.vmas) {
+            vmas.push((mm, seen), GFP_KERNEL)?;
         }
     }
-    Ok(builder)
-}
-
-/// Returns all VMAs in the order of the graphs.
-fn all(passes: &[Pass]) -> Result<KVVec<&Seen>> {
-    let n = passes.iter().map(|pass| pass.vmas.len()).sum();
-    let mut all = KVVec::with_capacity(n, GFP_KERNEL)?;
-    for seen in passes.iter().flat_map(|pass| pass.vmas.iter()) {
-        all.push(seen, GFP_KERNEL)?;
-    }
-    Ok(all)
+    Ok(vmas)
 }
 
 /// Takes the graph of the shadow.
-fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
-    let mut builder = skeleton(Source::Shadow, mms, passes, |seen| Some(seen.vma.key()))?;
-    let mut index = 0;
-    for (mm, pass) in mms.iter().zip(passes) {
-        let mmap = mm.core.mmap_read();
-        for seen in resched_each(&pass.vmas) {
-            for anon_vma in seen.vma.core.links(&mmap) {
-                add_anon_vma(&mut builder, anon_vma.root())?;
-                add_anon_vma(&mut builder, anon_vma)?;
-                builder.chain_entry(index, anon_vma.key())?;
-            }
-            if let Some(anon_vma) = seen.vma.core.anon_vma(&mmap) {
-                builder.active(index, anon_vma.key());
-            }
-            index += 1;
+fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
+    let mut builder = Builder::new(Source::Shadow);
+    let vmas = all_vmas(all)?;
+    for &owner in owners {
+        builder.mm(owner)?;
+    }
+    for &(mm, seen) in resched_each(&vmas) {
+        let node = VmaNode {
+            reused: seen.vma.reused.map(|(rule, _)| rule),
+            tainted: seen.vma.core.is_untracked(),
+            ..vma_at(seen.vma.id(), mm, seen.vma.place.get())
+        };
+        builder.vma(seen.vma.key(), node)?;
+    }
+    for (index, &(_, seen)) in resched_each(&vmas).enumerate() {
+        let vma = &seen.vma.core;
+        let mmap = seen.vma.mm.core.mmap_read();
+        for anon_vma in vma.links(&mmap) {
+            add_anon_vma(&mut builder, anon_vma.root())?;
+            add_anon_vma(&mut builder, anon_vma)?;
+            builder.chain_entry(index, anon_vma.key())?;
+        }
+        if let Some(anon_vma) = vma.anon_vma(&mmap) {
+            builder.active(index, anon_vma.key());
         }
     }
-    let all = all(passes)?;
     let mut pages: KVVec<&LivePage> = KVVec::new();
-    for (i, seen) in resched_each(&all).enumerate() {
+    for (i, (_, seen)) in resched_each(&vmas).enumerate() {
         for (_, page) in resched_each(&seen.pages) {
             builder.mapped(
                 i,
@@ -215,7 +168,7 @@ fn shadow_graph(mms: &[Arc<LiveMm>], passes: &[Pass]) -> Result<Graph> {
         }
     }
     for page in resched_each(pages) {
-        walk(&mut builder, page, &all)?;
+        walk(&mut builder, page, &vmas)?;
     }
     Ok(builder.finish())
 }
@@ -260,7 +213,7 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
 }
 
 /// Walks from the page to all VMAs that may map it, as reclaim does, and adds those that do.
-fn walk(builder: &mut Builder, page: &LivePage, all: &[&Seen]) -> Result {
+fn walk(builder: &mut Builder, page: &LivePage, all: &[(usize, &Seen)]) -> Result {
     let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
         return Ok(());
     };
@@ -271,7 +224,7 @@ fn walk(builder: &mut Builder, page: &LivePage, all: &[&Seen]) -> Result {
             let maps = builder
                 .vma_index(vma.key())
                 .and_then(|i| all.get(i))
-                .and_then(|seen| seen.page(at))
+                .and_then(|(_, seen)| seen.page(at))
                 .is_some_and(|there| there.key == page.key);
             f(if maps {
                 builder.found(page.key, vma.key())
@@ -296,26 +249,47 @@ fn until_error(
     }
 }
 
-/// Takes the graph of the host.
-fn host_graph(mms: &[Arc<LiveMm>], passes: &[Pass], mmaps: &AllMmaps<'_>) -> Result<Graph> {
-    let mut builder = skeleton(Source::Host, mms, passes, |seen| {
-        seen.vma.host.read(|host| host.key())
-    })?;
-    let all = all(passes)?;
-    for (i, seen) in resched_each(&all).enumerate() {
-        seen.vma
-            .host
-            .read(|host| host::graph::add_links(&mut builder, mmaps, host, i))
-            .ok_or(EAGAIN)??;
+/// Takes the graph of the host: its VMAs in the shadow's order, then those that the shadow does not have.
+fn host_graph(all: &[Taken<'_>], owners: &[MmNode], mmaps: &AllMmaps<'_>) -> Result<Graph> {
+    let mut builder = Builder::new(Source::Host);
+    let vmas = all_vmas(all)?;
+    let mut hosts: KVVec<Option<HostVma<'_>>> = KVVec::with_capacity(vmas.len(), GFP_KERNEL)?;
+    for &owner in owners {
+        builder.mm(owner)?;
     }
-    for (i, seen) in resched_each(&all).enumerate() {
+    for &(mm, seen) in resched_each(&vmas) {
+        let host = all.get(mm).and_then(|taken| taken.host_of(&seen.vma));
+        let place = host.map_or_else(|| seen.vma.place.get(), Place::of);
+        let node = VmaNode {
+            absent: host.is_none(),
+            reused: seen.vma.reused.map(|(_, host)| host),
+            tainted: seen.vma.core.is_untracked(),
+            ..vma_at(seen.vma.id(), mm, place)
+        };
+        builder.vma(host.map_or(seen.vma.key(), HostVma::key), node)?;
+        hosts.push(host, GFP_KERNEL)?;
+    }
+    for (taken, &owner) in all.iter().zip(owners) {
+        for &host in resched_each(&taken.unknown) {
+            // VMAs come in order of their address spaces, so this one comes again.
+            let mm = builder.mm(owner)?;
+            builder.vma(host.key(), vma_at(0, mm, Place::of(host)))?;
+            hosts.push(Some(host), GFP_KERNEL)?;
+        }
+    }
+    for (i, host) in resched_each(&hosts).enumerate() {
+        if let &Some(host) = host {
+            host::graph::add_links(&mut builder, mmaps, host, i)?;
+        }
+    }
+    for (i, (_, seen)) in resched_each(&vmas).enumerate() {
         for page in resched_each(&seen.host_pages) {
             builder.mapped(i, page.key, page.mapping, page.index, page.mapcount)?;
         }
     }
     builder.walk_all(|vma, at, key| {
-        all.get(vma)
-            .and_then(|seen| seen.host_page(at))
+        vmas.get(vma)
+            .and_then(|(_, seen)| seen.host_page(at))
             .is_some_and(|page| page.key == key)
     })?;
     Ok(builder.finish())

@@ -8,8 +8,13 @@
 //! | [`vm_ops`] | the host's callbacks, as safe calls |
 //! | [`live`] | the shadow's objects for a live mapping: address spaces, VMAs, pages |
 //! | [`events`] | updates the shadow at each callback |
-//! | [`sync`] | updates the shadow after changes for which the host calls no driver |
+//! | `fork` | updates the shadow at a fork |
+//! | `layout` | where VMAs are, and which changes of that are permitted |
+//! | `links` | updates links at a fault, and after changes for which the host calls no driver |
+//! | [`sync`] | updates ranges and pages after such changes |
+//! | `taken` | locks all address spaces, and lists what is there |
 //! | [`graphs`] | takes the graphs of the shadow and of the host |
+//! | `pair` | the two graphs |
 //! | [`check`] | verifies and compares the two graphs |
 //!
 //! # Callbacks
@@ -36,15 +41,21 @@
 //! 3. the list of a [`live::LiveMm`], the pages of a [`live::LiveVma`], its host VMA, in that
 //!    order;
 //! 4. the shadow's root lock, then `page_table_lock`.
+//! 5. the lock of a page table of the host, while its PTEs are read.
 //!
 //! The list of address spaces of a [`file::OpenFile`] is the innermost lock.
 
 pub(crate) mod check;
 pub(crate) mod events;
 pub(crate) mod file;
+mod fork;
 pub(crate) mod graphs;
+mod layout;
+mod links;
 pub(crate) mod live;
+mod pair;
 pub(crate) mod sync;
+mod taken;
 pub(crate) mod vm_ops;
 
 /// What the module was loaded with.

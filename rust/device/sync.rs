@@ -4,24 +4,31 @@
 //!
 //! There are three kinds. A VMA grows, or a boundary between two VMAs moves. A write to a page that
 //! was read before makes an anonymous page, and an anon_vma. Pages are dropped (`MADV_DONTNEED`),
-//! copied (copy-on-write), or moved to another anon_vma (when the last user writes).
+//! copied (copy-on-write), or written to by their last user, and then marked as exclusive.
 //!
 //! The shadow reads such a change from the host's structures, as a callback that comes late. It
 //! decides by its own rules what follows, and the comparison shows whether the host has decided in
 //! the same way. Some facts can only be read from the host; for these the shadow checks that the
 //! rules permit them.
 
-use super::live::{
-    mapping,
-    LiveMm,
-    LivePage,
-    LiveVma,
-    PageRoom, //
+use super::{
+    layout,
+    links::{
+        prepare_as_seen,
+        unlink_lost, //
+    },
+    live::{
+        mapping,
+        LiveMm,
+        LivePage,
+        LiveVma,
+        PageRoom, //
+    }, //
 };
 use crate::{
-    host::vma::{
-        HostPage,
-        HostVma, //
+    host::{
+        page_table::HostPage,
+        vma::HostVma, //
     },
     kernel_ext::{
         interval_tree::Range,
@@ -31,144 +38,15 @@ use crate::{
         },
         sort::sort_by_key, //
     },
-    rmap::{
-        mm::{
-            MmapLocked,
-            MmapWrite, //
-        },
-        prepare::{
-            anon_vma_prepare,
-            Sharing, //
-        },
-        unlink::unlink_anon_vmas, //
-    },
+    rmap::mm::MmapWrite,
 };
 use kernel::{
     prelude::*,
     sync::{
         atomic::Relaxed,
-        Arc,
-        ArcBorrow, //
+        Arc, //
     },
 };
-
-/// Updates the links of `vma` at a write fault. The host has called `anon_vma_prepare()` before;
-/// the shadow does the same with the same `neighbours`. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn fault(
-    vma: &LiveVma,
-    host: HostVma<'_>,
-    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
-) -> Result {
-    if !vma.core.is_unfaulted() {
-        if vma.host_key.load(Relaxed) != host.anon_vma_key() {
-            links(vma, &mut vma.mm.core.mmap_write())?;
-        }
-        return Ok(());
-    }
-    if host.mm_users() > 1 {
-        // Other threads may fault in neighbours at the same time, so exclude them.
-        prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_write())
-    } else {
-        prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read())
-    }
-}
-
-/// Gives `vma` an anon_vma as the host has done at a fault.
-fn prepare_as_faulted(
-    vma: &LiveVma,
-    host: HostVma<'_>,
-    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
-    mmap: &impl MmapLocked,
-) -> Result {
-    // `find_mergeable_anon_vma()` tries the next VMA first.
-    let [next, prev] = neighbours;
-    for (_, neighbour) in [next, prev].into_iter().flatten() {
-        prepare_as_seen(&neighbour, mmap)?;
-    }
-    // Two threads that fault in neighbours at the same time may each have found the other VMA
-    // without an anon_vma. The order is unknown here, so follow the host.
-    let raced =
-        |other: HostVma<'_>| host.mm_users() > 1 && other.anon_vma_key() != host.anon_vma_key();
-    let next = next.filter(|(next, _)| host.is_compatible_with(*next) && !raced(*next));
-    let prev = prev.filter(|(prev, _)| prev.is_compatible_with(host) && !raced(*prev));
-    anon_vma_prepare(
-        &vma.core,
-        mmap,
-        [
-            next.as_ref().map(|(_, next)| &next.core),
-            prev.as_ref().map(|(_, prev)| &prev.core),
-        ],
-        Sharing::Singleton,
-    )?;
-    vma.note_host_anon_vma(host);
-    Ok(())
-}
-
-/// Gives `vma` an anon_vma if the host has done so without a callback: that of the VMA with which
-/// the host shares one, if the rules allow that (R27), or a new one.
-fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
-    let seen = vma.host.read(|host| host.anon_vma_key()).unwrap_or(0);
-    if seen == 0 || !vma.core.is_unfaulted() {
-        return Ok(());
-    }
-    let all = vma.mm.vmas()?;
-    let shares = all
-        .iter()
-        .find(|other| !other.core.is_unfaulted() && other.host_key.load(Relaxed) == seen);
-    anon_vma_prepare(
-        &vma.core,
-        mmap,
-        [shares.map(|other| &other.core), None],
-        Sharing::Singleton,
-    )?;
-    vma.host_key.store(seen, Relaxed);
-    Ok(())
-}
-
-/// Updates the links of one VMA. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
-    let seen = vma.host.read(|host| host.anon_vma_key());
-    if !vma.core.is_unfaulted() && seen != Some(vma.host_key.load(Relaxed)) {
-        // `mremap(MREMAP_DONTUNMAP)` has moved all pages away, and unlinked the VMA (R33).
-        unlink_anon_vmas(mapping::emptied(vma, mmap));
-        vma.host_key.store(0, Relaxed);
-    }
-    prepare_as_seen(vma, mmap)
-}
-
-/// Copies the links of `vma`, which is about to be closed, to other VMAs if the host has done so:
-/// at an `mremap()` the host may merge the moved range into a VMA without anon_vma. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn copy_links_at_close(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
-    let key = vma.host_key.load(Relaxed);
-    // At the end of an address space there is no merge.
-    if key == 0 || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
-        return Ok(());
-    }
-    for target in resched_each(vma.mm.unfaulted()?) {
-        if target.host.read(|host| host.anon_vma_key()) == Some(key) {
-            anon_vma_prepare(
-                &target.core,
-                mmap,
-                [Some(&vma.core), None],
-                Sharing::Singleton,
-            )?;
-            target.host_key.store(key, Relaxed);
-        }
-    }
-    Ok(())
-}
 
 /// A VMA with its present place in the host, and the anonymous pages that it maps on both sides.
 pub(crate) struct Seen {
@@ -186,7 +64,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Reads one VMA.
-    fn new(vma: Arc<LiveVma>) -> Result<Self> {
+    fn new(vma: Arc<LiveVma>, mmap: &MmapWrite<'_>) -> Result<Self> {
         let limit = vma.mm.file.max_pages();
         let look = |host: HostVma<'_>| -> Result<_> {
             // A VMA beyond the limit would take too long.
@@ -197,7 +75,15 @@ impl Seen {
             };
             Ok(((host.start(), host.end()), host.range(), pages))
         };
-        let (addresses, range, host_pages) = vma.host.read(look).ok_or(EAGAIN)??;
+        let (addresses, range, host_pages) = match vma.host.read(look) {
+            Some(seen) => seen?,
+            // The host does not have it any more, and did not say so.
+            None => (
+                vma.place.get().addresses,
+                vma.core.range(mmap).ok_or(EINVAL)?,
+                Some(KVVec::new()),
+            ),
+        };
         if host_pages.is_none() && !vma.core.is_untracked() {
             vma.core.set_untracked();
             vma.mm.file.count_untracked();
@@ -270,7 +156,7 @@ pub(crate) struct Pass {
 ///
 /// # Errors
 ///
-/// `ENOMEM`, `EINTR`; the next update then does the rest.
+/// `ENOMEM`; the next update then does the rest.
 pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
     let mut pass = begin(mm.vmas()?, mmap)?;
     finish(&mut pass, mmap)?;
@@ -293,18 +179,24 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
 ///
 /// # Errors
 ///
-/// `ENOMEM`, `EINTR`.
+/// `ENOMEM`.
 pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
     for vma in resched_each(all) {
-        let seen = Seen::new(vma)?;
+        vmas.push(Seen::new(vma, mmap)?, GFP_KERNEL)?;
+    }
+    // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
+    for seen in resched_each(&vmas) {
+        unlink_lost(&seen.vma, mmap);
+    }
+    for seen in resched_each(&vmas) {
+        layout::settle(&seen.vma, mmap)?;
         seen.update_range(mmap);
-        vmas.push(seen, GFP_KERNEL)?;
     }
     for seen in resched_each(vmas.iter_mut()) {
-        links(&seen.vma, mmap)?;
+        prepare_as_seen(&seen.vma, mmap)?;
         if seen.vma.core.is_unfaulted() {
-            // `links` may have unlinked it just now, and unmapped its pages.
+            // It may have been unlinked just now, and its pages unmapped.
             seen.pages.clear();
         }
         seen.keep_pages(|page, there| there.is_some_and(|there| there.key == page.key));
@@ -327,19 +219,22 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         if seen.vma.core.is_unfaulted() {
             continue;
         }
-        // The host moves a page that one VMA maps. If the shadow has other VMAs that map it, their PTEs
-        // are gone in the host, and an update has yet to see that. They keep the page of the shadow
-        // until then, and this VMA gets a new one: what others map does not move (R19).
+        let Some(own) = seen.vma.core.anon_vma(mmap).map(|own| own.key()) else {
+            continue;
+        };
+        // A page that the last user has written to goes to the user's own anon_vma (R19).
+        let moves = |page: &LivePage, there: &HostPage| {
+            there.exclusive && page.rmap.anon_vma_key() != Some(own)
+        };
+        // If the shadow has other VMAs that map it, their PTEs are gone in the host, and an update has yet
+        // to see that. They keep the page of the shadow until then, and this VMA gets a new one.
         seen.keep_pages(|page, there| {
-            let has_moved =
-                there.is_some_and(|there| there.mapping != page.host_mapping.load(Relaxed));
-            !has_moved || page.rmap.mapcount() == 1
+            !there.is_some_and(|there| moves(page, there)) || page.rmap.mapcount() == 1
         });
         let mut new = KVVec::new();
         for there in resched_each(&seen.host_pages) {
             if let Some(page) = seen.page(there.at) {
-                if page.host_mapping.load(Relaxed) != there.mapping {
-                    page.host_mapping.store(there.mapping, Relaxed);
+                if moves(page, there) {
                     mapping::move_to_own(page, &seen.vma, mmap);
                 }
                 continue;
@@ -349,6 +244,9 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
             let page = match moved(there, &seen.vma, mmap) {
                 Some(page) => {
                     mapping::map_again(&seen.vma, room, there.at, page.clone(), mmap);
+                    if moves(&page, there) {
+                        mapping::move_to_own(&page, &seen.vma, mmap);
+                    }
                     page
                 }
                 None => {
@@ -371,14 +269,13 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
     Ok(())
 }
 
-/// Returns the unmapped page that is now mapped in `vma`, if its anon_vma is the same as before,
-/// and `vma` is linked to that.
+/// Returns the unmapped page that is now mapped in `vma`, if `vma` is linked to its anon_vma.
 ///
-/// Otherwise the host has used the memory for a new page, or the page has also moved to the VMA's
-/// own anon_vma. In both cases the page can be treated as new.
+/// The host may have used the memory for a new page. That page is exclusive, and goes to the VMA's own
+/// anon_vma whichever it is, so that only its mapcount could tell the two apart.
 fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
     let page = vma.mm.recently_unmapped(seen.at, seen.key)?;
     let anon_vma = page.rmap.anon_vma_key()?;
-    (page.host_mapping.load(Relaxed) == seen.mapping && vma.core.is_linked_to(anon_vma, mmap))
-        .then_some(page)
+    let is_new = seen.exclusive && page.rmap.mapped();
+    (!is_new && vma.core.is_linked_to(anon_vma, mmap)).then_some(page)
 }

@@ -22,18 +22,21 @@ use super::{
         OpenFile,
         Registry, //
     },
-    live::LiveVma, //
+    live::{
+        LiveMm,
+        LiveVma, //
+    }, //
 };
 use crate::{
     ffi,
     host::{
         graph::place_on_chain,
+        mm::AllMmaps,
         vma::{
             HostVma,
             HostVmaCell, //
         },
-    },
-    rmap::clone::Reuse, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -87,18 +90,33 @@ impl<'a> Opening<'a> {
         self.0
     }
 
-    /// Returns which anon_vma of `source` the host has reused for a forked VMA, by its place on the
-    /// chain, which has `links` links in the shadow. Both chains have the same order.
-    pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Reuse {
+    /// Returns the place on the chain of `source` of the anon_vma that the host has reused for a forked VMA
+    /// (`None`: it has reused none). The chain has `links` links in the shadow, and the same order.
+    ///
+    /// Returns no place at all if the VMA has no anon_vma, or the host's chain has another length.
+    pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Option<Option<usize>> {
         let key = self.0.anon_vma_key();
-        let seen = source.host.read(|source| {
+        let (place, n) = source.host.read(|source| {
             // SAFETY: A fork holds the `mmap_lock` of the VMA's source for writing (3).
             unsafe { place_on_chain(source, key) }
-        });
-        match seen {
-            Some((place, n)) if key != 0 && n == links => Reuse::AsSeen(place),
-            _ => Reuse::ByRule,
-        }
+        })?;
+        (key != 0 && n == links).then_some(place)
+    }
+
+    /// Returns the VMAs of this driver directly after and directly before `source`.
+    pub(crate) fn neighbours_of(&self, source: &LiveVma) -> [Option<Arc<LiveVma>>; 2] {
+        let addresses = source
+            .host
+            .read(|source| [source.end(), source.start().wrapping_sub(1)]);
+        let Some(addresses) = addresses else {
+            return [None, None];
+        };
+        addresses.map(|address| {
+            let vma = NonNull::new(self.0.as_ptr())?;
+            // SAFETY: `mmap_lock` is held (3).
+            let (_, live) = unsafe { neighbour(vma, address) }?;
+            Some(live.into())
+        })
     }
 
     /// Creates an initialiser for the reference that a [`LiveVma`] keeps.
@@ -172,6 +190,36 @@ unsafe fn neighbour<'a>(
     }
 }
 
+/// Returns the VMAs of the host that map the file of `mm` in its address space, in order of address, and
+/// that are shadowed: `open` was called for them, or should have been.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EINVAL` if the address space is not locked.
+pub(crate) fn shadowed_vmas<'a>(
+    mmaps: &'a AllMmaps<'_>,
+    mm: &LiveMm,
+) -> Result<KVVec<HostVma<'a>>> {
+    let mut vmas = KVVec::new();
+    mmaps.for_each_vma(&mm.host, |vma| {
+        let Some(raw) = NonNull::new(vma.as_ptr()) else {
+            return Ok(());
+        };
+        // SAFETY: The address space is locked, and its VMAs are not closed (3). Without operations of this
+        // driver the VMA is not one of its (2).
+        let is_shadowed = unsafe {
+            core::ptr::eq((*raw.as_ptr()).vm_ops, &raw const OPERATIONS.0)
+                && core::ptr::eq(&*open_file(raw), &*mm.file)
+                && !(*raw.as_ptr()).vm_private_data.is_null()
+        };
+        if is_shadowed {
+            vmas.push(vma, GFP_KERNEL)?;
+        }
+        Ok(())
+    })?;
+    Ok(vmas)
+}
+
 /// Returns the open file that is mapped.
 ///
 /// # Safety
@@ -202,6 +250,9 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     // SAFETY: (3).
     let opening = Opening(unsafe { HostVma::from_raw(vma) });
     let live = events::opened(file, &opening, source);
+    if live.is_none() {
+        file.add_missing();
+    }
     // SAFETY: The pointer is that of the source, so the VMA owns nothing.
     unsafe { set_private(vma, live) };
 }
@@ -218,6 +269,8 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     // SAFETY: (3).
     let private = unsafe { (*vma.as_ptr()).vm_private_data };
     if private.is_null() {
+        // SAFETY: (2), (3).
+        unsafe { open_file(vma) }.remove_missing();
         return;
     }
     // SAFETY: (3).

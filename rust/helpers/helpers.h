@@ -89,20 +89,26 @@ unsigned long shadow_rmap_counter_sum(unsigned int index);
 void shadow_rmap_mmap_write_lock(struct mm_struct *mm, struct rw_semaphore *nest);
 void shadow_rmap_mmap_write_unlock(struct mm_struct *mm);
 void shadow_rmap_vma_start_write(struct vm_area_struct *vma);
+bool shadow_rmap_mmap_is_locked(struct mm_struct *mm);
 struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address);
 bool shadow_rmap_fatal_signal_pending(void);
 unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma);
 bool shadow_rmap_vma_same_policy(struct vm_area_struct *a, struct vm_area_struct *b);
 bool shadow_rmap_vma_same_flags(struct vm_area_struct *a, struct vm_area_struct *b);
 struct task_struct *shadow_rmap_next_process(struct task_struct *task);
-long shadow_rmap_pages_at(struct vm_area_struct *vma, unsigned long address, unsigned long n,
-			  struct page **pages);
+pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address);
+pmd_t shadow_rmap_pmd_read(pmd_t *pmd);
+bool shadow_rmap_pmd_is_table(pmd_t pmd);
+bool shadow_rmap_pmd_same(pmd_t one, pmd_t other);
+spinlock_t *shadow_rmap_pte_lockptr(struct mm_struct *mm, pmd_t pmd);
+pte_t *shadow_rmap_pte_offset(pmd_t pmd, unsigned long address);
+struct page *shadow_rmap_pte_page(pte_t *pte);
 void shadow_rmap_get_page(struct page *page);
-void shadow_rmap_put_page(struct page *page);
 void *shadow_rmap_page_address(const struct page *page);
 unsigned long shadow_rmap_page_mapping(struct page *page);
 unsigned long shadow_rmap_page_index(struct page *page);
 int shadow_rmap_page_mapcount(struct page *page);
+bool shadow_rmap_page_is_exclusive(const struct page *page);
 
 void shadow_rmap_bench_mm_init(struct mm_struct *mm);
 void shadow_rmap_bench_vma_init(struct vm_area_struct *vma, struct mm_struct *mm,

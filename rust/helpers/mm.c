@@ -28,6 +28,11 @@ void shadow_rmap_vma_start_write(struct vm_area_struct *vma)
 	vma_start_write(vma);
 }
 
+bool shadow_rmap_mmap_is_locked(struct mm_struct *mm)
+{
+	return rwsem_is_locked(&mm->mmap_lock);
+}
+
 struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address)
 {
 	return vma_lookup(mm, address);
@@ -78,25 +83,50 @@ struct task_struct *shadow_rmap_next_process(struct task_struct *task)
 	return next_task(task);
 }
 
-/*
- * The pages that are mapped from @address on, each with a reference, until one is not: their
- * number, 0 or less if there is none. Never faults one in.
- */
-long shadow_rmap_pages_at(struct vm_area_struct *vma, unsigned long address, unsigned long n,
-			  struct page **pages)
+/* The entry of the page middle directory that leads to @address, or NULL without a page table. */
+pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address)
 {
-	return get_user_pages_remote(vma->vm_mm, address, n, FOLL_NOFAULT | FOLL_FORCE,
-				     pages, NULL);
+	pgd_t *pgd = pgd_offset(mm, address);
+	p4d_t *p4d = pgd_none(*pgd) ? NULL : p4d_offset(pgd, address);
+	pud_t *pud = !p4d || p4d_none(*p4d) ? NULL : pud_offset(p4d, address);
+
+	return !pud || pud_none(*pud) || pud_leaf(*pud) ? NULL : pmd_offset(pud, address);
+}
+
+pmd_t shadow_rmap_pmd_read(pmd_t *pmd)
+{
+	return pmdp_get_lockless(pmd);
+}
+
+bool shadow_rmap_pmd_is_table(pmd_t pmd)
+{
+	return pmd_present(pmd) && !pmd_leaf(pmd) && !pmd_bad(pmd);
+}
+
+bool shadow_rmap_pmd_same(pmd_t one, pmd_t other)
+{
+	return pmd_same(one, other);
+}
+
+spinlock_t *shadow_rmap_pte_lockptr(struct mm_struct *mm, pmd_t pmd)
+{
+	return pte_lockptr(mm, &pmd);
+}
+
+pte_t *shadow_rmap_pte_offset(pmd_t pmd, unsigned long address)
+{
+	return pte_offset_kernel(&pmd, address);
+}
+
+/* The page that the PTE maps, or NULL. */
+struct page *shadow_rmap_pte_page(pte_t *pte)
+{
+	return pte_present(ptep_get(pte)) ? pte_page(ptep_get(pte)) : NULL;
 }
 
 void shadow_rmap_get_page(struct page *page)
 {
 	get_page(page);
-}
-
-void shadow_rmap_put_page(struct page *page)
-{
-	put_page(page);
 }
 
 /* Not for highmem. */
@@ -118,4 +148,9 @@ unsigned long shadow_rmap_page_index(struct page *page)
 int shadow_rmap_page_mapcount(struct page *page)
 {
 	return folio_mapcount(page_folio(page));
+}
+
+bool shadow_rmap_page_is_exclusive(const struct page *page)
+{
+	return PageAnonExclusive(page);
 }

@@ -70,6 +70,30 @@ impl<'a> AllMmaps<'a> {
         Ok(())
     }
 
+    /// Calls `f` for each VMA in the tree of `mm`, in order of address.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `mm` is not locked; those of `f`.
+    pub(crate) fn for_each_vma<'b>(
+        &'b self,
+        mm: &Mm,
+        mut f: impl FnMut(HostVma<'b>) -> Result,
+    ) -> Result {
+        if !self.holds(mm) {
+            return Err(EINVAL);
+        }
+        let mut address = 0;
+        // SAFETY: `mm` is locked, so that its VMAs stay for as long as `self` is borrowed.
+        while let Some(vma) = NonNull::new(unsafe { ffi::find_vma(mm.as_raw(), address) }) {
+            // SAFETY: As above.
+            let vma = unsafe { HostVma::from_raw(vma) };
+            f(vma)?;
+            address = vma.end();
+        }
+        Ok(())
+    }
+
     /// `vma_start_write()`: excludes faults that run under the lock of `vma` alone. Sleeps.
     pub(crate) fn start_write(&self, vma: HostVma<'_>) {
         // SAFETY: The VMA is not closed, and `self` holds its `mmap_lock` for writing.
@@ -84,6 +108,18 @@ impl Drop for AllMmaps<'_> {
             unsafe { ffi::shadow_rmap_mmap_write_unlock(mm.as_raw()) };
         }
     }
+}
+
+/// Returns whether the `mmap_lock` of `mm` is held, for reading or writing, by any thread now.
+pub(crate) fn is_locked(mm: &Mm) -> bool {
+    // SAFETY: `mm` exists; its lock is only looked at.
+    unsafe { ffi::shadow_rmap_mmap_is_locked(mm.as_raw()) }
+}
+
+/// Returns whether this thread is being killed.
+pub(crate) fn is_being_killed() -> bool {
+    // SAFETY: No preconditions.
+    unsafe { ffi::shadow_rmap_fatal_signal_pending() }
 }
 
 /// Calls `f` for each process that has an address space, with its key, the pid and the name.

@@ -18,4 +18,5 @@
 pub(crate) mod bench;
 pub(crate) mod graph;
 pub(crate) mod mm;
+pub(crate) mod page_table;
 pub(crate) mod vma;

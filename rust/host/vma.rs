@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A VMA of the host, with the anonymous pages that it maps.
+//! A VMA of the host.
 //!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/rmap.h`](srctree/include/linux/rmap.h).
 
 use crate::{
     ffi,
-    kernel_ext::{
-        interval_tree::Range,
-        sched::cond_resched, //
-    },
+    kernel_ext::interval_tree::Range, //
 };
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     mm::Mm,
     new_mutex,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         aref::ARef,
@@ -53,7 +50,7 @@ impl<'a> HostVma<'a> {
     }
 
     /// Returns the C object.
-    pub(super) fn as_ptr(self) -> *mut ffi::vm_area_struct {
+    pub(crate) fn as_ptr(self) -> *mut ffi::vm_area_struct {
         self.0.as_ptr()
     }
 
@@ -97,8 +94,13 @@ impl<'a> HostVma<'a> {
 
     /// Returns a key that identifies its address space. Keys are compared only.
     pub(crate) fn mm_key(self) -> usize {
+        self.mm_ptr().addr()
+    }
+
+    /// Returns its address space.
+    pub(super) fn mm_ptr(self) -> *mut ffi::mm_struct {
         // SAFETY: By the type invariant; `vm_mm` does not change.
-        unsafe { (*self.as_ptr()).vm_mm }.addr()
+        unsafe { (*self.as_ptr()).vm_mm }
     }
 
     /// Returns a reference on its `mm_struct`, which does not keep the mappings (`mmgrab()`).
@@ -129,6 +131,21 @@ impl<'a> HostVma<'a> {
         unsafe { (&raw const (*self.as_ptr()).anon_vma).read_volatile() }.addr()
     }
 
+    /// Returns whether it has one link, to an anon_vma that is a root. The caller holds `mmap_lock`.
+    pub(crate) fn has_root_alone(self) -> bool {
+        // SAFETY: By the type invariant; a linked anon_vma exists.
+        unsafe {
+            let vma = self.as_ptr();
+            let head = &raw const (*vma).anon_vma_chain;
+            let (next, prev) = ((*head).next.cast_const(), (*head).prev.cast_const());
+            let anon_vma: *mut ffi::anon_vma = (*vma).anon_vma.cast();
+            !anon_vma.is_null()
+                && !ptr::eq(next, head)
+                && ptr::eq(next, prev)
+                && ptr::eq((*anon_vma).root, anon_vma)
+        }
+    }
+
     /// `anon_vma_compatible()`: returns whether `next` begins where this VMA ends, and the two may
     /// share an anon_vma.
     pub(crate) fn is_compatible_with(self, next: HostVma<'_>) -> bool {
@@ -143,103 +160,11 @@ impl<'a> HostVma<'a> {
         self.end() == next.start()
             && self.range().last + 1 == next.range().start
             && pgoff(self) + self.pages() == pgoff(next)
-            && core::ptr::eq(file(self), file(next))
+            && ptr::eq(file(self), file(next))
             // SAFETY: By the type invariants.
             && unsafe { ffi::shadow_rmap_vma_same_policy(self.as_ptr(), next.as_ptr()) }
             // SAFETY: As above.
             && unsafe { ffi::shadow_rmap_vma_same_flags(self.as_ptr(), next.as_ptr()) }
-    }
-
-    /// Returns the anonymous pages that it maps, in order of address. Sleeps.
-    ///
-    /// The caller holds `mmap_lock`; it holds it for writing if no page may appear or disappear
-    /// meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; `EINTR` if the caller is being killed.
-    pub(crate) fn anonymous_pages(self) -> Result<KVVec<HostPage>> {
-        let mut pages = KVVec::new();
-        if self.anon_vma_key() == 0 {
-            return Ok(pages);
-        }
-        let (first, n) = (self.range().start, self.pages());
-        let mut i = 0;
-        while i < n {
-            cond_resched();
-            // SAFETY: An FFI call with no requirements.
-            if unsafe { ffi::shadow_rmap_fatal_signal_pending() } {
-                return Err(EINTR);
-            }
-            let mut batch = [core::ptr::null_mut(); 16];
-            // Nothing may fail while this function has references on pages.
-            if pages.capacity() - pages.len() < batch.len() {
-                pages.reserve(batch.len(), GFP_KERNEL)?;
-            }
-            // SAFETY: By the type invariant; `mmap_lock` is held; `batch` has that many elements.
-            let got = unsafe {
-                ffi::shadow_rmap_pages_at(
-                    self.as_ptr(),
-                    self.start() + i * PAGE_SIZE,
-                    batch.len().min(n - i),
-                    batch.as_mut_ptr(),
-                )
-            };
-            let got = usize::try_from(got).unwrap_or(0);
-            for (at, &page) in (first + i..).zip(batch.iter().take(got)) {
-                // SAFETY: `shadow_rmap_pages_at` took the reference, and this call gives it up.
-                let page = unsafe { HostPage::take(page, at) };
-                if let Some(page) = page {
-                    pages.push(page, GFP_KERNEL)?;
-                }
-            }
-            // After fewer pages than requested there is a hole: skip its first page.
-            i += got.max(1);
-        }
-        Ok(pages)
-    }
-}
-
-/// An anonymous page that the host maps at one place.
-#[derive(Clone, Copy)]
-pub(crate) struct HostPage {
-    /// Identifies the page while it is mapped.
-    pub(crate) key: usize,
-    /// The page offset at which the VMA maps it.
-    pub(crate) at: usize,
-    /// `page->index`.
-    pub(crate) index: usize,
-    /// The key of its anon_vma.
-    pub(crate) mapping: usize,
-    /// The number of PTEs that map it.
-    pub(crate) mapcount: i64,
-}
-
-impl HostPage {
-    /// Reads the fields of a page mapped at page offset `at`, and drops the caller's reference.
-    /// Returns `None` if the page is not plain anonymous: the page of the driver, or one of KSM.
-    ///
-    /// # Safety
-    ///
-    /// The caller has a reference on the page, which it gives up.
-    unsafe fn take(page: *mut ffi::page, at: usize) -> Option<Self> {
-        // SAFETY: The reference keeps the page.
-        let (mapping, index, mapcount) = unsafe {
-            (
-                ffi::shadow_rmap_page_mapping(page),
-                ffi::shadow_rmap_page_index(page),
-                ffi::shadow_rmap_page_mapcount(page),
-            )
-        };
-        // SAFETY: The caller's promise.
-        unsafe { ffi::shadow_rmap_put_page(page) };
-        (mapping & ffi::SR_FOLIO_MAPPING_FLAGS == ffi::SR_FOLIO_MAPPING_ANON).then(|| Self {
-            key: page.addr(),
-            at,
-            index,
-            mapping: mapping & !ffi::SR_FOLIO_MAPPING_FLAGS,
-            mapcount: mapcount.into(),
-        })
     }
 }
 
@@ -269,6 +194,11 @@ impl HostVmaCell {
         pin_init!(Self {
             vma <- new_mutex!(Some(raw), "shadow_rmap::host_vma"),
         })
+    }
+
+    /// Returns the key of the VMA, without a look at it; `None` if it has been closed. Sleeps.
+    pub(crate) fn key(&self) -> Option<usize> {
+        Some(self.vma.lock().as_ref()?.0.addr().get())
     }
 
     /// Runs `f` on the VMA, which is not closed meanwhile; `None` if it has been closed. Sleeps.

@@ -14,7 +14,6 @@ use super::{
     vma::Vma,
     window::Window, //
 };
-use crate::stats;
 use kernel::prelude::*;
 
 /// What a VMA is cloned for.
@@ -32,12 +31,19 @@ pub(crate) enum Operation {
 pub(crate) enum Reuse {
     /// By the rule: the first on the chain that may be reused (R24).
     ByRule,
-    /// The host reused the anon_vma at this position of the chain (`None`: it reused none).
-    ///
-    /// A relative may have exited in between. If the rule says otherwise, the host's choice is
-    /// followed, and counted in `stats` as a late reuse. The verifier finds two address spaces that
-    /// share an `->anon_vma` (R24).
+    /// The anon_vma at this position of the chain (`None`: none), as another reverse map did. The caller
+    /// has compared that with the rule, see [`reusable`]. The verifier finds two address spaces that share
+    /// an `->anon_vma` (R24).
     AsSeen(Option<usize>),
+}
+
+/// Returns the position on the chain of `src` of the anon_vma that a fork reuses by the rule (R24), if it
+/// reuses one. Sleeps.
+pub(crate) fn reusable<R: Rmap>(src: &Vma<R>, mmap: &MmapWrite<'_, R>) -> Option<usize> {
+    let active = src.anon_vma(mmap)?;
+    let _family = active.lock_read();
+    src.links(mmap)
+        .position(|anon_vma| R::steps().may_reuse(anon_vma, active))
 }
 
 /// `anon_vma_clone()`: links `dst`, which has no links, to each anon_vma that `src` is linked to.
@@ -105,12 +111,9 @@ pub(crate) fn anon_vma_clone<R: Rmap>(
             path::CLONE_RUN.count([linked, 1, 0, 0]);
             R::steps().share_anon_vma(&mut family, dst, active, dst_mmap);
         }
-        Operation::Fork(reuse) => {
+        Operation::Fork(_) => {
             let own = usize::from(dst.is_unfaulted());
             path::CLONE_RUN.count([linked, 0, 1 - own, own]);
-            if matches!(reuse, Reuse::AsSeen(seen) if seen != by_rule) {
-                stats::LATE_REUSES.inc();
-            }
         }
     }
     Rule::R21.holds(dst.nr_links() == src.nr_links());

@@ -154,7 +154,12 @@ impl<R: Rmap> Vma<R> {
         self.untracked.write_once(true);
     }
 
-    /// Returns whether [`set_untracked`](Self::set_untracked) was called.
+    /// Says that the shadow of this VMA is complete again.
+    pub(crate) fn set_tracked(&self) {
+        self.untracked.write_once(false);
+    }
+
+    /// Returns whether [`set_untracked`](Self::set_untracked) was called last.
     pub(crate) fn is_untracked(&self) -> bool {
         self.untracked.read_once()
     }

@@ -340,6 +340,8 @@ mod tests {
             pgoff: 0,
             anon_vma: None,
             chain: KVVec::new(),
+            absent: false,
+            reused: None,
             tainted: false,
         }
     }

@@ -45,6 +45,7 @@ pub(crate) enum Source {
 pub(crate) type Comm = [u8; 16];
 
 /// An address space.
+#[derive(Clone, Copy)]
 pub(crate) struct MmNode {
     /// Its number in output.
     pub(crate) id: u64,
@@ -56,7 +57,8 @@ pub(crate) struct MmNode {
 
 /// A VMA.
 pub(crate) struct VmaNode {
-    /// Its number in output; the shadow's graph and the host's use the same.
+    /// Its number in output; the shadow's graph and the host's use the same. 0 for a VMA that the shadow does
+    /// not have.
     pub(crate) id: u64,
     /// Its address space, as an index into [`Graph::mms`].
     pub(crate) mm: usize,
@@ -70,9 +72,22 @@ pub(crate) struct VmaNode {
     pub(crate) anon_vma: Option<usize>,
     /// The anon_vmas of its chain, in the chain's order, as indices.
     pub(crate) chain: KVVec<usize>,
+    /// Whether this graph has only the other one's VMA here, so that both have the same order.
+    pub(crate) absent: bool,
+    /// Which anon_vma was reused when it was forked; `None` if that is not known, or it was not forked.
+    pub(crate) reused: Option<Reused>,
     /// Whether the shadow has stopped following a VMA of the same family, because memory or a limit
     /// was exhausted. Such a VMA is not compared.
     pub(crate) tainted: bool,
+}
+
+/// Which anon_vma a fork reused for a VMA (R24).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reused {
+    /// None: the VMA got one of its own.
+    None,
+    /// The one at this position of the chain that was cloned.
+    At(usize),
 }
 
 /// An anon_vma.

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-from types import SimpleNamespace
 
 import pytest
 
@@ -132,9 +131,9 @@ def test_each_counts_in_make_test(tmp_path, monkeypatch, rows, code, passed, fai
     for name, value in (("SCRIPTS", tmp_path), ("OUT", tmp_path), ("RESULTS", tmp_path)):
         monkeypatch.setattr(runner, name, value)
 
-    lab = SimpleNamespace(report=runner.Report())
-    runner.host_litmus(lab, "host-litmus")
-    assert (lab.report.count("passed"), lab.report.count("failed")) == (passed, failed)
+    step = runner.Step("host-litmus")
+    runner.host_litmus(step)
+    assert (step.count("passed"), step.count("failed")) == (passed, failed)
 
 
 def citations(folders):

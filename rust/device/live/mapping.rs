@@ -33,10 +33,14 @@ use crate::rmap::{
 use kernel::sync::Arc;
 
 /// Counts the first mapping of a page that a fault has made. Returns whether it was done.
-pub(super) fn map_new(page: &LivePage, vma: &LiveVma, mmap: &impl MmapLocked) -> bool {
-    // SAFETY: The caller makes the page one of this VMA's, under `mmap_lock`: (1), (2). A fault of a
-    // live mapping makes an exclusive page.
-    unsafe { vma.core.add_new_anon_rmap(&page.rmap, true, mmap) }
+pub(super) fn map_new(
+    page: &LivePage,
+    vma: &LiveVma,
+    exclusive: bool,
+    mmap: &impl MmapLocked,
+) -> bool {
+    // SAFETY: The caller makes the page one of this VMA's, under `mmap_lock`: (1), (2).
+    unsafe { vma.core.add_new_anon_rmap(&page.rmap, exclusive, mmap) }
 }
 
 /// Maps `page` at page offset `at` of `vma` as well, using the memory `room`: after a fork, a move, or
@@ -60,8 +64,8 @@ pub(crate) fn map_again(
     linked
 }
 
-/// Gives a page whose last user `vma` is to the VMA's own anon_vma (R19), because the host did. Returns
-/// whether that is allowed.
+/// Gives a page whose last user `vma` is to the VMA's own anon_vma (R19), because `vma` was written to.
+/// Returns whether that is allowed.
 pub(crate) fn move_to_own(page: &LivePage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
     if page.rmap.mapcount() != 1 {
         return Rule::R19.check(false);

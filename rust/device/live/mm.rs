@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     device::file::OpenFile,
-    host::vma::HostVma,
+    host::{
+        self,
+        vma::HostVma, //
+    },
     kernel_ext::{
         gather::gather,
         sched::{
@@ -32,7 +35,10 @@ use kernel::{
     },
     sync::{
         aref::ARef,
-        atomic::Relaxed,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow,
         Mutex, //
@@ -56,6 +62,9 @@ pub(crate) struct LiveMm {
     pub(crate) host: ARef<kernel::mm::Mm>,
     /// The file that is mapped.
     pub(crate) file: Arc<OpenFile>,
+    /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps by a
+    /// fork that has not called `open` yet.
+    pub(crate) changed_around: Atomic<bool>,
     #[pin]
     vmas: Mutex<VmaTree>,
     /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
@@ -82,6 +91,7 @@ impl LiveMm {
                 core,
                 host: vma.mm(),
                 file: file.into(),
+                changed_around: Atomic::new(false),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
                 unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
             }),
@@ -92,6 +102,11 @@ impl LiveMm {
     /// Returns the key that identifies this address space.
     pub(crate) fn key(&self) -> usize {
         self.host.as_raw().addr()
+    }
+
+    /// Returns whether any thread holds the host's `mmap_lock` now.
+    pub(crate) fn is_locked_by_host(&self) -> bool {
+        host::mm::is_locked(&self.host)
     }
 
     /// Adds a VMA. Sleeps.

@@ -5,6 +5,7 @@
 pub(crate) mod mapping;
 mod mm;
 mod page;
+mod place;
 mod vma;
 
 pub(crate) use mm::LiveMm;
@@ -12,6 +13,7 @@ pub(crate) use page::{
     LivePage,
     PageRoom, //
 };
+pub(crate) use place::Place;
 pub(crate) use vma::LiveVma;
 
 use kernel::sync::atomic::{

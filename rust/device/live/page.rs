@@ -4,7 +4,7 @@
 
 use super::LiveVma;
 use crate::{
-    host::vma::HostPage,
+    host::page_table::HostPage,
     kernel_ext::sched::cond_resched,
     rmap::{
         mm::MmapLocked,
@@ -19,10 +19,7 @@ use kernel::{
         RBTreeNode,
         RBTreeNodeReservation, //
     },
-    sync::{
-        atomic::Atomic,
-        Arc, //
-    },
+    sync::Arc,
 };
 
 /// Pages, by page offset and key of the host's page.
@@ -40,12 +37,11 @@ pub(crate) struct LivePage {
     pub(crate) rmap: PageRmap,
     /// The key of the host's page, which is only compared.
     pub(crate) key: usize,
-    /// The key of the anon_vma of the host's page at the last update.
-    pub(crate) host_mapping: Atomic<usize>,
 }
 
 impl LivePage {
-    /// Creates the shadow of a page that a fault in `vma` has made.
+    /// Creates the shadow of a page that a fault in `vma` has made. It is exclusive, unless it was read in
+    /// for several VMAs (R20).
     ///
     /// # Errors
     ///
@@ -57,11 +53,10 @@ impl LivePage {
             Self {
                 rmap: PageRmap::new(seen.at),
                 key: seen.key,
-                host_mapping: Atomic::new(seen.mapping),
             },
             GFP_KERNEL,
         )?;
-        super::mapping::map_new(&page, vma, mmap);
+        super::mapping::map_new(&page, vma, seen.exclusive, mmap);
         Ok(page)
     }
 }
@@ -72,7 +67,7 @@ impl Drop for LivePage {
     }
 }
 
-/// Moves the pages at the page offsets `first..=last` from one tree to another. Sleeps.
+/// Moves the pages at the page offsets `first..=last` from one tree to another.
 pub(super) fn take_range(from: &mut PageTree, to: &mut PageTree, first: usize, last: usize) {
     let mut cursor = from.cursor_lower_bound_mut(&(first, 0));
     while let Some(here) = cursor {

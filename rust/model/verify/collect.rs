@@ -104,6 +104,8 @@ pub(super) fn seen_vmas<R: Modelled>(
                     pgoff: vma.range(&mmap).start,
                     anon_vma: None,
                     chain: KVVec::new(),
+                    absent: false,
+                    reused: None,
                     tainted: vma.core.is_untracked(),
                 },
             )?;

@@ -20,6 +20,7 @@ use crate::{
         },
         clone::{
             anon_vma_clone,
+            reusable,
             Operation,
             Reuse, //
         },
@@ -158,6 +159,11 @@ impl<R: Rmap<Space = ()>> Process<R> {
         let child = self.child()?;
         self.fork_into(&child, reuse)?;
         Ok(child)
+    }
+
+    /// The position of the anon_vma that a fork reuses by the rule.
+    pub(crate) fn reusable(&self) -> Option<usize> {
+        reusable(&self.vma.core, &self.mm.mmap_write())
     }
 
     /// An address space whose VMA has the range of this one, and is not forked from it yet.

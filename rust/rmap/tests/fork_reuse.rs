@@ -24,7 +24,6 @@ mod suite {
                 World, //
             },
         },
-        stats,
         torture::busted, //
     };
 
@@ -64,7 +63,7 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A fork that is told what another did follows it, and counts where the rule says otherwise.
+    /// A fork that is told what another did follows it, whatever the rule says; [`reusable`] says it.
     #[test]
     fn fork_follows_what_was_seen() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -75,17 +74,18 @@ mod suite {
             let c = b.fork()?;
             let idle = b.key();
             b.unmap();
-            let late = stats::LATE_REUSES.sum();
-            let none = c.fork_as(Reuse::AsSeen(None))?;
-            let not_reused = none.key() != idle && stats::LATE_REUSES.sum() == late + 1;
-            none.unmap();
             // On the chain of `c`: its own, the root, the idle one.
+            let by_rule = [c.reusable(), a.reusable()];
+            let none = c.fork_as(Reuse::AsSeen(None))?;
+            let not_reused = none.key() != idle && c.reusable() == Some(2);
+            none.unmap();
             let agreed = c.fork_as(Reuse::AsSeen(Some(2)))?;
-            let reused = agreed.key() == idle && stats::LATE_REUSES.sum() == late + 1;
+            let reused = agreed.key() == idle && c.reusable().is_none();
             for process in [a, c, agreed] {
                 process.unmap();
             }
 
+            assert!(by_rule == [Some(2), None]);
             assert!(not_reused && reused);
             assert_eq!(live(), was);
             Ok(())

@@ -77,8 +77,9 @@ impl Pair<'_> {
                 continue;
             };
             let mut say = |what: fmt::Arguments<'_>| {
+                let unknown = if vma.id == 0 { "unknown " } else { "" };
                 line(fmt!(
-                    "vma {} ({}) [{:#x}, {:#x}): {what}",
+                    "{unknown}vma {} ({}) [{:#x}, {:#x}): {what}",
                     vma.id,
                     text::Process(mm),
                     vma.start,
@@ -90,6 +91,9 @@ impl Pair<'_> {
                 continue;
             }
             match (shadow, host) {
+                (Some(_), Some(host)) if host.absent => {
+                    found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL)?;
+                }
                 (Some(shadow), Some(host)) => self.compare_vma(&mut found, index, shadow, host)?,
                 (Some(_), None) => found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL)?,
                 _ => found.push(Difference::OnlyIn(Source::Host), GFP_KERNEL)?,
@@ -121,6 +125,11 @@ impl Pair<'_> {
             found.push(Difference::Range, GFP_KERNEL)?;
         }
         number(found, "pgoff", host.pgoff as i128, shadow.pgoff as i128)?;
+        if let (Some(at_host), Some(at_shadow)) = (host.reused, shadow.reused) {
+            if at_host != at_shadow {
+                found.push(Difference::Reused(at_host, at_shadow), GFP_KERNEL)?;
+            }
+        }
         self.points(found, "anon_vma", host.anon_vma, shadow.anon_vma)?;
 
         let before = found.len();

@@ -46,6 +46,11 @@ pub(crate) struct Outcome {
     pub(crate) pages: usize,
     /// VMAs that were not compared, because the shadow could not follow them or their family.
     pub(crate) untracked: usize,
+    /// Events with two permitted outcomes, where the shadow has followed the host; the caller fills this
+    /// in.
+    pub(crate) ambiguous: usize,
+    /// Violations of rules; the caller fills this in.
+    pub(crate) violations: usize,
     /// Number of differences.
     pub(crate) differences: usize,
 }
@@ -53,12 +58,15 @@ pub(crate) struct Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_fmt(fmt!(
-            "compare: vmas={} anon_vmas={} chains={} pages={} untracked={} differences={}",
+            "compare: vmas={} anon_vmas={} chains={} pages={} untracked={} ambiguous={} \
+             violations={} differences={}",
             self.vmas,
             self.anon_vmas,
             self.chains,
             self.pages,
             self.untracked,
+            self.ambiguous,
+            self.violations,
             self.differences
         ))
     }
@@ -96,6 +104,8 @@ pub(crate) fn compare(
         chains: shadow.links(),
         pages: shadow.pages.len(),
         untracked: pair.untracked.iter().filter(|&&skip| skip).count(),
+        ambiguous: 0,
+        violations: 0,
         differences: 0,
     };
     let differences = &mut outcome.differences;

@@ -9,6 +9,7 @@ use super::{
 use crate::snapshot::{
     text,
     Graph,
+    Reused,
     Source, //
 };
 use kernel::{
@@ -33,6 +34,20 @@ impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         f.write_fmt(fmt!("{} {}{plural}", self.0, self.1))
+    }
+}
+
+/// The choice of a fork: `none`, or the position on the parent's chain, counted from one.
+struct Choice(Reused);
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reused::None => f.write_str("none"),
+            Reused::At(position) => {
+                f.write_fmt(fmt!("number {} of the parent's chain", position + 1))
+            }
+        }
     }
 }
 
@@ -77,6 +92,8 @@ pub(super) enum Difference {
     OnlyIn(Source),
     /// At this place the host's graph has a VMA with this other number.
     OtherVma(u64),
+    /// The anon_vma that a fork reused: the host's, the shadow's (R24).
+    Reused(Reused, Reused),
     /// The addresses of a VMA.
     Range,
     /// A number with this name: the host's value and the shadow's.
@@ -156,6 +173,11 @@ impl Words<'_> {
                 f.write_fmt(fmt!("only the {} has it", text::owner(source)))
             }
             Difference::OtherVma(id) => f.write_fmt(fmt!("in its place the host has vma {id}")),
+            Difference::Reused(host, shadow) => f.write_fmt(fmt!(
+                "reuse at fork (R24): host {}, shadow {}",
+                Choice(host),
+                Choice(shadow)
+            )),
             Difference::Range => {
                 let range = |side: &Side<'_>, at| side.vma(at).map_or((0, 0), |v| (v.start, v.end));
                 let (host, shadow) = (range(host, self.at.1), range(shadow, self.at.0));

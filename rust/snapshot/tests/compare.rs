@@ -17,6 +17,7 @@ mod suite {
     };
     use crate::snapshot::{
         sample,
+        Reused,
         Source, //
     };
 
@@ -34,7 +35,7 @@ mod suite {
 vma 12 (pid 42 child) [0x10000, 0x14000): chain: host links 2 anon_vmas, shadow 1: the host's anon_vma 3 (root) is missing
 anon_vma 1 (root), the host's 3: tree: host 3 VMAs, shadow 2: vma 12 is missing
 page 1 (index 0): found by a walk: host 3 VMAs, shadow 2: vma 12 is missing
-compare: vmas=4 anon_vmas=3 chains=5 pages=4 untracked=0 differences=3
+compare: vmas=4 anon_vmas=3 chains=5 pages=4 untracked=0 ambiguous=0 violations=0 differences=3
 "
         )?);
         Ok(())
@@ -51,7 +52,7 @@ compare: vmas=4 anon_vmas=3 chains=5 pages=4 untracked=0 differences=3
             "\
 vma 11 (pid 41 main) [0x10000, 0x14000): chain: host links 1 anon_vma, shadow 3: the shadow's anon_vma 2 (child of 1) is one too many, the shadow's anon_vma 3 (child of 2) is one too many
 vma 12 (pid 42 child) [0x10000, 0x14000): chain: host links 2 anon_vmas, shadow 3
-compare: vmas=4 anon_vmas=3 chains=9 pages=4 untracked=0 differences=3
+compare: vmas=4 anon_vmas=3 chains=9 pages=4 untracked=0 ambiguous=0 violations=0 differences=3
 "
         )?);
         Ok(())
@@ -78,7 +79,7 @@ anon_vma 1 (root), the host's 3: num_active_vmas: host 1, shadow 2; refcount: ho
 anon_vma 2 (child of 1), the host's 2: num_children: host 1, shadow 0
 the host's anon_vma 1 (child of 2): only the host has it
 page 3 (index 2): anon_vma: should be the host's anon_vma 1 (child of 2), which has no counterpart, is none
-compare: vmas=4 anon_vmas=2 chains=5 pages=4 untracked=0 differences=7
+compare: vmas=4 anon_vmas=2 chains=5 pages=4 untracked=0 ambiguous=0 violations=0 differences=7
 "
         )?);
         Ok(())
@@ -95,7 +96,7 @@ compare: vmas=4 anon_vmas=2 chains=5 pages=4 untracked=0 differences=7
             "\
 vma 13 (pid 42 child) [0x20000, 0x21000): anon_vma: should be none, is anon_vma 3
 vma 14 (pid 43 grand child) [0x10000, 0x14000): anon_vma: should be anon_vma 3 (the host's 1), is none
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
 "
         )?);
         Ok(())
@@ -113,7 +114,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
             "\
 vma 11 (pid 41 main) [0x10000, 0x15000): range: host [0x10000, 0x14000), shadow [0x10000, 0x15000)
 vma 13 (pid 42 child) [0x1f000, 0x21000): range: host [0x20000, 0x21000), shadow [0x1f000, 0x21000); pgoff: host 4, shadow 3
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=3
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=3
 "
         )?);
         Ok(())
@@ -128,7 +129,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=3
             },
             "\
 anon_vma 3 (child of 2), the host's 1: root: should be anon_vma 1 (the host's 3), is anon_vma 2
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
 "
         )?);
         // The depth is right, the parent is the wrong one of two.
@@ -147,7 +148,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
             "\
 vma 11 (pid 46 last) [0x10000, 0x14000): same
 anon_vma 6 (child of 4), the host's 6: parent: should be anon_vma 3 (the host's 3), is anon_vma 4
-compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 differences=1
+compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 ambiguous=0 violations=0 differences=1
 "
         ));
         // A loop of parents matches no line that ends.
@@ -168,7 +169,7 @@ compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 differences=1
             },
             "\
 anon_vma 2 (child of 1), the host's 2: num_children: host 1, shadow 0; num_active_vmas: host 1, shadow 3; foreign VMAs: host 0, shadow 1; refcount: host 1, shadow -1
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=4
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=4
 "
         )?);
         Ok(())
@@ -183,7 +184,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=4
             },
             "\
 anon_vma 2 (child of 1), the host's 2: tree: host 2 VMAs, shadow 2: vma 12 is missing, vma 11 is too many
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
 "
         )?);
         // Only the first few VMAs are named.
@@ -218,7 +219,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
             |shadow| sample::anon_vma(shadow, 0, 1, (1, 0, 0), &[]).ok(),
             "\
 anon_vma 4 (child of 2): only the shadow has it
-compare: vmas=4 anon_vmas=4 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=4 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
 "
         )?);
         Ok(())
@@ -241,7 +242,7 @@ page 1 (index 7): anon_vma: should be anon_vma 1 (the host's 3), is anon_vma 2; 
 page 2 (index 1): mapped by: host 2 VMAs, shadow 3: vma 11 is too many; found by a walk: host 2 VMAs, shadow 0: vma 12 is missing, vma 14 is missing
 the host's page 2 (index 2): only the host has it
 page 3 (index 2): only the shadow has it
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=7
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=7
 "
         )?);
         Ok(())
@@ -258,7 +259,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=7
             "\
 vma 99 (pid 42 a\\nb) [0x20000, 0x21000): in its place the host has vma 13
 vma 15 (pid 43 grand child) [0x10000, 0x14000): only the shadow has it
-compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
+compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
 "
         )?);
         let mut graphs = generations(&[0, 1, 2])?;
@@ -267,7 +268,50 @@ compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 differences=2
             &only_different(&seen(&graphs)?)?,
             "\
 vma 15 (pid 41 main) [0x10000, 0x14000): only the host has it
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=1
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
+"
+        ));
+        Ok(())
+    }
+
+    /// The host has dropped a VMA without a callback, and has one that the shadow was not told of.
+    #[test]
+    fn vmas_of_one_side() -> Result {
+        let mut graphs = generations(&[0, 1, 2])?;
+        graphs.1.vmas.get_mut(2).ok_or(EINVAL)?.absent = true;
+        sample::vma(&mut graphs.1, 1, None, &[])?;
+        graphs.1.vmas.get_mut(4).ok_or(EINVAL)?.id = 0;
+        assert!(sample::is(
+            &only_different(&seen(&graphs)?)?,
+            "\
+vma 13 (pid 42 child) [0x20000, 0x21000): only the shadow has it
+unknown vma 0 (pid 42 child) [0x10000, 0x14000): only the host has it
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
+"
+        ));
+        Ok(())
+    }
+
+    /// Rule and host have chosen differently at a fork (R24). A choice that is not known is not compared.
+    #[test]
+    fn other_choices_at_fork() -> Result {
+        let choices = [
+            (Some(Reused::None), Some(Reused::None)),
+            (Some(Reused::At(1)), Some(Reused::None)),
+            (None, Some(Reused::At(0))),
+            (Some(Reused::At(0)), Some(Reused::At(2))),
+        ];
+        let mut graphs = generations(&[0, 1, 2])?;
+        let vmas = graphs.0.vmas.iter_mut().zip(graphs.1.vmas.iter_mut());
+        for ((shadow, host), choice) in vmas.zip(choices) {
+            (shadow.reused, host.reused) = choice;
+        }
+        assert!(sample::is(
+            &only_different(&seen(&graphs)?)?,
+            "\
+vma 12 (pid 42 child) [0x10000, 0x14000): reuse at fork (R24): host none, shadow number 2 of the parent's chain
+vma 14 (pid 43 grand child) [0x10000, 0x14000): reuse at fork (R24): host number 3 of the parent's chain, shadow number 1 of the parent's chain
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
 "
         ));
         Ok(())
@@ -297,7 +341,7 @@ vma 12 (pid 42 child) [0x10000, 0x14000): untracked, not compared
 vma 13 (pid 42 child) [0x20000, 0x21000): same
 vma 14 (pid 43 grand child) [0x10000, 0x14000): untracked, not compared
 vma 15 (pid 41 main) [0x10000, 0x14000): same
-compare: vmas=5 anon_vmas=4 chains=4 pages=5 untracked=3 differences=0
+compare: vmas=5 anon_vmas=4 chains=4 pages=5 untracked=3 ambiguous=0 violations=0 differences=0
 "
         ));
         // Other families are still compared.

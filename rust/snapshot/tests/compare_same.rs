@@ -23,7 +23,7 @@ mod suite {
         let graphs = (Graph::new(Source::Shadow), Graph::new(Source::Host));
         assert!(sample::is(
             &seen(&graphs)?,
-            "compare: vmas=0 anon_vmas=0 chains=0 pages=0 untracked=0 differences=0\n"
+            "compare: vmas=0 anon_vmas=0 chains=0 pages=0 untracked=0 ambiguous=0 violations=0 differences=0\n"
         ));
         Ok(())
     }
@@ -35,7 +35,7 @@ vma 11 (pid 41 main) [0x10000, 0x14000): same
 vma 12 (pid 42 child) [0x10000, 0x14000): same
 vma 13 (pid 42 child) [0x20000, 0x21000): same
 vma 14 (pid 43 grand child) [0x10000, 0x14000): same
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 differences=0
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=0
 ";
         for order in [
             [0, 1, 2],
@@ -58,7 +58,7 @@ vma 12 (pid 43 grand child) [0x10000, 0x14000): same
 vma 13 (pid 44 reuser) [0x10000, 0x12000): same
 vma 14 (pid 44 reuser) [0x12000, 0x14000): same
 vma 15 (pid 45 last) [0x10000, 0x12000): same
-compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
+compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 ambiguous=0 violations=0 differences=0
 ";
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2], [2, 3, 0, 1]] {
             let shadow = sample::reuse(Source::Shadow)?;
@@ -104,7 +104,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
                 &seen(&(shadow, host))?,
                 "vma 11 (pid 46 last) [0x10000, 0x14000): same\n\
                  vma 12 (pid 47 other) [0x10000, 0x14000): same\n\
-                 compare: vmas=2 anon_vmas=7 chains=10 pages=0 untracked=0 differences=0\n"
+                 compare: vmas=2 anon_vmas=7 chains=10 pages=0 untracked=0 ambiguous=0 violations=0 differences=0\n"
             ));
         }
         Ok(())
@@ -131,7 +131,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
         let host = sample::retaken(&shadow, Source::Host, &[0, 1, 3, 2, 4, 5, 6])?;
         let text = seen(&(shadow, host))?;
         assert!(sample::is(text.get(..same.len()).unwrap_or(b""), same));
-        assert!(text.ends_with(b" untracked=0 differences=0\n"));
+        assert!(text.ends_with(b" untracked=0 ambiguous=0 violations=0 differences=0\n"));
 
         // Two idle anon_vmas have the same VMA; the trees of their parents differ.
         let mut shadow = Graph::new(Source::Shadow);
@@ -150,7 +150,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 differences=0
         let host = sample::retaken(&shadow, Source::Host, &[0, 1, 2, 3, 4, 5, 7, 6])?;
         let text = seen(&(shadow, host))?;
         assert!(sample::is(text.get(..same.len()).unwrap_or(b""), same));
-        assert!(text.ends_with(b" untracked=0 differences=0\n"));
+        assert!(text.ends_with(b" untracked=0 ambiguous=0 violations=0 differences=0\n"));
         Ok(())
     }
 

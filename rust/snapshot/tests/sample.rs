@@ -55,6 +55,8 @@ pub(crate) fn vma(
         pgoff: 0,
         anon_vma,
         chain: list(chain)?,
+        absent: false,
+        reused: None,
         tainted: false,
     };
     Ok(graph.vmas.push(node, GFP_KERNEL)?)

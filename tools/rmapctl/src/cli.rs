@@ -38,6 +38,7 @@ mapping in process P. RANGE is a page N, pages A..B (without B), A..B/S (every S
   unmap P M RANGE                      munmap()
   dontneed P M RANGE                   madvise(MADV_DONTNEED)
   move P M RANGE [to PAGES] [as NAME]  mremap() to another address
+  move P M RANGE as NAME keep          with MREMAP_DONTUNMAP: the old place stays, without its pages
   tree P DEPTH N write M RANGE [BYTE]  every process forks N children, DEPTH levels deep
   dies SIGNAL touch ...                the touch must kill the process
   repeat N [as i] ... $i ... end       the lines between, N times

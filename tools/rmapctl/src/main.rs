@@ -118,6 +118,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
     };
     let (mut steps, mut checks, mut failed) = (0, 0, 0);
     let mut worst = kernel::Check::default();
+    let mut ambiguous = 0;
     let mut sequences = 0;
     for seed in (0..args.seeds).map(|n| first.wrapping_add(n)) {
         let text = random::generate(seed, &limits).map_err(anyhow::Error::msg)?;
@@ -142,6 +143,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
         worst.untracked = worst.untracked.max(counts.worst.untracked);
         worst.violations = worst.violations.max(counts.worst.violations);
         worst.differences = worst.differences.max(counts.worst.differences);
+        ambiguous = ambiguous.max(counts.ambiguous);
         if let Err(error) = result {
             failed += 1;
             explain(seed, args, &text, &error);
@@ -154,13 +156,14 @@ fn random(args: &RandomArgs) -> Result<bool> {
         return Ok(true);
     }
     println!(
-        "random: {}, {}, {}, differences={} violations={} untracked={}{}",
+        "random: {}, {}, {}, differences={} violations={} untracked={} ambiguous={}{}",
         counted(sequences, "sequence", "sequences"),
         counted(steps, "step", "steps"),
         counted(checks, "check", "checks"),
         worst.differences,
         worst.violations,
         worst.untracked,
+        ambiguous,
         match failed {
             0 => String::new(),
             n => format!(", {n} failed"),
@@ -244,11 +247,11 @@ fn check(args: &CheckArgs) -> Result<bool> {
 /// `rmapctl selftest`. Returns whether every case passed.
 fn selftest(args: &SelftestArgs) -> Result<bool> {
     let device = &args.device.device;
+    let debugfs = Debugfs::new(&args.debugfs.debugfs);
     match args.limits.as_deref() {
-        Some(&[max_vmas, max_pages]) => selftest::limits(device, max_vmas, max_pages),
+        Some(&[max_vmas, max_pages]) => selftest::limits(device, &debugfs, max_vmas, max_pages),
         _ => {
             let refused = selftest::bad_input(device)?;
-            let debugfs = Debugfs::new(&args.debugfs.debugfs);
             Ok(selftest::corners(device, &debugfs) && refused)
         }
     }

@@ -225,8 +225,10 @@ impl Generator {
             end += 1;
         }
         let whole = map.pages.iter().filter(|page| page.mapped).count() == end - first;
-        let all = whole && self.rng.random_bool(0.5);
-        let (first, end) = match all {
+        let keep = self.rng.random_bool(0.3);
+        let all = whole && !keep && self.rng.random_bool(0.5);
+        // A VMA that is left behind as a whole loses its links.
+        let (first, end) = match all || (keep && self.rng.random_bool(0.7)) {
             true => (first, end),
             false => {
                 let first = self.rng.random_range(first..end);
@@ -236,7 +238,7 @@ impl Generator {
         let count = (end - first) as u64;
         let most = self.limits.max_pages.max(count);
         let pages = match self.rng.random_range(0..4) {
-            0 => Some(self.rng.random_range(1..=most)),
+            0 if !keep => Some(self.rng.random_range(1..=most)),
             _ => None,
         };
         let (range, name) = match all {
@@ -257,6 +259,7 @@ impl Generator {
             },
             pages,
             name,
+            keep,
         })
     }
 
@@ -345,6 +348,7 @@ mod tests {
                 "unmap ",
                 "dontneed ",
                 "move ",
+                " keep",
                 "exit main",
                 " write ",
                 " read ",

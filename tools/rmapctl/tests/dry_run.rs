@@ -92,7 +92,7 @@ fn random_sequences_run() {
     assert_eq!(
         run.stdout,
         "random: seed=3 steps=500\nrandom: seed=4 steps=500\nrandom: seed=5 steps=500\n\
-         random: 3 sequences, 1506 steps, 0 checks, differences=0 violations=0 untracked=0\n"
+         random: 3 sequences, 1506 steps, 0 checks, differences=0 violations=0 untracked=0 ambiguous=0\n"
     );
 }
 
@@ -232,7 +232,8 @@ fn a_saved_comparison_is_judged() {
                 .expect("runs"),
         )
     };
-    let last = "compare: vmas=1 anon_vmas=1 chains=1 pages=1 untracked=0 differences=0\n";
+    let last = "compare: vmas=1 anon_vmas=1 chains=1 pages=1 untracked=0 ambiguous=0 violations=0 \
+                differences=0\n";
     let same = format!("vma 2 (pid 5 main) [0x1000, 0x2000): same\n{last}");
     assert!(judge("same", &same).good);
     assert!(!judge("violation", &format!("violation of R21: page 1\n{last}")).good);

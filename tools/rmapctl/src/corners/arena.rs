@@ -81,6 +81,22 @@ impl<'a> Arena<'a> {
         unsafe { mprotect(self.at(pages.start), length, prot) }.context("mprotect()")
     }
 
+    pub(super) fn unmap(&self, pages: Range<u64>) -> Result<()> {
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
+        // A mapping without access takes the place, before another one can.
+        // SAFETY: Within the arena, as in `map`.
+        unsafe {
+            mmap_anonymous(
+                Some(self.at(pages.start).addr()),
+                self.length(&pages)?,
+                NONE,
+                flags,
+            )
+        }
+        .context("mmap()")?;
+        Ok(())
+    }
+
     /// Moves pages to another place of the arena; `keep` leaves the VMA behind, without its pages.
     pub(super) fn shift(&self, pages: Range<u64>, to: u64, keep: bool) -> Result<()> {
         let length = self.length(&pages)?;
@@ -93,10 +109,8 @@ impl<'a> Arena<'a> {
         // SAFETY: From the arena to the arena, as in `map`.
         unsafe { mremap(old, bytes, bytes, flags, Some(self.at(to))) }.context("mremap()")?;
         if !keep {
-            // Reserves the hole again, before another mapping can take it.
-            let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
-            // SAFETY: Within the arena, as in `map`.
-            unsafe { mmap_anonymous(Some(old.addr()), length, NONE, flags) }.context("mmap()")?;
+            // Reserves the hole again.
+            self.unmap(pages)?;
         }
         Ok(())
     }

@@ -29,8 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub type Case = fn(&Path, &Debugfs) -> Result<()>;
 
 /// All cases with their names.
-pub const CASES: [(&str, Case); 6] = [
+pub const CASES: [(&str, Case); 8] = [
     ("corner: a fault after MREMAP_DONTUNMAP", dontunmap),
+    ("corner: an anon_vma in the same memory", same_memory),
+    ("corner: parents that are killed at fork", killed_at_fork),
     ("corner: a boundary that shifts", boundary_shift),
     ("corner: a move beside an unfaulted VMA", move_beside),
     ("corner: faults of a thread during a fork", faults_at_fork),
@@ -69,6 +71,56 @@ fn dontunmap(path: &Path, debugfs: &Debugfs) -> Result<()> {
     arena.shift(0..4, 100, true)?;
     arena.write(0..1, 3);
     arena.check()
+}
+
+/// As [`dontunmap`], in a child; and what has moved away is unmapped before the next fault. The host has
+/// freed the anon_vma of the child by then, and most often finds the new one in the same memory. The child
+/// had two links, and has one: the memory alone does not tell.
+fn same_memory(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    let arena = Arena::new(path, debugfs)?;
+    arena.map(0..4)?;
+    arena.write(0..1, 1);
+    for look_between in [false, true, false] {
+        let (_child, result) = Child::new(|| {
+            let said = |error: anyhow::Error| format!("{error:#}");
+            arena.write(0..1, 2);
+            arena.shift(0..4, 100, true).map_err(said)?;
+            arena.unmap(100..104).map_err(said)?;
+            if look_between {
+                arena.check().map_err(said)?;
+            }
+            arena.write(0..1, 3);
+            arena.check().map_err(said)
+        })?;
+        result.map_err(anyhow::Error::msg)?;
+        arena.check()?;
+    }
+    Ok(())
+}
+
+/// A process that is being killed may be forking. The host completes the copies of its VMAs all the same,
+/// and the shadow looks at the pages that are shared by that.
+fn killed_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
+    let arena = Arena::new(path, debugfs)?;
+    arena.map(0..64)?;
+    arena.write(0..1, 1);
+    for round in 0..60 {
+        let family = Family::new(|| {
+            arena.write(1..64, 2);
+            loop {
+                // SAFETY: This program has one thread.
+                match unsafe { fork() } {
+                    Ok(ForkResult::Child) | Err(_) => leave(),
+                    Ok(ForkResult::Parent { child }) => drop(waitpid(child, None)),
+                }
+            }
+        })?;
+        // A different delay in each round, so that some of the kills come during a fork.
+        thread::sleep(Duration::from_micros(3000 + 37 * round));
+        drop(family);
+        arena.check().with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
 }
 
 /// `mprotect` may move the boundary between two VMAs without calling `open` or `close` for either. A

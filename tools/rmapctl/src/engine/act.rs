@@ -51,6 +51,7 @@ impl Engine<'_> {
                 target,
                 pages,
                 name,
+                keep,
             } => {
                 let runs = self.model.runs(target).map_err(known)?;
                 let [Run { first, count }] = runs[..] else {
@@ -64,6 +65,7 @@ impl Engine<'_> {
                     address: old + first * PAGE_SIZE,
                     old: count,
                     new: pages.unwrap_or(count),
+                    keep: *keep,
                 };
                 let address = self.ask_address(process, &request)?;
                 self.model.apply(step).map_err(known)?;

@@ -63,6 +63,8 @@ pub struct Counts {
     pub checks: u64,
     /// The largest numbers that any check has returned.
     pub worst: Check,
+    /// Events for which the module has seen two permitted outcomes.
+    pub ambiguous: u64,
 }
 
 /// Formats a number with its noun in the singular or plural.
@@ -117,6 +119,7 @@ pub fn run(
     if result.is_ok() {
         result = engine
             .all_alive()
+            .and_then(|()| engine.nothing_ambiguous())
             .map_err(|error| ScenarioError::new(0, format!("{error:#}")));
     }
     let stopped = engine.stop();
@@ -292,6 +295,19 @@ impl<'a> Engine<'a> {
                 counted(self.counts.checks, "check", "checks"),
                 self.started.elapsed().as_secs()
             );
+        }
+        Ok(())
+    }
+
+    /// Fails if an event had two permitted outcomes: the steps of a scenario run one after the other.
+    fn nothing_ambiguous(&mut self) -> Result<()> {
+        if self.options.no_check || !self.debugfs.exists() {
+            return Ok(());
+        }
+        let ambiguous = kernel::ambiguous(&self.debugfs.read("compare")?)?;
+        self.counts.ambiguous = ambiguous;
+        if ambiguous > 0 {
+            bail!("compare: ambiguous={ambiguous}, although the steps run one after the other");
         }
         Ok(())
     }

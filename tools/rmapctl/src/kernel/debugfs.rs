@@ -74,32 +74,42 @@ pub fn complaints(compare: &str) -> Vec<&str> {
 
 /// Returns the numbers of the last line of `compare`.
 ///
-/// Violations are counted by their lines if the last line does not have their number.
+/// Of violations, the larger number counts: that of the last line, if it has one, or of their lines.
 ///
 /// # Errors
 ///
 /// The line does not begin with `compare:`, or lacks a number.
 pub fn compare_counts(compare: &str) -> Result<Check> {
-    let last = last_line(compare);
-    let rest = last
-        .strip_prefix("compare:")
-        .with_context(|| format!("the last line of compare is `{last}`"))?;
-    let get = |field: Field| -> Result<u64> {
-        let name = field.name();
-        rest.split_whitespace()
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-            .and_then(|value| value.parse().ok())
-            .with_context(|| format!("the last line of compare has no {name}=N: `{last}`"))
-    };
+    let get = |field: Field| number(compare, field.name());
     Ok(Check {
         vmas: get(Field::Vmas)?,
         anon_vmas: get(Field::AnonVmas)?,
         chains: get(Field::Chains)?,
         pages: get(Field::Pages)?,
         untracked: get(Field::Untracked)?,
-        violations: get(Field::Violations).unwrap_or_else(|_| lines_of_violations(compare)),
+        violations: lines_of_violations(compare).max(get(Field::Violations).unwrap_or(0)),
         differences: get(Field::Differences)?,
     })
+}
+
+/// Returns the number of events with two permitted outcomes, from the last line of `compare`.
+///
+/// # Errors
+///
+/// As [`compare_counts`].
+pub fn ambiguous(compare: &str) -> Result<u64> {
+    number(compare, "ambiguous")
+}
+
+/// Returns the number `name` of the last line of `compare`.
+fn number(compare: &str, name: &str) -> Result<u64> {
+    let last = last_line(compare);
+    last.strip_prefix("compare:")
+        .with_context(|| format!("the last line of compare is `{last}`"))?
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        .and_then(|value| value.parse().ok())
+        .with_context(|| format!("the last line of compare has no {name}=N: `{last}`"))
 }
 
 /// Counts the violations that `compare` lists.

@@ -7,5 +7,7 @@ mod device;
 #[cfg(test)]
 mod tests;
 
-pub use debugfs::{Debugfs, compact_rules, compare_counts, complaints, last_line, parse_rules};
+pub use debugfs::{
+    Debugfs, ambiguous, compact_rules, compare_counts, complaints, last_line, parse_rules,
+};
 pub use device::{Check, Device};

@@ -39,6 +39,9 @@ fn the_last_line_of_compare_is_parsed() {
     assert_eq!(counts.violations, 1);
     let counted = COMPARE.replace("untracked=0", "untracked=0 violations=7");
     assert_eq!(compare_counts(&counted).expect("parses").violations, 7);
+    let twice = COMPARE.replace("untracked=0", "untracked=0 ambiguous=2");
+    assert_eq!(ambiguous(&twice).expect("parses"), 2);
+    assert!(ambiguous(COMPARE).is_err());
     assert!(compare_counts("compare: vmas=1\n").is_err());
     assert!(compare_counts("").is_err());
 }

@@ -59,7 +59,8 @@ impl Model {
                 target,
                 pages,
                 name,
-            } => self.relocate(target, *pages, name.as_deref())?,
+                keep,
+            } => self.relocate(target, *pages, name.as_deref(), *keep)?,
             Step::Tree {
                 target,
                 depth,
@@ -161,6 +162,7 @@ impl Model {
         target: &Target,
         pages: Option<u64>,
         name: Option<&str>,
+        keep: bool,
     ) -> Result<(), String> {
         let Target {
             process, mapping, ..
@@ -190,9 +192,15 @@ impl Model {
                 source.pages.append(&mut moved);
             }
             Some(name) => {
-                source.pages[run.indices()].fill(Page::HOLE);
-                mark(&mut source.pages, run.indices().end);
-                self.forget_if_gone(process, mapping)?;
+                if keep {
+                    for page in &mut source.pages[run.indices()] {
+                        page.value = None;
+                    }
+                } else {
+                    source.pages[run.indices()].fill(Page::HOLE);
+                    mark(&mut source.pages, run.indices().end);
+                    self.forget_if_gone(process, mapping)?;
+                }
                 let mappings = &mut self.process_mut(process)?.mappings;
                 if mappings.contains_key(name) {
                     return Err(format!(

@@ -97,6 +97,14 @@ impl Step {
                     true => Some(words.name("a new mapping")?),
                     false => None,
                 };
+                let keep = words.keyword("keep");
+                if keep && (name.is_none() || pages.is_some()) {
+                    return Err(
+                        "what `keep` leaves behind has the old name and the old size: \
+                         `move P M RANGE as NAME keep`"
+                            .to_owned(),
+                    );
+                }
                 if pages.is_some_and(|n| n == 0 || n > MAX_PAGES) {
                     return Err(format!("a mapping has 1 to {MAX_PAGES} pages"));
                 }
@@ -113,6 +121,7 @@ impl Step {
                     target,
                     pages,
                     name,
+                    keep,
                 }
             }
             "tree" => {

@@ -55,11 +55,13 @@ pub enum Step {
     Unmap { target: Target },
     /// `dontneed P M RANGE`
     Dontneed { target: Target },
-    /// `move P M RANGE [to NEWPAGES] [as NAME]`
+    /// `move P M RANGE [to NEWPAGES] [as NAME [keep]]`
     Move {
         target: Target,
         pages: Option<u64>,
         name: Option<String>,
+        /// The old place stays mapped, without the pages.
+        keep: bool,
     },
     /// `tree P DEPTH CHILDREN write M RANGE [BYTE]`
     Tree {
@@ -147,14 +149,18 @@ impl fmt::Display for Step {
                 target,
                 pages,
                 name,
+                keep,
             } => {
                 write!(f, "move {target}")?;
                 if let Some(pages) = pages {
                     write!(f, " to {pages}")?;
                 }
-                match name {
-                    Some(name) => write!(f, " as {name}"),
-                    None => Ok(()),
+                if let Some(name) = name {
+                    write!(f, " as {name}")?;
+                }
+                match keep {
+                    true => f.write_str(" keep"),
+                    false => Ok(()),
                 }
             }
             Step::Tree {

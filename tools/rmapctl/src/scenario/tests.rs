@@ -37,6 +37,7 @@ dies SIGSEGV touch child buf 2 write
 dontneed main buf all
 move main buf all to 12
 move main far 1..3 as part
+move main far 3 as twin keep
 move main far 0 to 4 as bigger
 unmap main far 3
 tree main 2 2 write buf 0..2 5
@@ -150,6 +151,11 @@ fn errors_name_their_line() {
         (
             "map main m 4\nmove main m 0..2",
             "f.scn:2: a part of a mapping moves under a new name: `move P M RANGE as NAME`",
+        ),
+        (
+            "map main m 4\nmove main m all keep",
+            "f.scn:2: what `keep` leaves behind has the old name and the old size: \
+             `move P M RANGE as NAME keep`",
         ),
         (
             "map main m 4\nunmap main m 1\nmove main m all",

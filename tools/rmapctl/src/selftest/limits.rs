@@ -3,7 +3,7 @@
 //! Tests of a module that was loaded with small limits.
 
 use super::report::{Child, Mapping, READ_WRITE, Report};
-use crate::kernel::{Check, Device};
+use crate::kernel::{Check, Debugfs, Device};
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -14,7 +14,7 @@ use std::path::Path;
 const FORKED_PAGES: u64 = 4;
 
 /// Tests the limits of a module loaded with these parameters. Returns whether every case passed.
-pub fn limits(path: &Path, max_vmas: u64, max_pages: u64) -> Result<bool> {
+pub fn limits(path: &Path, debugfs: &Debugfs, max_vmas: u64, max_pages: u64) -> Result<bool> {
     anyhow::ensure!(
         (2..=64).contains(&max_vmas) && max_pages >= max_vmas + FORKED_PAGES,
         "MAX_VMAS must be 2 to 64, and MAX_PAGES at least {FORKED_PAGES} more"
@@ -47,12 +47,17 @@ pub fn limits(path: &Path, max_vmas: u64, max_pages: u64) -> Result<bool> {
     report.case("mmap() of all pages after a munmap()", done(map(max_pages)));
     report.sees("all unmapped again", device, |_| {});
 
-    beyond_max_vmas(&mut report, device, max_vmas)?;
+    beyond_max_vmas(&mut report, device, debugfs, max_vmas)?;
     Ok(report.failed == 0)
 }
 
 /// Forks although the limit of VMAs is reached: the child's VMA is untracked.
-fn beyond_max_vmas(report: &mut Report, device: &Device, max_vmas: u64) -> Result<()> {
+fn beyond_max_vmas(
+    report: &mut Report,
+    device: &Device,
+    debugfs: &Debugfs,
+    max_vmas: u64,
+) -> Result<()> {
     let mapping = Mapping::new(device, FORKED_PAGES, READ_WRITE).context("mmap()")?;
     mapping.write(0, 1);
     mapping.write(1, 1);
@@ -84,6 +89,13 @@ fn beyond_max_vmas(report: &mut Report, device: &Device, max_vmas: u64) -> Resul
         check.untracked = 1;
     };
     report.sees("a fork beyond max_vmas: untracked", device, wanted);
+    report.case(
+        "a fork beyond max_vmas: its family is not compared",
+        untracked_lines(debugfs).and_then(|lines| match lines {
+            0 => Err("all VMAs are compared".to_owned()),
+            _ => Ok(()),
+        }),
+    );
     drop(child);
     // An untracked VMA stays counted after its end.
     report.sees(
@@ -91,5 +103,32 @@ fn beyond_max_vmas(report: &mut Report, device: &Device, max_vmas: u64) -> Resul
         device,
         wanted,
     );
+    report.case(
+        "a fork beyond max_vmas: its family is compared again",
+        untracked_lines(debugfs).and_then(|lines| match lines {
+            0 => Ok(()),
+            n => Err(format!("{n} VMAs are not compared")),
+        }),
+    );
+    // A fork of a VMA that is tracked again is tracked.
+    drop(others);
+    let (child, result) = Child::new(|| {
+        mapping.expect(1, 1)?;
+        mapping.write(1, 3);
+        mapping.expect(1, 3)
+    })?;
+    report.case("a fork after that: the memory works", result);
+    report.sees("a fork after that: tracked", device, |check| {
+        check.vmas = 2;
+        check.untracked = 1;
+    });
+    drop(child);
     Ok(())
+}
+
+/// Returns the number of VMAs that `compare` does not compare.
+fn untracked_lines(debugfs: &Debugfs) -> Result<usize, String> {
+    let compare = debugfs.read("compare").map_err(|e| format!("{e:#}"))?;
+    let untracked = |line: &&str| line.ends_with("untracked, not compared");
+    Ok(compare.lines().filter(untracked).count())
 }

@@ -180,7 +180,12 @@ impl Worker {
                 // SAFETY: As for `Protect`.
                 unsafe { madvise(address, length, MmapAdvise::MADV_DONTNEED) }
             }),
-            Request::Move { address, old, new } => relocate(address, old, new),
+            Request::Move {
+                address,
+                old,
+                new,
+                keep,
+            } => relocate(address, old, new, keep),
             Request::Fork { name } => {
                 // SAFETY: This process has one thread.
                 match unsafe { fork() }.context("fork")? {
@@ -284,8 +289,9 @@ fn each(
 /// Moves `old` pages, which become `new` pages.
 ///
 /// A mapping that grows may stay at its address if there is room behind it. Otherwise the pages go to
-/// an address that was free before, so that they are really moved.
-fn relocate(address: u64, old: u64, new: u64) -> Result<Answer> {
+/// an address that was free before, so that they are really moved. `keep` leaves the old place mapped,
+/// without its pages.
+fn relocate(address: u64, old: u64, new: u64, keep: bool) -> Result<Answer> {
     let from = pointer(address)?;
     let (old_bytes, new_bytes) = (bytes(old)?, bytes(new)?);
     let moved = if new > old {
@@ -304,7 +310,10 @@ fn relocate(address: u64, old: u64, new: u64) -> Result<Answer> {
         // SAFETY: A new mapping at an address that the kernel chooses.
         let to = unsafe { mmap_anonymous(None, room, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }
             .context("mmap of a free place")?;
-        let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+        let mut flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+        if keep {
+            flags |= MRemapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP);
+        }
         // SAFETY: The source as above; the target is the reservation made just before.
         unsafe { mremap(from, old_bytes, new_bytes, flags, Some(to)) }
     }

@@ -42,8 +42,13 @@ pub enum Request {
     Unmap { base: u64, runs: Runs },
     /// madvise(MADV_DONTNEED).
     Dontneed { base: u64, runs: Runs },
-    /// mremap; replies with the new address.
-    Move { address: u64, old: u64, new: u64 },
+    /// mremap; replies with the new address. `keep` leaves the old place mapped.
+    Move {
+        address: u64,
+        old: u64,
+        new: u64,
+        keep: bool,
+    },
     /// fork; parent and child reply.
     Fork { name: String },
     /// Wait for a child that has ended; replies with its [`Ending`].

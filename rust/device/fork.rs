@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Updates the shadow at a fork.
+//!
+//! Which ancestor's anon_vma the fork reuses is decided by the rule (R24), and compared with what the host
+//! has decided. The host decides before it calls `open`. If a related process exits or forks between the
+//! two, then both outcomes are right: the shadow follows the host, and counts that as ambiguous.
+//!
+//! To tell such a case, each close, fork and unlink tells the address spaces whose `mmap_lock` is held
+//! at that moment: one that is forking may have decided before. And a fork looks whether the `mmap_lock` of
+//! another address space is held: one that is exiting, or forking as well, may have changed the host's
+//! links, and not yet the shadow's. A process that waits holds no lock.
+
+use super::{
+    events::{
+        close,
+        share_pages,
+        track, //
+    },
+    links,
+    live::{
+        LiveMm,
+        LiveVma, //
+    },
+    sync,
+    vm_ops::Opening, //
+};
+use crate::{
+    rmap::{
+        clone::{
+            reusable,
+            Reuse, //
+        },
+        fork::anon_vma_fork,
+        mm::MmapWrite, //
+    },
+    snapshot::Reused,
+    stats, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        ArcBorrow, //
+    },
+};
+
+/// Shadows a fork of `source`. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`, or beyond a limit; then nothing is left of the new VMA.
+pub(super) fn forked(
+    opening: &Opening<'_>,
+    source: ArcBorrow<'_, LiveVma>,
+) -> Result<Arc<LiveVma>> {
+    let file = &source.mm.file;
+    let host = opening.host();
+    let known = file.mm(host.mm_key());
+    let mut parent_mmap = source.mm.core.mmap_write();
+    // From here on the pages of the parent are shared. The host blocks faults in one VMA after the
+    // other, so each VMA is updated at its own callback.
+    if known.is_none() {
+        sync::mm(&source.mm, &mut parent_mmap)?;
+    } else {
+        sync::vma(source.into(), &mut parent_mmap)?;
+    }
+    if !agree(opening, &source, &parent_mmap) {
+        // A VMA that has lost its links, and was not looked at since, counts no more in the host.
+        drop(parent_mmap);
+        links::unlink_lost_elsewhere(&source.mm)?;
+        parent_mmap = source.mm.core.mmap_write();
+    }
+    stats::EVENT_FORK.inc();
+    let mm = match &known {
+        Some(mm) => mm.clone(),
+        None => LiveMm::new(file.as_arc_borrow(), host)?,
+    };
+    file.note_change(&[source.mm.key(), host.mm_key()]);
+    let (reuse, reused) = choose(opening, &source, &parent_mmap);
+    let mut mmap = mm.core.mmap_write_nested();
+    let vma = track(&mm, opening, host.pages(), reused)?;
+    vma.note_links(host);
+    vma.place.set(source.place.get());
+    let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
+        .and_then(|()| share_pages(&vma, &source, &mmap))
+        .and_then(|()| match known {
+            Some(_) => Ok(()),
+            None => file.insert_mm(&mm),
+        });
+    if let Err(error) = forked {
+        close(&vma, &mut mmap);
+        return Err(error);
+    }
+    if source.core.is_untracked() {
+        vma.core.set_untracked();
+    }
+    Ok(vma)
+}
+
+/// Returns whether the rule and the host have chosen the same anon_vma, as far as the host's choice is
+/// known.
+fn agree(opening: &Opening<'_>, source: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
+    opening
+        .reused(source, source.core.nr_links())
+        .is_none_or(|seen| seen == reusable(&source.core, mmap))
+}
+
+/// Chooses the anon_vma that a fork of `source` reuses, and returns the choices of rule and host.
+fn choose(
+    opening: &Opening<'_>,
+    source: &LiveVma,
+    mmap: &MmapWrite<'_>,
+) -> (Reuse, Option<(Reused, Reused)>) {
+    let Some(seen) = opening.reused(source, source.core.nr_links()) else {
+        return (Reuse::ByRule, None);
+    };
+    let choice = |place: Option<usize>| place.map_or(Reused::None, Reused::At);
+    let by_rule = reusable(&source.core, mmap);
+    if by_rule == seen {
+        // Another process may exit before the links are cloned, which changes nothing.
+        return (Reuse::AsSeen(seen), Some((choice(by_rule), choice(seen))));
+    }
+    // Some of the family are missing in the shadow: only the host knows.
+    if source.core.is_untracked() {
+        return (Reuse::AsSeen(seen), None);
+    }
+    let (mm, child) = (&source.mm, opening.host().mm_key());
+    // In this order: an exit that is over by the second look has left its mark at the latest then.
+    if mm.file.is_another_locked(&[mm.key(), child]) || mm.changed_around.load(Relaxed) {
+        mm.file.count_ambiguous();
+        return (Reuse::AsSeen(seen), Some((choice(seen), choice(seen))));
+    }
+    (Reuse::ByRule, Some((choice(by_rule), choice(seen))))
+}

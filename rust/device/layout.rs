@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the VMAs of an address space are: what follows from the events, and which other changes are
+//! permitted.
+//!
+//! The host tells the driver of each new VMA, each split and each end of a VMA. It does not tell when
+//!
+//! * a VMA grows into free addresses, because it is extended, or a new mapping is merged into it;
+//! * the boundary between two neighbours shifts, because a part of one is merged into the other. This is
+//!   permitted if no page changes its offset, and if the two share an anon_vma, or one has none (R26).
+//!
+//! A VMA may not lose addresses in any other way. So the shadow takes over what a VMA has gained, and takes
+//! it from the VMAs that had it. If a place differs from the host's after that, no permitted step
+//! leads there: it stays as it is, and the comparison shows the difference.
+
+use super::live::{
+    LiveVma,
+    Place, //
+};
+use crate::{
+    host::vma::HostVma,
+    rmap::mm::MmapWrite, //
+};
+use kernel::prelude::*;
+
+/// Takes over what `vma` has gained without an event. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
+    let place_and_key = |host: HostVma<'_>| (Place::of(host), host.anon_vma_key());
+    let Some((now, key)) = vma.host.read(place_and_key) else {
+        return Ok(());
+    };
+    reset(vma, now);
+    let was = vma.place.get();
+    if was == now || was.shift() != now.shift() {
+        return Ok(());
+    }
+    let gains = was.gains(now);
+    if gains.iter().any(|(start, end)| start < end) {
+        for other in vma.mm.vmas()? {
+            for gain in gains {
+                let place = other.place.get();
+                if other.id() == vma.id() || !place.has_some_of(gain) {
+                    continue;
+                }
+                if place.shift() != now.shift() || !may_share(key, &other) {
+                    return Ok(());
+                }
+                other.place.set(place.without(gain, was));
+            }
+        }
+    }
+    vma.place.set(was.grown_to(now));
+    Ok(())
+}
+
+/// Gives `vma` the page offsets of a VMA that was just mapped, if the host has done so. It does when
+/// `MREMAP_DONTUNMAP` leaves the VMA behind: an unfaulted one without any other sign.
+pub(super) fn reset(vma: &LiveVma, now: Place) {
+    let was = vma.place.get();
+    if vma.core.is_unfaulted() && was.shift() != now.shift() && now.shift() == 0 {
+        vma.place.set(was.unlinked());
+    }
+}
+
+/// Returns whether a boundary may shift between a VMA with the anon_vma `ours` (0: none) and `other`: they
+/// share the anon_vma, or one has none.
+fn may_share(ours: usize, other: &LiveVma) -> bool {
+    let theirs = other.host.read(|other| other.anon_vma_key()).unwrap_or(0);
+    ours == 0 || theirs == 0 || ours == theirs
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The anonymous pages that a VMA of the host maps, read from its page table.
+//!
+//! C header: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h).
+//!
+//! `get_user_pages()` would do the same, but takes a reference on each page, which other processes
+//! notice when they write to it, and gives up if the caller is being killed.
+
+use super::vma::HostVma;
+use crate::{
+    ffi,
+    kernel_ext::sched::cond_resched, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::rcu,
+    types::NotThreadSafe, //
+};
+
+/// Number of PTEs that are read under one hold of the lock.
+const BATCH: usize = 16;
+
+/// An anonymous page that the host maps at one place.
+#[derive(Clone, Copy)]
+pub(crate) struct HostPage {
+    /// Identifies the page while it is mapped.
+    pub(crate) key: usize,
+    /// The page offset at which the VMA maps it.
+    pub(crate) at: usize,
+    /// `page->index`.
+    pub(crate) index: usize,
+    /// The key of its anon_vma.
+    pub(crate) mapping: usize,
+    /// The number of PTEs that map it.
+    pub(crate) mapcount: i64,
+    /// `PageAnonExclusive()`: it was written to by its only user since the last fork.
+    pub(crate) exclusive: bool,
+}
+
+impl HostPage {
+    /// Reads the fields of a page that is mapped at page offset `at`. Returns `None` if the page is not
+    /// plain anonymous: the page of the driver, or one of KSM.
+    ///
+    /// # Safety
+    ///
+    /// A PTE maps the page, and its lock is held.
+    unsafe fn read(page: *mut ffi::page, at: usize) -> Option<Self> {
+        // SAFETY: A mapped page exists.
+        let mapping = unsafe { ffi::shadow_rmap_page_mapping(page) };
+        if mapping & ffi::SR_FOLIO_MAPPING_FLAGS != ffi::SR_FOLIO_MAPPING_ANON {
+            return None;
+        }
+        // SAFETY: As above. A page that is anonymous stays so while it is mapped.
+        let (index, mapcount, exclusive) = unsafe {
+            (
+                ffi::shadow_rmap_page_index(page),
+                ffi::shadow_rmap_page_mapcount(page),
+                ffi::shadow_rmap_page_is_exclusive(page),
+            )
+        };
+        Some(Self {
+            key: page.addr(),
+            at,
+            index,
+            mapping: mapping & !ffi::SR_FOLIO_MAPPING_FLAGS,
+            mapcount: mapcount.into(),
+            exclusive,
+        })
+    }
+}
+
+/// The PTEs from one address on, in a locked page table.
+///
+/// # Invariants
+///
+/// `lock` is that of the table, and is held. `ptes` points into the table, which is not freed.
+struct LockedPtes<'a> {
+    lock: *mut ffi::spinlock_t,
+    ptes: *mut ffi::pte_t,
+    _rcu: rcu::Guard,
+    _vma: PhantomData<&'a ()>,
+    _not_send: NotThreadSafe,
+}
+
+impl<'a> LockedPtes<'a> {
+    /// Locks the page table for `address` in the address space of `vma`; `None` if there is none.
+    ///
+    /// # Safety
+    ///
+    /// The `mmap_lock` is held for writing, and `address` lies in `vma`.
+    unsafe fn new(vma: HostVma<'a>, address: usize) -> Option<Self> {
+        // Page tables are freed under `mmap_lock` for writing, except those of a range that
+        // `madvise()` has emptied, under the lock of their VMA: these after a grace period.
+        let rcu = rcu::read_lock();
+        // SAFETY: The upper levels exist as long as the VMA does, by the caller's lock.
+        let pmd = unsafe { ffi::shadow_rmap_pmd(vma.mm_ptr(), address) };
+        if pmd.is_null() {
+            return None;
+        }
+        // SAFETY: The entry exists, as above; the table that it leads to exists under RCU.
+        unsafe {
+            let entry = ffi::shadow_rmap_pmd_read(pmd);
+            if !ffi::shadow_rmap_pmd_is_table(entry) {
+                return None;
+            }
+            let lock = ffi::shadow_rmap_pte_lockptr(vma.mm_ptr(), entry);
+            ffi::spin_lock(lock);
+            // INVARIANT: The lock was taken. Nothing frees the table while it is in its place and locked.
+            let locked = Self {
+                lock,
+                ptes: ffi::shadow_rmap_pte_offset(entry, address),
+                _rcu: rcu,
+                _vma: PhantomData,
+                _not_send: NotThreadSafe,
+            };
+            // Dropping `locked` releases the lock of a table that was taken away meanwhile.
+            ffi::shadow_rmap_pmd_same(entry, ffi::shadow_rmap_pmd_read(pmd)).then_some(locked)
+        }
+    }
+
+    /// Returns the page that the `i`th PTE maps at page offset `at`.
+    ///
+    /// # Safety
+    ///
+    /// The table has that PTE.
+    unsafe fn page(&self, i: usize, at: usize) -> Option<HostPage> {
+        // SAFETY: By the type invariant, and the caller's promise.
+        unsafe {
+            let page = ffi::shadow_rmap_pte_page(self.ptes.add(i));
+            if page.is_null() {
+                return None;
+            }
+            HostPage::read(page, at)
+        }
+    }
+}
+
+impl Drop for LockedPtes<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::spin_unlock(self.lock) };
+    }
+}
+
+impl HostVma<'_> {
+    /// Returns the anonymous pages that it maps, in order of address. Sleeps.
+    ///
+    /// The caller holds `mmap_lock` for writing. No page appears or disappears meanwhile if the caller has
+    /// excluded faults under the VMA's own lock as well.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn anonymous_pages(self) -> Result<KVVec<HostPage>> {
+        let mut pages = KVVec::new();
+        if self.anon_vma_key() == 0 {
+            return Ok(pages);
+        }
+        let (first, start, end) = (self.range().start, self.start(), self.end());
+        let mut address = start;
+        while address < end {
+            cond_resched();
+            // Nothing is allocated under the lock.
+            if pages.capacity() - pages.len() < BATCH {
+                pages.reserve(BATCH, GFP_KERNEL)?;
+            }
+            let table_end = (address | (ffi::SR_PMD_SIZE - 1))
+                .saturating_add(1)
+                .min(end);
+            // SAFETY: The caller holds `mmap_lock`; the address lies in the VMA.
+            let Some(ptes) = (unsafe { LockedPtes::new(self, address) }) else {
+                address = table_end;
+                continue;
+            };
+            let n = BATCH.min((table_end - address) >> PAGE_SHIFT);
+            for i in 0..n {
+                let at = first + ((address - start) >> PAGE_SHIFT) + i;
+                // SAFETY: The table reaches to `table_end` at least.
+                if let Some(page) = unsafe { ptes.page(i, at) } {
+                    pages.push(page, GFP_KERNEL)?;
+                }
+            }
+            address += n * PAGE_SIZE;
+        }
+        Ok(pages)
+    }
+}
