@@ -36,7 +36,6 @@ impl Context {
 
 /// Requests a reschedule, as an interrupt does: other threads run at once, or as soon as preemption
 /// is on again. Any context.
-#[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
 pub(crate) fn preempt_here() {
     // SAFETY: An interrupt may do this anywhere.
     unsafe { ffi::shadow_rmap_preempt_here() }

@@ -246,6 +246,14 @@ pub(crate) struct LockedAnonVma<'a, R: Rmap = Live> {
     life: u32,
 }
 
+/// The root and the anon_vma of a lock, and what is kept of RCU, see
+/// [`LockedAnonVma::into_raw_parts`].
+pub(super) type RawParts<R> = (
+    NonNull<AnonVma<R>>,
+    NonNull<AnonVma<R>>,
+    <<R as Rmap>::Lock as FamilyLock>::Kept,
+);
+
 impl<R: Rmap> LockedAnonVma<'_, R> {
     /// Joins a confirmed lock with the anon_vma that it was taken for (R12, R13, R18).
     ///
@@ -273,13 +281,7 @@ impl<R: Rmap> LockedAnonVma<'_, R> {
 
 impl<R: Rmap> LockedAnonVma<'_, R> {
     /// Gives up the guard, but neither the hold nor what is kept of RCU.
-    pub(super) fn into_raw_parts(
-        self,
-    ) -> (
-        NonNull<AnonVma<R>>,
-        NonNull<AnonVma<R>>,
-        <R::Lock as FamilyLock>::Kept,
-    ) {
+    pub(super) fn into_raw_parts(self) -> RawParts<R> {
         let this = ManuallyDrop::new(self);
         // SAFETY: Valid, and not used again: `this` is not dropped.
         let kept = unsafe { ptr::read(&this.kept) };

@@ -14,7 +14,8 @@ use super::{
     anon_vma::AnonVma,
     family::{
         FamilyRead,
-        LockedAnonVma, //
+        LockedAnonVma,
+        RawParts, //
     },
     free::free,
     kind::Rmap,
@@ -178,14 +179,6 @@ pub(crate) fn page_lock_anon_vma<R: Rmap>(page: &PageRmap<R>) -> Option<LockedAn
         }
     }
 }
-
-/// The root and the anon_vma of a lock, and what is kept of RCU, see
-/// [`LockedAnonVma::into_raw_parts`].
-type RawParts<R> = (
-    NonNull<AnonVma<R>>,
-    NonNull<AnonVma<R>>,
-    <<R as Rmap>::Lock as FamilyLock>::Kept,
-);
 
 /// The part of a lookup that found the lock taken (R10).
 ///

@@ -42,7 +42,6 @@
 mod cache;
 mod candidate;
 
-#[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
 pub(crate) use cache::construct;
 pub(crate) use cache::{
     TypesafeBox,
