@@ -103,6 +103,25 @@ unpack_packages() {
 	rm -rf "$private"
 }
 
+# unpack_program FOLDER NAME SUITE PACKAGES [OPTION...]: unpacks a program of another Debian suite.
+# FOLDER/bin/NAME runs it with these options, beside the libc of its own release, started by that
+# libc's own program loader. That file is written last: an interrupted run leaves none.
+unpack_program() {
+	local dest=$1 name=$2 suite=$3 packages lib=$1/usr/lib/x86_64-linux-gnu
+	read -ra packages <<<"$4"
+	shift 4
+	rm -rf "$dest"
+	unpack_packages "$suite" "$dest" "${packages[@]}" libc6
+	# The other programs of a package may be large.
+	find "$dest/usr/bin" ! -type d ! -name "$name" -delete
+	mkdir -p "$dest/bin"
+	cat >"$dest/bin/$name" <<-END
+		#!/bin/sh
+		exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$dest/usr/bin/$name" ${*@Q} "\$@"
+	END
+	chmod +x "$dest/bin/$name"
+}
+
 # llvm_suffix LIBCLANG_PATH: what `LLVM=` is to be for the clang of that library: -19.
 llvm_suffix() { local d=${1%/lib} && echo "-${d##*llvm-}"; }
 

@@ -11,14 +11,12 @@ Sometimes, a bug, stands beside each: it names one (` * Beside: FILE, ...`), and
 result (`exists`). scripts/litmus.sh finds herd7 and the model, and calls this program.
 """
 
-import argparse
 import re
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common import CORES, OUT, TOP, Mistake, read, say, write_json
+from common import CORES, OUT, TOP, Mistake, command_line, program, read, say, write_json
 
 TESTS = TOP / "tools/litmus"
 
@@ -103,8 +101,7 @@ def chosen(tests, word):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     add = parser.add_argument
     add("rule", nargs="?", metavar="RULE", help="R17, or one test: R17+no-wait (default: all)")
     add("--herd7", required=True, metavar="FILE")
@@ -117,10 +114,7 @@ def main():
     tests = [Test(path) for path in args.tests.glob("*.litmus")]
     tests.sort(key=lambda test: (len(test.rule), test.name))
     compare_neighbours(tests)
-    try:
-        tests = chosen(tests, args.rule)
-    except Mistake as mistake:
-        parser.exit(2, f"error: {mistake}\n")
+    tests = chosen(tests, args.rule)
     rows = []
     with ThreadPoolExecutor(CORES) as pool:
         for test, why in zip(tests, pool.map(
@@ -135,4 +129,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program("error", main)

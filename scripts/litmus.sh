@@ -14,31 +14,17 @@ source "$(dirname "$0")/lab.sh"
 HERD7_MIN=7.58
 HERD7_SUITE=sid
 
-if [ "${1:-}" = --help ]; then
-	sed -n '4,9s/^# \{0,1\}//p' "$0"
-	exit 0
-fi
+[ "${1:-}" != --help ] || usage 0
 
 usable_herd7() {
 	[ -x "$1" ] && version_ge "$("$1" -version 2>/dev/null | cut -d, -f1)" "$HERD7_MIN"
 }
 
-# It runs beside the libc of its own release, as scripts/setup.sh does it with bindgen.
 unpack_herd7() {
-	local dest=$1 lib=$1/usr/lib/x86_64-linux-gnu
-	[ ! -x "$dest/herd7" ] || return 0
+	[ ! -x "$1/bin/herd7" ] || return 0
 	say "herd7 >= $HERD7_MIN is not in PATH: taking Debian's (suite $HERD7_SUITE)"
-	rm -rf "$dest" "$dest.part"
-	unpack_packages "$HERD7_SUITE" "$dest.part" herdtools7 libc6 libgmp10
-	# The other programs of the package are large.
-	find "$dest.part/usr/bin" ! -type d ! -name herd7 -delete
-	cat >"$dest.part/herd7" <<-END
-		#!/bin/sh
-		exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$dest/usr/bin/herd7" \\
-			-set-libdir "$dest/usr/share/herdtools7/herd" "\$@"
-	END
-	chmod +x "$dest.part/herd7"
-	mv "$dest.part" "$dest"
+	unpack_program "$1" herd7 "$HERD7_SUITE" "herdtools7 libgmp10" \
+		-set-libdir "$1/usr/share/herdtools7/herd"
 }
 
 [ -z "${KDIR:-}" ] || [ -d "$KDIR" ] || die "KDIR=$KDIR: no such folder"
@@ -53,7 +39,7 @@ herd7=$(command -v herd7 || true)
 if ! usable_herd7 "$herd7"; then
 	folder=$CACHE/herd7-$HERD7_MIN-$HERD7_SUITE
 	with_lock "$folder" unpack_herd7 "$folder"
-	herd7=$folder/herd7
+	herd7=$folder/bin/herd7
 	usable_herd7 "$herd7" || die "$herd7 is not herd7 >= $HERD7_MIN; remove $folder to fetch it again"
 fi
 "$TOP/scripts/litmus.py" --herd7 "$herd7" --model "$model" "$@"

@@ -107,24 +107,14 @@ choose_bindgen() {
 	choose usable_bindgen "${BINDGEN:-}" /usr/bin/bindgen "$CACHE"/bindgen-*/bin/bindgen
 }
 
-# An older release has no bindgen that is new enough. That of a newer one runs there beside the libc
-# of its own release, started by that libc's own program loader.
+# An older release has no bindgen that is new enough.
 install_bindgen() {
-	local dest=$CACHE/bindgen-$BINDGEN_SUITE lib
 	apt_update_once
 	if version_ge "$(candidate bindgen)" "$BINDGEN_MIN"; then
 		install_packages bindgen
-		return
+	else
+		unpack_program "$CACHE/bindgen-$BINDGEN_SUITE" bindgen "$BINDGEN_SUITE" bindgen
 	fi
-	rm -rf "$dest"
-	unpack_packages "$BINDGEN_SUITE" "$dest" bindgen libc6
-	lib=$dest/usr/lib/x86_64-linux-gnu
-	mkdir -p "$dest/bin"
-	cat >"$dest/bin/bindgen" <<-END
-		#!/bin/sh
-		exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$dest/usr/bin/bindgen" "\$@"
-	END
-	chmod +x "$dest/bin/bindgen"
 }
 
 install_packages "${PACKAGES[@]}"

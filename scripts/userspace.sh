@@ -15,10 +15,7 @@ source "$(dirname "$0")/lab.sh"
 name=()
 for argument; do
 	case $argument in
-	--help)
-		sed -n '4,12s/^# \{0,1\}//p' "$0"
-		exit 0
-		;;
+	--help) usage 0 ;;
 	SEED=*)
 		SHADOW_RMAP_SEED=${argument#SEED=}
 		[[ $SHADOW_RMAP_SEED =~ ^[0-9]{1,19}$ ]] || die "SEED=$SHADOW_RMAP_SEED: not a number"
@@ -31,9 +28,7 @@ for argument; do
 		;;
 	esac
 done
-[ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
-# shellcheck source=/dev/null
-source "$CACHE/toolchain.env"
+toolchain
 export CARGO_TARGET_DIR=$CACHE/userspace-target CARGO_TERM_COLOR=never
 
 # cargo reads .cargo/config.toml where it runs.
