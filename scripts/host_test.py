@@ -12,7 +12,6 @@ Each result is a line `test NAME ... ok` or `test NAME ... FAILED`. KDIR= or --t
 kernel's source; the mutants are for the lab's.
 """
 
-import argparse
 import json
 import os
 import re
@@ -21,8 +20,8 @@ import sys
 import time
 from pathlib import Path
 
-from common import CACHE, OUT, SCRIPTS, TOP, Mistake, exit_on_sigterm, say, toolchain_env
-from host_userspace import ensure_tools
+from common import CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
+from host_userspace import ensure_tools, script_output
 
 CRATE = TOP / "tools/userspace/host"
 MUTANTS = sorted((TOP / "tools/userspace/mutants").glob("*.patch"))
@@ -37,7 +36,7 @@ class Tests:
         self.env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "host-target"),
                                       "CARGO_TERM_COLOR": "never",
                                       "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
-        self.asan = output(["gcc", "-print-file-name=libasan.so"]).strip()
+        self.asan = script_output(["gcc", "-print-file-name=libasan.so"]).strip()
         self.failed = 0
         say("compiling the tests ...")
         built = subprocess.run(["cargo", "test", "--locked", "--no-run",
@@ -104,13 +103,8 @@ def report(name, good):
     say(f"test {name} ... {'ok' if good else 'FAILED'}")
 
 
-def output(command):
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
     parser.add_argument("--no-mutants", action="store_true", help="only the tests")
     parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="only these mutants")

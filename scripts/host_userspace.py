@@ -16,7 +16,6 @@ The results are kept in the cache by the contents of what they were made from. T
 of tools/testing/vma run once for each.
 """
 
-import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -29,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from c_text import CFile
-from common import CACHE, CORES, SCRIPTS, TOP, Mistake, read, script_lines
+from common import CACHE, CORES, SCRIPTS, TOP, Mistake, command_line, read, script_lines
 
 OWN = TOP / "tools/userspace/host/c"
 # So many results stay in the cache.
@@ -320,7 +319,11 @@ def patched(tree, patch):
         text = patch.read_bytes()
     except OSError as error:
         raise Mistake(f"{patch}: {error.strerror}") from error
-    key = hashlib.sha256(b"\0".join([bytes(tree), text])).hexdigest()[:16]
+    names = re.findall(r"^--- a/(\S+)", text.decode(errors="replace"), re.M)
+    changed = [tree / name for name in names if (tree / name).is_file()]
+    # The files that are no links must be those of the tree as it is now.
+    parts = [bytes(tree), text, *(path.read_bytes() for path in changed)]
+    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
     copy = CACHE / f"host-tree-{key}"
     if (copy / "patched").is_file():
         return copy
@@ -328,11 +331,11 @@ def patched(tree, patch):
     for folder in LINKED:
         (copy / folder).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-as", tree / folder, copy / folder], check=True)
-    for name in re.findall(r"^--- a/(\S+)", text.decode(errors="replace"), re.M):
-        if (tree / name).is_file():
-            (copy / name).unlink(missing_ok=True)
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(tree / name, copy / name)
+    for path in changed:
+        place = copy / path.relative_to(tree)
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
     done = subprocess.run(["patch", "-p1", "--batch", "--forward", "-d", copy, "-i",
                            patch.resolve()], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -366,8 +369,7 @@ def ensure_tools():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--tree", type=Path, help="a kernel's source (default: scripts/source.sh)")
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: sanitized")
     parser.add_argument("--patch", type=Path, help="apply this to a copy of the source first")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import c_text
+import host_userspace
 from common import SCRIPTS, Mistake, script_lines
 
 SOURCE = r'''
@@ -145,3 +146,15 @@ def test_what_is_no_tree_and_no_patch(tmp_path):
     (tmp_path / "bad.patch").write_text("--- a/mm/rmap.c\n+++ b/mm/rmap.c\n@@ -1 +1 @@\n-x\n+y\n")
     code, text = build("--patch", tmp_path / "bad.patch")
     assert code == 1 and "does not apply" in text
+
+
+def test_a_tree_that_has_changed_is_copied_again(tmp_path, monkeypatch):
+    tree, patch = tmp_path / "tree", tmp_path / "change.patch"
+    monkeypatch.setattr(host_userspace, "CACHE", tmp_path / "cache")
+    for folder in host_userspace.LINKED:
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+    patch.write_text("--- a/mm/x.c\n+++ b/mm/x.c\n@@ -2 +2 @@\n-b\n+c\n")
+    for first in ("old", "new"):
+        (tree / "mm/x.c").write_text(f"{first}\nb\n")
+        copy = host_userspace.patched(tree, patch)
+        assert (copy / "mm/x.c").read_text() == f"{first}\nc\n"
