@@ -2,14 +2,15 @@
 
 //! Updates the shadow at a fork.
 //!
-//! Which ancestor's anon_vma the fork reuses is decided by the rule (R24), and compared with what the host
-//! has decided. The host decides before it calls `open`. If a related process exits or forks between the
-//! two, then both outcomes are right: the shadow follows the host, and counts that as ambiguous.
+//! Which ancestor's anon_vma the fork reuses is decided by the rule (R24), and compared with what
+//! the host has decided. The host decides before it calls `open`. If a related process exits or
+//! forks between the two, then both outcomes are right: the shadow follows the host, and counts
+//! that as ambiguous.
 //!
-//! To tell such a case, each close, fork and unlink tells the address spaces whose `mmap_lock` is held
-//! at that moment: one that is forking may have decided before. And a fork looks whether the `mmap_lock` of
-//! another address space is held: one that is exiting, or forking as well, may have changed the host's
-//! links, and not yet the shadow's. A process that waits holds no lock.
+//! To tell such a case, each close, fork and unlink tells the address spaces whose `mmap_lock` is
+//! held at that moment: one that is forking may have decided before. And a fork looks whether the
+//! `mmap_lock` of another address space is held: one that is exiting, or forking as well, may have
+//! changed the host's links, and not yet the shadow's. A process that waits holds no lock.
 
 use super::{
     events::{
@@ -66,11 +67,13 @@ pub(super) fn forked(
     } else {
         sync::vma(source.into(), &mut parent_mmap)?;
     }
-    if !agree(opening, &source, &parent_mmap) {
+    let mut choices = choices(opening, &source, &parent_mmap);
+    if choices.is_some_and(|(by_rule, seen)| by_rule != seen) {
         // A VMA that has lost its links, and was not looked at since, counts no more in the host.
         drop(parent_mmap);
         links::unlink_lost_elsewhere(&source.mm)?;
         parent_mmap = source.mm.core.mmap_write();
+        choices = self::choices(opening, &source, &parent_mmap);
     }
     stats::EVENT_FORK.inc();
     let mm = match &known {
@@ -78,7 +81,7 @@ pub(super) fn forked(
         None => LiveMm::new(file.as_arc_borrow(), host)?,
     };
     file.note_change(&[source.mm.key(), host.mm_key()]);
-    let (reuse, reused) = choose(opening, &source, &parent_mmap);
+    let (reuse, reused) = choose(choices, &source, host.mm_key());
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages(), reused)?;
     vma.note_links(host);
@@ -99,25 +102,28 @@ pub(super) fn forked(
     Ok(vma)
 }
 
-/// Returns whether the rule and the host have chosen the same anon_vma, as far as the host's choice is
-/// known.
-fn agree(opening: &Opening<'_>, source: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
-    opening
-        .reused(source, source.core.nr_links())
-        .is_none_or(|seen| seen == reusable(&source.core, mmap))
-}
-
-/// Chooses the anon_vma that a fork of `source` reuses, and returns the choices of rule and host.
-fn choose(
+/// Returns which place on the chain of `source` the rule and the host have chosen (`None`: no
+/// place), if the host's choice is known.
+fn choices(
     opening: &Opening<'_>,
     source: &LiveVma,
     mmap: &MmapWrite<'_>,
+) -> Option<(Option<usize>, Option<usize>)> {
+    let seen = opening.reused(source, source.core.nr_links())?;
+    Some((reusable(&source.core, mmap), seen))
+}
+
+/// Chooses the anon_vma that a fork of `source` to the address space `child` reuses, and returns
+/// the choices of rule and host that are compared.
+fn choose(
+    choices: Option<(Option<usize>, Option<usize>)>,
+    source: &LiveVma,
+    child: usize,
 ) -> (Reuse, Option<(Reused, Reused)>) {
-    let Some(seen) = opening.reused(source, source.core.nr_links()) else {
+    let Some((by_rule, seen)) = choices else {
         return (Reuse::ByRule, None);
     };
     let choice = |place: Option<usize>| place.map_or(Reused::None, Reused::At);
-    let by_rule = reusable(&source.core, mmap);
     if by_rule == seen {
         // Another process may exit before the links are cloned, which changes nothing.
         return (Reuse::AsSeen(seen), Some((choice(by_rule), choice(seen))));
@@ -126,8 +132,8 @@ fn choose(
     if source.core.is_untracked() {
         return (Reuse::AsSeen(seen), None);
     }
-    let (mm, child) = (&source.mm, opening.host().mm_key());
     // In this order: an exit that is over by the second look has left its mark at the latest then.
+    let mm = &source.mm;
     if mm.file.is_another_locked(&[mm.key(), child]) || mm.changed_around.load(Relaxed) {
         mm.file.count_ambiguous();
         return (Reuse::AsSeen(seen), Some((choice(seen), choice(seen))));
