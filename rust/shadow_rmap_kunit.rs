@@ -96,8 +96,8 @@ impl kernel::Module for ShadowRmapKunit {
 
 /// Uses what the other two modules use, and is never called.
 ///
-/// This crate has all source files, so it is the one in which the compiler finds code that no module
-/// uses.
+/// This crate has all source files, so it is the one in which the compiler finds code that no
+/// module uses.
 #[allow(dead_code, reason = "see above")]
 fn used_by_other_modules() -> Result {
     bench::run(bench::Parameters {

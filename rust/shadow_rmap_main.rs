@@ -2,8 +2,8 @@
 
 //! A shadow of the kernel's anonymous reverse map, compared with the host's own.
 //!
-//! Read `Documentation/` for what it is for, [`rmap`] for the rules, [`kernel_ext::typesafe`] for the
-//! type-safe slab that they rest on, and [`device`] for how real processes drive it.
+//! Read `Documentation/` for what it is for, [`rmap`] for the rules, [`kernel_ext::typesafe`] for
+//! the type-safe slab that they rest on, and [`device`] for how real processes drive it.
 
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -133,8 +133,8 @@ module! {
 
 /// The module.
 ///
-/// Fields are dropped from top to bottom: first the device, so that no file can be opened, then what
-/// open files used, then the caches.
+/// Fields are dropped from top to bottom: first the device, so that no file can be opened, then
+/// what open files used, then the caches.
 #[pin_data]
 struct ShadowRmap {
     #[pin]

@@ -45,8 +45,8 @@ stats! {
     18 EVENT_FAULT "events_fault";
     /// Checks of an open file or of all.
     19 CHECKS "checks";
-    /// Forks for which two outcomes were permitted, because a related process exited or forked at the
-    /// same time; the shadow followed the host.
+    /// Forks for which two outcomes were permitted, because a related process exited or forked at
+    /// the same time; the shadow followed the host.
     23 AMBIGUOUS "ambiguous";
     /// Shadow pages made.
     20 PAGES_ALLOCATED "pages_allocated";

@@ -201,8 +201,8 @@ pub(super) fn split(functions: &host::Functions, rounds: usize, links: usize) ->
     )
 }
 
-/// Calls `f` with the VMA of the youngest of `depth` generations, which has as many links, and a VMA
-/// without links: those of the shadow, with the lock of both, and those of the host.
+/// Calls `f` with the VMA of the youngest of `depth` generations, which has as many links, and a
+/// VMA without links: those of the shadow, with the lock of both, and those of the host.
 fn on_line(
     functions: &host::Functions,
     depth: usize,
@@ -288,8 +288,8 @@ pub(super) fn page_add(functions: &host::Functions, rounds: usize) -> Result<Tim
     })
 }
 
-/// Times one more PTE of a page, its removal, and then the move of the page to the anon_vma of the VMA
-/// that alone maps it again: as after a fork, the exit of the child, and a write of the parent.
+/// Times one more PTE of a page, its removal, and then the move of the page to the anon_vma of the
+/// VMA that alone maps it again: as after a fork, the exit of the child, and a write of the parent.
 ///
 /// The host's move alone is one store, which takes less time than the call of any check.
 pub(super) fn page_move(functions: &host::Functions, rounds: usize) -> Result<Times> {
@@ -309,8 +309,8 @@ pub(super) fn page_move(functions: &host::Functions, rounds: usize) -> Result<Ti
     })
 }
 
-/// Calls `f` with a VMA of the shadow that has an anon_vma of its own, its lock, a page that it maps,
-/// and such a page of the host.
+/// Calls `f` with a VMA of the shadow that has an anon_vma of its own, its lock, a page that it
+/// maps, and such a page of the host.
 fn on_page(
     functions: &host::Functions,
     f: impl FnOnce(&Vma, &MmapWrite<'_>, &PageRmap, &mut host::Page<'_>) -> Result<Times>,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The shadow's side of the measured operations: address spaces, VMAs and pages without page tables.
+//! The shadow's side of the measured operations: address spaces, VMAs and pages without page
+//! tables.
 
 #![allow(unsafe_code, reason = "maps pages without page tables")]
 

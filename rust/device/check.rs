@@ -72,8 +72,8 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 
 /// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
-/// Calls `line` for each line of the report. The last line is missing: it is the result. Its violations
-/// are those since the module was loaded, of rules and of the structure of a graph.
+/// Calls `line` for each line of the report. The last line is missing: it is the result. Its
+/// violations are those since the module was loaded, of rules and of the structure of a graph.
 ///
 /// # Errors
 ///

@@ -204,11 +204,11 @@ impl OpenFile {
         self.ambiguous.fetch_add(1, Relaxed);
     }
 
-    /// Tells each address space whose `mmap_lock` is held now, except those with the keys `but`, that the
-    /// links of a VMA change elsewhere. Sleeps.
+    /// Tells each address space whose `mmap_lock` is held now, except those with the keys `but`,
+    /// that the links of a VMA change elsewhere. Sleeps.
     ///
-    /// Such an address space may be forking: the host may have decided which anon_vma the fork reuses, and
-    /// not have told the shadow yet.
+    /// Such an address space may be forking: the host may have decided which anon_vma the fork
+    /// reuses, and not have told the shadow yet.
     pub(crate) fn note_change(&self, but: &[usize]) {
         for (key, mm) in self.mms.lock().iter() {
             if !but.contains(key) && mm.is_locked_by_host() {
@@ -217,8 +217,8 @@ impl OpenFile {
         }
     }
 
-    /// Returns whether the `mmap_lock` of any address space is held now, except those with the keys `but`.
-    /// Sleeps.
+    /// Returns whether the `mmap_lock` of any address space is held now, except those with the keys
+    /// `but`. Sleeps.
     pub(crate) fn is_another_locked(&self, but: &[usize]) -> bool {
         let mms = self.mms.lock();
         let mut others = mms.iter().filter(|(key, _)| !but.contains(key));

@@ -249,7 +249,8 @@ fn until_error(
     }
 }
 
-/// Takes the graph of the host: its VMAs in the shadow's order, then those that the shadow does not have.
+/// Takes the graph of the host: its VMAs in the shadow's order, then those that the shadow does not
+/// have.
 fn host_graph(all: &[Taken<'_>], owners: &[MmNode], mmaps: &AllMmaps<'_>) -> Result<Graph> {
     let mut builder = Builder::new(Source::Host);
     let vmas = all_vmas(all)?;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the VMAs of an address space are: what follows from the events, and which other changes are
-//! permitted.
+//! Where the VMAs of an address space are: what follows from the events, and which other changes
+//! are permitted.
 //!
-//! The host tells the driver of each new VMA, each split and each end of a VMA. It does not tell when
+//! The host tells the driver of each new VMA, each split and each end of a VMA. It does not tell
+//! when
 //!
 //! * a VMA grows into free addresses, because it is extended, or a new mapping is merged into it;
-//! * the boundary between two neighbours shifts, because a part of one is merged into the other. This is
-//!   permitted if no page changes its offset, and if the two share an anon_vma, or one has none (R26).
+//! * the boundary between two neighbours shifts, because a part of one is merged into the other.
+//!   This is permitted if no page changes its offset, and if the two share an anon_vma, or one has
+//!   none (R26).
 //!
-//! A VMA may not lose addresses in any other way. So the shadow takes over what a VMA has gained, and takes
-//! it from the VMAs that had it. If a place differs from the host's after that, no permitted step
-//! leads there: it stays as it is, and the comparison shows the difference.
+//! A VMA may not lose addresses in any other way. So the shadow takes over what a VMA has gained,
+//! and takes it from the VMAs that had it. If a place differs from the host's after that, no
+//! permitted step leads there: it stays as it is, and the comparison shows the difference.
 
 use super::live::{
     LiveVma,
@@ -57,8 +59,8 @@ pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
     Ok(())
 }
 
-/// Gives `vma` the page offsets of a VMA that was just mapped, if the host has done so. It does when
-/// `MREMAP_DONTUNMAP` leaves the VMA behind: an unfaulted one without any other sign.
+/// Gives `vma` the page offsets of a VMA that was just mapped, if the host has done so. It does
+/// when `MREMAP_DONTUNMAP` leaves the VMA behind: an unfaulted one without any other sign.
 pub(super) fn reset(vma: &LiveVma, now: Place) {
     let was = vma.place.get();
     if vma.core.is_unfaulted() && was.shift() != now.shift() && now.shift() == 0 {
@@ -66,8 +68,8 @@ pub(super) fn reset(vma: &LiveVma, now: Place) {
     }
 }
 
-/// Returns whether a boundary may shift between a VMA with the anon_vma `ours` (0: none) and `other`: they
-/// share the anon_vma, or one has none.
+/// Returns whether a boundary may shift between a VMA with the anon_vma `ours` (0: none) and
+/// `other`: they share the anon_vma, or one has none.
 fn may_share(ours: usize, other: &LiveVma) -> bool {
     let theirs = other.host.read(|other| other.anon_vma_key()).unwrap_or(0);
     ours == 0 || theirs == 0 || ours == theirs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Updates the links of a VMA: at a write fault, and after changes for which the host calls no driver.
+//! Updates the links of a VMA: at a write fault, and after changes for which the host calls no
+//! driver.
 
 use super::{
     layout,
@@ -137,8 +138,8 @@ pub(super) fn unlink_lost(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     }
 }
 
-/// Takes the links of those VMAs away that have lost them in the host, in all address spaces of the file
-/// but `but` in which nothing happens now. Sleeps.
+/// Takes the links of those VMAs away that have lost them in the host, in all address spaces of the
+/// file but `but` in which nothing happens now. Sleeps.
 ///
 /// # Errors
 ///

@@ -23,8 +23,9 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Has the VMAs compared again that were not, if the shadow has everything that there is, and is equal to
-    /// the host: the VMAs that it did not have, and the memory that it lacked, are of the past.
+    /// Has the VMAs compared again that were not, if the shadow has everything that there is, and
+    /// is equal to the host: the VMAs that it did not have, and the memory that it lacked, are of
+    /// the past.
     ///
     /// # Errors
     ///

@@ -226,8 +226,9 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         let moves = |page: &LivePage, there: &HostPage| {
             there.exclusive && page.rmap.anon_vma_key() != Some(own)
         };
-        // If the shadow has other VMAs that map it, their PTEs are gone in the host, and an update has yet
-        // to see that. They keep the page of the shadow until then, and this VMA gets a new one.
+        // If the shadow has other VMAs that map it, their PTEs are gone in the host, and an update
+        // has yet to see that. They keep the page of the shadow until then, and this VMA gets a new
+        // one.
         seen.keep_pages(|page, there| {
             !there.is_some_and(|there| moves(page, there)) || page.rmap.mapcount() == 1
         });
@@ -271,8 +272,8 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
 
 /// Returns the unmapped page that is now mapped in `vma`, if `vma` is linked to its anon_vma.
 ///
-/// The host may have used the memory for a new page. That page is exclusive, and goes to the VMA's own
-/// anon_vma whichever it is, so that only its mapcount could tell the two apart.
+/// The host may have used the memory for a new page. That page is exclusive, and goes to the VMA's
+/// own anon_vma whichever it is, so that only its mapcount could tell the two apart.
 fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
     let page = vma.mm.recently_unmapped(seen.at, seen.key)?;
     let anon_vma = page.rmap.anon_vma_key()?;

@@ -90,8 +90,9 @@ impl<'a> Opening<'a> {
         self.0
     }
 
-    /// Returns the place on the chain of `source` of the anon_vma that the host has reused for a forked VMA
-    /// (`None`: it has reused none). The chain has `links` links in the shadow, and the same order.
+    /// Returns the place on the chain of `source` of the anon_vma that the host has reused for a
+    /// forked VMA (`None`: it has reused none). The chain has `links` links in the shadow, and the
+    /// same order.
     ///
     /// Returns no place at all if the VMA has no anon_vma, or the host's chain has another length.
     pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Option<Option<usize>> {
@@ -190,8 +191,8 @@ unsafe fn neighbour<'a>(
     }
 }
 
-/// Returns the VMAs of the host that map the file of `mm` in its address space, in order of address, and
-/// that are shadowed: `open` was called for them, or should have been.
+/// Returns the VMAs of the host that map the file of `mm` in its address space, in order of
+/// address, and that are shadowed: `open` was called for them, or should have been.
 ///
 /// # Errors
 ///
@@ -205,8 +206,8 @@ pub(crate) fn shadowed_vmas<'a>(
         let Some(raw) = NonNull::new(vma.as_ptr()) else {
             return Ok(());
         };
-        // SAFETY: The address space is locked, and its VMAs are not closed (3). Without operations of this
-        // driver the VMA is not one of its (2).
+        // SAFETY: The address space is locked, and its VMAs are not closed (3). Without operations
+        // of this driver the VMA is not one of its (2).
         let is_shadowed = unsafe {
             core::ptr::eq((*raw.as_ptr()).vm_ops, &raw const OPERATIONS.0)
                 && core::ptr::eq(&*open_file(raw), &*mm.file)

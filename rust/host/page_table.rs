@@ -44,8 +44,8 @@ pub(crate) struct HostPage {
 }
 
 impl HostPage {
-    /// Reads the fields of a page that is mapped at page offset `at`. Returns `None` if the page is not
-    /// plain anonymous: the page of the driver, or one of KSM.
+    /// Reads the fields of a page that is mapped at page offset `at`. Returns `None` if the page is
+    /// not plain anonymous: the page of the driver, or one of KSM.
     ///
     /// # Safety
     ///
@@ -111,7 +111,8 @@ impl<'a> LockedPtes<'a> {
             }
             let lock = ffi::shadow_rmap_pte_lockptr(vma.mm_ptr(), entry);
             ffi::spin_lock(lock);
-            // INVARIANT: The lock was taken. Nothing frees the table while it is in its place and locked.
+            // INVARIANT: The lock was taken. Nothing frees the table while it is in its place and
+            // locked.
             let locked = Self {
                 lock,
                 ptes: ffi::shadow_rmap_pte_offset(entry, address),
@@ -151,8 +152,8 @@ impl Drop for LockedPtes<'_> {
 impl HostVma<'_> {
     /// Returns the anonymous pages that it maps, in order of address. Sleeps.
     ///
-    /// The caller holds `mmap_lock` for writing. No page appears or disappears meanwhile if the caller has
-    /// excluded faults under the VMA's own lock as well.
+    /// The caller holds `mmap_lock` for writing. No page appears or disappears meanwhile if the
+    /// caller has excluded faults under the VMA's own lock as well.
     ///
     /// # Errors
     ///

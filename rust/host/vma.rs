@@ -131,7 +131,8 @@ impl<'a> HostVma<'a> {
         unsafe { (&raw const (*self.as_ptr()).anon_vma).read_volatile() }.addr()
     }
 
-    /// Returns whether it has one link, to an anon_vma that is a root. The caller holds `mmap_lock`.
+    /// Returns whether it has one link, to an anon_vma that is a root. The caller holds
+    /// `mmap_lock`.
     pub(crate) fn has_root_alone(self) -> bool {
         // SAFETY: By the type invariant; a linked anon_vma exists.
         unsafe {

@@ -3,8 +3,8 @@
 //! Files in debugfs that hold the module for as long as they are open.
 //!
 //! Files of `kernel::debugfs` have no owner. When one of them is closed after the module is gone,
-//! [`full_proxy_release()`](srctree/fs/debugfs/file.c) reads the file's operations, which were in the
-//! module.
+//! [`full_proxy_release()`](srctree/fs/debugfs/file.c) reads the file's operations, which were in
+//! the module.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
@@ -42,8 +42,8 @@ use kernel::{
 ///
 /// 1. `dentry` is an entry of debugfs, or an error that debugfs returned instead; all its functions
 ///    take that, too.
-/// 2. If it `is_shared`, this value is one of its users (`rust/helpers/debugfs.c`), and the last user
-///    removes it. If not, nothing but this value removes it.
+/// 2. If it `is_shared`, this value is one of its users (`rust/helpers/debugfs.c`), and the last
+///    user removes it. If not, nothing but this value removes it.
 /// 3. It is in `parent`, whose removal would remove it as well.
 struct Entry {
     dentry: *mut bindings::dentry,
@@ -74,8 +74,8 @@ impl Drop for Entry {
 pub(crate) struct Dir(Arc<Entry>);
 
 impl Dir {
-    /// Joins the directory `name` at the top of debugfs, which several modules share: the first user
-    /// makes it, and the last one removes it. Sleeps.
+    /// Joins the directory `name` at the top of debugfs, which several modules share: the first
+    /// user makes it, and the last one removes it. Sleeps.
     ///
     /// # Errors
     ///
@@ -151,8 +151,8 @@ impl Dir {
     }
 }
 
-/// Writes the content of a file. May sleep; is called again with a larger buffer if the first was too
-/// small.
+/// Writes the content of a file. May sleep; is called again with a larger buffer if the first was
+/// too small.
 pub(crate) type Show<T> = fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result;
 
 /// Takes what was written: all of it, or an error. May sleep.

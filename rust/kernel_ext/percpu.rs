@@ -79,7 +79,8 @@ impl Counter {
         self.0 + 1 == other.0
     }
 
-    /// Adds to this counter and to the three with the next numbers, in one call. As [`add`](Self::add).
+    /// Adds to this counter and to the three with the next numbers, in one call. As
+    /// [`add`](Self::add).
     #[inline]
     pub(crate) fn add_run(self, by: [usize; 4]) {
         let first = self.0.min(COUNTERS - 4);

@@ -45,8 +45,8 @@ impl<T: AtomicType> ReadWriteOnce<T> for Atomic<T> {
     }
 }
 
-/// A count of references that is changed in place, as in C: the methods of [`Atomic`] are calls unless
-/// the kernel is built with `CONFIG_RUST_INLINE_HELPERS`.
+/// A count of references that is changed in place, as in C: the methods of [`Atomic`] are calls
+/// unless the kernel is built with `CONFIG_RUST_INLINE_HELPERS`.
 pub(crate) trait ReferenceCount {
     /// `atomic_inc_not_zero()`, for counts that are never negative: a full barrier if it returns
     /// `true`. Any context.

@@ -44,7 +44,8 @@ pub(crate) fn preempt_here() {
 /// `cond_resched()`: lets other threads run if the scheduler asks for it. Sleeps.
 #[inline]
 pub(crate) fn cond_resched() {
-    // SAFETY: The function has no preconditions; in atomic context the kernel warns, if it is built to.
+    // SAFETY: The function has no preconditions; in atomic context the kernel warns, if it is built
+    // to.
     unsafe { ffi::shadow_rmap_cond_resched() }
 }
 

@@ -110,8 +110,8 @@ impl<const SIZE: usize> StaticCache<SIZE> {
             drop(object);
             return;
         }
-        // SAFETY: By the invariant of `SlabBox` the object is ours, and the caller's promise. The cache
-        // is not destroyed while its users are alive.
+        // SAFETY: By the invariant of `SlabBox` the object is ours, and the caller's promise. The
+        // cache is not destroyed while its users are alive.
         unsafe { ffi::kmem_cache_free(cache, object.into_raw().cast()) };
     }
 }

@@ -76,8 +76,8 @@ pub(crate) struct AnonVma<R: Rmap = Live> {
     #[pin]
     pub(super) lock: R::Lock,
     pub(super) refcount: Atomic<i32>,
-    /// [`MAGIC`], and how often this memory was allocated and freed: odd while it is allocated. Fills
-    /// what would be padding.
+    /// [`MAGIC`], and how often this memory was allocated and freed: odd while it is allocated.
+    /// Fills what would be padding.
     pub(super) life: Atomic<u32>,
     pub(super) num_children: Atomic<usize>,
     pub(super) num_active_vmas: Atomic<usize>,
@@ -85,8 +85,8 @@ pub(crate) struct AnonVma<R: Rmap = Live> {
     pub(super) tree: IntervalTree,
 }
 
-/// The upper half of [`AnonVma::life`] from the constructor on: memory with anything else there is no
-/// anon_vma (R5).
+/// The upper half of [`AnonVma::life`] from the constructor on: memory with anything else there is
+/// no anon_vma (R5).
 pub(super) const MAGIC: u32 = 0x5a4d_0000;
 
 /// The lower half.
@@ -182,8 +182,8 @@ impl<R: Rmap> AnonVma<R> {
     ///
     /// The reference is the caller's, and so is the free if it was the last.
     pub(crate) unsafe fn dec_refcount(&self) -> bool {
-        // A full barrier: what this thread did is visible before the count is, and the root's lock is
-        // looked at afterwards, see `free` and `tools/litmus/R17+relaxed-put-after-lock.litmus`.
+        // A full barrier: what this thread did is visible before the count is, and the root's lock
+        // is looked at afterwards, see `free` and `tools/litmus/R17+relaxed-put-after-lock.litmus`.
         self.refcount.dec_and_test()
     }
 
@@ -192,7 +192,8 @@ impl<R: Rmap> AnonVma<R> {
         &self.lock
     }
 
-    /// Returns whether the constructor ran on this memory, and nothing has overwritten it since (R5).
+    /// Returns whether the constructor ran on this memory, and nothing has overwritten it since
+    /// (R5).
     #[inline]
     pub(crate) fn is_typed(&self) -> bool {
         self.life.read_once() & !LIVES == MAGIC
@@ -203,8 +204,8 @@ impl<R: Rmap> AnonVma<R> {
         self.is_typed() && self.refcount() > 0
     }
 
-    /// Returns whether it is in the state that the constructor left it in, as far as late readers rely
-    /// on it (R6).
+    /// Returns whether it is in the state that the constructor left it in, as far as late readers
+    /// rely on it (R6).
     pub(super) fn is_free(&self) -> bool {
         let life = self.life.read_once();
         self.refcount.read_once() == 0
@@ -249,8 +250,8 @@ impl<R: Rmap> AnonVma<R> {
 
     /// Returns the anon_vma whose lock is taken for the family: the root (R15).
     ///
-    /// If the root is gone, which R16 forbids, that is reported, and the anon_vma's own lock is taken:
-    /// memory that is no lock any more could be waited for without end.
+    /// If the root is gone, which R16 forbids, that is reported, and the anon_vma's own lock is
+    /// taken: memory that is no lock any more could be waited for without end.
     #[inline]
     pub(super) fn lock_owner(&self) -> &AnonVma<R> {
         let root = self.root();
@@ -261,8 +262,8 @@ impl<R: Rmap> AnonVma<R> {
         }
     }
 
-    /// Returns the [`key`](Self::key) of the anon_vma that this one was forked from; a root is its own
-    /// parent.
+    /// Returns the [`key`](Self::key) of the anon_vma that this one was forked from; a root is its
+    /// own parent.
     pub(crate) fn parent_key(&self) -> usize {
         self.parent.read_once().addr()
     }
@@ -276,8 +277,8 @@ impl<R: Rmap> AnonVma<R> {
         self.refcount.read_once()
     }
 
-    /// Returns how many anon_vmas have this one as their parent; a root counts itself. Exact under the
-    /// root's lock.
+    /// Returns how many anon_vmas have this one as their parent; a root counts itself. Exact under
+    /// the root's lock.
     pub(crate) fn num_children(&self) -> usize {
         self.num_children.read_once()
     }

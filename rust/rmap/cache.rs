@@ -32,8 +32,8 @@ impl<R: Rmap> Cache<R> {
         Self::with_name(R::CACHE)
     }
 
-    /// Creates a cache, shown as `name` in `/proc/slabinfo`: the kernel complains of two caches with
-    /// one name. Sleeps.
+    /// Creates a cache, shown as `name` in `/proc/slabinfo`: the kernel complains of two caches
+    /// with one name. Sleeps.
     ///
     /// # Errors
     ///

@@ -5,21 +5,21 @@
 //! C: `struct anon_vma_chain` of [`include/linux/rmap.h`](srctree/include/linux/rmap.h).
 //!
 //! A link is in two structures at once: the chain of its VMA (`same_vma`), which `mmap_lock` and
-//! `page_table_lock` protect, and the interval tree of its anon_vma, which the root's lock protects.
-//! It is allocated before, and freed after, either lock is held.
+//! `page_table_lock` protect, and the interval tree of its anon_vma, which the root's lock
+//! protects. It is allocated before, and freed after, either lock is held.
 //!
 //! # Invariants
 //!
 //! They continue those of [`anon_vma`](super::anon_vma).
 //!
-//! 5. *Chains.* A link on a VMA's chain is in the tree of its anon_vma, and the other way round. The
-//!    chain owns it. Links are added under [`ChainsLocked`], and taken away under
+//! 5. *Chains.* A link on a VMA's chain is in the tree of its anon_vma, and the other way round.
+//!    The chain owns it. Links are added under [`ChainsLocked`], and taken away under
 //!    [`MmapWrite`](super::mm::MmapWrite) only: under [`MmapLocked`] the chain only grows.
-//! 6. *VMAs.* A VMA with links stays at its place in memory and outlives them. Its range changes only
-//!    while it is in no tree, or is taken out of all of them under the root's lock (R32).
-//! 7. *First anon_vma.* A VMA with `->anon_vma` has links, and is linked to it; all its links are of
-//!    one family. A VMA with links gets `->anon_vma` before the locks under which it was linked are
-//!    released.
+//! 6. *VMAs.* A VMA with links stays at its place in memory and outlives them. Its range changes
+//!    only while it is in no tree, or is taken out of all of them under the root's lock (R32).
+//! 7. *First anon_vma.* A VMA with `->anon_vma` has links, and is linked to it; all its links are
+//!    of one family. A VMA with links gets `->anon_vma` before the locks under which it was linked
+//!    are released.
 
 #![allow(unsafe_code, reason = "intrusive objects")]
 
@@ -78,9 +78,9 @@ use kernel::{
 
 /// A link: the VMA may map pages of the anon_vma.
 ///
-/// Its `node` names the VMA through the VMA's range. While the link is in a tree, C changes the node
-/// under the tree's lock: it is opaque, and is used through raw pointers only. The link is no larger
-/// than the host's, see `stats`.
+/// Its `node` names the VMA through the VMA's range. While the link is in a tree, C changes the
+/// node under the tree's lock: it is opaque, and is used through raw pointers only. The link is no
+/// larger than the host's, see `stats`.
 #[repr(C)]
 pub(crate) struct AnonVmaChain<R: Rmap = Live> {
     pub(super) node: Node,
@@ -167,8 +167,8 @@ impl<'a, R: Rmap> Iterator for Links<'a, R> {
     #[inline]
     fn next(&mut self) -> Option<&'a AnonVma<R>> {
         let link = NonNull::new(self.next)?.as_ptr();
-        // SAFETY: By invariant (5) the links stay while `mmap_lock` is held and the VMA is not dropped,
-        // that is for `'a`; by (2) a linked anon_vma is allocated.
+        // SAFETY: By invariant (5) the links stay while `mmap_lock` is held and the VMA is not
+        // dropped, that is for `'a`; by (2) a linked anon_vma is allocated.
         unsafe {
             self.next = (*link).next.read_once();
             Some(&*(*link).anon_vma)
@@ -177,8 +177,8 @@ impl<'a, R: Rmap> Iterator for Links<'a, R> {
 }
 
 impl<R: Rmap> Vma<R> {
-    /// Returns the anon_vmas on the chain (`same_vma`), in order; none if `locked` is another address
-    /// space's lock.
+    /// Returns the anon_vmas on the chain (`same_vma`), in order; none if `locked` is another
+    /// address space's lock.
     ///
     /// They are borrowed from the VMA as well: a VMA that is dropped unlinks itself.
     #[inline]
@@ -289,7 +289,8 @@ impl<R: Rmap> Vma<R> {
 }
 
 impl<R: Rmap> FamilyWrite<'_, R> {
-    /// Publishes `vma->anon_vma = anon_vma` (R30), which the VMA is linked to. The VMA had none (R31).
+    /// Publishes `vma->anon_vma = anon_vma` (R30), which the VMA is linked to. The VMA had none
+    /// (R31).
     #[inline]
     pub(crate) fn publish(
         &mut self,
@@ -309,7 +310,8 @@ impl<R: Rmap> FamilyWrite<'_, R> {
     ///
     /// # Safety
     ///
-    /// The VMA is linked to `anon_vma`, or the caller keeps the anon_vma in another way until it is.
+    /// The VMA is linked to `anon_vma`, or the caller keeps the anon_vma in another way until it
+    /// is.
     #[inline]
     pub(crate) unsafe fn publish_unlinked(
         &mut self,

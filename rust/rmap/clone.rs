@@ -19,8 +19,8 @@ use kernel::prelude::*;
 /// What a VMA is cloned for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// A part of a VMA becomes one of its own, or a VMA is moved: source and copy are of one address
-    /// space, and share `->anon_vma`.
+    /// A part of a VMA becomes one of its own, or a VMA is moved: source and copy are of one
+    /// address space, and share `->anon_vma`.
     Copy,
     /// The child's VMA at fork.
     Fork(Reuse),
@@ -31,14 +31,14 @@ pub(crate) enum Operation {
 pub(crate) enum Reuse {
     /// By the rule: the first on the chain that may be reused (R24).
     ByRule,
-    /// The anon_vma at this position of the chain (`None`: none), as another reverse map did. The caller
-    /// has compared that with the rule, see [`reusable`]. The verifier finds two address spaces that share
-    /// an `->anon_vma` (R24).
+    /// The anon_vma at this position of the chain (`None`: none), as another reverse map did. The
+    /// caller has compared that with the rule, see [`reusable`]. The verifier finds two address
+    /// spaces that share an `->anon_vma` (R24).
     AsSeen(Option<usize>),
 }
 
-/// Returns the position on the chain of `src` of the anon_vma that a fork reuses by the rule (R24), if it
-/// reuses one. Sleeps.
+/// Returns the position on the chain of `src` of the anon_vma that a fork reuses by the rule (R24),
+/// if it reuses one. Sleeps.
 pub(crate) fn reusable<R: Rmap>(src: &Vma<R>, mmap: &MmapWrite<'_, R>) -> Option<usize> {
     let active = src.anon_vma(mmap)?;
     let _family = active.lock_read();
@@ -50,7 +50,8 @@ pub(crate) fn reusable<R: Rmap>(src: &Vma<R>, mmap: &MmapWrite<'_, R>) -> Option
 ///
 /// A copy shares `src->anon_vma`. At fork `dst` stays without one unless an ancestor can be reused
 /// (R24). The chain of the copy is in reverse order, as the host's since 7.3: which of several
-/// reusable ancestors is found first depends on it (R22). For a copy both locks are the same. Sleeps.
+/// reusable ancestors is found first depends on it (R22). For a copy both locks are the same.
+/// Sleeps.
 ///
 /// # Errors
 ///

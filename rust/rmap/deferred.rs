@@ -26,8 +26,8 @@ pub(crate) fn create_queue() -> Result<QueueOwner> {
     QUEUE.create(c"shadow_rmap_free")
 }
 
-/// Runs `free` later. Any context. Without memory for that, `free` never runs: what it would free leaks,
-/// and is counted in `stats`. A leak is better than freed memory under a reader.
+/// Runs `free` later. Any context. Without memory for that, `free` never runs: what it would free
+/// leaks, and is counted in `stats`. A leak is better than freed memory under a reader.
 pub(super) fn put_off(free: impl FnOnce() + Send + 'static) {
     stats::DEFERRED_FREES.inc();
     if QUEUE.spawn(GFP_NOWAIT, free).is_err() {

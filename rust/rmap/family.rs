@@ -153,8 +153,8 @@ impl<'a, R: Rmap> FamilyWrite<'a, R> {
 impl<R: Rmap> NewAnonVma<R> {
     /// Locks the family and lets `f` link the anon_vma. Sleeps or spins.
     ///
-    /// Nothing knows the anon_vma, but late readers may know its memory: so it is locked (R29). If `f`
-    /// linked it, it lives on; otherwise it is freed, with the lock released.
+    /// Nothing knows the anon_vma, but late readers may know its memory: so it is locked (R29). If
+    /// `f` linked it, it lives on; otherwise it is freed, with the lock released.
     pub(crate) fn lock_and_link<T>(
         self,
         f: impl FnOnce(&mut FamilyWrite<'_, R>, &AnonVma<R>) -> T,
@@ -259,9 +259,9 @@ impl<R: Rmap> LockedAnonVma<'_, R> {
     ///
     /// # Safety
     ///
-    /// `anon_vma` is allocated, and stays so until `family` is released, within the lifetime: because
-    /// of a reference; or because it had a VMA linked when `family` was held already and a page that
-    /// leads there was seen mapped.
+    /// `anon_vma` is allocated, and stays so until `family` is released, within the lifetime:
+    /// because of a reference; or because it had a VMA linked when `family` was held already and a
+    /// page that leads there was seen mapped.
     #[inline]
     pub(crate) unsafe fn confirmed(
         family: FamilyRead<R>,
@@ -316,8 +316,8 @@ impl<R: Rmap> Deref for LockedAnonVma<'_, R> {
 }
 
 impl<R: Rmap> LockedAnonVma<'_, R> {
-    /// Looks at what is about to be unlocked: RCU has been held (R9), the anon_vma was not freed meanwhile
-    /// (R17), and its root is the one that was locked (R13).
+    /// Looks at what is about to be unlocked: RCU has been held (R9), the anon_vma was not freed
+    /// meanwhile (R17), and its root is the one that was locked (R13).
     #[inline]
     fn check_unlock(&self) {
         if READERS_ARE_COUNTED && R::Lock::keeps_rcu(&self.kept) {

@@ -29,8 +29,8 @@ use super::{
 use core::ptr;
 use kernel::prelude::*;
 
-/// `anon_vma_fork()`: links the child's `vma` to each anon_vma that its parent's `pvma` is linked to,
-/// and gives it an anon_vma of its own unless an ancestor's could be reused (R23). Sleeps.
+/// `anon_vma_fork()`: links the child's `vma` to each anon_vma that its parent's `pvma` is linked
+/// to, and gives it an anon_vma of its own unless an ancestor's could be reused (R23). Sleeps.
 ///
 /// # Errors
 ///
@@ -66,7 +66,8 @@ pub(crate) fn anon_vma_fork<R: Rmap>(
     Ok(())
 }
 
-/// Makes `anon_vma` the child's own: root and parent are set before anything can find it (R14, R23).
+/// Makes `anon_vma` the child's own: root and parent are set before anything can find it (R14,
+/// R23).
 pub(super) fn give_own<R: Rmap>(
     vma: &Vma<R>,
     mmap: &MmapWrite<'_, R>,

@@ -41,8 +41,8 @@ const CONTEXT_IS_CHECKED: bool =
 /// Returns whether it is freed, which the caller counts as [`path::freed`]: a free that is put off
 /// counts itself.
 ///
-/// A reader outside of RCU that waited for the root's lock with a reference (R10) may hold the lock by
-/// now, without a reference: the free waits for it (R17). A thread that must not sleep does not
+/// A reader outside of RCU that waited for the root's lock with a reference (R10) may hold the lock
+/// by now, without a reference: the free waits for it (R17). A thread that must not sleep does not
 /// wait; a work item frees the anon_vma then.
 ///
 /// What makes R17 hold is not the order of a trylock and the last put: `down_read_trylock()` only

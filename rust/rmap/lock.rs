@@ -3,8 +3,9 @@
 //! The lock of a family: a spinning one or a sleeping one.
 //!
 //! From 2004 to 2010 the kernel's lock was a spinlock ([`Spin`]); since 2011 it is a read-write
-//! semaphore ([`RwSem`]). A lookup through a page differs in two ways: how it waits, and how long it
-//! stays in its RCU read section. [`FamilyLock`] says both, so that the reverse map is written once.
+//! semaphore ([`RwSem`]). A lookup through a page differs in two ways: how it waits, and how long
+//! it stays in its RCU read section. [`FamilyLock`] says both, so that the reverse map is written
+//! once.
 
 #![allow(unsafe_code, reason = "releases holds by raw pointer")]
 
@@ -31,8 +32,9 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// [`read`](Self::read) and [`try_read`](Self::try_read) exclude [`write`](Self::write), and writers
-/// exclude each other, until what they return is dropped or, after [`detach`](Self::detach),
+/// [`read`](Self::read) and [`try_read`](Self::try_read) exclude [`write`](Self::write), and
+/// writers exclude each other, until what they return is dropped or, after
+/// [`detach`](Self::detach),
 /// [`release`](Self::release)d.
 pub(crate) unsafe trait FamilyLock: Sized + Send + Sync + 'static {
     /// Held for reading.
@@ -67,8 +69,8 @@ pub(crate) unsafe trait FamilyLock: Sized + Send + Sync + 'static {
     /// Takes it for writing. Spins or sleeps.
     fn write(&self) -> Self::Write<'_>;
 
-    /// Takes it for writing, as one of many that are all taken under `outer`, which the caller holds
-    /// for writing. Spins or sleeps.
+    /// Takes it for writing, as one of many that are all taken under `outer`, which the caller
+    /// holds for writing. Spins or sleeps.
     fn write_under(&self, outer: &RwSem) -> Self::Write<'_>;
 
     /// Returns whether some thread holds it at this instant.
@@ -95,7 +97,8 @@ pub(crate) unsafe trait FamilyLock: Sized + Send + Sync + 'static {
     /// `lock` comes from `detach`, once, on this thread, and is valid.
     unsafe fn release(lock: NonNull<Self>);
 
-    /// Forgets what [`detach`](Self::detach) kept, without touching memory that is no lock any more.
+    /// Forgets what [`detach`](Self::detach) kept, without touching memory that is no lock any
+    /// more.
     ///
     /// # Safety
     ///

@@ -54,7 +54,8 @@ unsafe impl<R: Rmap> Lockable for AnonVma<R> {
         }
         let root = self.root.read_once();
         R::window(Window::RootRead);
-        // SAFETY: By invariant (4); a pointer that is not null led to an anon_vma when it was stored.
+        // SAFETY: By invariant (4); a pointer that is not null led to an anon_vma when it was
+        // stored.
         let root = unsafe { root.as_ref() }?;
         if !Oracle::TypeStability.holds(Rule::R5, root.is_typed()) {
             return None;
@@ -162,8 +163,8 @@ fn pin<R: Rmap>(candidate: Candidate<'_, PageRmap<R>>, life: u32) -> Option<Pinn
 /// `folio_lock_anon_vma_read()`: the page's anon_vma, with its family locked for reading.
 ///
 /// The fast path is an RCU pair, a trylock, and two looks at the page. `None` if the page is not
-/// mapped, or was unmapped meanwhile. The caller holds a reference on the page (R4). Spins, or sleeps
-/// if the lock is taken (R10).
+/// mapped, or was unmapped meanwhile. The caller holds a reference on the page (R4). Spins, or
+/// sleeps if the lock is taken (R10).
 #[inline(always)]
 pub(crate) fn page_lock_anon_vma<R: Rmap>(page: &PageRmap<R>) -> Option<LockedAnonVma<'_, R>> {
     let Some((candidate, life)) = find(page) else {
@@ -182,8 +183,8 @@ pub(crate) fn page_lock_anon_vma<R: Rmap>(page: &PageRmap<R>) -> Option<LockedAn
 
 /// The part of a lookup that found the lock taken (R10).
 ///
-/// Two pointers come back in registers: a structure that comes back in memory would slow down the fast
-/// path, where the compiler merges both.
+/// Two pointers come back in registers: a structure that comes back in memory would slow down the
+/// fast path, where the compiler merges both.
 #[cold]
 #[inline(never)]
 fn lock_slowly<R: Rmap>(
@@ -224,7 +225,8 @@ fn confirm<'a, R: Rmap>(
         drop(kept);
         return None;
     }
-    // SAFETY: As above. The lock is released when the result is dropped, within the life of the page.
+    // SAFETY: As above. The lock is released when the result is dropped, within the life of the
+    // page.
     let locked = unsafe { LockedAnonVma::confirmed(family, anon_vma, kept) };
     R::window(Window::Confirmed);
     Some(locked)
@@ -233,8 +235,8 @@ fn confirm<'a, R: Rmap>(
 /// The slow half of a lookup: sleeps for the lock of a pinned anon_vma, and drops the pin (R10).
 ///
 /// A spinning lock is held in an RCU read section (R9), and a free does not wait for it (R17): no
-/// reader has it between its put and its unlock. There the pin is dropped first, and the lookup begins
-/// again.
+/// reader has it between its put and its unlock. There the pin is dropped first, and the lookup
+/// begins again.
 pub(crate) fn wait<'a, R: Rmap>(
     pin: Pinned<AnonVma<R>>,
     page: &'a PageRmap<R>,
@@ -287,8 +289,8 @@ pub(super) unsafe fn drop_pin<'a, R: Rmap>(
         return None;
     }
     path::WAITED.count();
-    // SAFETY: References are left. One of them is the tree's, and the last VMA is not unlinked without
-    // this lock; or all of them are pins, and the free waits for this lock (R17):
+    // SAFETY: References are left. One of them is the tree's, and the last VMA is not unlinked
+    // without this lock; or all of them are pins, and the free waits for this lock (R17):
     // `tools/litmus/R17+put-after-lock.litmus`.
     Some(unsafe { LockedAnonVma::confirmed(family, raw, R::Lock::keep(None)) })
 }

@@ -62,8 +62,8 @@ pub(crate) fn is_fork_child<R: Rmap>(vma: &Vma<R>) -> bool {
 /// `is_mergeable_anon_vma()`: whether `target` may take in addresses whose pages are those of
 /// `anon`'s anon_vma, or that have none yet.
 ///
-/// `forked` is the VMA that must not be a fork child if `target` is to inherit its links: that would
-/// tie VMAs to the lock of a family that they have nothing to do with.
+/// `forked` is the VMA that must not be a fork child if `target` is to inherit its links: that
+/// would tie VMAs to the lock of a family that they have nothing to do with.
 pub(crate) fn is_mergeable_anon_vma<R: Rmap>(
     target: &Vma<R>,
     anon: Option<&Vma<R>>,
@@ -122,8 +122,8 @@ pub(crate) fn undo_dup<R: Rmap>(target: &Vma<R>, emptied: Emptied<'_, '_, R>) {
 /// `anon_vma_merge()`: unlinks `goes`, whose pages are in the range of `survivor` by now. Sleeps;
 /// allocates nothing.
 ///
-/// By today's rules both have the same links (R26). By those of 2010 either may have more; links that
-/// only `goes` has are moved (R25).
+/// By today's rules both have the same links (R26). By those of 2010 either may have more; links
+/// that only `goes` has are moved (R25).
 pub(crate) fn anon_vma_merge<R: Rmap>(
     survivor: &Vma<R>,
     emptied: Emptied<'_, '_, R>,
@@ -158,8 +158,8 @@ fn check_equal<R: Rmap>(survivor: &Vma<R>, goes: &Vma<R>, mmap: &MmapWrite<'_, R
 }
 
 impl<R: Rmap> Vma<R> {
-    /// Returns whether this VMA is linked to all anon_vmas that `other`, of the same address space, is
-    /// linked to.
+    /// Returns whether this VMA is linked to all anon_vmas that `other`, of the same address space,
+    /// is linked to.
     pub(crate) fn is_linked_to_all_of(&self, other: &Self, mmap: &impl MmapLocked<R>) -> bool {
         self.covered_by(mmap.mm())
             && other
@@ -195,8 +195,8 @@ impl<R: Rmap> Vma<R> {
         while let Some(link) = NonNull::new(place.read_once()) {
             let link = link.as_ptr();
             // SAFETY: Both chains are ours by `mmap`, and all their links are of the family that is
-            // locked (3), (5). A link leaves one chain and the tree, gets the other VMA's range, and
-            // joins the other chain and the tree again.
+            // locked (3), (5). A link leaves one chain and the tree, gets the other VMA's range,
+            // and joins the other chain and the tree again.
             unsafe {
                 let anon_vma = &*(*link).anon_vma;
                 let has = self.links(mmap).filter(|ours| ptr::eq(*ours, anon_vma));

@@ -94,7 +94,8 @@ impl<R: Rmap> Mm<R> {
         self.cache.clone()
     }
 
-    /// Returns whether `mmap_lock`, and whether `page_table_lock`, is held by any thread at this instant.
+    /// Returns whether `mmap_lock`, and whether `page_table_lock`, is held by any thread at this
+    /// instant.
     #[cfg(shadow_rmap_kunit)]
     pub(crate) fn held(&self) -> [bool; 2] {
         [

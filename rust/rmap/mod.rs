@@ -27,9 +27,10 @@
 //! | [`rules`], [`path`] | the rules, and what is counted of them | |
 //! | [`oracle`] | checks that detect a broken rule by its consequences | |
 //!
-//! Read in this order: [`page`], [`anon_vma`], [`lookup`], [`chain`], then the operations. It mirrors
-//! [`mm/rmap.c`](srctree/mm/rmap.c). Locks are taken in this order (R34), and lockdep knows each by its
-//! name:
+//! Read in this order: [`page`], [`anon_vma`], [`lookup`], [`chain`], then the operations. It
+//! mirrors
+//! [`mm/rmap.c`](srctree/mm/rmap.c). Locks are taken in this order (R34), and lockdep knows each by
+//! its name:
 //!
 //! 1. `mmap_lock` and `vma_lock` of the parent, then of the child ([`mm::Mm`]);
 //! 2. the root's lock of one family ([`family::FamilyWrite`], [`family::FamilyRead`]);

@@ -2,10 +2,10 @@
 
 //! What notices that a rule has been broken by what has come of it.
 //!
-//! The check of a rule ([`Rule::check`]) may ask whether a step was taken: a lock held, a page asked
-//! again. Leaving it out does no harm by itself, most of the time. An oracle looks at what must be
-//! true whatever steps were taken, and where it is not, something has gone wrong already: that is
-//! what a torture waits for.
+//! The check of a rule ([`Rule::check`]) may ask whether a step was taken: a lock held, a page
+//! asked again. Leaving it out does no harm by itself, most of the time. An oracle looks at what
+//! must be true whatever steps were taken, and where it is not, something has gone wrong already:
+//! that is what a torture waits for.
 
 use super::rules::Rule;
 use kernel::sync::atomic::{
@@ -89,8 +89,8 @@ impl Oracle {
         holds
     }
 
-    /// Reports unless `holds`, for looks that no counter counts, see [`Rule::guard`]. Returns `holds`.
-    /// Any context.
+    /// Reports unless `holds`, for looks that no counter counts, see [`Rule::guard`]. Returns
+    /// `holds`. Any context.
     #[inline(always)]
     #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn guard(self, rule: Rule, holds: bool) -> bool {

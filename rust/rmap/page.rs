@@ -7,13 +7,13 @@
 //!
 //! # Invariants
 //!
-//! 8. *Mapping.* `mapping` is 0, or an anon_vma's address with bit 0 set (R1). While `mapcount` is 0
-//!    or more, each VMA with a PTE that maps the page is linked to that anon_vma, and stays linked
-//!    until the PTE is gone and counted (R21, R33).
+//! 8. *Mapping.* `mapping` is 0, or an anon_vma's address with bit 0 set (R1). While `mapcount` is
+//!    0 or more, each VMA with a PTE that maps the page is linked to that anon_vma, and stays
+//!    linked until the PTE is gone and counted (R21, R33).
 //! 9. *Moves.* `mapping` changes only while the page is not mapped, from 0; or while one VMA alone
-//!    maps it, to an anon_vma that this VMA is linked to (R19, R20). So where `mapcount` is seen to be
-//!    0 or more, the anon_vma that was read before is allocated at that instant, or was at an instant
-//!    since.
+//!    maps it, to an anon_vma that this VMA is linked to (R19, R20). So where `mapcount` is seen to
+//!    be 0 or more, the anon_vma that was read before is allocated at that instant, or was at an
+//!    instant since.
 
 #![allow(unsafe_code, reason = "a word that leads to type-safe memory")]
 
@@ -55,9 +55,9 @@ pub(super) const MAPPING_ANON: usize = 1;
 /// The bits of `mapping` that an anon_vma's address leaves free.
 const TAG_BITS: usize = 7;
 
-/// Where a mapcount stops that has too many subtractions, as in `refcount_t`: halfway to the value at
-/// which it would wrap around, so that no number of threads gets there before one of them has stored
-/// this.
+/// Where a mapcount stops that has too many subtractions, as in `refcount_t`: halfway to the value
+/// at which it would wrap around, so that no number of threads gets there before one of them has
+/// stored this.
 const SATURATED: i32 = i32::MIN / 2;
 
 /// How often a `mapping` was stored, by any thread.
@@ -133,8 +133,8 @@ impl<R: Rmap> PageRmap<R> {
     /// `folio_add_new_anon_rmap()`: counts the first PTE of a page that was never mapped before.
     ///
     /// A page that was anonymous before is not given another anon_vma (R20): a late reader that has
-    /// read the old `mapping` would take the new mapping's count for its own. Returns whether it was
-    /// done.
+    /// read the old `mapping` would take the new mapping's count for its own. Returns whether it
+    /// was done.
     ///
     /// # Safety
     ///
@@ -147,9 +147,10 @@ impl<R: Rmap> PageRmap<R> {
         // INVARIANT: (8) The caller's promise.
         // SAFETY: As above; `mapping` is 0, and the page not mapped (9).
         unsafe { R::steps().store_mapping(self, anon_vma) };
-        // As in C, no barrier: a reader reads `mapping` first, and asks for the mapcount after that. What
-        // it gets is 0, or this anon_vma, whichever of the two stores it sees first. (Only the look of
-        // `was_never_mapped` wants them in order, as x86 makes stores and loads visible.)
+        // As in C, no barrier: a reader reads `mapping` first, and asks for the mapcount after
+        // that. What it gets is 0, or this anon_vma, whichever of the two stores it sees first.
+        // (Only the look of `was_never_mapped` wants them in order, as x86 makes stores and loads
+        // visible.)
         self.mapcount.write_once(0);
         true
     }
@@ -170,8 +171,8 @@ impl<R: Rmap> PageRmap<R> {
     /// `folio_remove_rmap_pte()`: counts one PTE less. `mapping` stays as it is (R2). One atomic
     /// subtraction.
     ///
-    /// Safe without a PTE as well, see [`dec_mapcount`](Self::dec_mapcount): no token proves that there is
-    /// one, because it would be a word in each PTE.
+    /// Safe without a PTE as well, see [`dec_mapcount`](Self::dec_mapcount): no token proves that
+    /// there is one, because it would be a word in each PTE.
     #[inline]
     pub(crate) fn remove_rmap(&self) {
         let before = R::steps().remove_rmap(self);
@@ -184,8 +185,8 @@ impl<R: Rmap> PageRmap<R> {
     ///
     /// # Safety
     ///
-    /// The caller keeps the anon_vma by a pin (R18) until a PTE of a VMA that is linked to it maps this
-    /// page (8).
+    /// The caller keeps the anon_vma by a pin (R18) until a PTE of a VMA that is linked to it maps
+    /// this page (8).
     pub(crate) unsafe fn take_mapping_of(&self, old: &Self) {
         if Rule::R20.check(self.mapping.read_once() == 0) {
             // INVARIANT: (9) It was 0, and is not mapped.
@@ -194,8 +195,8 @@ impl<R: Rmap> PageRmap<R> {
         }
     }
 
-    /// Leads to `anon_vma` before the page is mapped: for a page that is read in again on behalf of all
-    /// VMAs that mapped it before (R39).
+    /// Leads to `anon_vma` before the page is mapped: for a page that is read in again on behalf of
+    /// all VMAs that mapped it before (R39).
     ///
     /// # Safety
     ///
@@ -246,18 +247,18 @@ impl<R: Rmap> PageRmap<R> {
     pub(crate) unsafe fn set_mapping(&self, mapping: usize) {
         #[cfg(shadow_rmap_kunit)]
         MAPPING_STORES.fetch_add(1, Relaxed);
-        // As in C, no barrier: a lock was released after the anon_vma had been written and linked, and
-        // the caller has taken the lock of the PTE since. A reader depends on the address:
-        // `tools/litmus/R14+root-lock-mapping.litmus`. If another thread has prepared the VMA, it takes
-        // a lock under which the page is found: `tools/litmus/R14+found-through-pte.litmus`.
+        // As in C, no barrier: a lock was released after the anon_vma had been written and linked,
+        // and the caller has taken the lock of the PTE since. A reader depends on the address:
+        // `tools/litmus/R14+root-lock-mapping.litmus`. If another thread has prepared the VMA, it
+        // takes a lock under which the page is found: `tools/litmus/R14+found-through-pte.litmus`.
         self.mapping.write_once(mapping);
     }
 
     /// Subtracts one from the mapcount, and returns what it was.
     ///
-    /// Calls without a PTE are violations of R3, and do no harm to memory, however many there are: the
-    /// page looks unmapped, and the mapcount stops at [`SATURATED`] instead of wrapping around to a count
-    /// of PTEs.
+    /// Calls without a PTE are violations of R3, and do no harm to memory, however many there are:
+    /// the page looks unmapped, and the mapcount stops at [`SATURATED`] instead of wrapping around
+    /// to a count of PTEs.
     #[inline]
     pub(crate) fn dec_mapcount(&self) -> i32 {
         let before = self.mapcount.fetch_sub(1, Full);

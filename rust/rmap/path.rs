@@ -2,9 +2,10 @@
 
 //! Paths through the engine: one counter for all steps and checks that an operation makes.
 //!
-//! On the short paths a counter for each step would cost more than the step. A path is counted once,
-//! at its end, and names the rules whose steps and checks it contains. Tests count the executed checks
-//! one by one and compare (`tests/path.rs`), so the lists cannot drift away from the code.
+//! On the short paths a counter for each step would cost more than the step. A path is counted
+//! once, at its end, and names the rules whose steps and checks it contains. Tests count the
+//! executed checks one by one and compare (`tests/path.rs`), so the lists cannot drift away from
+//! the code.
 
 use super::rules::Rule;
 use crate::{

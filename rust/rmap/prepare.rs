@@ -82,8 +82,8 @@ pub(crate) fn anon_vma_prepare<R: Rmap>(
 
 /// `reusable_anon_vma()`: the anon_vma of `neighbour`, if it may be shared (R27).
 ///
-/// The pages of a VMA with a longer chain are not all reachable through its `->anon_vma`, so a merge of
-/// the two VMAs would have to move links.
+/// The pages of a VMA with a longer chain are not all reachable through its `->anon_vma`, so a
+/// merge of the two VMAs would have to move links.
 fn reusable_anon_vma<'a, R: Rmap>(
     neighbour: &'a Vma<R>,
     mmap: &'a impl MmapLocked<R>,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of the anonymous reverse map, and how often each was followed, checked and found broken.
+//! The rules of the anonymous reverse map, and how often each was followed, checked and found
+//! broken.
 //!
 //! A *step* is a place where the engine does what a rule demands. A *check* is a look that is
-//! independent of the step, stays in the engine that is loaded, and can fail. They are counted apart.
-//! A rule that no check of the engine can see at run time has `checks=0`; `Documentation/rules.rst`
-//! says where it is checked instead.
+//! independent of the step, stays in the engine that is loaded, and can fail. They are counted
+//! apart. A rule that no check of the engine can see at run time has `checks=0`;
+//! `Documentation/rules.rst` says where it is checked instead.
 //!
 //! A violation is counted, and the first one of each rule is printed to the kernel log. It never
 //! stops the machine.
@@ -126,8 +127,8 @@ impl Rule {
         self.guard(holds)
     }
 
-    /// As [`check`](Self::check), on a path whose [`Path`](path::Path) counts the check: a counter of
-    /// its own would be measurable there.
+    /// As [`check`](Self::check), on a path whose [`Path`](path::Path) counts the check: a counter
+    /// of its own would be measurable there.
     #[inline(always)]
     #[cfg_attr(shadow_rmap_kunit, track_caller)]
     pub(crate) fn holds(self, holds: bool) -> bool {
@@ -255,8 +256,8 @@ pub(crate) mod expected {
 
     /// Returns whether the module was told to leave out the check that the caller is.
     ///
-    /// So `scripts/silence.py` shows for each check that a test fails without it. The check is known
-    /// by the name of its file, in the upper half of the number, and its line.
+    /// So `scripts/silence.py` shows for each check that a test fails without it. The check is
+    /// known by the name of its file, in the upper half of the number, and its line.
     #[track_caller]
     pub(super) fn is_silenced() -> bool {
         let place = Location::caller();

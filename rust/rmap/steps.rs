@@ -2,9 +2,9 @@
 
 //! The steps of the engine: one method for each place where it does what a rule demands.
 //!
-//! The provided methods are the rules. A deliberate bug is a type in `torture/busted/` that overrides
-//! one of them with the historical mistake; [`Correct`] overrides none. The engine calls a step where
-//! the rule applies, and does not know which type it has.
+//! The provided methods are the rules. A deliberate bug is a type in `torture/busted/` that
+//! overrides one of them with the historical mistake; [`Correct`] overrides none. The engine calls
+//! a step where the rule applies, and does not know which type it has.
 //!
 //! `Documentation/torture.rst` shows how to add a bug.
 
@@ -293,8 +293,8 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
 
     // Prepare.
 
-    /// Does what may be done before the locks of a prepare are taken: nothing. An anon_vma is published
-    /// when its link is there (R21).
+    /// Does what may be done before the locks of a prepare are taken: nothing. An anon_vma is
+    /// published when its link is there (R21).
     #[inline]
     fn before_first_link(&self, _vma: &Vma<R>, _anon_vma: &AnonVma<R>, _mmap: &dyn MmapLocked<R>) {}
 

@@ -53,8 +53,8 @@ impl<'a, 'm, R: Rmap> Emptied<'a, 'm, R> {
     ///
     /// # Safety
     ///
-    /// The page table of `mmap`'s address space has no PTE of `vma` that maps a page, or the VMA never
-    /// had one; and the caller makes none while `mmap` is held.
+    /// The page table of `mmap`'s address space has no PTE of `vma` that maps a page, or the VMA
+    /// never had one; and the caller makes none while `mmap` is held.
     pub(crate) unsafe fn new(vma: &'a Vma<R>, mmap: &'a mut MmapWrite<'m, R>) -> Self {
         // INVARIANT: The caller's promise.
         Self { vma, mmap }
@@ -71,8 +71,8 @@ impl<'a, 'm, R: Rmap> Emptied<'a, 'm, R> {
     }
 }
 
-/// `unlink_anon_vmas()`: takes all links of a VMA away. anon_vmas that no VMA is linked to any more are
-/// freed. Sleeps.
+/// `unlink_anon_vmas()`: takes all links of a VMA away. anon_vmas that no VMA is linked to any more
+/// are freed. Sleeps.
 pub(crate) fn unlink_anon_vmas<R: Rmap>(emptied: Emptied<'_, '_, R>) {
     let Emptied { vma, mmap } = emptied;
     if !vma.covered_by(mmap.mm()) {
@@ -84,8 +84,8 @@ pub(crate) fn unlink_anon_vmas<R: Rmap>(emptied: Emptied<'_, '_, R>) {
 }
 
 impl<R: Rmap> Vma<R> {
-    /// Takes all links away, and `->anon_vma`; frees the links, and the anon_vmas that no VMA is linked
-    /// to any more, once the family's lock has been released. Sleeps.
+    /// Takes all links away, and `->anon_vma`; frees the links, and the anon_vmas that no VMA is
+    /// linked to any more, once the family's lock has been released. Sleeps.
     ///
     /// # Safety
     ///
@@ -105,8 +105,8 @@ impl<R: Rmap> Vma<R> {
         self.nr_links.write_once(0);
         let mut link = first;
         while !link.is_null() {
-            // SAFETY: The link was on the chain, which is ours (5); the family's lock is ours (3), so
-            // parents are still there: they are freed below, at the earliest.
+            // SAFETY: The link was on the chain, which is ours (5); the family's lock is ours (3),
+            // so parents are still there: they are freed below, at the earliest.
             unsafe {
                 let anon_vma = &*(*link).anon_vma;
                 anon_vma.tree().remove(&raw mut (*link).node);

@@ -104,8 +104,8 @@ impl<R: Rmap> Vma<R> {
         &self.mm
     }
 
-    /// `vma_address()`: the address (in pages) at which it maps the page offset `index`, if it covers
-    /// that.
+    /// `vma_address()`: the address (in pages) at which it maps the page offset `index`, if it
+    /// covers that.
     #[inline]
     pub(crate) fn address(&self, index: usize) -> usize {
         index.wrapping_add(self.shift.read_once())
@@ -123,8 +123,8 @@ impl<R: Rmap> Vma<R> {
         hidden
     }
 
-    /// Moves the VMA, as [`set_shift`](Self::set_shift), and its PTEs by `move_ptes`. For walkers both
-    /// are one step (R36). Sleeps or spins.
+    /// Moves the VMA, as [`set_shift`](Self::set_shift), and its PTEs by `move_ptes`. For walkers
+    /// both are one step (R36). Sleeps or spins.
     pub(crate) fn relocate(
         &self,
         shift: usize,
@@ -164,7 +164,8 @@ impl<R: Rmap> Vma<R> {
         self.untracked.read_once()
     }
 
-    /// Returns whether `mm` is this VMA's address space: a lock of another one protects nothing here.
+    /// Returns whether `mm` is this VMA's address space: a lock of another one protects nothing
+    /// here.
     pub(super) fn covered_by(&self, mm: &Mm<R>) -> bool {
         Rule::R34.guard(ptr::eq(mm, &*self.mm))
     }
@@ -235,15 +236,16 @@ impl<R: Rmap> Vma<R> {
 
     /// `folio_add_new_anon_rmap()`: a fault has made a page, and maps it here (R20).
     ///
-    /// An `exclusive` page is this VMA's alone, and goes to its `->anon_vma`. A page that other VMAs of
-    /// the family may come to map goes to the root, which all of them are linked to.
+    /// An `exclusive` page is this VMA's alone, and goes to its `->anon_vma`. A page that other
+    /// VMAs of the family may come to map goes to the root, which all of them are linked to.
     ///
-    /// Returns whether it did: not if the VMA has no `->anon_vma`, or the page was anonymous before.
+    /// Returns whether it did: not if the VMA has no `->anon_vma`, or the page was anonymous
+    /// before.
     ///
     /// # Safety
     ///
-    /// The caller makes the PTE, under its lock, and keeps (8): it removes the PTE, and counts that,
-    /// before the VMA is unlinked.
+    /// The caller makes the PTE, under its lock, and keeps (8): it removes the PTE, and counts
+    /// that, before the VMA is unlinked.
     pub(crate) unsafe fn add_new_anon_rmap(
         &self,
         page: &PageRmap<R>,
@@ -261,11 +263,11 @@ impl<R: Rmap> Vma<R> {
         unsafe { page.add_new_anon_rmap(anon_vma) }
     }
 
-    /// `folio_move_anon_rmap()`: this VMA is the only one left that maps `page`, so the page goes to
-    /// its `->anon_vma`. Takes no lock.
+    /// `folio_move_anon_rmap()`: this VMA is the only one left that maps `page`, so the page goes
+    /// to its `->anon_vma`. Takes no lock.
     ///
-    /// Returns whether that is allowed (R19); it is not done otherwise. A reader that looked the page
-    /// up before goes on walking where it was, so this VMA must be linked there.
+    /// Returns whether that is allowed (R19); it is not done otherwise. A reader that looked the
+    /// page up before goes on walking where it was, so this VMA must be linked there.
     ///
     /// # Safety
     ///
@@ -307,8 +309,8 @@ impl<R: Rmap> Vma<R> {
         unsafe { self.set_range_locked(range, &family) };
     }
 
-    /// Changes the ranges of two VMAs at once: no walker finds the boundary between them at no place,
-    /// or at two (R32). `other` is of the same address space. Sleeps.
+    /// Changes the ranges of two VMAs at once: no walker finds the boundary between them at no
+    /// place, or at two (R32). `other` is of the same address space. Sleeps.
     pub(crate) fn set_ranges(
         &self,
         range: Range,
@@ -368,8 +370,8 @@ impl<R: Rmap> Vma<R> {
     ///
     /// # Safety
     ///
-    /// As [`change_range`](Self::change_range); the VMA is in no tree, or the caller handles trees that
-    /// are out of order.
+    /// As [`change_range`](Self::change_range); the VMA is in no tree, or the caller handles trees
+    /// that are out of order.
     pub(crate) unsafe fn overwrite_range(&self, range: Range) {
         // SAFETY: The caller's promise.
         unsafe { *self.range.get() = range };
@@ -382,8 +384,9 @@ impl<R: Rmap> PinnedDrop for Vma<R> {
         if Oracle::Refcount.check(Rule::R33, self.chain.read_once().is_null()) {
             return;
         }
-        // SAFETY: Nothing else has a reference to this VMA, so the chain is ours without `mmap_lock`,
-        // which the dropping thread may hold. Walkers are kept away by the family's lock.
+        // SAFETY: Nothing else has a reference to this VMA, so the chain is ours without
+        // `mmap_lock`, which the dropping thread may hold. Walkers are kept away by the family's
+        // lock.
         unsafe { self.unlink_all() };
     }
 }

@@ -15,8 +15,8 @@ use crate::kernel_ext::interval_tree::Node;
 use core::ops::ControlFlow;
 
 impl<R: Rmap> LockedAnonVma<'_, R> {
-    /// Calls `f` with each VMA that covers any of the page offsets `first..=last`, in order of where
-    /// they start. `O(log n + k)`.
+    /// Calls `f` with each VMA that covers any of the page offsets `first..=last`, in order of
+    /// where they start. `O(log n + k)`.
     #[inline]
     pub(crate) fn for_each_vma<B>(
         &self,
@@ -27,8 +27,8 @@ impl<R: Rmap> LockedAnonVma<'_, R> {
         // SAFETY: The family is locked (3).
         let mut node = unsafe { self.tree().first(first, last) };
         while !node.is_null() {
-            // SAFETY: A node in a tree is that of a link (5), whose range is the first field of a VMA,
-            // which outlives the link (6).
+            // SAFETY: A node in a tree is that of a link (5), whose range is the first field of a
+            // VMA, which outlives the link (6).
             let vma = unsafe { &*Node::range_of(node).cast::<Vma<R>>() };
             f(vma)?;
             // SAFETY: As above; the lock was not released.

@@ -36,7 +36,8 @@ windows! {
     Pinned;
     /// A lookup has its anon_vma, and its caller is about to walk (R9, R18).
     Confirmed;
-    /// A lookup has the lock of an anon_vma that is pinned, and that no VMA is linked to (R17, R18).
+    /// A lookup has the lock of an anon_vma that is pinned, and that no VMA is linked to (R17,
+    /// R18).
     Outlived;
     /// A walk has looked at one VMA, and has not come to the next (R36).
     BetweenVmas;

@@ -57,8 +57,8 @@ pub(crate) struct MmNode {
 
 /// A VMA.
 pub(crate) struct VmaNode {
-    /// Its number in output; the shadow's graph and the host's use the same. 0 for a VMA that the shadow does
-    /// not have.
+    /// Its number in output; the shadow's graph and the host's use the same. 0 for a VMA that the
+    /// shadow does not have.
     pub(crate) id: u64,
     /// Its address space, as an index into [`Graph::mms`].
     pub(crate) mm: usize,
@@ -74,7 +74,8 @@ pub(crate) struct VmaNode {
     pub(crate) chain: KVVec<usize>,
     /// Whether this graph has only the other one's VMA here, so that both have the same order.
     pub(crate) absent: bool,
-    /// Which anon_vma was reused when it was forked; `None` if that is not known, or it was not forked.
+    /// Which anon_vma was reused when it was forked; `None` if that is not known, or it was not
+    /// forked.
     pub(crate) reused: Option<Reused>,
     /// Whether the shadow has stopped following a VMA of the same family, because memory or a limit
     /// was exhausted. Such a VMA is not compared.

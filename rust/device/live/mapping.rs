@@ -2,9 +2,9 @@
 
 //! Mapped pages of live mappings, each counted in one place.
 //!
-//! The pages of a [`LiveVma`] are the shadow of its PTEs. The reverse map relies on invariant (8) of
-//! `rmap/page.rs`: a VMA that maps a page is linked to the page's anon_vma until it maps the page no
-//! more. Here
+//! The pages of a [`LiveVma`] are the shadow of its PTEs. The reverse map relies on invariant (8)
+//! of `rmap/page.rs`: a VMA that maps a page is linked to the page's anon_vma until it maps the
+//! page no more. Here
 //!
 //! 1. a page joins the pages of a VMA only if the VMA is linked to the page's anon_vma, under
 //!    `mmap_lock`;
@@ -43,8 +43,8 @@ pub(super) fn map_new(
     unsafe { vma.core.add_new_anon_rmap(&page.rmap, exclusive, mmap) }
 }
 
-/// Maps `page` at page offset `at` of `vma` as well, using the memory `room`: after a fork, a move, or
-/// when a page turns up at another place. Sleeps; allocates nothing.
+/// Maps `page` at page offset `at` of `vma` as well, using the memory `room`: after a fork, a move,
+/// or when a page turns up at another place. Sleeps; allocates nothing.
 ///
 /// Returns whether the VMA is linked to the page's anon_vma (R21); otherwise nothing is mapped.
 pub(crate) fn map_again(
@@ -64,8 +64,8 @@ pub(crate) fn map_again(
     linked
 }
 
-/// Gives a page whose last user `vma` is to the VMA's own anon_vma (R19), because `vma` was written to.
-/// Returns whether that is allowed.
+/// Gives a page whose last user `vma` is to the VMA's own anon_vma (R19), because `vma` was written
+/// to. Returns whether that is allowed.
 pub(crate) fn move_to_own(page: &LivePage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
     if page.rmap.mapcount() != 1 {
         return Rule::R19.check(false);

@@ -62,8 +62,8 @@ pub(crate) struct LiveMm {
     pub(crate) host: ARef<kernel::mm::Mm>,
     /// The file that is mapped.
     pub(crate) file: Arc<OpenFile>,
-    /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps by a
-    /// fork that has not called `open` yet.
+    /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps
+    /// by a fork that has not called `open` yet.
     pub(crate) changed_around: Atomic<bool>,
     #[pin]
     vmas: Mutex<VmaTree>,

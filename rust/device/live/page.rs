@@ -40,8 +40,8 @@ pub(crate) struct LivePage {
 }
 
 impl LivePage {
-    /// Creates the shadow of a page that a fault in `vma` has made. It is exclusive, unless it was read in
-    /// for several VMAs (R20).
+    /// Creates the shadow of a page that a fault in `vma` has made. It is exclusive, unless it was
+    /// read in for several VMAs (R20).
     ///
     /// # Errors
     ///

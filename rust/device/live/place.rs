@@ -33,8 +33,8 @@ impl Place {
         }
     }
 
-    /// Returns the first page offset less the first page, wrapping around: no change of the boundaries
-    /// changes that.
+    /// Returns the first page offset less the first page, wrapping around: no change of the
+    /// boundaries changes that.
     pub(crate) fn shift(self) -> usize {
         self.pgoff.wrapping_sub(self.addresses.0 >> PAGE_SHIFT)
     }
@@ -61,8 +61,8 @@ impl Place {
         [(first, start.min(last)), (end.max(first), last)]
     }
 
-    /// Returns this place together with what it has gained. A place that `now` has left altogether is not
-    /// kept.
+    /// Returns this place together with what it has gained. A place that `now` has left altogether
+    /// is not kept.
     pub(crate) fn grown_to(self, now: Self) -> Self {
         let ((start, end), (first, last)) = (self.addresses, now.addresses);
         if self.has_some_of(now.addresses) {
@@ -72,8 +72,8 @@ impl Place {
         }
     }
 
-    /// Returns what is left when a VMA that was at `winner` has gained `addresses`: what lies between the two
-    /// VMAs has gone as well.
+    /// Returns what is left when a VMA that was at `winner` has gained `addresses`: what lies
+    /// between the two VMAs has gone as well.
     pub(crate) fn without(self, addresses: Addresses, winner: Self) -> Self {
         let (start, end) = self.addresses;
         if winner.addresses.1 <= start {
@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(right.grown_to(now.1), now.1);
     }
 
-    /// Two boundaries have shifted: whichever gain is seen first, the third VMA ends up where it is.
+    /// Two boundaries have shifted: whichever gain is seen first, the third VMA ends up where it
+    /// is.
     #[test]
     fn two_boundaries_shift() {
         let was = pages(10, 20);

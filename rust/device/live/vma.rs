@@ -54,17 +54,18 @@ pub(crate) struct LiveVma {
     pub(crate) host: HostVmaCell,
     /// Its address space.
     pub(crate) mm: Arc<LiveMm>,
-    /// First address in the host at the last look, in bytes; the key in the tree of its address space.
+    /// First address in the host at the last look, in bytes; the key in the tree of its address
+    /// space.
     pub(crate) start: Atomic<usize>,
     /// Where it is, as it follows from the events; see `device/layout.rs`.
     pub(crate) place: PlaceCell,
-    /// The key of the host's anon_vma at the last update of the links; 0 for none. Type-safe memory comes
-    /// again: see [`has_lost_links`](Self::has_lost_links).
+    /// The key of the host's anon_vma at the last update of the links; 0 for none. Type-safe memory
+    /// comes again: see [`has_lost_links`](Self::has_lost_links).
     host_key: Atomic<usize>,
     /// Whether the host's VMA had one link then, to a root.
     host_alone: Atomic<bool>,
-    /// Which anon_vma was reused when it was forked, by the rule and by the host; `None` if that is not
-    /// known, or it was not forked.
+    /// Which anon_vma was reused when it was forked, by the rule and by the host; `None` if that is
+    /// not known, or it was not forked.
     pub(crate) reused: Option<(Reused, Reused)>,
     /// Number of pages that it adds to the count of the file.
     pub(crate) charged: Atomic<usize>,
@@ -116,20 +117,21 @@ impl LiveVma {
         self.host_alone.store(host.has_root_alone(), Relaxed);
     }
 
-    /// Returns whether `host`, which had no anon_vma, has the one that this VMA had. The caller holds the
-    /// host's `mmap_lock`, and this VMA is about to be closed: until then the anon_vma is not freed.
+    /// Returns whether `host`, which had no anon_vma, has the one that this VMA had. The caller
+    /// holds the host's `mmap_lock`, and this VMA is about to be closed: until then the anon_vma is
+    /// not freed.
     pub(crate) fn had_anon_vma_of(&self, host: HostVma<'_>) -> bool {
         let key = self.host_key.load(Relaxed);
         key != 0 && host.anon_vma_key() == key
     }
 
-    /// Returns whether the host has unlinked the VMA since [`note_links`](Self::note_links), and has
-    /// perhaps prepared it again. The caller holds the host's `mmap_lock`.
+    /// Returns whether the host has unlinked the VMA since [`note_links`](Self::note_links), and
+    /// has perhaps prepared it again. The caller holds the host's `mmap_lock`.
     ///
-    /// A VMA that is prepared has one link, to a root. If its anon_vma is at the same address as before,
-    /// then either it is the same anon_vma; or the old one was freed, so that no VMA is linked to it any
-    /// more. In the second case a VMA that had one link to a root has the same structure as before, and
-    /// nothing is to be done.
+    /// A VMA that is prepared has one link, to a root. If its anon_vma is at the same address as
+    /// before, then either it is the same anon_vma; or the old one was freed, so that no VMA is
+    /// linked to it any more. In the second case a VMA that had one link to a root has the same
+    /// structure as before, and nothing is to be done.
     pub(crate) fn has_lost_links(&self, host: HostVma<'_>) -> bool {
         if self.core.is_unfaulted() {
             return false;

@@ -193,8 +193,8 @@ impl<'a> Vma<'a> {
     #[inline]
     pub(crate) fn split_from(&mut self, source: &mut Vma<'a>) -> Result {
         let (vma, source) = (self.vma.get(), source.vma.get());
-        // SAFETY: By invariants (1) to (3); this VMA has no links. As after `vm_area_dup()` it has the
-        // `->anon_vma` of the source.
+        // SAFETY: By invariants (1) to (3); this VMA has no links. As after `vm_area_dup()` it has
+        // the `->anon_vma` of the source.
         unsafe {
             if !(*vma).anon_vma.is_null() {
                 return Err(EBUSY);

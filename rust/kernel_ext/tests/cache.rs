@@ -38,8 +38,8 @@ mod suite {
         },
     };
 
-    /// Caches of type-safe objects that are alike are not merged, and the flag is the reason: caches
-    /// without it are, unless the kernel merges none (R8).
+    /// Caches of type-safe objects that are alike are not merged, and the flag is the reason:
+    /// caches without it are, unless the kernel merges none (R8).
     #[test]
     fn caches_are_never_merged() -> Result {
         let plain = [c"shadow_rmap_test_a", c"shadow_rmap_test_b"].map(|name| Plain::new(name, 0));

@@ -127,12 +127,12 @@ impl<T: TypesafeByRcu> Drop for TypesafeCache<T> {
 /// Late readers may look at it all the same: they came by a stale pointer. The object does not know
 /// its cache; the slab that it is in does.
 ///
-/// It may outlive the [`TypesafeCache`], which it does not borrow: objects are kept by counts, as those of
-/// the reverse map are, and no lifetime says for how long. Safe code reaches no freed memory that way.
-/// `kmem_cache_destroy()` frees no slab with an object in it. If there is one, the kernel warns, and keeps
-/// the slab and the `struct kmem_cache` for good: so the object stays an object, and giving it back later
-/// finds its cache. Nothing can be allocated from that cache any more, so no constructor runs, even if the
-/// module has been unloaded meanwhile.
+/// It may outlive the [`TypesafeCache`], which it does not borrow: objects are kept by counts, as
+/// those of the reverse map are, and no lifetime says for how long. Safe code reaches no freed
+/// memory that way. `kmem_cache_destroy()` frees no slab with an object in it. If there is one, the
+/// kernel warns, and keeps the slab and the `struct kmem_cache` for good: so the object stays an
+/// object, and giving it back later finds its cache. Nothing can be allocated from that cache any
+/// more, so no constructor runs, even if the module has been unloaded meanwhile.
 ///
 /// # Invariants
 ///

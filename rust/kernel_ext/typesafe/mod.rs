@@ -7,12 +7,12 @@
 //! # The idea
 //!
 //! Some objects are reached through a pointer that does not keep them: a page stores the address of
-//! its anon_vma, but holds no reference on it. If the memory of a freed object could become anything,
-//! a reader could not even take the object's lock to find out. A type-safe cache promises this much:
-//! *until the RCU read section ends, the memory stays an object of this type*. The object may be
-//! freed, and allocated again, at any moment. But its lock stays a lock and its counter a counter.
-//! That suffices to pin or to lock it, and then to ask the place that the pointer came from whether
-//! it is still the right object.
+//! its anon_vma, but holds no reference on it. If the memory of a freed object could become
+//! anything, a reader could not even take the object's lock to find out. A type-safe cache promises
+//! this much: *until the RCU read section ends, the memory stays an object of this type*. The
+//! object may be freed, and allocated again, at any moment. But its lock stays a lock and its
+//! counter a counter. That suffices to pin or to lock it, and then to ask the place that the
+//! pointer came from whether it is still the right object.
 //!
 //! In C these three steps are discipline. Here each is a type, and a step that is left out does not
 //! compile:
@@ -31,8 +31,8 @@
 //!
 //! * A [`Candidate`] exists only if [`Anchor::revalidate`] agreed. Without that the memory may have
 //!   been given back long before this read section.
-//! * All that can be done with a candidate is [`Pinnable::try_get`] and [`Lockable::try_lock`]. Both
-//!   do no harm to a free or recycled object.
+//! * All that can be done with a candidate is [`Pinnable::try_get`] and [`Lockable::try_lock`].
+//!   Both do no harm to a free or recycled object.
 //! * A reference on the wrong object is dropped *after* RCU is left, because dropping the last
 //!   reference may sleep. A lock of the wrong object is dropped *before* RCU is left, because its
 //!   memory may be gone afterwards. Both are the order of two fields.
@@ -109,8 +109,8 @@ pub(crate) unsafe trait Lockable: TypesafeByRcu {
     ///
     /// # Safety
     ///
-    /// The object's memory stays one of its type until the lock is released, or confirmed to keep the
-    /// object.
+    /// The object's memory stays one of its type until the lock is released, or confirmed to keep
+    /// the object.
     unsafe fn try_lock(&self) -> Option<Self::Lock>;
 }
 

@@ -170,7 +170,8 @@ mod suite {
         }
     }
 
-    /// Spins until a stage is reached, or a later one, for so many milliseconds at most. Any context.
+    /// Spins until a stage is reached, or a later one, for so many milliseconds at most. Any
+    /// context.
     fn spin_until(wanted: u32, most: i64) {
         let begin = Instant::<Monotonic>::now();
         while STAGE.load(Acquire) < wanted && begin.elapsed().as_millis() < most {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shared by the tests of the core: address spaces of one VMA each, without page tables, and a way to
-//! let another thread act between two steps of an operation.
+//! Shared by the tests of the core: address spaces of one VMA each, without page tables, and a way
+//! to let another thread act between two steps of an operation.
 //!
-//! No test waits for a race. It names the [`Window`](super::window::Window) and what another thread does
-//! when the operation is there ([`at`]), so it comes out the same way every time.
+//! No test waits for a race. It names the [`Window`](super::window::Window) and what another thread
+//! does when the operation is there ([`at`]), so it comes out the same way every time.
 //!
 //! # Checks of the loaded engine, and the tests in which they fire
 //!

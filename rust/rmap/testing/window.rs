@@ -88,17 +88,17 @@ impl Drop for Owner {
     }
 }
 
-/// Runs `operation`, of a kind whose windows are [`Hooked`]. When it first passes `window`, it waits,
-/// in the context that it has there, while another thread runs `act` to its end.
+/// Runs `operation`, of a kind whose windows are [`Hooked`]. When it first passes `window`, it
+/// waits, in the context that it has there, while another thread runs `act` to its end.
 ///
-/// Returns what both return. Sleeps. `act` must not wait for what `operation` holds in that window, a
-/// grace period included, and neither may assert. Violations belong to the thread that makes them:
-/// where `act` makes one, it is expected there.
+/// Returns what both return. Sleeps. `act` must not wait for what `operation` holds in that window,
+/// a grace period included, and neither may assert. Violations belong to the thread that makes
+/// them: where `act` makes one, it is expected there.
 ///
 /// # Errors
 ///
-/// `ENODATA` if `operation` does not pass the window, `ETIMEDOUT` if it did not see the end of `act`;
-/// `ENOMEM`.
+/// `ENODATA` if `operation` does not pass the window, `ETIMEDOUT` if it did not see the end of
+/// `act`; `ENOMEM`.
 pub(crate) fn at<T, A: Send + Unpin + 'static>(
     window: Window,
     act: impl FnOnce() -> A + Send + 'static,

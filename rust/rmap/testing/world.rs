@@ -212,8 +212,8 @@ impl<R: Rmap<Space = ()>> Process<R> {
 
     /// The VMA, without pages.
     pub(crate) fn emptied<'a, 'm>(&'a self, mmap: &'a mut MmapWrite<'m, R>) -> Emptied<'a, 'm, R> {
-        // SAFETY: Incorrect, if the test has left a page mapped: the tests of R18, R21 and R33 do, and
-        // keep the anon_vma by a pin, or look the page up only within RCU, or not at all.
+        // SAFETY: Incorrect, if the test has left a page mapped: the tests of R18, R21 and R33 do,
+        // and keep the anon_vma by a pin, or look the page up only within RCU, or not at all.
         unsafe { Emptied::new(&self.vma.core, mmap) }
     }
 
@@ -306,8 +306,8 @@ impl<R: Rmap<Space = ()>> Process<R> {
 
 /// Maps a page once more, as another PTE does.
 pub(crate) fn map_again<R: Rmap>(page: &PageRmap<R>) {
-    // SAFETY: The tests unmap the page before its VMAs are unlinked, or see to it that it is not looked
-    // up afterwards.
+    // SAFETY: The tests unmap the page before its VMAs are unlinked, or see to it that it is not
+    // looked up afterwards.
     unsafe { page.add_anon_rmap() };
 }
 

@@ -35,7 +35,8 @@ mod suite {
     use core::mem::MaybeUninit;
     use kernel::sync::atomic::Relaxed;
 
-    /// Memory that the constructor has not made is neither pinned nor locked, whatever is in it (R5).
+    /// Memory that the constructor has not made is neither pinned nor locked, whatever is in it
+    /// (R5).
     #[test]
     fn foreign_memory_is_refused() -> Result {
         fn is_refused<R: Rmap>(memory: &AnonVma<R>) -> bool {
@@ -74,7 +75,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// An anon_vma that is given back with a reference count is noticed when it is allocated again (R6).
+    /// An anon_vma that is given back with a reference count is noticed when it is allocated again
+    /// (R6).
     #[test]
     fn a_dirty_anon_vma_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -126,7 +128,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Memory that another type has used is refused: by late readers (R5), and when it is allocated (R6).
+    /// Memory that another type has used is refused: by late readers (R5), and when it is allocated
+    /// (R6).
     ///
     /// Sharing the cache is what R8 forbids.
     #[test]

@@ -56,8 +56,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A copy that is counted at an idle ancestor, and has another anon_vma, leaves both counts wrong
-    /// (R24): no VMA is left to be counted off, and the ancestor is freed with one.
+    /// A copy that is counted at an idle ancestor, and has another anon_vma, leaves both counts
+    /// wrong (R24): no VMA is left to be counted off, and the ancestor is freed with one.
     #[test]
     fn a_copy_that_reuses_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -113,7 +113,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A copy, or a fork, that fails wherever it may leaves no link, no anon_vma, and no count (R37).
+    /// A copy, or a fork, that fails wherever it may leaves no link, no anon_vma, and no count
+    /// (R37).
     #[test]
     fn a_failed_clone_leaves_nothing() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -149,8 +150,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A failed copy that has an anon_vma all the same, and no link to it, is noticed (R37). It stays
-    /// counted when the anon_vma is freed (R24).
+    /// A failed copy that has an anon_vma all the same, and no link to it, is noticed (R37). It
+    /// stays counted when the anon_vma is freed (R24).
     #[test]
     fn half_a_clone_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {

@@ -55,7 +55,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Where a writer locks the anon_vma itself, lockdep does not find the lock of the root (R15, R29).
+    /// Where a writer locks the anon_vma itself, lockdep does not find the lock of the root (R15,
+    /// R29).
     #[test]
     fn a_lock_of_its_own_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -107,7 +108,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A new anon_vma that is linked without a lock, be it a root or a child, is noticed by lockdep (R29).
+    /// A new anon_vma that is linked without a lock, be it a root or a child, is noticed by lockdep
+    /// (R29).
     #[test]
     fn an_unlocked_link_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -128,7 +130,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A family that is changed by a thread that does not hold its lock, as lockdep knows (R15, R29).
+    /// A family that is changed by a thread that does not hold its lock, as lockdep knows (R15,
+    /// R29).
     #[test]
     fn damage_of_a_write_lock_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -332,8 +335,8 @@ mod suite {
         under::<Spin>()
     }
 
-    /// A reader that holds a spinning lock is in RCU until it unlocks; one that holds a sleeping lock is
-    /// not, so it may sleep (R9, R10).
+    /// A reader that holds a spinning lock is in RCU until it unlocks; one that holds a sleeping
+    /// lock is not, so it may sleep (R9, R10).
     #[test]
     fn rcu_is_held_under_a_spinning_lock() -> Result {
         fn under<L: FamilyLock>() -> Result {

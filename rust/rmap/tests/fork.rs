@@ -221,7 +221,8 @@ mod suite {
     /// How often R22 and R23 were violated, and the right anon_vma.
     type Damage<L> = ([usize; 2], *mut AnonVma<Bare<L, Correct, Hooked>>);
 
-    /// Forks `parent` into `child`, whose `->anon_vma` becomes that of `wrong` before it is checked.
+    /// Forks `parent` into `child`, whose `->anon_vma` becomes that of `wrong` before it is
+    /// checked.
     fn forked_and_damaged<L: FamilyLock>(
         parent: &Process<Bare<L, Correct, Hooked>>,
         child: &Process<Bare<L, Correct, Hooked>>,

@@ -63,7 +63,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A fork that is told what another did follows it, whatever the rule says; [`reusable`] says it.
+    /// A fork that is told what another did follows it, whatever the rule says; [`reusable`] says
+    /// it.
     #[test]
     fn fork_follows_what_was_seen() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -125,8 +126,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A fork that reuses an idle anon_vma which has two children is noticed, although no VMA but the
-    /// child's is active (R24).
+    /// A fork that reuses an idle anon_vma which has two children is noticed, although no VMA but
+    /// the child's is active (R24).
     #[test]
     fn a_parent_of_two_that_is_reused_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -206,7 +207,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Deliberate bug: fork asks whether an anon_vma is idle, and not how many children it has (R24).
+    /// Deliberate bug: fork asks whether an anon_vma is idle, and not how many children it has
+    /// (R24).
     struct ForgetsChildren;
 
     // SAFETY: Incorrect, on purpose; what is reused is linked all the same.

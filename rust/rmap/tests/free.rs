@@ -200,8 +200,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A thread in an RCU read section that drops the last reference frees nothing under a reader: a work
-    /// item does, when the reader has unlocked (R11, R17).
+    /// A thread in an RCU read section that drops the last reference frees nothing under a reader:
+    /// a work item does, when the reader has unlocked (R11, R17).
     #[test]
     fn a_free_under_rcu_is_put_off() -> Result {
         fn under<L: FamilyLock>() -> Result {

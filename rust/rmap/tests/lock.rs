@@ -65,8 +65,8 @@ mod suite {
         under::<Preemptible>()
     }
 
-    /// Writers that each add to what the others have written exclude each other, also when the holder
-    /// sleeps.
+    /// Writers that each add to what the others have written exclude each other, also when the
+    /// holder sleeps.
     #[test]
     fn writers_exclude_each_other() -> Result {
         fn under<L: FamilyLock>(sleeps: bool) -> Result {

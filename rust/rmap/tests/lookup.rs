@@ -140,8 +140,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A lookup that has waited has the lock of an anon_vma that only pins keep. Under a spinning lock,
-    /// which a free does not wait for, it finds nothing (R9, R17).
+    /// A lookup that has waited has the lock of an anon_vma that only pins keep. Under a spinning
+    /// lock, which a free does not wait for, it finds nothing (R9, R17).
     #[test]
     fn only_a_sleeping_lock_is_held_without_a_reference() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -193,8 +193,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// The last reference dropped in an RCU read section is noticed; without a reader to wait for, it
-    /// frees at once (R11).
+    /// The last reference dropped in an RCU read section is noticed; without a reader to wait for,
+    /// it frees at once (R11).
     #[test]
     fn a_put_under_rcu_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -303,8 +303,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Looks up an unmapped page that leads to memory that is no anon_vma, for the lock and for a pin.
-    /// Returns whether anything was found, and how often that memory was refused (R5).
+    /// Looks up an unmapped page that leads to memory that is no anon_vma, for the lock and for a
+    /// pin. Returns whether anything was found, and how often that memory was refused (R5).
     fn looked_up_in_vain<L: FamilyLock, F: Flavour>() -> Result<(bool, usize)> {
         let memory = KBox::new(MaybeUninit::<AnonVma<Bare<L, F>>>::zeroed(), GFP_KERNEL)?;
         // SAFETY: Any bytes make an `AnonVma`: words, pointers, and a lock that is C's.

@@ -113,7 +113,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Without the second look at the page the anon_vma that is locked is not the one that was found (R12).
+    /// Without the second look at the page the anon_vma that is locked is not the one that was
+    /// found (R12).
     #[test]
     fn a_recycled_anon_vma_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -236,8 +237,8 @@ mod suite {
         Ok(found)
     }
 
-    /// Does a lookup of a mapped page. In `window`, the anon_vma is made to look like another one; it
-    /// is repaired afterwards. Returns what `lookup` returned.
+    /// Does a lookup of a mapped page. In `window`, the anon_vma is made to look like another one;
+    /// it is repaired afterwards. Returns what `lookup` returned.
     fn changed_in_a_lookup<L: FamilyLock>(
         world: &World<Bare<L, Correct, Hooked>>,
         window: Window,
@@ -257,8 +258,8 @@ mod suite {
         Ok(raced?.0)
     }
 
-    /// Looks a child's page up. Just after the root was read, the child exits, and the memory of its
-    /// anon_vma becomes an anon_vma of another family.
+    /// Looks a child's page up. Just after the root was read, the child exits, and the memory of
+    /// its anon_vma becomes an anon_vma of another family.
     ///
     /// Returns whether the memory came back, whether the lookup found anything, and whether both
     /// families are unlocked afterwards.
@@ -293,8 +294,8 @@ mod suite {
         Ok([memory_came_back, found, unlocked])
     }
 
-    /// Forks `family` until the last child's anon_vma is where the freed one was. Most often that is
-    /// the first: the allocator hands out first what was given back last. Gives up after 1000.
+    /// Forks `family` until the last child's anon_vma is where the freed one was. Most often that
+    /// is the first: the allocator hands out first what was given back last. Gives up after 1000.
     fn forked_into<L: FamilyLock, B: Flavour>(
         family: &Process<Bare<L, B, Hooked>>,
         freed: Option<usize>,

@@ -30,8 +30,8 @@ mod suite {
     };
     use kernel::sync::atomic::Relaxed;
 
-    /// By today's rules VMAs merge if one has no anon_vma and the other is no fork child, or if they
-    /// have the same (R26).
+    /// By today's rules VMAs merge if one has no anon_vma and the other is no fork child, or if
+    /// they have the same (R26).
     #[test]
     fn vmas_of_one_anon_vma_may_merge() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -268,7 +268,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A VMA without anon_vma inherits the links of another, and loses them if the merge fails (R37).
+    /// A VMA without anon_vma inherits the links of another, and loses them if the merge fails
+    /// (R37).
     #[test]
     fn a_dup_can_be_undone() -> Result {
         fn under<L: FamilyLock>() -> Result {

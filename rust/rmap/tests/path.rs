@@ -114,7 +114,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A lookup that finds the lock taken makes the checks of the first try, of the pin, and of the wait.
+    /// A lookup that finds the lock taken makes the checks of the first try, of the pin, and of the
+    /// wait.
     #[test]
     fn a_busy_lookup_is_counted_exactly() -> Result {
         fn under<L: FamilyLock>() -> Result {

@@ -124,7 +124,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Of four threads that prepare one VMA at once one wins, and the others leave nothing behind (R28).
+    /// Of four threads that prepare one VMA at once one wins, and the others leave nothing behind
+    /// (R28).
     ///
     /// All four have seen that the VMA has no anon_vma before one goes on.
     #[test]
@@ -174,8 +175,9 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A prepare that does not look again is noticed: by the family that the VMA has by now (R15), or, if
-    /// both share the anon_vma of a neighbour, by the second link and the second publication (R28, R31).
+    /// A prepare that does not look again is noticed: by the family that the VMA has by now (R15),
+    /// or, if both share the anon_vma of a neighbour, by the second link and the second publication
+    /// (R28, R31).
     #[test]
     fn a_late_prepare_that_goes_on_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {

@@ -110,8 +110,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// An operation holds all its locks together where it changes a chain: `mmap_lock`, the lock of the
-    /// family, and `page_table_lock` if `mmap_lock` is held for reading only (R34).
+    /// An operation holds all its locks together where it changes a chain: `mmap_lock`, the lock of
+    /// the family, and `page_table_lock` if `mmap_lock` is held for reading only (R34).
     ///
     /// The order in which they are taken is known to lockdep, which sees each of these operations.
     #[test]
@@ -210,8 +210,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A range changes, and a search does not find the VMA, because a neighbour has moved in the tree
-    /// (R32).
+    /// A range changes, and a search does not find the VMA, because a neighbour has moved in the
+    /// tree (R32).
     ///
     /// The neighbour stands first, and its node still has the old end: so the search ends there.
     #[test]
@@ -274,8 +274,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// Moves a VMA. Returns whether the family was locked while the PTEs were moved, and the new address
-    /// of page offset 3.
+    /// Moves a VMA. Returns whether the family was locked while the PTEs were moved, and the new
+    /// address of page offset 3.
     fn locked_while_moved<L: FamilyLock, F: Flavour>() -> Result<(Option<bool>, usize)> {
         let world = World::<Bare<L, F>>::new()?;
         let a = world.faulted()?;

@@ -100,8 +100,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A shared page that goes to the child's anon_vma is noticed: that anon_vma is freed with the child,
-    /// and the page may live longer (R20).
+    /// A shared page that goes to the child's anon_vma is noticed: that anon_vma is freed with the
+    /// child, and the page may live longer (R20).
     #[test]
     fn a_shared_page_kept_by_a_child_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
@@ -145,7 +145,8 @@ mod suite {
         under::<RwSem>()
     }
 
-    /// A page leads to an anon_vma that the VMA is not linked to, or nowhere, when it is moved (R19).
+    /// A page leads to an anon_vma that the VMA is not linked to, or nowhere, when it is moved
+    /// (R19).
     #[test]
     fn damage_of_a_page_is_noticed_by_a_move() -> Result {
         fn under<L: FamilyLock>() -> Result {

@@ -46,8 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) pages: usize,
     /// VMAs that were not compared, because the shadow could not follow them or their family.
     pub(crate) untracked: usize,
-    /// Events with two permitted outcomes, where the shadow has followed the host; the caller fills this
-    /// in.
+    /// Events with two permitted outcomes, where the shadow has followed the host; the caller fills
+    /// this in.
     pub(crate) ambiguous: usize,
     /// Violations of rules; the caller fills this in.
     pub(crate) violations: usize,

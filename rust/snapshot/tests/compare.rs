@@ -292,7 +292,8 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
         Ok(())
     }
 
-    /// Rule and host have chosen differently at a fork (R24). A choice that is not known is not compared.
+    /// Rule and host have chosen differently at a fork (R24). A choice that is not known is not
+    /// compared.
     #[test]
     fn other_choices_at_fork() -> Result {
         let choices = [

@@ -72,7 +72,8 @@ pub enum Command {
     Random(RandomArgs),
     /// Draw the shadow's chains
     Show(ShowArgs),
-    /// Print differences and violations; fail unless differences, violations and untracked are all 0
+    /// Print differences and violations; fail unless differences, violations and untracked are all
+    /// 0
     Check(CheckArgs),
     /// Try bad input and corner cases on the device, one line for each
     Selftest(SelftestArgs),

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rmapctl`: runs scenarios over `/dev/shadow_rmap`, and shows the chains and checks of the module.
+//! `rmapctl`: runs scenarios over `/dev/shadow_rmap`, and shows the chains and checks of the
+//! module.
 //!
-//! Exit status: 0 when everything passed, 1 when something failed, 2 when the command line is wrong.
+//! Exit status: 0 when everything passed, 1 when something failed, 2 when the command line is
+//! wrong.
 
 mod cli;
 mod corners;

@@ -2,9 +2,9 @@
 
 //! Generates random scenarios whose steps are all valid.
 //!
-//! The generator keeps a model of the steps so far, and picks a step that is possible now. The same seed
-//! and limits give the same scenario on every machine. The weights favour forks, writes after forks, and
-//! splits by `unmap` and `protect`, because these make anon_vma trees grow and shrink.
+//! The generator keeps a model of the steps so far, and picks a step that is possible now. The same
+//! seed and limits give the same scenario on every machine. The weights favour forks, writes after
+//! forks, and splits by `unmap` and `protect`, because these make anon_vma trees grow and shrink.
 
 use crate::model::{FIRST_PROCESS, Mapping, Model, Page};
 use crate::scenario::{Prot, Range, Step, Target};

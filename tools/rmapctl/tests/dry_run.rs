@@ -2,9 +2,9 @@
 
 //! Runs the program on `/dev/zero`, whose private mappings exist on any machine.
 //!
-//! Without the module there are no checks. These tests show that processes are created, execute their
-//! commands, see their own copies of the pages, and have all ended at the end. They compare standard
-//! output only: progress goes to standard error, and appears on a slow machine alone.
+//! Without the module there are no checks. These tests show that processes are created, execute
+//! their commands, see their own copies of the pages, and have all ended at the end. They compare
+//! standard output only: progress goes to standard error, and appears on a slow machine alone.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -25,7 +25,8 @@ const DRY: [&str; 5] = [
     "--keep-going",
 ];
 
-/// The result of a program: whether it succeeded, its standard output, and both outputs for a message.
+/// The result of a program: whether it succeeded, its standard output, and both outputs for a
+/// message.
 struct Run {
     good: bool,
     stdout: String,
@@ -221,7 +222,8 @@ fn the_exit_status_tells_errors_apart() {
     assert_eq!(status(&["check", "--debugfs=/nonexistent"]), Some(1));
 }
 
-/// `check --compare-file` judges a saved comparison: differences, violations and untracked VMAs fail.
+/// `check --compare-file` judges a saved comparison: differences, violations and untracked VMAs
+/// fail.
 #[test]
 fn a_saved_comparison_is_judged() {
     let judge = |name: &str, text: &str| {

@@ -150,8 +150,9 @@ impl<'a> Chooser<'a> {
         self.living().nth(self.random.below(n))
     }
 
-    /// Returns steps after which a process, most often a child, has an old VMA with pages beside a new
-    /// one, which may share its anon_vma. The last step merges the new VMA with the old one, or with a part of it.
+    /// Returns steps after which a process, most often a child, has an old VMA with pages beside a
+    /// new one, which may share its anon_vma. The last step merges the new VMA with the old one, or
+    /// with a part of it.
     fn merge(&mut self) -> [Option<Step>; MERGE] {
         let Some(mm) = self.any_mm() else {
             return [const { None }; MERGE];

@@ -158,8 +158,8 @@ mod suite {
         Ok(outcome)
     }
 
-    /// Returns whether the comparison notices in the sequence `seed` that the model has a deliberate
-    /// bug. `fires` are the rules whose own checks notice it as well.
+    /// Returns whether the comparison notices in the sequence `seed` that the model has a
+    /// deliberate bug. `fires` are the rules whose own checks notice it as well.
     fn differs<B: ModelFlavour>(seed: u64, fires: &[Rule]) -> Result<bool> {
         if let Some((rule, rest)) = fires.split_first() {
             return rule.expect_violations(|| differs::<B>(seed, rest)).0;

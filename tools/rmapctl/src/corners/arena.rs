@@ -31,8 +31,8 @@ pub(super) struct Arena<'a> {
     violations: u64,
 }
 
-// SAFETY: `write` and `read` alone access the pages, one byte at a time, and no two threads access one
-// byte at the same time.
+// SAFETY: `write` and `read` alone access the pages, one byte at a time, and no two threads access
+// one byte at the same time.
 unsafe impl Sync for Arena<'_> {}
 
 impl<'a> Arena<'a> {

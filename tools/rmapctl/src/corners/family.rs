@@ -85,8 +85,8 @@ impl Drop for Family {
     fn drop(&mut self) {
         let _ = killpg(self.0, Signal::SIGKILL);
         let group = Pid::from_raw(-self.0.as_raw());
-        // SIGKILL has been sent to all, so the loop ends. The children of a dead process are children
-        // of this one before their parent is reaped.
+        // SIGKILL has been sent to all, so the loop ends. The children of a dead process are
+        // children of this one before their parent is reaped.
         while matches!(waitpid(group, None), Ok(_) | Err(Errno::EINTR)) {}
         let _ = set_child_subreaper(false);
     }

@@ -2,9 +2,9 @@
 
 //! Corner cases: changes of mappings that the host does not report to the driver.
 //!
-//! A shadow that follows only reported events would differ from the host after each of these cases. They
-//! need system calls or timing that the scenario language does not have, except the one that is also in
-//! `samples/boundary-shift.scn`.
+//! A shadow that follows only reported events would differ from the host after each of these cases.
+//! They need system calls or timing that the scenario language does not have, except the one that
+//! is also in `samples/boundary-shift.scn`.
 
 mod arena;
 mod family;
@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a thread or process waits for another one. The bound ends a hang; a slow machine stays far
-/// below it.
+/// How long a thread or process waits for another one. The bound ends a hang; a slow machine stays
+/// far below it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A case.
@@ -61,8 +61,8 @@ fn wait_for(number: &AtomicU32, least: u32, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// A move with `MREMAP_DONTUNMAP` unlinks the old VMA and keeps it mapped. The next fault there prepares
-/// a new `anon_vma`, and no VMA operation reports either.
+/// A move with `MREMAP_DONTUNMAP` unlinks the old VMA and keeps it mapped. The next fault there
+/// prepares a new `anon_vma`, and no VMA operation reports either.
 fn dontunmap(path: &Path, debugfs: &Debugfs) -> Result<()> {
     let arena = Arena::new(path, debugfs)?;
     arena.map(0..4)?;
@@ -73,9 +73,9 @@ fn dontunmap(path: &Path, debugfs: &Debugfs) -> Result<()> {
     arena.check()
 }
 
-/// As [`dontunmap`], in a child; and what has moved away is unmapped before the next fault. The host has
-/// freed the anon_vma of the child by then, and most often finds the new one in the same memory. The child
-/// had two links, and has one: the memory alone does not tell.
+/// As [`dontunmap`], in a child; and what has moved away is unmapped before the next fault. The
+/// host has freed the anon_vma of the child by then, and most often finds the new one in the same
+/// memory. The child had two links, and has one: the memory alone does not tell.
 fn same_memory(path: &Path, debugfs: &Debugfs) -> Result<()> {
     let arena = Arena::new(path, debugfs)?;
     arena.map(0..4)?;
@@ -98,8 +98,8 @@ fn same_memory(path: &Path, debugfs: &Debugfs) -> Result<()> {
     Ok(())
 }
 
-/// A process that is being killed may be forking. The host completes the copies of its VMAs all the same,
-/// and the shadow looks at the pages that are shared by that.
+/// A process that is being killed may be forking. The host completes the copies of its VMAs all the
+/// same, and the shadow looks at the pages that are shared by that.
 fn killed_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
     let arena = Arena::new(path, debugfs)?;
     arena.map(0..64)?;
@@ -123,9 +123,9 @@ fn killed_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
     Ok(())
 }
 
-/// `mprotect` may move the boundary between two VMAs without calling `open` or `close` for either. A
-/// first fault shares the `anon_vma` of a neighbour; which VMA is the neighbour depends on the present
-/// boundaries, not on those at the creation of the VMAs.
+/// `mprotect` may move the boundary between two VMAs without calling `open` or `close` for either.
+/// A first fault shares the `anon_vma` of a neighbour; which VMA is the neighbour depends on the
+/// present boundaries, not on those at the creation of the VMAs.
 fn boundary_shift(path: &Path, debugfs: &Debugfs) -> Result<()> {
     let arena = Arena::new(path, debugfs)?;
     arena.map(0..8)?;
@@ -139,8 +139,8 @@ fn boundary_shift(path: &Path, debugfs: &Debugfs) -> Result<()> {
     arena.check()
 }
 
-/// A VMA that is moved back next to an unfaulted VMA may be merged into it, together with its links. The
-/// remaining VMA then has pages without any fault, and the host does not report this.
+/// A VMA that is moved back next to an unfaulted VMA may be merged into it, together with its
+/// links. The remaining VMA then has pages without any fault, and the host does not report this.
 fn move_beside(path: &Path, debugfs: &Debugfs) -> Result<()> {
     let arena = Arena::new(path, debugfs)?;
     arena.map(0..8)?;
@@ -158,8 +158,8 @@ fn move_beside(path: &Path, debugfs: &Debugfs) -> Result<()> {
     arena.check()
 }
 
-/// A fork copies one VMA after the other. With per-VMA locks a thread of the parent can still fault in
-/// VMAs that are not copied yet, and the child shares these new pages, too.
+/// A fork copies one VMA after the other. With per-VMA locks a thread of the parent can still fault
+/// in VMAs that are not copied yet, and the child shares these new pages, too.
 fn faults_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
     for round in 0..3 {
         let arena = Arena::new(path, debugfs)?;
@@ -188,8 +188,9 @@ fn faults_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
     Ok(())
 }
 
-/// The first faults of two neighbours may happen at the same time, and each looks for the `anon_vma` of
-/// the other. Whether it finds one is decided under locks that the driver does not hold.
+/// The first faults of two neighbours may happen at the same time, and each looks for the
+/// `anon_vma` of the other. Whether it finds one is decided under locks that the driver does not
+/// hold.
 fn first_faults(path: &Path, debugfs: &Debugfs) -> Result<()> {
     for round in 0..30 {
         let arena = Arena::new(path, debugfs)?;
@@ -216,8 +217,8 @@ fn first_faults(path: &Path, debugfs: &Debugfs) -> Result<()> {
     Ok(())
 }
 
-/// A fork reuses an idle `anon_vma` only if its owner has exited by then. The exit and the fork of two
-/// processes have no lock in common that the driver could use to see their order.
+/// A fork reuses an idle `anon_vma` only if its owner has exited by then. The exit and the fork of
+/// two processes have no lock in common that the driver could use to see their order.
 fn exit_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
     const PAGES: u64 = 500;
     for round in 0..6 {

@@ -8,8 +8,8 @@ use crate::scenario::{Comparison, Condition, Field};
 use anyhow::{Result, bail};
 
 impl Engine<'_> {
-    /// Makes a check. `conditions` replace the default conditions on the same fields; `aloud` prints
-    /// the numbers even if all conditions hold.
+    /// Makes a check. `conditions` replace the default conditions on the same fields; `aloud`
+    /// prints the numbers even if all conditions hold.
     pub(super) fn check(&mut self, conditions: &[Condition], aloud: bool) -> Result<()> {
         if self.options.no_check {
             return Ok(());

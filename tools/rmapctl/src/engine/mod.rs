@@ -2,11 +2,11 @@
 
 //! The controller: runs a scenario step by step with real processes.
 //!
-//! The controller opens the device once, and forks the first process. Each step sends a request to one
-//! worker; the next step starts when the worker has answered. The controller knows processes by name,
-//! the kernel by pid. The controller is the subreaper of all processes: it waits for a process whose
-//! parent has ended, and a living worker waits for its own children. A process counts as ended only
-//! after the wait, because the kernel has removed its address space by then.
+//! The controller opens the device once, and forks the first process. Each step sends a request to
+//! one worker; the next step starts when the worker has answered. The controller knows processes by
+//! name, the kernel by pid. The controller is the subreaper of all processes: it waits for a
+//! process whose parent has ended, and a living worker waits for its own children. A process counts
+//! as ended only after the wait, because the kernel has removed its address space by then.
 
 mod act;
 mod check;
@@ -299,7 +299,8 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Fails if an event had two permitted outcomes: the steps of a scenario run one after the other.
+    /// Fails if an event had two permitted outcomes: the steps of a scenario run one after the
+    /// other.
     fn nothing_ambiguous(&mut self) -> Result<()> {
         if self.options.no_check || !self.debugfs.exists() {
             return Ok(());

@@ -74,7 +74,8 @@ pub fn complaints(compare: &str) -> Vec<&str> {
 
 /// Returns the numbers of the last line of `compare`.
 ///
-/// Of violations, the larger number counts: that of the last line, if it has one, or of their lines.
+/// Of violations, the larger number counts: that of the last line, if it has one, or of their
+/// lines.
 ///
 /// # Errors
 ///

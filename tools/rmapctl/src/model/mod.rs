@@ -2,8 +2,8 @@
 
 //! The state of a scenario: processes, their mappings, and the state of each page.
 //!
-//! The static check applies every step to a model before anything runs. The engine uses a model to turn
-//! names into addresses. The random generator uses one to find steps that are possible.
+//! The static check applies every step to a model before anything runs. The engine uses a model to
+//! turn names into addresses. The random generator uses one to find steps that are possible.
 
 mod apply;
 #[cfg(test)]

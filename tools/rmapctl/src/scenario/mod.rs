@@ -2,9 +2,9 @@
 
 //! The scenario language: one command on each line, parsed and checked before anything runs.
 //!
-//! A [`Scenario`] keeps the lines and the nesting of `repeat` blocks. [`Scenario::walk`] unrolls the
-//! blocks, replaces the loop counters and passes one [`Step`] after another to its caller: the static
-//! check, the engine, or a test.
+//! A [`Scenario`] keeps the lines and the nesting of `repeat` blocks. [`Scenario::walk`] unrolls
+//! the blocks, replaces the loop counters and passes one [`Step`] after another to its caller: the
+//! static check, the engine, or a test.
 
 mod condition;
 mod parse;

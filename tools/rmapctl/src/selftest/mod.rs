@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the device: bad input is refused with the right error and changes nothing; the limits; and
-//! the corner cases. Prints one line for each case.
+//! Tests of the device: bad input is refused with the right error and changes nothing; the limits;
+//! and the corner cases. Prints one line for each case.
 
 mod limits;
 mod report;

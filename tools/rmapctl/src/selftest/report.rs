@@ -36,7 +36,8 @@ impl Report {
         }
     }
 
-    /// Passes if `call` fails with `errno` and a check returns the same numbers before and after it.
+    /// Passes if `call` fails with `errno` and a check returns the same numbers before and after
+    /// it.
     pub(super) fn refused<T>(
         &mut self,
         name: &str,

@@ -83,8 +83,8 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// The version is not 1, an id occurs twice, a VMA refers to an unknown anon_vma, or an anon_vma is
-    /// its own ancestor.
+    /// The version is not 1, an id occurs twice, a VMA refers to an unknown anon_vma, or an
+    /// anon_vma is its own ancestor.
     pub fn parse(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -145,7 +145,8 @@ impl Graph {
             .flat_map(|mm| mm.vmas.iter().map(move |vma| (mm, vma)))
     }
 
-    /// Returns the links that only one side has. A graph of the host may be a part, and has no notes.
+    /// Returns the links that only one side has. A graph of the host may be a part, and has no
+    /// notes.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.source == "host" {

@@ -2,8 +2,9 @@
 
 //! Draws `chains.json` as text.
 //!
-//! First come the anon_vmas as trees, each with the VMAs in its interval tree; then the processes with
-//! their VMAs, each with its chain in the order of the list. The words are those of debugfs `chains`.
+//! First come the anon_vmas as trees, each with the VMAs in its interval tree; then the processes
+//! with their VMAs, each with its chain in the order of the list. The words are those of debugfs
+//! `chains`.
 
 mod graph;
 #[cfg(test)]

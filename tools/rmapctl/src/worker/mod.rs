@@ -2,11 +2,12 @@
 
 //! A worker: a process of a scenario, which executes one system call after another on request.
 //!
-//! A worker does not know the scenario: a [`Request`] contains addresses. All workers share two pipes.
-//! The controller writes a request into the first pipe, and sends the doorbell, `SIGUSR1`, to the worker
-//! that shall read it. Every worker keeps this signal blocked and waits for it; then it reads the request
-//! and writes its answer into the second pipe. Nothing is allocated for each process, a child of `fork`
-//! needs no set-up, and pipes, signal mask and a pending doorbell survive `execve`.
+//! A worker does not know the scenario: a [`Request`] contains addresses. All workers share two
+//! pipes. The controller writes a request into the first pipe, and sends the doorbell, `SIGUSR1`,
+//! to the worker that shall read it. Every worker keeps this signal blocked and waits for it; then
+//! it reads the request and writes its answer into the second pipe. Nothing is allocated for each
+//! process, a child of `fork` needs no set-up, and pipes, signal mask and a pending doorbell
+//! survive `execve`.
 
 mod protocol;
 
@@ -58,8 +59,8 @@ pub fn serve(inherited: Inherited, name: &str) -> ! {
             70
         }
     };
-    // SAFETY: Ends the process at once. Output that the controller had buffered at fork is not written
-    // a second time.
+    // SAFETY: Ends the process at once. Output that the controller had buffered at fork is not
+    // written a second time.
     unsafe { libc::_exit(status) }
 }
 
@@ -288,9 +289,9 @@ fn each(
 
 /// Moves `old` pages, which become `new` pages.
 ///
-/// A mapping that grows may stay at its address if there is room behind it. Otherwise the pages go to
-/// an address that was free before, so that they are really moved. `keep` leaves the old place mapped,
-/// without its pages.
+/// A mapping that grows may stay at its address if there is room behind it. Otherwise the pages go
+/// to an address that was free before, so that they are really moved. `keep` leaves the old place
+/// mapped, without its pages.
 fn relocate(address: u64, old: u64, new: u64, keep: bool) -> Result<Answer> {
     let from = pointer(address)?;
     let (old_bytes, new_bytes) = (bytes(old)?, bytes(new)?);
