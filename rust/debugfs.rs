@@ -10,7 +10,8 @@ use crate::{
     },
     kernel_ext::debugfs::{
         Dir,
-        File, //
+        File,
+        Text, //
     },
     rmap::{
         path,
@@ -61,64 +62,55 @@ impl DebugFs {
     }
 }
 
-/// Shows the shadow of all open files, as `show` does.
+/// Writes the shadow of all open files, as `show` does.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EINTR` if the reader is being killed.
 fn with_graph(
     registry: &Shared,
-    f: &mut fmt::Formatter<'_>,
+    text: &mut Text,
     show: fn(&Graph, &mut fmt::Formatter<'_>) -> fmt::Result,
-) -> fmt::Result {
-    match registry
-        .files()
-        .and_then(|files| check::take(registry, &files))
-    {
-        Ok(pair) => show(&pair.shadow, f),
-        Err(error) => failed(f, error),
-    }
+) -> Result {
+    let pair = check::take(registry, &registry.files()?)?;
+    text.add(|f| show(&pair.shadow, f))
 }
 
-/// What a reader finds where there was no memory to answer.
-fn failed(f: &mut fmt::Formatter<'_>, error: Error) -> fmt::Result {
-    writeln!(f, "error: {error:?}")
+fn show_chains(registry: &Shared, text: &mut Text) -> Result {
+    with_graph(registry, text, text::show)
 }
 
-fn show_chains(registry: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    with_graph(registry, f, text::show)
+fn show_json(registry: &Shared, text: &mut Text) -> Result {
+    with_graph(registry, text, json::show)
 }
 
-fn show_json(registry: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    with_graph(registry, f, json::show)
+fn show_dot(registry: &Shared, text: &mut Text) -> Result {
+    with_graph(registry, text, dot::show)
 }
 
-fn show_dot(registry: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    with_graph(registry, f, dot::show)
-}
-
-fn show_compare(registry: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn show_compare(registry: &Shared, text: &mut Text) -> Result {
     let mut written = Ok(());
-    let checked = registry.files().and_then(|files| {
-        check::check(registry, &files, &mut |line| {
-            if written.is_ok() {
-                written = writeln!(f, "{line}");
-            }
-        })
-    });
+    let outcome = check::check(registry, &registry.files()?, &mut |line| {
+        if written.is_ok() {
+            written = text.add(|f| writeln!(f, "{line}"));
+        }
+    })?;
     written?;
-    match checked {
-        Ok(outcome) => f.write_fmt(fmt!("{outcome}\n")),
-        Err(error) => failed(f, error),
-    }
+    text.add(|f| f.write_fmt(fmt!("{outcome}\n")))
 }
 
-fn show_rules(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    rules::show(f)
+fn show_rules(_: &Shared, text: &mut Text) -> Result {
+    text.add(rules::show)
 }
 
-fn show_stats(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    stats::show(f)?;
-    path::show(f)?;
+fn show_stats(_: &Shared, text: &mut Text) -> Result {
+    text.add(stats::show)?;
+    text.add(path::show)?;
     for (name, ours, host) in bench::SIZES {
-        writeln!(f, "bytes_{name}: {ours}")?;
-        writeln!(f, "bytes_host_{name}: {host}")?;
+        text.add(|f| {
+            writeln!(f, "bytes_{name}: {ours}")?;
+            writeln!(f, "bytes_host_{name}: {host}")
+        })?;
     }
-    check::show_looks(f)
+    text.add(check::show_looks)
 }

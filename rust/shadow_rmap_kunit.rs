@@ -82,11 +82,11 @@ impl kernel::Module for ShadowRmapKunit {
         let links = rmap::chain::create_cache()?;
         let dir = kernel_ext::debugfs::Dir::shared(c"shadow_rmap")?.subdir(c"kunit")?;
         Ok(Self {
-            _rules: dir.read_file(c"rules", (), |(), f| rmap::rules::show(f))?,
-            _stats: dir.read_file(c"stats", (), |(), f| {
-                stats::show(f)?;
-                rmap::path::show(f)?;
-                rmap::rules::show_broken(f)
+            _rules: dir.read_file(c"rules", (), |(), text| text.add(rmap::rules::show))?,
+            _stats: dir.read_file(c"stats", (), |(), text| {
+                text.add(stats::show)?;
+                text.add(rmap::path::show)?;
+                text.add(rmap::rules::show_broken)
             })?,
             _links: links,
             _frees: rmap::deferred::create_queue()?,

@@ -6,6 +6,10 @@
 //! [`full_proxy_release()`](srctree/fs/debugfs/file.c) reads the file's operations, which were in
 //! the module.
 //!
+//! The text of a file is written once, when the file is opened for reading; `read()` copies from
+//! it. So all parts of what a reader reads belong together, and `open()` returns an error as errno.
+//! A `seq_file` would call `show` again with each larger buffer, and would not return its error.
+//!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
 #![allow(unsafe_code, reason = "a room of the design: callbacks from C")]
@@ -20,14 +24,15 @@ use kernel::{
     error::from_err_ptr,
     ffi::{
         c_char,
-        c_int,
-        c_void, //
+        c_int, //
     },
     fmt,
+    fs::file::flags::{
+        O_ACCMODE,
+        O_WRONLY, //
+    },
     module::this_module,
     prelude::*,
-    seq_file::SeqFile,
-    seq_print,
     sync::Arc,
     uaccess::{
         UserPtr,
@@ -114,8 +119,8 @@ impl Dir {
         Ok(Self(Arc::new(entry, GFP_KERNEL)?))
     }
 
-    /// Makes a file of mode 0400 in this directory. A read returns what `show` writes of `data`.
-    /// Sleeps.
+    /// Makes a file of mode 0400 in this directory. It holds what `show` writes of `data` when the
+    /// file is opened. Sleeps.
     ///
     /// # Errors
     ///
@@ -151,9 +156,8 @@ impl Dir {
     }
 }
 
-/// Writes the content of a file. May sleep; is called again with a larger buffer if the first was
-/// too small.
-pub(crate) type Show<T> = fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result;
+/// Writes the text of a file that is being opened. May sleep. The opener gets its error.
+pub(crate) type Show<T> = fn(&T, &mut Text) -> Result;
 
 /// Takes what was written: all of it, or an error. May sleep.
 pub(crate) type Store<T> = fn(&T, &mut UserSliceReader) -> Result;
@@ -225,9 +229,9 @@ impl<T: Send + Sync + 'static> Operations<T> {
     const READ: bindings::file_operations = bindings::file_operations {
         owner: this_module::<crate::LocalModule>().as_ptr(),
         open: Some(open::<T>),
-        read: Some(bindings::seq_read),
-        llseek: Some(bindings::seq_lseek),
-        release: Some(bindings::single_release),
+        read: Some(read),
+        llseek: Some(llseek),
+        release: Some(release),
         ..pin_init::zeroed()
     };
 
@@ -241,20 +245,63 @@ impl<T: Send + Sync + 'static> Operations<T> {
 ///
 /// The inode is that of a [`File<T>`], and `file` is being opened.
 unsafe extern "C" fn open<T>(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: The caller's; the invariant of `File` says what `i_private` is.
-    unsafe { bindings::single_open(file, Some(show::<T>), (*inode).i_private) }
+    let open = || -> Result {
+        // SAFETY: The caller's; the invariant of `File` says what `i_private` is, and that is there
+        // as long as the file is.
+        let (behind, flags) =
+            unsafe { (&*(*inode).i_private.cast::<Behind<T>>(), (*file).f_flags) };
+        let mut text = KBox::new(Text(KVVec::new()), GFP_KERNEL_ACCOUNT)?;
+        if flags & O_ACCMODE != O_WRONLY {
+            (behind.show)(&behind.data, &mut text)?;
+        }
+        // SAFETY: The caller's: no other thread has the file yet.
+        unsafe { (*file).private_data = KBox::into_raw(text).cast() };
+        Ok(())
+    };
+    open().map_or_else(Error::to_errno, |()| 0)
 }
 
 /// # Safety
 ///
-/// `seq` is what [`open`] has made, and the file has not been removed.
-unsafe extern "C" fn show<T>(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: `single_open()` keeps what it was given: a `Behind<T>`, which is there as long as
-    // the file is.
-    let behind = unsafe { &*(*seq).private.cast::<Behind<T>>() };
-    // SAFETY: It is this thread's: a `seq_file` is locked while it is shown.
-    let seq = unsafe { SeqFile::from_raw(seq) };
-    seq_print!(seq, "{}", Shown(behind));
+/// [`open`] has opened `file`, and [`release`] has not been called for it.
+unsafe fn text<'a>(file: *mut bindings::file) -> &'a [u8] {
+    // SAFETY: `open` has put a `Text` there, which nothing changes; `release` frees it.
+    unsafe { &(*(*file).private_data.cast::<Text>()).0 }
+}
+
+/// # Safety
+///
+/// As [`text`]; `to` has room for `n` bytes in user space, `at` is the position of a read.
+unsafe extern "C" fn read(
+    file: *mut bindings::file,
+    to: *mut c_char,
+    n: usize,
+    at: *mut bindings::loff_t,
+) -> isize {
+    // SAFETY: The caller's.
+    let text = unsafe { text(file) };
+    // SAFETY: `text` is readable for its length; the rest is the caller's.
+    unsafe { bindings::simple_read_from_buffer(to.cast(), n, at, text.as_ptr().cast(), text.len()) }
+}
+
+/// # Safety
+///
+/// As [`text`].
+unsafe extern "C" fn llseek(
+    file: *mut bindings::file,
+    to: bindings::loff_t,
+    whence: c_int,
+) -> bindings::loff_t {
+    // SAFETY: The caller's. No slice is longer than `loff_t` can say.
+    unsafe { bindings::fixed_size_llseek(file, to, whence, text(file).len() as bindings::loff_t) }
+}
+
+/// # Safety
+///
+/// [`open`] has opened `file`; this is the last call for it.
+unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: The caller's: `open` has put the box there, and nothing uses it any more.
+    drop(unsafe { KBox::from_raw((*file).private_data.cast::<Text>()) });
     0
 }
 
@@ -267,12 +314,9 @@ unsafe extern "C" fn write<T>(
     n: usize,
     _: *mut bindings::loff_t,
 ) -> isize {
-    // SAFETY: `single_open()` has made its private data a `seq_file`, and that has kept what it was
-    // given, see `show`.
-    let behind = unsafe {
-        let seq = (*file).private_data.cast::<bindings::seq_file>();
-        &*(*seq).private.cast::<Behind<T>>()
-    };
+    // SAFETY: The caller's: the inode is that of a `File<T>`, whose invariant says what `i_private`
+    // is; that is there as long as the file is.
+    let behind = unsafe { &*(*(*file).f_inode).i_private.cast::<Behind<T>>() };
     let from = UserPtr::from_ptr(from.cast_mut().cast());
     match (behind.store)(&behind.data, &mut UserSlice::new(from, n).reader()) {
         Ok(()) => n as isize,
@@ -280,11 +324,33 @@ unsafe extern "C" fn write<T>(
     }
 }
 
-/// Formats as the file shows it.
-struct Shown<'a, T>(&'a Behind<T>);
+/// What an open file holds. Its memory is accounted to the opener.
+pub(crate) struct Text(KVVec<u8>);
 
-impl<T> fmt::Display for Shown<'_, T> {
+impl Text {
+    /// Adds what `write` writes. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; also if `write` fails, which it does for no other reason.
+    pub(crate) fn add(&mut self, write: impl Fn(&mut fmt::Formatter<'_>) -> fmt::Result) -> Result {
+        fmt::Write::write_fmt(self, fmt!("{}", By(write))).map_err(|_| ENOMEM)
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0
+            .extend_from_slice(part.as_bytes(), GFP_KERNEL_ACCOUNT)
+            .map_err(|_| fmt::Error)
+    }
+}
+
+/// Formats by a function.
+struct By<F>(F);
+
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for By<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.0.show)(&self.0.data, f)
+        (self.0)(f)
     }
 }

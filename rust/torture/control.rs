@@ -27,7 +27,8 @@ use crate::{
         debugfs::{
             may_warn,
             Dir,
-            File, //
+            File,
+            Text, //
         },
         kthread::KThread,
         module::ModuleRef,
@@ -102,17 +103,21 @@ impl Files {
             _control: dir.read_write_file(c"control", shared.clone(), show_usage, start)?,
             _status: dir.read_file(c"status", shared.clone(), show_status)?,
             _results: dir.read_file(c"results", shared, show_results)?,
-            _rules: dir.read_file(c"rules", (), |(), f| rules::show(f))?,
-            _stats: dir.read_file(c"stats", (), |(), f| {
-                stats::show(f)?;
-                path::show(f)
+            _rules: dir.read_file(c"rules", (), |(), text| text.add(rules::show))?,
+            _stats: dir.read_file(c"stats", (), |(), text| {
+                text.add(stats::show)?;
+                text.add(path::show)
             })?,
         })
     }
 }
 
 /// Writes the usage of `control`, and a line for each bug.
-fn show_usage(_: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn show_usage(_: &Shared, text: &mut Text) -> Result {
+    text.add(usage)
+}
+
+fn usage(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(
         f,
         "usage: bust=none|R12|museum:16|NAME [secs=10] [ops=N] [seed=N] [threads=4] \
@@ -164,21 +169,23 @@ fn show_protocols(protocols: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Re
     Ok(())
 }
 
-fn show_status(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match &*control.torture.lock() {
+fn show_status(control: &Shared, text: &mut Text) -> Result {
+    let torture = control.torture.lock();
+    text.add(|f| match &*torture {
         Some(torture) => run::write_status(&torture.run, f),
         None => writeln!(f, "state: idle"),
-    }
+    })
 }
 
-fn show_results(control: &Shared, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match &*control.torture.lock() {
+fn show_results(control: &Shared, text: &mut Text) -> Result {
+    let torture = control.torture.lock();
+    text.add(|f| match &*torture {
         Some(torture) if torture.run.is_done() => {
             run::write_results(&torture.run, &mut |line| writeln!(f, "{line}"))
         }
         // There are no results before `state: done`.
         _ => Ok(()),
-    }
+    })
 }
 
 /// The longest line that `control` takes.

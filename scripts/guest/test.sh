@@ -125,6 +125,16 @@ open_file_holds() {
 	must within 120 not_in_use && return $rc
 }
 
+# An open file keeps the text that it had when it was opened.
+open_file_keeps_its_text() {
+	cat $debugfs/stats >/tmp/before && exec 3<$debugfs/stats || return 1
+	must scenario --quiet "$here/samples/three-generations.scn" &&
+		cat $debugfs/stats >/tmp/after && cat <&3 >/tmp/opened
+	rc=$?
+	exec 3<&-
+	[ $rc = 0 ] && must cmp /tmp/before /tmp/opened && ! cmp -s /tmp/opened /tmp/after
+}
+
 # absent PATTERN: no file has such a name.
 # shellcheck disable=SC2086 # a pattern
 absent() { ! ls -d $1 2>/dev/null; }
@@ -188,6 +198,28 @@ starve() {
 	[ $hits -gt $(($# / 2)) ]
 }
 
+# A file without memory for its text cannot be opened: a reader never gets a part of it.
+unreadable() {
+	failed=0
+	for bytes in $(seq 0 256 16000); do
+		set_slab times=1 interval=1 space="$bytes" probability=100 || return 1
+		(
+			echo 1 >/proc/self/make-it-fail
+			exec cat $debugfs/chains.json
+		) >/tmp/read 2>/tmp/errors
+		rc=$?
+		set_slab probability=0 || return 1
+		if [ $rc = 0 ]; then
+			must grep -q ']}$' /tmp/read || return 1
+			continue
+		fi
+		failed=$((failed + 1))
+		must test ! -s /tmp/read && must grep -q 'Cannot allocate memory' /tmp/errors || return 1
+	done
+	echo "$failed of 63 reads failed"
+	[ $failed -gt 0 ]
+}
+
 # Kmemleak allocates as well, and turns itself off for ever when it cannot.
 kmemleak_is_on() { ! dmesg | grep 'kmemleak: .*disabled'; }
 
@@ -206,6 +238,7 @@ out_of_memory() {
 	try "no memory: in the module, once, checked later" starve /tmp/late.scn 1 1 $(seq 0 320 8000)
 	try "no memory: in the module, a few times" starve /tmp/late.scn 8 3 $(seq 0 512 4000)
 	try "no memory: in the module, always" starve /tmp/late.scn -1 1 $(seq 0 512 4000)
+	try "no memory: debugfs files cannot be opened" unreadable
 	anywhere
 	try "no memory: anywhere, again and again" starve /tmp/late.scn -1 31 $(seq 0 9973 100000)
 	set_slab task-filter=N
@@ -241,6 +274,7 @@ all_tests() {
 			./rmapctl random --seed "$seed" --steps 2000 --check-every 20
 	done
 	[ "$VM_TARGET" != x86_64 ] || out_of_memory
+	try "debugfs: an open file keeps its text" open_file_keeps_its_text
 	try "module: unload is refused while a mapping lives" mapping_holds
 	try "module: unload is refused while a file of debugfs is open" open_file_holds
 	try "rules: are kept" keep_rules $debugfs live

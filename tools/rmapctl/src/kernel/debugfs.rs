@@ -4,7 +4,7 @@
 
 use super::Check;
 use crate::scenario::Field;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -32,14 +32,10 @@ impl Debugfs {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or its last line is an error that the module reports.
+    /// The file cannot be read.
     pub fn read(&self, name: &str) -> Result<String> {
         let path = self.root.join(name);
-        let text = fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))?;
-        match last_line(&text).strip_prefix("error: ") {
-            None => Ok(text),
-            Some(error) => bail!("{}: the module reports {error}", path.display()),
-        }
+        fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))
     }
 
     fn explain(&self, path: &Path, error: &std::io::Error) -> anyhow::Error {

@@ -50,13 +50,7 @@ fn the_last_line_of_compare_is_parsed() {
 fn debugfs_errors_name_the_cause_and_the_fix() {
     let root = std::env::temp_dir().join(format!("rmapctl-debugfs-{}", std::process::id()));
     fs::create_dir_all(&root).expect("is made");
-    fs::write(root.join("chains"), "error: ENOMEM\n").expect("is written");
     let debugfs = Debugfs::new(&root);
-    let error = debugfs.read("chains").expect_err("must fail").to_string();
-    assert!(
-        error.ends_with("chains: the module reports ENOMEM"),
-        "{error}"
-    );
     let error = debugfs.read("rules").expect_err("must fail").to_string();
     assert!(
         error.contains("No such file") && !error.contains("insmod"),
