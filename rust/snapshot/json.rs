@@ -2,10 +2,11 @@
 
 //! Prints a [`Graph`] as JSON, version 1: the debugfs files `chains.json` and `host/chains.json`.
 //!
-//! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end", "pgoff","anon_vma","chain":[ids]}]}],"anon_vmas":[{"id","root","parent","refcount", "num_children","num_active_vmas","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount"}]}`
+//! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end", "pgoff","anon_vma","chain":[ids],"untracked"}]}],"anon_vmas":[{"id","root","parent","refcount", "num_children","num_active_vmas","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount","mapped_by":[ids]}]}`
 //!
 //! Addresses are in bytes, `pgoff` and `index` in pages. `anon_vma` is `null` if there is none. A
-//! root is its own root and its own parent.
+//! root is its own root and its own parent. `mapped_by` are the VMAs that map the page. The VMAs of
+//! a family that the shadow has stopped following are `untracked`.
 
 use super::{
     text,
@@ -74,6 +75,12 @@ fn numbers(f: &mut fmt::Formatter<'_>, list: impl Iterator<Item = u64>) -> fmt::
     f.write_char(']')
 }
 
+/// Prints the numbers of the VMAs with these indices.
+fn ids(f: &mut fmt::Formatter<'_>, graph: &Graph, vmas: &[usize]) -> fmt::Result {
+    let vmas = vmas.iter().filter_map(|&vma| graph.vmas.get(vma));
+    numbers(f, vmas.map(|vma| vma.id))
+}
+
 /// Prints `graph` as one line of JSON.
 pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_fmt(fmt!(
@@ -101,7 +108,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Maybe(vma.anon_vma)
             ))?;
             numbers(f, vma.chain.iter().map(|&anon_vma| anon_vma as u64 + 1))?;
-            f.write_char('}')?;
+            f.write_fmt(fmt!(",\"untracked\":{}}}", vma.tainted))?;
         }
         f.write_str("]}")?;
     }
@@ -118,8 +125,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             node.num_children,
             node.num_active_vmas
         ))?;
-        let vmas = node.vmas.iter().filter_map(|&vma| graph.vmas.get(vma));
-        numbers(f, vmas.map(|vma| vma.id))?;
+        ids(f, graph, &node.vmas)?;
         f.write_char('}')?;
     }
     f.write_str("],\"pages\":[")?;
@@ -127,12 +133,14 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (index, page) in resched_each(&graph.pages).enumerate() {
         comma(f, &mut first)?;
         f.write_fmt(fmt!(
-            "{{\"id\":{},\"anon_vma\":{},\"index\":{},\"mapcount\":{}}}",
+            "{{\"id\":{},\"anon_vma\":{},\"index\":{},\"mapcount\":{},\"mapped_by\":",
             index + 1,
             Maybe(page.anon_vma),
             page.index,
             page.mapcount
         ))?;
+        ids(f, graph, &page.mapped_by)?;
+        f.write_char('}')?;
     }
     f.write_str("]}\n")
 }
@@ -162,26 +170,27 @@ mod tests {
         let expected = concat!(
             r#"{"version":1,"source":"shadow","mms":["#,
             r#"{"id":1,"pid":41,"comm":"main","vmas":["#,
-            r#"{"id":11,"start":65536,"end":81920,"pgoff":0,"anon_vma":1,"chain":[1]}]},"#,
+            r#"{"id":11,"start":65536,"end":81920,"pgoff":0,"anon_vma":1,"chain":[1],"untracked":false}]},"#,
             r#"{"id":2,"pid":42,"comm":"child","vmas":["#,
-            r#"{"id":12,"start":65536,"end":81920,"pgoff":0,"anon_vma":2,"chain":[2,1]},"#,
-            r#"{"id":13,"start":131072,"end":135168,"pgoff":4,"anon_vma":null,"chain":[]}]},"#,
+            r#"{"id":12,"start":65536,"end":81920,"pgoff":0,"anon_vma":2,"chain":[2,1],"untracked":false},"#,
+            r#"{"id":13,"start":131072,"end":135168,"pgoff":4,"anon_vma":null,"chain":[],"untracked":true}]},"#,
             r#"{"id":3,"pid":43,"comm":"grand child","vmas":["#,
-            r#"{"id":14,"start":65536,"end":81920,"pgoff":0,"anon_vma":3,"chain":[3,1,2]}]}],"#,
+            r#"{"id":14,"start":65536,"end":81920,"pgoff":0,"anon_vma":3,"chain":[3,1,2],"untracked":false}]}],"#,
             r#""anon_vmas":["#,
             r#"{"id":1,"root":1,"parent":1,"refcount":3,"num_children":2,"num_active_vmas":1,"vmas":[11,12,14]},"#,
             r#"{"id":2,"root":1,"parent":1,"refcount":1,"num_children":1,"num_active_vmas":1,"vmas":[12,14]},"#,
             r#"{"id":3,"root":1,"parent":2,"refcount":1,"num_children":0,"num_active_vmas":1,"vmas":[14]}],"#,
             r#""pages":["#,
-            r#"{"id":1,"anon_vma":1,"index":0,"mapcount":3},"#,
-            r#"{"id":2,"anon_vma":2,"index":1,"mapcount":2},"#,
-            r#"{"id":3,"anon_vma":3,"index":2,"mapcount":1},"#,
-            r#"{"id":4,"anon_vma":null,"index":1,"mapcount":-1}]}"#,
+            r#"{"id":1,"anon_vma":1,"index":0,"mapcount":3,"mapped_by":[11,12,14]},"#,
+            r#"{"id":2,"anon_vma":2,"index":1,"mapcount":2,"mapped_by":[12,14]},"#,
+            r#"{"id":3,"anon_vma":3,"index":2,"mapcount":1,"mapped_by":[14]},"#,
+            r#"{"id":4,"anon_vma":null,"index":1,"mapcount":-1,"mapped_by":[11]}]}"#,
             "\n"
         );
         let mut graph = sample::generations(Source::Shadow)?;
         let page = graph.pages.get_mut(3).ok_or(EINVAL)?;
         (page.anon_vma, page.mapcount) = (None, -1);
+        graph.vmas.get_mut(2).ok_or(EINVAL)?.tainted = true;
         assert!(shows(&graph, expected)?);
         Ok(())
     }
