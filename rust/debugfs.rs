@@ -25,6 +25,8 @@ use crate::{
     },
     stats,
 };
+#[cfg(shadow_rmap_busted)]
+use kernel::uaccess::UserSliceReader;
 use kernel::{
     fmt,
     prelude::*,
@@ -41,6 +43,9 @@ pub(crate) struct DebugFs {
     _compare: File<Shared>,
     _rules: File<Shared>,
     _stats: File<Shared>,
+    /// A bug is chosen by writing its name.
+    #[cfg(shadow_rmap_busted)]
+    _bust: File<()>,
 }
 
 impl DebugFs {
@@ -58,8 +63,19 @@ impl DebugFs {
             _compare: dir.read_file(c"compare", registry.clone(), show_compare)?,
             _rules: dir.read_file(c"rules", registry.clone(), show_rules)?,
             _stats: dir.read_file(c"stats", registry, show_stats)?,
+            #[cfg(shadow_rmap_busted)]
+            _bust: dir.read_write_file(c"bust", (), |(), _| Ok(()), choose_bug)?,
         })
     }
+}
+
+/// Chooses a bug of the engine by the name that is written.
+#[cfg(shadow_rmap_busted)]
+fn choose_bug(_: &(), name: &mut UserSliceReader) -> Result {
+    let mut bytes = [0; 64];
+    let bytes = bytes.get_mut(..name.len()).ok_or(EINVAL)?;
+    name.read_slice(bytes)?;
+    crate::torture::at_load::choose(bytes.trim_ascii())
 }
 
 /// Writes the shadow of all open files, as `show` does.

@@ -116,5 +116,7 @@ fn used_by_other_modules() -> Result {
     });
     let dir = kernel_ext::debugfs::Dir::shared(c"shadow_rmap")?;
     let _torture = torture::control::Files::new(&dir)?;
+    torture::at_load::choose(b"")?;
+    let _steps = <torture::at_load::AtLoad as rmap::steps::Flavour>::steps::<rmap::kind::Live>();
     Ok(())
 }

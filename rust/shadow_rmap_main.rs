@@ -47,13 +47,9 @@ mod torture;
 #[cfg(not(shadow_rmap_busted))]
 pub(crate) type LiveFlavour = rmap::steps::Correct;
 
-/// The steps of a deliberately wrong module, for tests of the comparison: `SHADOW_RMAP_BUST=NAME`.
-#[cfg(shadow_rmap_bust = "ForgetsRootLink")]
-pub(crate) type LiveFlavour = torture::busted::fork::ForgetsRootLink;
-
-/// As above: forks reuse an anon_vma that is in use.
-#[cfg(shadow_rmap_bust = "ReusesBusy")]
-pub(crate) type LiveFlavour = torture::busted::fork::ReusesBusy;
+/// The steps of a deliberately wrong module, for tests of the comparison: `SHADOW_RMAP_BUST=1`.
+#[cfg(shadow_rmap_busted)]
+pub(crate) type LiveFlavour = torture::at_load::AtLoad;
 
 /// A misuse that must not compile, see `scripts/compile-fail/`.
 #[cfg(shadow_rmap_case)]

@@ -9,7 +9,7 @@
 #   KDIR=FOLDER            a kernel's build folder is used as it is; a kernel's source is built first
 #   CLIPPY=1               all three crates are compiled by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module
-#   SHADOW_RMAP_BUST=TYPE  a deliberately wrong shadow_rmap.ko, see rust/torture/busted/mod.rs
+#   SHADOW_RMAP_BUST=1     a deliberately wrong shadow_rmap.ko, see rust/torture/at_load.rs
 # The modules are built in build/<target>; with KDIR in build/<target>-own, whatever target was
 # named; those of CLIPPY, _CASE and _BUST in a folder of their own.
 
@@ -44,7 +44,7 @@ for argument in "$@"; do
 		out=$TOP/build/$target-case goals=(rust/shadow_rmap_main.o) quiet_case=1
 		export SHADOW_RMAP_CASE=${argument#*=}
 		;;
-	SHADOW_RMAP_BUST=?*) out=$TOP/build/$target-${argument#*=} ;;
+	SHADOW_RMAP_BUST=?*) out=$TOP/build/$target-busted ;;
 	esac
 	arguments+=("$argument")
 done

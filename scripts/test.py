@@ -301,8 +301,7 @@ def lazy(step):
 
 
 def busted(step):
-    built = {bust: step.lab.modules[bust]["shadow_rmap"] for bust in BUSTED}
-    boot(step, {"shadow_rmap.ko": built["ForgetsRootLink"], "reuses_busy.ko": built["ReusesBusy"],
+    boot(step, {"shadow_rmap.ko": step.lab.modules["busted"]["shadow_rmap"],
                 "rmapctl": step.lab.rmapctl}, "busted.sh")
 
 
@@ -346,8 +345,6 @@ STEPS = {"x86_64-guest": guest, "um-guest": guest, "x86_64-lazy": lazy, "host-rm
 ALONE = {"um-again": again, "um-torture": torture}
 
 
-# The bugs of the modules that um-busted loads.
-BUSTED = ("ForgetsRootLink", "ReusesBusy")
 # The modules besides shadow_rmap.ko, and the steps that load them.
 MODULES = {"kunit": ("guest", "lazy"), "torture": ("again", "torture")}
 
@@ -360,7 +357,7 @@ class Lab:
         wanted = {target: [target] + [word for word, steps in MODULES.items() if any(
             f"{target}-{step}" in names for step in steps)] for target in targets}
         if "um-busted" in names:
-            wanted |= {bust: ("um", f"SHADOW_RMAP_BUST={bust}") for bust in BUSTED}
+            wanted["busted"] = ("um", "SHADOW_RMAP_BUST=1")
         self.seed = seed
         self.kunit = Kunit(Path(script_lines("source.sh")[-1]))
         self.rmapctl = script_lines("rmapctl.sh")[-1] if targets else None

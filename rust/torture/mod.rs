@@ -6,6 +6,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`busted`] | the deliberate bugs: a type each, and a table |
+//! | `at_load` | the steps of a deliberately wrong `shadow_rmap.ko` |
 //! | `at_run_time` | the steps of the bug that was chosen when a torture started |
 //! | `preemptible` | a spinlock whose holder may be preempted |
 //! | `pressure` | what threads do in the windows between two steps |
@@ -16,6 +17,8 @@
 //! A torture without a bug runs `Model<L, Correct, Pressure>`: the steps of live mappings, with
 //! threads in the windows. A torture with a bug runs `Model<L, AtRunTime, Pressure>`.
 
+#[cfg(any(shadow_rmap_busted, shadow_rmap_kunit))]
+pub(crate) mod at_load;
 #[cfg(shadow_rmap_torture)]
 mod at_run_time;
 pub(crate) mod busted;

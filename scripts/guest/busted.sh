@@ -1,66 +1,123 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the test guest: a module whose forks forget the link to the root, and one whose forks reuse
-# an anon_vma that is in use. The comparison with the host must report it; with a correct module this
-# test fails. Prints each result.
+# Runs in the test guest: a module with one deliberate bug at a time (rust/torture/at_load.rs). The
+# comparison with the host must report each in words; with a correct module this test fails. Prints
+# each result.
 #
-# Usage: busted.sh     scripts/test.py starts it, beside shadow_rmap.ko, reuses_busy.ko, rmapctl, try.sh
+# Usage: busted.sh     scripts/test.py starts it, beside shadow_rmap.ko, rmapctl, try.sh
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 
+debugfs=/sys/kernel/debug/shadow_rmap
 # shellcheck source=scripts/guest/try.sh
 . ./try.sh
 
-cat >/tmp/busted.scn <<END
-map main buf 4
-touch main buf all write 1
+family='map main buf 4
+touch main buf all write
 fork main child
-touch child buf 0..2 write 2
-save compare $OUT/compare.txt
-check differences>0 violations>0
-END
+touch child buf 0..2 write'
 
-# `b` has no child when `d` is forked: `c` has reused the anon_vma of `x`. But `b` is alive.
-cat >/tmp/reuses.scn <<END
-map main buf 4
-touch main buf all write 1
+# The last chain has three links: the parent of its anon_vma is not its root.
+three_generations="$family
+fork child last
+touch last buf 0 write"
+
+# When `d` is forked, `b` has no child, because `c` has reused the anon_vma of `x`. But `b` is alive.
+busy='map main buf 4
+touch main buf all write
 fork main x
-touch x buf 0..2 write 2
+touch x buf 0..2 write
 fork x b
-touch b buf 0..2 write 3
+touch b buf 0..2 write
 exit x
 fork b c
-touch c buf 0..2 write 4
+touch c buf 0..2 write
 check
-fork c d
-save compare $OUT/reuses.txt
-check differences>0 violations>=0
-END
+fork c d'
 
-# The child's VMA is not linked to the anon_vma of the pages that it shares with its parent.
-link_is_named() {
-	cat "$1"
-	grep -qE "^vma .* chain: host links 2 anon_vmas, shadow 1: .* is missing" "$1"
+# `x` exits, so that its anon_vma can be reused when `b` is forked.
+idle='map main buf 4
+touch main buf all write
+fork main x
+touch x buf 0..2 write
+fork x b
+touch b buf 0..2 write
+exit x
+fork b c
+touch c buf 0..2 write'
+
+# The child's second half is unfaulted, and beside it is a VMA with two links.
+neighbours='map main buf 4
+protect main buf 2..4 r
+touch main buf 0..2 write
+fork main child
+protect child buf 2..4 rw
+touch child buf 2..4 write'
+
+split='map main buf 6
+touch main buf all write
+fork main child
+touch child buf 0..4 write
+unmap child buf 2..3'
+
+moved='map main buf 4
+touch main buf all write
+move main buf all as moved keep
+touch main buf all write'
+
+# run SCENARIO BUG: keeps the comparison in $OUT/BUG.txt. A check that follows a bug may find rules
+# broken as well.
+run() {
+	echo "$2" >$debugfs/bust &&
+		printf '%s\nsave compare %s\ncheck differences>=0 violations>=0\n' "$1" "$OUT/$2.txt" \
+			>/tmp/busted.scn && timeout 600 ./rmapctl run /tmp/busted.scn
 }
 
-# Rule and host have chosen differently, which the host did not do because of a race.
-choice_is_named() {
-	cat "$1"
-	grep -qE "^vma .* reuse at fork \(R24\): host none, shadow number [0-9] of the parent" "$1" &&
-		grep -q "^compare: .* ambiguous=0 " "$1"
+named() {
+	cat "$1" && ! grep -q ' differences=0$' "$1" || return 1
+	file=$1
+	shift
+	for words; do must grep -qE -- "$words" "$file" || return 1; done
+}
+
+# bug NAME SCENARIO WORDS...: the comparison reports the bug in these words.
+bug() {
+	try "$1: the module loads" insmod ./shadow_rmap.ko || return
+	try "$1: the scenario runs" run "$2" "$1"
+	bug=$1
+	shift 2
+	try "$bug: compare names it" named "$OUT/$bug.txt" "$@"
+	try "$bug: the module unloads" rmmod shadow_rmap
+}
+
+# Without a bug the same module agrees with the host.
+correct() {
+	insmod ./shadow_rmap.ko || return 1
+	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved"; do
+		printf '%s\ncheck\n' "$scenario" >/tmp/correct.scn
+		must timeout 600 ./rmapctl run /tmp/correct.scn || return 1
+	done
+	echo NoSuchBug >$debugfs/bust && return 1
+	rmmod shadow_rmap
 }
 
 all_tests() {
-	try "busted: the module loads" insmod ./shadow_rmap.ko || return
-	try "busted: a check counts differences and violations" \
-		timeout 600 ./rmapctl run /tmp/busted.scn
-	try "busted: compare names the missing link" link_is_named "$OUT/compare.txt"
-	try "busted: the module unloads" rmmod shadow_rmap
-	try "busted: a module that reuses busy anon_vmas loads" insmod ./reuses_busy.ko || return
-	try "busted: a check counts differences" timeout 600 ./rmapctl run /tmp/reuses.scn
-	try "busted: compare names the choice of the fork" choice_is_named "$OUT/reuses.txt"
-	try "busted: that module unloads" rmmod shadow_rmap
+	try "no bug: compare is silent" correct
+	bug ForgetsRootLink "$family" '^vma .* chain: host links 2 anon_vmas, shadow 1: .* is missing' \
+		'^anon_vma .* tree: host 2 VMAs, shadow 1' '^page .* found by a walk: host 2 VMAs, shadow 1'
+	bug NeverReuses "$idle" '^vma .* reuse at fork \(R24\): host number [0-9] .*, shadow none'
+	bug ReusesBusy "$busy" '^vma .* reuse at fork \(R24\): host none, shadow number [0-9] of the parent'
+	bug SharesWithParent "$family" '^vma .* anon_vma: should be'
+	bug LetsRootGo "$family" '^anon_vma .* refcount: host 2, shadow 1'
+	bug NamesTheRoot "$three_generations" \
+		"anon_vma 3 .child of 2. is missing, the shadow's anon_vma 3 .child of 1. is one too many" \
+		'^anon_vma .* num_children: host'
+	bug CountsNoCopy "$split" '^anon_vma .* num_active_vmas: host'
+	bug CountsNoUnmap "$family" '^page .* mapcount: host 1, shadow 2'
+	bug LeadsToTheRoot "$family" '^page .* anon_vma: should be anon_vma'
+	bug SharesForked "$neighbours" '^vma .* anon_vma: should be'
+	bug KeepsAnonVma "$moved" '^vma .* anon_vma: should be'
 }
 
 run_tests all_tests

@@ -23,6 +23,8 @@
 pub(crate) mod family;
 pub(crate) mod fork;
 pub(crate) mod life;
+#[cfg(any(shadow_rmap_busted, shadow_rmap_kunit))]
+pub(crate) mod live;
 pub(crate) mod lookup;
 pub(crate) mod merge;
 pub(crate) mod page;

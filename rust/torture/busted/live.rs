@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Slips of a line in what a live mapping does. The kernel has had none of them: they show that the
+//! comparison with the host notices each fact that it compares.
+
+#![allow(unsafe_code, reason = "deliberate bugs")]
+
+use crate::rmap::{
+    anon_vma::{
+        AnonVma,
+        FreshAnonVma, //
+    },
+    chain::LinkReserve,
+    family::FamilyWrite,
+    kind::Rmap,
+    mm::MmapWrite,
+    page::PageRmap,
+    steps::{
+        Correct,
+        Steps, //
+    },
+    vma::Vma, //
+};
+
+/// Deliberate bug: fork names the root as the parent (R23).
+pub(crate) struct NamesTheRoot;
+
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Rmap> Steps<R> for NamesTheRoot {
+    fn give_own(
+        &self,
+        vma: &Vma<R>,
+        mmap: &MmapWrite<'_, R>,
+        parent: &AnonVma<R>,
+        anon_vma: FreshAnonVma<R>,
+        links: LinkReserve<R>,
+    ) {
+        Correct.give_own(vma, mmap, parent.root(), anon_vma, links);
+    }
+}
+
+/// Deliberate bug: a copy in the same address space is not counted as a user (R24).
+pub(crate) struct CountsNoCopy;
+
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Rmap> Steps<R> for CountsNoCopy {
+    fn share_anon_vma(
+        &self,
+        family: &mut FamilyWrite<'_, R>,
+        dst: &Vma<R>,
+        active: &AnonVma<R>,
+        dst_mmap: &MmapWrite<'_, R>,
+    ) {
+        family.publish(dst, active, dst_mmap);
+        family.deactivate(active);
+    }
+}
+
+/// Deliberate bug: a new page goes to the root (R20).
+pub(crate) struct LeadsToTheRoot;
+
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Rmap> Steps<R> for LeadsToTheRoot {
+    fn anon_vma_for_page<'a>(&self, anon_vma: &'a AnonVma<R>, _exclusive: bool) -> &'a AnonVma<R> {
+        anon_vma.root()
+    }
+}
+
+/// Deliberate bug: an unmap is not counted (R3).
+pub(crate) struct CountsNoUnmap;
+
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Rmap> Steps<R> for CountsNoUnmap {
+    fn remove_rmap(&self, page: &PageRmap<R>) -> i32 {
+        page.mapcount() - 1
+    }
+}
