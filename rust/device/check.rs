@@ -104,6 +104,15 @@ pub(crate) fn check(
     }
     STRUCTURE_LOOKS.fetch_add(looks.at(None), Relaxed);
     let mut outcome = compare(&pair.shadow, &pair.host, line)?;
+    for file in files {
+        let calls = file.numbers.unannounced();
+        if calls > 0 {
+            line(fmt!(
+                "host: {calls} calls for VMAs that it has copied without calling open"
+            ));
+            outcome.differences += 1;
+        }
+    }
     let untracked = files.iter().map(|file| file.untracked.load(Relaxed)).sum();
     outcome.untracked = outcome.untracked.max(untracked);
     outcome.ambiguous = files.iter().map(|file| file.ambiguous.load(Relaxed)).sum();

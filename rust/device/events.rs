@@ -93,7 +93,13 @@ pub(super) fn track(
     let vma = LiveVma::new(mm, opening.host(), opening.cell(), reused)?;
     mm.file.charge(pages)?;
     vma.charged.store(pages, Relaxed);
-    if let Err(error) = mm.insert(&vma) {
+    let inserted = mm.insert(&vma).and_then(|()| {
+        mm.file
+            .numbers
+            .insert(&vma)
+            .inspect_err(|_| _ = mm.remove(&vma))
+    });
+    if let Err(error) = inserted {
         mm.file.uncharge(pages);
         return Err(error);
     }
@@ -103,6 +109,7 @@ pub(super) fn track(
 /// Reverts [`track`]; the VMA has no links any more.
 fn forget(vma: &LiveVma) {
     vma.host.clear();
+    vma.mm.file.numbers.remove(vma);
     vma.mm.file.uncharge(vma.charged.load(Relaxed));
     if vma.mm.remove(vma) {
         vma.mm.file.remove_mm(&vma.mm);
@@ -271,15 +278,15 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
 ///
 /// `neighbours` are the VMAs of this driver directly after and directly before `host`.
 pub(crate) fn fault(
-    vma: ArcBorrow<'_, LiveVma>,
+    vma: &LiveVma,
     host: HostVma<'_>,
-    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
+    neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
     write: bool,
 ) {
     stats::EVENT_FAULT.inc();
     // No fork of this address space runs now.
     vma.mm.changed_around.store(false, Relaxed);
-    if write && links::fault(&vma, host, neighbours).is_err() {
-        untrack(&vma, &vma.mm.core.mmap_read());
+    if write && links::fault(vma, host, neighbours).is_err() {
+        untrack(vma, &vma.mm.core.mmap_read());
     }
 }

@@ -8,6 +8,7 @@ use super::{
     check,
     events,
     live::LiveMm,
+    numbers::Numbers,
     vm_ops,
     Limits, //
 };
@@ -131,6 +132,9 @@ pub(crate) struct OpenFile {
     /// The address spaces that map it, by key.
     #[pin]
     mms: Mutex<RBTree<usize, Arc<LiveMm>>>,
+    /// The VMAs that the shadow has.
+    #[pin]
+    pub(super) numbers: Numbers,
     /// 1 once it has been mapped.
     mapped: Atomic<i32>,
     /// VMAs that the shadow could not follow, since the file was opened.
@@ -330,6 +334,7 @@ impl MiscDevice for OpenFile {
             pin_init!(Self {
                 registry: shared,
                 mms <- new_mutex!(RBTree::new(), "shadow_rmap::mms"),
+                numbers <- Numbers::new(),
                 mapped: Atomic::new(0),
                 untracked: Atomic::new(0),
                 missing: Atomic::new(0),

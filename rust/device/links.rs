@@ -29,7 +29,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::ArcBorrow, //
+    sync::Arc, //
 };
 
 /// Updates the links of `vma` at a write fault. The host has called `anon_vma_prepare()` before;
@@ -41,13 +41,13 @@ use kernel::{
 pub(super) fn fault(
     vma: &LiveVma,
     host: HostVma<'_>,
-    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
+    neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
 ) -> Result {
     let lost = vma.has_lost_links(host);
     if !lost && !vma.core.is_unfaulted() {
         return Ok(());
     }
-    let some_lost = |(host, vma): &(HostVma<'_>, ArcBorrow<'_, LiveVma>)| vma.has_lost_links(*host);
+    let some_lost = |(host, vma): &(HostVma<'_>, Arc<LiveVma>)| vma.has_lost_links(*host);
     if !lost && host.mm_users() <= 1 && !neighbours.iter().flatten().any(some_lost) {
         return prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read());
     }
@@ -66,19 +66,19 @@ pub(super) fn fault(
 fn prepare_as_faulted(
     vma: &LiveVma,
     host: HostVma<'_>,
-    neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],
+    neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
     mmap: &impl MmapLocked,
 ) -> Result {
     layout::reset(vma, Place::of(host));
     // `find_mergeable_anon_vma()` tries the next VMA first.
-    let [next, prev] = neighbours;
-    for (_, neighbour) in [next, prev].into_iter().flatten() {
-        prepare_as_seen(&neighbour, mmap)?;
+    for (_, neighbour) in neighbours.iter().flatten() {
+        prepare_as_seen(neighbour, mmap)?;
     }
     // Two threads that fault in neighbours at the same time may each have found the other VMA
     // without an anon_vma. The order is unknown here, so follow the host.
     let raced =
         |other: HostVma<'_>| host.mm_users() > 1 && other.anon_vma_key() != host.anon_vma_key();
+    let [next, prev] = neighbours;
     let next = next.filter(|(next, _)| host.is_compatible_with(*next) && !raced(*next));
     let prev = prev.filter(|(prev, _)| prev.is_compatible_with(host) && !raced(*prev));
     anon_vma_prepare(

@@ -7,6 +7,7 @@
 //! | [`file`] | the misc device: open, mmap, ioctl |
 //! | [`vm_ops`] | the host's callbacks, as safe calls |
 //! | [`live`] | the shadow's objects for a live mapping: address spaces, VMAs, pages |
+//! | `numbers` | the shadow's objects for VMAs, by the number that the host's VMA keeps |
 //! | [`events`] | updates the shadow at each callback |
 //! | `fork` | updates the shadow at a fork |
 //! | `layout` | where VMAs are, and which changes of that are permitted |
@@ -53,6 +54,7 @@ pub(crate) mod graphs;
 mod layout;
 mod links;
 pub(crate) mod live;
+mod numbers;
 mod pair;
 pub(crate) mod sync;
 mod taken;

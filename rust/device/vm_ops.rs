@@ -6,9 +6,10 @@
 //!
 //! # Invariants of this module
 //!
-//! 1. `vm_private_data` of a VMA with [`OPERATIONS`] is null, or owns one reference on its
-//!    [`LiveVma`]. (After the host has copied a VMA, and until `open`, the copy has the pointer of
-//!    its source, and owns nothing.)
+//! 1. `vm_private_data` of a VMA with [`OPERATIONS`] is the number of a [`LiveVma`], or null. It is
+//!    never a pointer: a copy of a VMA has the number of its source until `open`, and for ever if
+//!    the host does not call `open`. The number belongs to a VMA if the `LiveVma` refers to that VMA
+//!    ([`live`]).
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
 //! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held; after `close`
 //!    the VMA is not used. (With `map_pages` set, `fault` would be called under the VMA's own lock
@@ -38,9 +39,16 @@ use crate::{
         },
     }, //
 };
-use core::ptr::NonNull;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 use kernel::{
-    mm::virt::VmaNew,
+    current,
+    mm::{
+        virt::VmaNew,
+        MmWithUser, //
+    },
     page::Page,
     prelude::*,
     sync::{
@@ -104,6 +112,14 @@ impl<'a> Opening<'a> {
         (key != 0 && n == links).then_some(place)
     }
 
+    /// Returns whether the VMA may be a copy of `source`: only then does the host hold the
+    /// `mmap_lock` of both. It is a copy of another VMA if the host has copied that from `source`
+    /// without calling `open`.
+    fn may_copy(&self, source: &LiveVma) -> bool {
+        let forks = |mm: &MmWithUser| mm.as_raw().addr() == source.mm.key();
+        source.mm.key() == self.0.mm_key() || current!().mm().is_some_and(forks)
+    }
+
     /// Returns the VMAs of this driver directly after and directly before `source`.
     pub(crate) fn neighbours_of(&self, source: &LiveVma) -> [Option<Arc<LiveVma>>; 2] {
         let addresses = source
@@ -116,14 +132,14 @@ impl<'a> Opening<'a> {
             let vma = NonNull::new(self.0.as_ptr())?;
             // SAFETY: `mmap_lock` is held (3).
             let (_, live) = unsafe { neighbour(vma, address) }?;
-            Some(live.into())
+            Some(live)
         })
     }
 
     /// Creates an initialiser for the reference that a [`LiveVma`] keeps.
     pub(crate) fn cell(&self) -> impl PinInit<HostVmaCell> {
-        // SAFETY: The `LiveVma` is stored in `vm_private_data`, so that `close` clears the cell, or
-        // it is dropped.
+        // SAFETY: The number of the `LiveVma` is stored in `vm_private_data`, so that `close` clears
+        // the cell, or the `LiveVma` is dropped.
         unsafe { HostVmaCell::new(self.0) }
     }
 }
@@ -141,38 +157,63 @@ pub(crate) fn mmap(
     // SAFETY: A VMA that is being mapped is not closed meanwhile (3).
     let live = make(&Opening(unsafe { HostVma::from_raw(vma) }))?;
     // SAFETY: The VMA is being set up by this driver.
-    unsafe { set_private(vma, live) };
+    unsafe { set_number(vma, live) };
     // SAFETY: As above.
     unsafe { (*vma.as_ptr()).vm_ops = &raw const OPERATIONS.0 };
     Ok(())
 }
 
-/// Stores `live` in the VMA.
+/// Stores the number of `live` in the VMA.
 ///
 /// # Safety
 ///
-/// The VMA is being set up, and its `vm_private_data` owns nothing.
-unsafe fn set_private(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma>>) {
+/// The VMA has [`OPERATIONS`] or is about to get them, and is not closed.
+unsafe fn set_number(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma>>) {
+    let number = live.map_or(0, |live| live.number());
     // INVARIANT: (1).
-    let private = live.map_or(core::ptr::null_mut(), |live| live.into_foreign());
     // SAFETY: The caller's promise.
-    unsafe { (*vma.as_ptr()).vm_private_data = private };
+    unsafe { (*vma.as_ptr()).vm_private_data = ptr::without_provenance_mut(number) };
 }
 
-/// Returns the [`LiveVma`] that `vm_private_data` points to.
+/// Returns the number that `vm_private_data` of the VMA is; 0 for none.
 ///
 /// # Safety
 ///
-/// `vma` has [`OPERATIONS`], and is not closed for `'a`; or it is about to be opened, and its
-/// source is not closed for `'a`.
-unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a, LiveVma>> {
+/// `vma` has [`OPERATIONS`], and is not closed.
+unsafe fn number(vma: NonNull<ffi::vm_area_struct>) -> usize {
     // SAFETY: The caller's promise.
-    let private = NonNull::new(unsafe { (*vma.as_ptr()).vm_private_data })?;
-    // SAFETY: By invariant (1), from `into_foreign()`.
-    Some(unsafe { <Arc<LiveVma> as ForeignOwnable>::borrow(private.as_ptr()) })
+    unsafe { (*vma.as_ptr()).vm_private_data }.addr()
 }
 
-/// Returns the VMA at `address` in the address space of `vma`, if it has [`OPERATIONS`].
+/// Returns the [`LiveVma`] of `vma`. A VMA for which the host has not called `open` has the number
+/// of another one, or of one that is gone, and no `LiveVma`.
+///
+/// # Safety
+///
+/// `vma` has [`OPERATIONS`], and is not closed.
+unsafe fn live(vma: NonNull<ffi::vm_area_struct>) -> Option<Arc<LiveVma>> {
+    // SAFETY: The caller's promise; (2).
+    let (number, file) = unsafe { (number(vma), open_file(vma)) };
+    file.numbers
+        .get(number)
+        .filter(|live| live.host.key() == Some(vma.addr().get()))
+}
+
+/// Counts a call for `vma`, which has a number but no [`LiveVma`].
+///
+/// # Safety
+///
+/// `vma` has [`OPERATIONS`], and is not closed.
+unsafe fn count_if_unannounced(vma: NonNull<ffi::vm_area_struct>) {
+    // SAFETY: The caller's promise; (2).
+    let (number, file) = unsafe { (number(vma), open_file(vma)) };
+    if number != 0 {
+        file.numbers.count_unannounced();
+    }
+}
+
+/// Returns the VMA at `address` in the address space of `vma`, if it has [`OPERATIONS`] and a
+/// [`LiveVma`].
 ///
 /// # Safety
 ///
@@ -180,14 +221,14 @@ unsafe fn private<'a>(vma: NonNull<ffi::vm_area_struct>) -> Option<ArcBorrow<'a,
 unsafe fn neighbour<'a>(
     vma: NonNull<ffi::vm_area_struct>,
     address: usize,
-) -> Option<(HostVma<'a>, ArcBorrow<'a, LiveVma>)> {
+) -> Option<(HostVma<'a>, Arc<LiveVma>)> {
     // SAFETY: By the caller's promise a VMA that is found is not closed for `'a`.
     unsafe {
         let there = NonNull::new(ffi::shadow_rmap_vma_lookup((*vma.as_ptr()).vm_mm, address))?;
-        if !core::ptr::eq((*there.as_ptr()).vm_ops, &raw const OPERATIONS.0) {
+        if !ptr::eq((*there.as_ptr()).vm_ops, &raw const OPERATIONS.0) {
             return None;
         }
-        Some((HostVma::from_raw(there), private(there)?))
+        Some((HostVma::from_raw(there), live(there)?))
     }
 }
 
@@ -209,8 +250,8 @@ pub(crate) fn shadowed_vmas<'a>(
         // SAFETY: The address space is locked, and its VMAs are not closed (3). Without operations
         // of this driver the VMA is not one of its (2).
         let is_shadowed = unsafe {
-            core::ptr::eq((*raw.as_ptr()).vm_ops, &raw const OPERATIONS.0)
-                && core::ptr::eq(&*open_file(raw), &*mm.file)
+            ptr::eq((*raw.as_ptr()).vm_ops, &raw const OPERATIONS.0)
+                && ptr::eq(&*open_file(raw), &*mm.file)
                 && !(*raw.as_ptr()).vm_private_data.is_null()
         };
         if is_shadowed {
@@ -244,18 +285,24 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
         return;
     };
     // SAFETY: (2), (3).
-    let file = unsafe { open_file(vma) };
-    // SAFETY: The VMA is a copy: `vm_private_data` is that of the source, which is not closed
-    // because its `mmap_lock` is held (3).
-    let source = unsafe { private(vma) };
+    let (file, number) = unsafe { (open_file(vma), number(vma)) };
     // SAFETY: (3).
     let opening = Opening(unsafe { HostVma::from_raw(vma) });
-    let live = events::opened(file, &opening, source);
+    // The VMA is a copy, and has the number of its source.
+    let source = file
+        .numbers
+        .get(number)
+        .filter(|source| opening.may_copy(source));
+    if source.is_none() {
+        // SAFETY: (3).
+        unsafe { count_if_unannounced(vma) };
+    }
+    let live = events::opened(file, &opening, source.as_ref().map(Arc::as_arc_borrow));
     if live.is_none() {
         file.add_missing();
     }
-    // SAFETY: The pointer is that of the source, so the VMA owns nothing.
-    unsafe { set_private(vma, live) };
+    // SAFETY: (3).
+    unsafe { set_number(vma, live) };
 }
 
 /// `close`: the host removes the VMA.
@@ -268,16 +315,16 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
         return;
     };
     // SAFETY: (3).
-    let private = unsafe { (*vma.as_ptr()).vm_private_data };
-    if private.is_null() {
-        // SAFETY: (2), (3).
-        unsafe { open_file(vma) }.remove_missing();
-        return;
+    if let Some(live) = unsafe { live(vma) } {
+        return events::closed(live);
     }
-    // SAFETY: (3).
-    unsafe { (*vma.as_ptr()).vm_private_data = core::ptr::null_mut() };
-    // SAFETY: By invariant (1) the VMA owned the reference, which is taken over here.
-    events::closed(unsafe { <Arc<LiveVma> as ForeignOwnable>::from_foreign(private) });
+    // SAFETY: (2), (3).
+    unsafe {
+        count_if_unannounced(vma);
+        if number(vma) == 0 {
+            open_file(vma).remove_missing();
+        }
+    }
 }
 
 /// `fault`: the host is about to map a page.
@@ -299,15 +346,16 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     // SAFETY: (2), (3).
     let file = unsafe { open_file(vma) };
     // SAFETY: (3).
-    if let Some(live) = unsafe { private(vma) } {
-        // SAFETY: (3).
-        unsafe {
-            let host = HostVma::from_raw(vma);
+    unsafe {
+        let host = HostVma::from_raw(vma);
+        if let Some(live) = live(vma) {
             let neighbours = [
                 neighbour(vma, host.end()),
                 neighbour(vma, host.start().wrapping_sub(1)),
             ];
-            events::fault(live, host, neighbours, write);
+            events::fault(&live, host, neighbours, write);
+        } else {
+            count_if_unannounced(vma);
         }
     }
     let page: &Page = file.registry.zero_page();

@@ -111,6 +111,12 @@ impl LiveVma {
         self.core.id()
     }
 
+    /// Returns its number as the host's VMA and the open file keep it.
+    pub(crate) fn number(&self) -> usize {
+        // The module is for 64-bit machines.
+        self.id() as usize
+    }
+
     /// Notes that the links now correspond to those that the host's VMA has.
     pub(crate) fn note_links(&self, host: HostVma<'_>) {
         self.host_key.store(host.anon_vma_key(), Relaxed);
