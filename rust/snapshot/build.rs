@@ -3,6 +3,7 @@
 //! Builds a [`Graph`] from objects that are identified by keys.
 
 use super::{
+    reach::Reach,
     AnonVmaNode,
     Graph,
     MmNode,
@@ -218,24 +219,25 @@ impl Builder {
     ///
     /// [`ENOMEM`].
     pub(crate) fn walk_all(&mut self, maps: impl Fn(usize, usize, usize) -> bool) -> Result {
+        let mut reaches = KVVec::with_capacity(self.graph.anon_vmas.len(), GFP_KERNEL)?;
+        for node in resched_each(&self.graph.anon_vmas) {
+            reaches.push(Reach::new(&node.vmas, &self.graph.vmas)?, GFP_KERNEL)?;
+        }
         for page in resched_each(self.graph.pages.iter_mut()) {
-            let Some(node) = page.anon_vma.and_then(|i| self.graph.anon_vmas.get(i)) else {
+            let Some(anon_vma) = page.anon_vma else {
                 continue;
             };
-            for &vma in &node.vmas {
-                // The entries of a tree are in order of their first page offset.
-                if self
-                    .graph
-                    .vmas
-                    .get(vma)
-                    .is_some_and(|vma| vma.pgoff > page.index)
-                {
-                    break;
+            let (Some(node), Some(reach)) =
+                (self.graph.anon_vmas.get(anon_vma), reaches.get(anon_vma))
+            else {
+                continue;
+            };
+            reach.for_each_at(page.index, |place| match node.vmas.get(place) {
+                Some(&vma) if maps(vma, page.index, page.key) => {
+                    Ok(page.found_by.push(vma, GFP_KERNEL)?)
                 }
-                if maps(vma, page.index, page.key) {
-                    page.found_by.push(vma, GFP_KERNEL)?;
-                }
-            }
+                _ => Ok(()),
+            })?;
         }
         Ok(())
     }

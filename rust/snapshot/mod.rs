@@ -26,6 +26,7 @@ pub(crate) mod dot;
 pub(crate) mod json;
 mod lineage;
 mod lists;
+mod reach;
 #[cfg(shadow_rmap_kunit)]
 #[path = "tests/sample.rs"]
 mod sample;

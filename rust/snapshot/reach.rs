@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which entries of an anon_vma's tree contain a page offset.
+
+use super::VmaNode;
+use crate::kernel_ext::sched::resched_each;
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+
+/// The entries of a tree in its own order, each with the VMA's first page offset, and the highest
+/// last page offset of the entries so far: what `subtree_last` is to a tree.
+pub(super) struct Reach(KVVec<(usize, usize)>);
+
+impl Reach {
+    /// Reads the entries `tree`, which are indices of `vmas`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(super) fn new(tree: &[usize], vmas: &[VmaNode]) -> Result<Self> {
+        let mut entries = KVVec::with_capacity(tree.len(), GFP_KERNEL)?;
+        let mut highest = 0;
+        for &vma in resched_each(tree) {
+            let first = vmas.get(vma).map_or(0, |vma| vma.pgoff);
+            let pages = vmas
+                .get(vma)
+                .map_or(0, |vma| vma.end.saturating_sub(vma.start) >> PAGE_SHIFT);
+            highest = highest.max(first.saturating_add(pages.saturating_sub(1)));
+            entries.push((first, highest), GFP_KERNEL)?;
+        }
+        Ok(Self(entries))
+    }
+
+    /// Calls `f` with the place in the tree of each entry that may contain the page offset `at`.
+    /// The entries of a tree are in order of their first page offset: it finds no others.
+    ///
+    /// # Errors
+    ///
+    /// Those of `f`.
+    pub(super) fn for_each_at(&self, at: usize, mut f: impl FnMut(usize) -> Result) -> Result {
+        let end = self.0.partition_point(|&(first, _)| first <= at);
+        let before = self.0.get(..end).unwrap_or(&[]);
+        for (place, _) in before
+            .iter()
+            .enumerate()
+            .rev()
+            .take_while(|(_, &(_, highest))| highest >= at)
+        {
+            f(place)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(shadow_rmap_kunit)]
+#[kunit_tests(shadow_rmap_reach)]
+mod tests {
+    use super::*;
+
+    /// VMAs with these first page offsets and lengths, which are in the tree in this order.
+    fn vmas(ranges: &[(usize, usize)]) -> Result<(KVVec<usize>, KVVec<VmaNode>)> {
+        let (mut tree, mut vmas) = (KVVec::new(), KVVec::new());
+        for &(pgoff, pages) in ranges {
+            tree.push(vmas.len(), GFP_KERNEL)?;
+            let vma = VmaNode {
+                id: 1,
+                mm: 0,
+                start: 0,
+                end: pages << PAGE_SHIFT,
+                pgoff,
+                anon_vma: None,
+                chain: KVVec::new(),
+                absent: false,
+                reused: None,
+                tainted: false,
+            };
+            vmas.push(vma, GFP_KERNEL)?;
+        }
+        Ok((tree, vmas))
+    }
+
+    /// Each entry that contains an offset is found, whatever other entries are in between.
+    #[test]
+    fn finds_all_that_contain_an_offset() -> Result {
+        let (tree, vmas) = vmas(&[(0, 8), (1, 2), (2, 1), (4, 4), (9, 1)])?;
+        let reach = Reach::new(&tree, &vmas)?;
+        let mut found = [0_u8; 10];
+        for (at, found) in found.iter_mut().enumerate() {
+            reach.for_each_at(at, |place| {
+                let vma = vmas.get(place).ok_or(EINVAL)?;
+                let last = vma.pgoff + (vma.end >> PAGE_SHIFT);
+                if (vma.pgoff..last).contains(&at) {
+                    *found |= 1 << place;
+                }
+                Ok(())
+            })?;
+        }
+
+        assert!(found == [1, 3, 7, 1, 9, 9, 9, 9, 0, 16]);
+        Ok(())
+    }
+
+    /// The cost of a look does not depend on the number of entries that lie elsewhere.
+    #[test]
+    fn looks_at_few_of_many() -> Result {
+        let mut ranges = KVVec::new();
+        for i in 0..1000 {
+            ranges.push((i, 1), GFP_KERNEL)?;
+        }
+        let (tree, vmas) = vmas(&ranges)?;
+        let reach = Reach::new(&tree, &vmas)?;
+        let mut looks = 0;
+        for at in 0..1000 {
+            reach.for_each_at(at, |_| {
+                looks += 1;
+                Ok(())
+            })?;
+        }
+
+        assert!(looks == 1000);
+        Ok(())
+    }
+}
