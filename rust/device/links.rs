@@ -174,18 +174,19 @@ pub(super) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
     prepare_as_seen(vma, mmap)
 }
 
-/// Copies the links of `vma`, which is about to be closed, to other VMAs if the host has done so:
-/// at an `mremap()` the host may merge the moved range into a VMA without anon_vma. Sleeps.
+/// Copies the links of `vma`, which is about to be closed, to the VMA to which its pages were moved,
+/// if the host has done so: it may merge the moved range into a VMA without anon_vma. Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
 pub(super) fn copy_links_at_close(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
+    let target = vma.mm.take_moved_to();
     // At the end of an address space there is no merge.
     if vma.core.is_unfaulted() || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
         return Ok(());
     }
-    for target in resched_each(vma.mm.unfaulted()?) {
+    if let Some(target) = target.filter(|target| target.core.is_unfaulted()) {
         if target.host.read(|host| vma.had_anon_vma_of(host)) == Some(true) {
             anon_vma_prepare(
                 &target.core,

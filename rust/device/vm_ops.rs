@@ -327,6 +327,19 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     }
 }
 
+/// `mremap`: the host has moved pages to the VMA.
+///
+/// # Safety
+///
+/// As for [`close`].
+unsafe extern "C" fn mremap(vma: *mut ffi::vm_area_struct) -> c_int {
+    // SAFETY: The caller's promise.
+    if let Some(live) = NonNull::new(vma).and_then(|vma| unsafe { live(vma) }) {
+        live.mm.set_moved_to(live.clone());
+    }
+    0
+}
+
 /// `fault`: the host is about to map a page.
 ///
 /// # Safety
@@ -377,6 +390,7 @@ unsafe impl Sync for Operations {}
 static OPERATIONS: Operations = Operations(ffi::vm_operations_struct {
     open: Some(open),
     close: Some(close),
+    mremap: Some(mremap),
     fault: Some(fault),
     ..pin_init::zeroed()
 });

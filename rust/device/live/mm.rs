@@ -67,6 +67,10 @@ pub(crate) struct LiveMm {
     pub(crate) changed_around: Atomic<bool>,
     #[pin]
     vmas: Mutex<VmaTree>,
+    /// The VMA to which the host has moved pages, until the next VMA is closed: that from which it
+    /// has moved them, if they have left it altogether.
+    #[pin]
+    moved_to: Mutex<Option<Arc<LiveVma>>>,
     /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
     /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear
     /// there.
@@ -93,6 +97,7 @@ impl LiveMm {
                 file: file.into(),
                 changed_around: Atomic::new(false),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
+                moved_to <- new_mutex!(None, "shadow_rmap::moved_to"),
                 unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
             }),
             GFP_KERNEL,
@@ -159,22 +164,15 @@ impl LiveMm {
         )
     }
 
-    /// Returns the VMAs that have no anon_vma in the shadow. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn unfaulted(&self) -> Result<KVVec<Arc<LiveVma>>> {
-        gather(
-            || self.vmas.lock(),
-            |vmas| vmas.values().filter(|vma| vma.core.is_unfaulted()).count(),
-            |vmas, all| {
-                vmas.values()
-                    .filter(|vma| vma.core.is_unfaulted())
-                    .take(all.capacity())
-                    .try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
-            },
-        )
+    /// Notes the VMA to which the host has moved pages. Sleeps.
+    pub(crate) fn set_moved_to(&self, vma: Arc<LiveVma>) {
+        let before = self.moved_to.lock().replace(vma);
+        drop(before);
+    }
+
+    /// Returns the VMA to which the host has moved pages since the last call. Sleeps.
+    pub(crate) fn take_moved_to(&self) -> Option<Arc<LiveVma>> {
+        self.moved_to.lock().take()
     }
 
     /// Returns the host's page `key`, if it was unmapped from offset `at` since the last update.
