@@ -143,8 +143,12 @@ pub(crate) fn opened(
 }
 
 /// Counts a VMA of `source`'s family that is not shadowed, and marks the family.
-fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
+pub(super) fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
     source.mm.file.count_untracked();
+    if source.core.is_untracked() {
+        // Its family was marked before.
+        return;
+    }
     source.core.set_untracked();
     let Some(anon_vma) = source.core.anon_vma(mmap) else {
         return;

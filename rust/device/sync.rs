@@ -12,6 +12,7 @@
 //! rules permit them.
 
 use super::{
+    events,
     layout,
     links::{
         prepare_as_seen,
@@ -85,8 +86,7 @@ impl Seen {
             ),
         };
         if host_pages.is_none() && !vma.core.is_untracked() {
-            vma.core.set_untracked();
-            vma.mm.file.count_untracked();
+            events::untrack(&vma, mmap);
         }
         Ok(Self {
             pages: vma.pages_in(0, usize::MAX)?,
