@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     host::vma::HostVma,
-    kernel_ext::sched::resched_each,
+    kernel_ext::{
+        sched::resched_each,
+        sort::sort_by_key, //
+    },
     rmap::{
         mm::{
             MmapLocked,
@@ -97,20 +100,37 @@ fn prepare_as_faulted(
 /// Gives `vma` an anon_vma if the host has done so without a callback: that of the VMA with which
 /// the host shares one, if the rules allow that (R27), or a new one.
 pub(super) fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
+    // Few VMAs share their anon_vma: do not look at all for nothing.
+    let shares_any = |host: HostVma<'_>| host.has_anon_vma_of_others();
+    if !vma.core.is_unfaulted() || vma.host.read(shares_any) != Some(true) {
+        return prepare_with(vma, mmap, &[]);
+    }
+    prepare_with(vma, mmap, &vma.mm.vmas()?)
+}
+
+/// As [`prepare_as_seen`]; the VMA with which the host shares the anon_vma is the first one of
+/// `among` that may be that.
+pub(super) fn prepare_with(
+    vma: &LiveVma,
+    mmap: &impl MmapLocked,
+    among: &[Arc<LiveVma>],
+) -> Result {
+    if !vma.core.is_unfaulted() {
+        return Ok(());
+    }
     let key_and_place = |host: HostVma<'_>| (host.anon_vma_key(), Place::of(host));
     let Some((seen, place)) = vma.host.read(key_and_place) else {
         return Ok(());
     };
-    if seen == 0 || !vma.core.is_unfaulted() {
+    if seen == 0 {
         return Ok(());
     }
     layout::reset(vma, place);
-    let all = vma.mm.vmas()?;
     // Both keys are read now, so they are equal only if the anon_vma is the same.
     let shares_it = |host: HostVma<'_>, other: &LiveVma| {
         host.anon_vma_key() == seen && !other.has_lost_links(host)
     };
-    let shares = all.iter().find(|other| {
+    let shares = resched_each(among).find(|other| {
         !other.core.is_unfaulted() && other.host.read(|host| shares_it(host, other)) == Some(true)
     });
     anon_vma_prepare(
@@ -120,6 +140,45 @@ pub(super) fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
         Sharing::Singleton,
     )?;
     vma.host.read(|host| vma.note_links(host));
+    Ok(())
+}
+
+/// As [`prepare_as_seen`], for all VMAs of an address space.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn prepare_all_as_seen<'a>(
+    vmas: impl Iterator<Item = &'a Arc<LiveVma>>,
+    mmap: &impl MmapLocked,
+) -> Result {
+    // The VMAs with one anon_vma are side by side, in order of address.
+    let mut keys = KVVec::new();
+    let mut all = KVVec::new();
+    let mut late = false;
+    for vma in resched_each(vmas) {
+        if let Some(key @ 1..) = vma.host.read(|host| host.anon_vma_key()) {
+            late |= vma.core.is_unfaulted();
+            keys.push((key, keys.len()), GFP_KERNEL)?;
+            all.push(vma.clone(), GFP_KERNEL)?;
+        }
+    }
+    if !late {
+        return Ok(());
+    }
+    sort_by_key(&mut keys, |&key| key);
+    let mut sharers = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    for &(_, i) in resched_each(&keys) {
+        sharers.push(all.get(i).ok_or(EINVAL)?.clone(), GFP_KERNEL)?;
+    }
+    let mut start = 0;
+    for group in resched_each(keys.chunk_by(|one, next| one.0 == next.0)) {
+        let group = sharers.get(start..start + group.len()).ok_or(EINVAL)?;
+        start += group.len();
+        for vma in group {
+            prepare_with(vma, mmap, group)?;
+        }
+    }
     Ok(())
 }
 

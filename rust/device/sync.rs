@@ -15,6 +15,7 @@ use super::{
     events,
     layout,
     links::{
+        prepare_all_as_seen,
         prepare_as_seen,
         unlink_lost, //
     },
@@ -193,8 +194,11 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
         layout::settle(&seen.vma, mmap)?;
         seen.update_range(mmap);
     }
+    match vmas.as_slice() {
+        [one] => prepare_as_seen(&one.vma, mmap)?,
+        all => prepare_all_as_seen(all.iter().map(|seen| &seen.vma), mmap)?,
+    }
     for seen in resched_each(vmas.iter_mut()) {
-        prepare_as_seen(&seen.vma, mmap)?;
         if seen.vma.core.is_unfaulted() {
             // It may have been unlinked just now, and its pages unmapped.
             seen.pages.clear();

@@ -131,6 +131,16 @@ impl<'a> HostVma<'a> {
         unsafe { (&raw const (*self.as_ptr()).anon_vma).read_volatile() }.addr()
     }
 
+    /// Returns whether its anon_vma is that of other VMAs as well (`num_active_vmas`). The caller
+    /// holds `mmap_lock`.
+    pub(crate) fn has_anon_vma_of_others(self) -> bool {
+        // SAFETY: By the type invariant; a linked anon_vma exists, and the word is read once.
+        unsafe {
+            let anon_vma: *mut ffi::anon_vma = (*self.as_ptr()).anon_vma.cast();
+            !anon_vma.is_null() && (&raw const (*anon_vma).num_active_vmas).read_volatile() > 1
+        }
+    }
+
     /// Returns whether it has one link, to an anon_vma that is a root. The caller holds
     /// `mmap_lock`.
     pub(crate) fn has_root_alone(self) -> bool {
