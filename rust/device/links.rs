@@ -15,6 +15,7 @@ use super::{
 use crate::{
     host::vma::HostVma,
     kernel_ext::{
+        gather::gather,
         sched::resched_each,
         sort::sort_by_key, //
     },
@@ -30,7 +31,9 @@ use crate::{
         unlink::unlink_anon_vmas, //
     },
 };
+use core::ops::ControlFlow;
 use kernel::{
+    alloc::AllocError,
     prelude::*,
     sync::Arc, //
 };
@@ -197,30 +200,66 @@ pub(super) fn unlink_lost(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     }
 }
 
-/// Takes the links of those VMAs away that have lost them in the host, in all address spaces of the
-/// file but `but` in which nothing happens now. Sleeps.
+/// Returns the numbers of the VMAs that are linked to the root of `vma`. Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(super) fn unlink_lost_elsewhere(but: &LiveMm) -> Result {
-    for mm in but.file.mms()? {
-        if mm.key() == but.key() {
+pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usize>> {
+    let Some(anon_vma) = vma.core.anon_vma(mmap) else {
+        return Ok(KVVec::new());
+    };
+    gather(
+        || anon_vma.root().lock_read(),
+        |root| {
+            let mut n = 0;
+            let _: ControlFlow<()> = root.for_each_vma(0, usize::MAX, |_| {
+                n += 1;
+                ControlFlow::Continue(())
+            });
+            n
+        },
+        |root, all| {
+            let pushed = root.for_each_vma(0, usize::MAX, |vma| {
+                let number = vma.id() as usize;
+                match all.push(number, GFP_KERNEL) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(AllocError),
+                }
+            });
+            match pushed {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(error) => Err(error),
+            }
+        },
+    )
+}
+
+/// Takes the links of those VMAs of `family` away that have lost them in the host, in address spaces
+/// other than `but` in which nothing happens now. Sleeps.
+pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
+    let unlinked = |host: HostVma<'_>| host.anon_vma_key() == 0 && host.mm_users() > 0;
+    // The order matters: a VMA that is unlinked in order to be closed is still open when its address
+    // space is unlocked.
+    let is_lost = |vma: &LiveVma| {
+        vma.host.read(unlinked) == Some(true)
+            && !vma.core.is_unfaulted()
+            && !vma.mm.is_locked_by_host()
+    };
+    for &number in resched_each(family) {
+        let Some(vma) = but.file.numbers.get(number) else {
+            continue;
+        };
+        // This is dropped after the guard of its lock.
+        let mm = vma.mm.clone();
+        if mm.key() == but.key() || !is_lost(&vma) {
             continue;
         }
         let mut mmap = mm.core.mmap_write();
-        for vma in resched_each(mm.vmas()?) {
-            let unlinked = vma
-                .host
-                .read(|host| host.anon_vma_key() == 0 && host.mm_users() > 0);
-            // The order matters: a VMA that is unlinked in order to be closed is still open when
-            // its address space is unlocked.
-            if unlinked == Some(true) && !vma.core.is_unfaulted() && !mm.is_locked_by_host() {
-                unlink(&vma, &mut mmap);
-            }
+        if is_lost(&vma) {
+            unlink(&vma, &mut mmap);
         }
     }
-    Ok(())
 }
 
 /// Updates the links of one VMA. Sleeps.
