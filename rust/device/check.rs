@@ -77,7 +77,7 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINTR` if the caller is being killed.
+/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if new address spaces do not end.
 pub(crate) fn check(
     registry: &Registry,
     files: &[Arc<OpenFile>],

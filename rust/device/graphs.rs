@@ -64,9 +64,9 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINTR` if the caller is being killed.
+/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if new address spaces do not end.
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
-    let mut mmaps = AllMmaps::begin(&registry.check_lock);
+    let mut mmaps = AllMmaps::begin(&registry.check_lock)?;
     let mms = lock_all(&mut mmaps, files)?;
 
     let mut all = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;

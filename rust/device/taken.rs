@@ -37,15 +37,25 @@ use kernel::{
     },
 };
 
+/// Rounds after which a check gives up: each one finds address spaces that were made in the round
+/// before.
+const ROUNDS: usize = 100;
+
 /// Locks all address spaces of `files`, and returns them in order of their numbers.
 ///
 /// A fork may add an address space until its parent is locked, so this repeats until all are
-/// locked.
+/// locked. A process that has the file open, but not mapped, is not locked, and may fork children
+/// that map the file for ever.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if there are new address spaces in
+/// each round.
 pub(super) fn lock_all(
     mmaps: &mut AllMmaps<'_>,
     files: &[Arc<OpenFile>],
 ) -> Result<KVVec<Arc<LiveMm>>> {
-    loop {
+    for _ in 0..ROUNDS {
         let mut mms: KVVec<Arc<LiveMm>> = KVVec::new();
         let mut all_held = true;
         for file in files {
@@ -63,6 +73,7 @@ pub(super) fn lock_all(
             return Ok(mms);
         }
     }
+    Err(EAGAIN)
 }
 
 /// An address space while its graphs are taken.
@@ -85,7 +96,7 @@ impl<'a> Taken<'a> {
         mm.changed_around.store(false, Relaxed);
         let mut listed = vm_ops::shadowed_vmas(mmaps, mm)?;
         for &host in resched_each(&listed) {
-            mmaps.start_write(host);
+            mmaps.start_write(host)?;
         }
         let vmas = mm.vmas()?;
         if mm.file.is_complete() {

@@ -2,6 +2,7 @@
 /* include/linux/mm.h, mmap_lock.h, sched/mm.h: what the device and the host reader need. */
 
 #include <linux/kernel.h>
+#include <linux/lockdep.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -11,11 +12,22 @@
 
 #include "helpers.h"
 
-/* mmap_write_lock() for several address spaces at once, all under @nest. */
-void shadow_rmap_mmap_write_lock(struct mm_struct *mm, struct rw_semaphore *nest)
+/*
+ * mmap_write_lock_killable() for several address spaces at once, all under @nest. There is no killable
+ * variant of down_write_nest_lock(): lockdep learns of the lock once it is held.
+ */
+int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semaphore *nest)
 {
-	down_write_nest_lock(&mm->mmap_lock, nest);
+	int err;
+
+	lockdep_off();
+	err = down_write_killable(&mm->mmap_lock);
+	lockdep_on();
+	if (err)
+		return err;
+	rwsem_acquire_nest(&mm->mmap_lock.dep_map, 0, 0, &nest->dep_map, _RET_IP_);
 	mm_lock_seqcount_begin(mm);
+	return 0;
 }
 
 void shadow_rmap_mmap_write_unlock(struct mm_struct *mm)
@@ -23,9 +35,9 @@ void shadow_rmap_mmap_write_unlock(struct mm_struct *mm)
 	mmap_write_unlock(mm);
 }
 
-void shadow_rmap_vma_start_write(struct vm_area_struct *vma)
+int shadow_rmap_vma_start_write_killable(struct vm_area_struct *vma)
 {
-	vma_start_write(vma);
+	return vma_start_write_killable(vma);
 }
 
 bool shadow_rmap_mmap_is_locked(struct mm_struct *mm)

@@ -16,8 +16,13 @@ use crate::{
 };
 use core::ptr::NonNull;
 use kernel::{
+    error::to_result,
     mm::Mm,
     prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
     sync::{
         aref::ARef,
         rcu, //
@@ -33,40 +38,43 @@ use kernel::{
 /// no other thread can find the child before the fork has released it.
 pub(crate) struct AllMmaps<'a> {
     nest: &'a RwSem,
-    locked: KVVec<ARef<Mm>>,
+    /// By key.
+    locked: RBTree<usize, ARef<Mm>>,
     _nest: WriteGuard<'a>,
     _not_send: NotThreadSafe,
 }
 
 impl<'a> AllMmaps<'a> {
     /// Takes `nest`. Sleeps.
-    pub(crate) fn begin(nest: &'a RwSem) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if this thread is being killed.
+    pub(crate) fn begin(nest: &'a RwSem) -> Result<Self> {
+        Ok(Self {
             nest,
-            locked: KVVec::new(),
-            _nest: nest.write(),
+            locked: RBTree::new(),
+            _nest: nest.write_killable()?,
             _not_send: NotThreadSafe,
-        }
+        })
     }
 
     /// Returns whether `mm` is locked already.
     pub(crate) fn holds(&self, mm: &Mm) -> bool {
-        self.locked
-            .iter()
-            .any(|locked| core::ptr::eq(locked.as_raw(), mm.as_raw()))
+        self.locked.get(&mm.as_raw().addr()).is_some()
     }
 
     /// Locks another address space. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; then it is not locked.
+    /// `ENOMEM`; `EINTR` if this thread is being killed; then it is not locked.
     pub(crate) fn lock(&mut self, mm: ARef<Mm>) -> Result {
-        self.locked.reserve(1, GFP_KERNEL)?;
-        // SAFETY: `mm` holds a reference; `_nest` holds `nest`.
-        unsafe { ffi::shadow_rmap_mmap_write_lock(mm.as_raw(), self.nest.as_ptr()) };
-        // The memory was reserved above.
-        self.locked.push(mm, GFP_KERNEL)?;
+        let (key, raw) = (mm.as_raw().addr(), mm.as_raw());
+        let node = RBTreeNode::new(key, mm, GFP_KERNEL)?;
+        // SAFETY: `node` holds a reference; `_nest` holds `nest`.
+        to_result(unsafe { ffi::shadow_rmap_mmap_write_lock_killable(raw, self.nest.as_ptr()) })?;
+        self.locked.insert(node);
         Ok(())
     }
 
@@ -94,16 +102,20 @@ impl<'a> AllMmaps<'a> {
         Ok(())
     }
 
-    /// `vma_start_write()`: excludes faults that run under the lock of `vma` alone. Sleeps.
-    pub(crate) fn start_write(&self, vma: HostVma<'_>) {
+    /// `vma_start_write_killable()`: excludes faults that run under the lock of `vma` alone. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if this thread is being killed.
+    pub(crate) fn start_write(&self, vma: HostVma<'_>) -> Result {
         // SAFETY: The VMA is not closed, and `self` holds its `mmap_lock` for writing.
-        unsafe { ffi::shadow_rmap_vma_start_write(vma.as_ptr()) };
+        to_result(unsafe { ffi::shadow_rmap_vma_start_write_killable(vma.as_ptr()) })
     }
 }
 
 impl Drop for AllMmaps<'_> {
     fn drop(&mut self) {
-        for mm in self.locked.iter().rev() {
+        for mm in self.locked.values() {
             // SAFETY: `lock` has locked it.
             unsafe { ffi::shadow_rmap_mmap_write_unlock(mm.as_raw()) };
         }

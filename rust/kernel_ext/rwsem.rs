@@ -12,6 +12,7 @@
 use crate::ffi;
 use core::ptr::NonNull;
 use kernel::{
+    error::to_result,
     prelude::*,
     sync::LockClassKey,
     types::{
@@ -84,6 +85,18 @@ impl RwSem {
         unsafe { ffi::down_write(self.sem.get()) };
         // INVARIANT: The hold was taken just now.
         WriteGuard(self, NotThreadSafe)
+    }
+
+    /// `down_write_killable()`. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if this thread is being killed.
+    pub(crate) fn write_killable(&self) -> Result<WriteGuard<'_>> {
+        // SAFETY: By invariant (1).
+        to_result(unsafe { ffi::down_write_killable(self.sem.get()) })?;
+        // INVARIANT: The hold was taken just now.
+        Ok(WriteGuard(self, NotThreadSafe))
     }
 
     /// `down_write_nested(…, SINGLE_DEPTH_NESTING)`: takes the second of two of one class. Sleeps.
