@@ -24,9 +24,16 @@ void shadow_rmap_preempt_here(void)
 	preempt_enable();
 }
 
+/* For each item of a long loop: what might_resched() checks first takes longer than an item does. */
 void shadow_rmap_cond_resched(void)
 {
-	cond_resched();
+	if (need_resched())
+		cond_resched();
+}
+
+void shadow_rmap_might_sleep(void)
+{
+	might_sleep();
 }
 
 bool shadow_rmap_lockdep_works(void)

@@ -44,14 +44,16 @@ pub(crate) fn preempt_here() {
 /// `cond_resched()`: lets other threads run if the scheduler asks for it. Sleeps.
 #[inline]
 pub(crate) fn cond_resched() {
-    // SAFETY: The function has no preconditions; in atomic context the kernel warns, if it is built
-    // to.
+    // SAFETY: The function has no preconditions.
     unsafe { ffi::shadow_rmap_cond_resched() }
 }
 
 /// Calls [`cond_resched`] before each item: for loops as long as a user wants them to be. Sleeps.
 #[inline]
 pub(crate) fn resched_each<I: IntoIterator>(items: I) -> impl Iterator<Item = I::Item> {
+    // SAFETY: The function has no preconditions; in atomic context the kernel warns, if it is built
+    // to.
+    unsafe { ffi::shadow_rmap_might_sleep() };
     items.into_iter().inspect(|_| cond_resched())
 }
 

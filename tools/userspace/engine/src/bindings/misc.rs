@@ -72,6 +72,9 @@ pub(crate) unsafe fn shadow_rmap_preempt_here() {
     std::thread::yield_now();
 }
 
+/// `might_sleep()`.
+pub(crate) unsafe fn shadow_rmap_might_sleep() {}
+
 /// `cond_resched()`. Sleeps.
 pub(crate) unsafe fn shadow_rmap_cond_resched() {
     context::might_sleep();
