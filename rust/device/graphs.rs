@@ -140,16 +140,20 @@ fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
         };
         builder.vma(seen.vma.key(), node)?;
     }
-    for (index, &(_, seen)) in resched_each(&vmas).enumerate() {
-        let vma = &seen.vma.core;
-        let mmap = seen.vma.mm.core.mmap_read();
-        for anon_vma in vma.links(&mmap) {
-            add_anon_vma(&mut builder, anon_vma.root())?;
-            add_anon_vma(&mut builder, anon_vma)?;
-            builder.chain_entry(index, anon_vma.key())?;
-        }
-        if let Some(anon_vma) = vma.anon_vma(&mmap) {
-            builder.active(index, anon_vma.key());
+    let mut index = 0;
+    for taken in all {
+        let mmap = taken.mm.core.mmap_read();
+        for seen in resched_each(&taken.pass.vmas) {
+            let vma = &seen.vma.core;
+            for anon_vma in vma.links(&mmap) {
+                add_anon_vma(&mut builder, anon_vma.root())?;
+                add_anon_vma(&mut builder, anon_vma)?;
+                builder.chain_entry(index, anon_vma.key())?;
+            }
+            if let Some(anon_vma) = vma.anon_vma(&mmap) {
+                builder.active(index, anon_vma.key());
+            }
+            index += 1;
         }
     }
     let mut pages: KVVec<&LivePage> = KVVec::new();
@@ -258,8 +262,8 @@ fn host_graph(all: &[Taken<'_>], owners: &[MmNode], mmaps: &AllMmaps<'_>) -> Res
     for &owner in owners {
         builder.mm(owner)?;
     }
-    for &(mm, seen) in resched_each(&vmas) {
-        let host = all.get(mm).and_then(|taken| taken.host_of(&seen.vma));
+    let known = all.iter().flat_map(|taken| &taken.hosts);
+    for (&(mm, seen), &host) in resched_each(vmas.iter().zip(known)) {
         let place = host.map_or_else(|| seen.vma.place.get(), Place::of);
         let node = VmaNode {
             absent: host.is_none(),

@@ -146,25 +146,24 @@ pub(super) fn prepare_with(
     Ok(())
 }
 
-/// As [`prepare_as_seen`], for all VMAs of an address space.
+/// As [`prepare_as_seen`], for all VMAs of an address space, each with the key of its anon_vma in the
+/// host.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
 pub(super) fn prepare_all_as_seen<'a>(
-    vmas: impl Iterator<Item = &'a Arc<LiveVma>>,
+    vmas: impl Iterator<Item = (&'a Arc<LiveVma>, usize)>,
     mmap: &impl MmapLocked,
 ) -> Result {
     // The VMAs with one anon_vma are side by side, in order of address.
     let mut keys = KVVec::new();
     let mut all = KVVec::new();
     let mut late = false;
-    for vma in resched_each(vmas) {
-        if let Some(key @ 1..) = vma.host.read(|host| host.anon_vma_key()) {
-            late |= vma.core.is_unfaulted();
-            keys.push((key, keys.len()), GFP_KERNEL)?;
-            all.push(vma.clone(), GFP_KERNEL)?;
-        }
+    for (vma, key) in resched_each(vmas).filter(|&(_, key)| key != 0) {
+        late |= vma.core.is_unfaulted();
+        keys.push((key, keys.len()), GFP_KERNEL)?;
+        all.push(vma.clone(), GFP_KERNEL)?;
     }
     if !late {
         return Ok(());

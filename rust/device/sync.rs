@@ -24,7 +24,8 @@ use super::{
         LiveMm,
         LivePage,
         LiveVma,
-        PageRoom, //
+        PageRoom,
+        Place, //
     }, //
 };
 use crate::{
@@ -58,6 +59,12 @@ pub(crate) struct Seen {
     pub(crate) addresses: (usize, usize),
     /// Its page offsets in the host.
     pub(crate) range: Range,
+    /// The key of its anon_vma in the host; 0 for none.
+    key: usize,
+    /// Whether the host has taken its links away.
+    lost: bool,
+    /// Whether the host has it at another place than the shadow.
+    moved: bool,
     /// The pages that the host maps, in order of offset.
     pub(crate) host_pages: KVVec<HostPage>,
     /// The pages that the shadow maps, in order of offset.
@@ -75,14 +82,16 @@ impl Seen {
             } else {
                 Some(host.anonymous_pages()?)
             };
-            Ok(((host.start(), host.end()), host.range(), pages))
+            let links = (host.anon_vma_key(), vma.has_lost_links(host));
+            Ok((Place::of(host), host.range(), links, pages))
         };
-        let (addresses, range, host_pages) = match vma.host.read(look) {
+        let (place, range, (key, lost), host_pages) = match vma.host.read(look) {
             Some(seen) => seen?,
             // The host does not have it any more, and did not say so.
             None => (
-                vma.place.get().addresses,
+                vma.place.get(),
                 vma.core.range(mmap).ok_or(EINVAL)?,
+                (0, false),
                 Some(KVVec::new()),
             ),
         };
@@ -91,9 +100,12 @@ impl Seen {
         }
         Ok(Self {
             pages: vma.pages_in(0, usize::MAX)?,
+            moved: vma.place.get() != place,
             vma,
-            addresses,
+            addresses: place.addresses,
             range,
+            key,
+            lost,
             host_pages: host_pages.unwrap_or_default(),
         })
     }
@@ -187,16 +199,18 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
         vmas.push(Seen::new(vma, mmap)?, GFP_KERNEL)?;
     }
     // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
-    for seen in resched_each(&vmas) {
+    for seen in resched_each(&vmas).filter(|seen| seen.lost) {
         unlink_lost(&seen.vma, mmap);
     }
     for seen in resched_each(&vmas) {
-        layout::settle(&seen.vma, mmap)?;
+        if seen.moved || seen.lost {
+            layout::settle(&seen.vma, mmap)?;
+        }
         seen.update_range(mmap);
     }
     match vmas.as_slice() {
         [one] => prepare_as_seen(&one.vma, mmap)?,
-        all => prepare_all_as_seen(all.iter().map(|seen| &seen.vma), mmap)?,
+        all => prepare_all_as_seen(all.iter().map(|seen| (&seen.vma, seen.key)), mmap)?,
     }
     for seen in resched_each(vmas.iter_mut()) {
         if seen.vma.core.is_unfaulted() {

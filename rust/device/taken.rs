@@ -4,10 +4,7 @@
 
 use super::{
     file::OpenFile,
-    live::{
-        LiveMm,
-        LiveVma, //
-    },
+    live::LiveMm,
     sync::{
         self,
         Pass, //
@@ -81,8 +78,8 @@ pub(super) struct Taken<'a> {
     pub(super) mm: &'a LiveMm,
     /// The shadow's VMAs.
     pub(super) pass: Pass,
-    /// The host's VMAs, in order of their keys.
-    listed: KVVec<HostVma<'a>>,
+    /// The host's VMA of each of the shadow's, unless the host has removed it.
+    pub(super) hosts: KVVec<Option<HostVma<'a>>>,
     /// Those of them that the shadow does not have, in order of address.
     pub(super) unknown: KVVec<HostVma<'a>>,
 }
@@ -103,35 +100,37 @@ impl<'a> Taken<'a> {
             vmas.iter().for_each(|vma| vma.core.set_tracked());
         }
         let mut keys = KVVec::with_capacity(vmas.len(), GFP_KERNEL)?;
-        for key in vmas.iter().filter_map(|vma| vma.host.key()) {
-            keys.push(key, GFP_KERNEL)?;
+        for (i, vma) in resched_each(&vmas).enumerate() {
+            keys.push((vma.host.key(), i), GFP_KERNEL)?;
         }
-        sort_by_key(&mut keys, |&key| key);
+        sort_by_key(&mut keys, |key| key.0);
         let mut unknown = KVVec::new();
         for &host in resched_each(&listed) {
-            if keys.binary_search(&host.key()).is_err() {
+            if keys
+                .binary_search_by_key(&Some(host.key()), |key| key.0)
+                .is_err()
+            {
                 unknown.push(host, GFP_KERNEL)?;
             }
         }
         sort_by_key(&mut listed, |host| host.key());
-        for vma in resched_each(&vmas) {
-            let key = vma.host.key();
-            if key.is_some_and(|key| find(&listed, key).is_none()) {
+        let mut hosts = KVVec::from_elem(None, vmas.len(), GFP_KERNEL)?;
+        for &(key, i) in resched_each(&keys) {
+            let found = key.and_then(|key| find(&listed, key));
+            if let (Some(_), None, Some(vma)) = (key, found, vmas.get(i)) {
                 // The host has removed it without a callback, so it may be gone.
                 vma.host.clear();
+            }
+            if let Some(host) = hosts.get_mut(i) {
+                *host = found;
             }
         }
         Ok(Self {
             mm,
             pass: sync::begin(vmas, &mut mm.core.mmap_write())?,
-            listed,
+            hosts,
             unknown,
         })
-    }
-
-    /// Returns the host's VMA that belongs to `vma`, if the host has it.
-    pub(super) fn host_of(&self, vma: &LiveVma) -> Option<HostVma<'a>> {
-        find(&self.listed, vma.host.key()?)
     }
 }
 

@@ -24,7 +24,7 @@ use kernel::{
 };
 
 /// Number of PTEs that are read under one hold of the lock.
-const BATCH: usize = 16;
+const BATCH: usize = 64;
 
 /// An anonymous page that the host maps at one place.
 #[derive(Clone, Copy)]
@@ -167,19 +167,19 @@ impl HostVma<'_> {
         let mut address = start;
         while address < end {
             cond_resched();
-            // Nothing is allocated under the lock.
-            if pages.capacity() - pages.len() < BATCH {
-                pages.reserve(BATCH, GFP_KERNEL)?;
-            }
             let table_end = (address | (ffi::SR_PMD_SIZE - 1))
                 .saturating_add(1)
                 .min(end);
+            let n = BATCH.min((table_end - address) >> PAGE_SHIFT);
+            // Nothing is allocated under the lock.
+            if pages.capacity() - pages.len() < n {
+                pages.reserve(n, GFP_KERNEL)?;
+            }
             // SAFETY: The caller holds `mmap_lock`; the address lies in the VMA.
             let Some(ptes) = (unsafe { LockedPtes::new(self, address) }) else {
                 address = table_end;
                 continue;
             };
-            let n = BATCH.min((table_end - address) >> PAGE_SHIFT);
             for i in 0..n {
                 let at = first + ((address - start) >> PAGE_SHIFT) + i;
                 // SAFETY: The table reaches to `table_end` at least.

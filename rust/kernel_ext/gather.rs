@@ -7,6 +7,9 @@ use kernel::{
     prelude::*, //
 };
 
+/// Number of elements for which memory is allocated at first.
+const SHORT: usize = 8;
+
 /// Copies data that a lock protects into a list.
 ///
 /// `lock` takes the lock; `len` returns the number of elements that `copy` will push at most. The
@@ -20,7 +23,8 @@ pub(crate) fn gather<G, T>(
     len: impl Fn(&mut G) -> usize,
     copy: impl Fn(&mut G, &mut KVVec<T>) -> Result<(), AllocError>,
 ) -> Result<KVVec<T>> {
-    let mut all = KVVec::new();
+    // Most lists are short: the lock is taken once for those.
+    let mut all = KVVec::with_capacity(SHORT, GFP_KERNEL)?;
     loop {
         let mut guard = lock();
         let n = len(&mut guard);
