@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     host::vma::HostVma,
-    kernel_ext::sched::resched_each,
+    kernel_ext::{
+        gfp::GFP_BOUNDED,
+        sched::resched_each, //
+    },
     rmap::{
         clone::{
             anon_vma_clone,
@@ -243,7 +246,7 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
 pub(super) fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Result {
     let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
     for (at, page) in resched_each(source.pages_in(range.start, range.last)?) {
-        let room = PageRoom::new(GFP_KERNEL)?;
+        let room = PageRoom::new(GFP_BOUNDED)?;
         mapping::map_again(vma, room, at, page, mmap);
     }
     Ok(())

@@ -271,7 +271,7 @@ impl OpenFile {
     ///
     /// `ENOMEM`.
     pub(crate) fn insert_mm(&self, mm: &Arc<LiveMm>) -> Result {
-        let node = RBTreeNode::new(mm.key(), mm.clone(), GFP_KERNEL)?;
+        let node = RBTreeNode::new(mm.key(), mm.clone(), GFP_KERNEL_ACCOUNT)?;
         let replaced = self.mms.lock().insert(node);
         drop(replaced);
         Ok(())
@@ -294,7 +294,7 @@ impl OpenFile {
             |mms| mms.values().count(),
             |mms, all| {
                 mms.values()
-                    .try_for_each(|mm| all.push(mm.clone(), GFP_KERNEL))
+                    .try_for_each(|mm| all.push(mm.clone(), GFP_KERNEL_ACCOUNT))
             },
         )
     }
@@ -302,7 +302,7 @@ impl OpenFile {
     /// `SHADOW_RMAP_IOC_CHECK`.
     fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
         let mut files = KVVec::new();
-        files.push(this.into(), GFP_KERNEL)?;
+        files.push(this.into(), GFP_KERNEL_ACCOUNT)?;
         let outcome = check::check(&this.registry, &files, &mut |_| {})?;
         let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();
         for count in check::as_array(&outcome) {
@@ -343,9 +343,9 @@ impl MiscDevice for OpenFile {
                 vmas: Atomic::new(0),
                 pages: Atomic::new(0),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
-        let node = RBTreeNode::new(file.key(), file.clone(), GFP_KERNEL)?;
+        let node = RBTreeNode::new(file.key(), file.clone(), GFP_KERNEL_ACCOUNT)?;
         registry.files.lock().insert(node);
         Ok(file)
     }

@@ -30,6 +30,7 @@ use crate::{
     },
     kernel_ext::{
         gather::gather,
+        gfp::GFP_BOUNDED,
         sched::resched_each, //
     },
     rmap::{
@@ -69,9 +70,9 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
     let mut mmaps = AllMmaps::begin(&registry.check_lock)?;
     let mms = lock_all(&mut mmaps, files)?;
 
-    let mut all = KVVec::with_capacity(mms.len(), GFP_KERNEL)?;
+    let mut all = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
     for mm in &mms {
-        all.push(Taken::new(&mmaps, mm)?, GFP_KERNEL)?;
+        all.push(Taken::new(&mmaps, mm)?, GFP_BOUNDED)?;
     }
     for taken in all.iter_mut() {
         sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
@@ -82,9 +83,9 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
     let host = host_graph(&all, &owners, &mmaps)?;
     let mut untracked = None;
     if files.iter().all(|file| file.has_all_vmas()) {
-        let mut counts = KVVec::with_capacity(files.len(), GFP_KERNEL)?;
+        let mut counts = KVVec::with_capacity(files.len(), GFP_BOUNDED)?;
         for file in files {
-            counts.push(file.untracked.load(Relaxed), GFP_KERNEL)?;
+            counts.push(file.untracked.load(Relaxed), GFP_BOUNDED)?;
         }
         untracked = Some(counts);
     }
@@ -116,10 +117,10 @@ fn vma_at(id: u64, mm: usize, place: Place) -> VmaNode {
 /// Returns the shadow's VMAs in the order of the graphs, each with its address space.
 fn all_vmas<'a>(all: &'a [Taken<'_>]) -> Result<KVVec<(usize, &'a Seen)>> {
     let n = all.iter().map(|taken| taken.pass.vmas.len()).sum();
-    let mut vmas = KVVec::with_capacity(n, GFP_KERNEL)?;
+    let mut vmas = KVVec::with_capacity(n, GFP_BOUNDED)?;
     for (mm, taken) in all.iter().enumerate() {
         for seen in resched_each(&taken.pass.vmas) {
-            vmas.push((mm, seen), GFP_KERNEL)?;
+            vmas.push((mm, seen), GFP_BOUNDED)?;
         }
     }
     Ok(vmas)
@@ -167,7 +168,7 @@ fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
                 page.rmap.mapcount().into(),
             )?;
             if builder.pages() > pages.len() {
-                pages.push(page, GFP_KERNEL)?;
+                pages.push(page, GFP_BOUNDED)?;
             }
         }
     }
@@ -203,7 +204,7 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
             }));
             until_error(|f| {
                 locked.for_each_vma(0, usize::MAX, |vma| {
-                    f(all.push(vma.key(), GFP_KERNEL).map_err(Into::into))
+                    f(all.push(vma.key(), GFP_BOUNDED).map_err(Into::into))
                 })
             })
             .map_err(|_: Error| AllocError)
@@ -258,7 +259,7 @@ fn until_error(
 fn host_graph(all: &[Taken<'_>], owners: &[MmNode], mmaps: &AllMmaps<'_>) -> Result<Graph> {
     let mut builder = Builder::new(Source::Host);
     let vmas = all_vmas(all)?;
-    let mut hosts: KVVec<Option<HostVma<'_>>> = KVVec::with_capacity(vmas.len(), GFP_KERNEL)?;
+    let mut hosts: KVVec<Option<HostVma<'_>>> = KVVec::with_capacity(vmas.len(), GFP_BOUNDED)?;
     for &owner in owners {
         builder.mm(owner)?;
     }
@@ -272,14 +273,14 @@ fn host_graph(all: &[Taken<'_>], owners: &[MmNode], mmaps: &AllMmaps<'_>) -> Res
             ..vma_at(seen.vma.id(), mm, place)
         };
         builder.vma(host.map_or(seen.vma.key(), HostVma::key), node)?;
-        hosts.push(host, GFP_KERNEL)?;
+        hosts.push(host, GFP_BOUNDED)?;
     }
     for (taken, &owner) in all.iter().zip(owners) {
         for &host in resched_each(&taken.unknown) {
             // VMAs come in order of their address spaces, so this one comes again.
             let mm = builder.mm(owner)?;
             builder.vma(host.key(), vma_at(0, mm, Place::of(host)))?;
-            hosts.push(Some(host), GFP_KERNEL)?;
+            hosts.push(Some(host), GFP_BOUNDED)?;
         }
     }
     for (i, host) in resched_each(&hosts).enumerate() {

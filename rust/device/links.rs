@@ -16,6 +16,7 @@ use crate::{
     host::vma::HostVma,
     kernel_ext::{
         gather::gather,
+        gfp::GFP_BOUNDED,
         sched::resched_each,
         sort::sort_by_key, //
     },
@@ -162,16 +163,16 @@ pub(super) fn prepare_all_as_seen<'a>(
     let mut late = false;
     for (vma, key) in resched_each(vmas).filter(|&(_, key)| key != 0) {
         late |= vma.core.is_unfaulted();
-        keys.push((key, keys.len()), GFP_KERNEL)?;
-        all.push(vma.clone(), GFP_KERNEL)?;
+        keys.push((key, keys.len()), GFP_BOUNDED)?;
+        all.push(vma.clone(), GFP_BOUNDED)?;
     }
     if !late {
         return Ok(());
     }
     sort_by_key(&mut keys, |&key| key);
-    let mut sharers = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    let mut sharers = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
     for &(_, i) in resched_each(&keys) {
-        sharers.push(all.get(i).ok_or(EINVAL)?.clone(), GFP_KERNEL)?;
+        sharers.push(all.get(i).ok_or(EINVAL)?.clone(), GFP_BOUNDED)?;
     }
     let mut start = 0;
     for group in resched_each(keys.chunk_by(|one, next| one.0 == next.0)) {
@@ -221,7 +222,7 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
         |root, all| {
             let pushed = root.for_each_vma(0, usize::MAX, |vma| {
                 let number = vma.id() as usize;
-                match all.push(number, GFP_KERNEL) {
+                match all.push(number, GFP_BOUNDED) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(AllocError),
                 }

@@ -7,6 +7,7 @@
 //! none, but never to freed memory.
 
 use super::live::LiveVma;
+use crate::kernel_ext::gfp::GFP_BOUNDED;
 use kernel::{
     prelude::*,
     sync::{
@@ -52,7 +53,7 @@ impl Numbers {
     /// `ENOMEM`.
     pub(super) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
         let mut vmas = self.vmas.lock();
-        let replaced = vmas.store(vma.number(), vma.clone(), GFP_KERNEL)?;
+        let replaced = vmas.store(vma.number(), vma.clone(), GFP_BOUNDED)?;
         drop(vmas);
         drop(replaced);
         Ok(())

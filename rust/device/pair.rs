@@ -34,9 +34,9 @@ impl Pair {
         let Some(untracked) = self.untracked.take() else {
             return Ok(());
         };
-        let mut tainted = KVVec::with_capacity(self.shadow.vmas.len(), GFP_KERNEL)?;
+        let mut tainted = KVVec::with_capacity(self.shadow.vmas.len(), GFP_KERNEL_ACCOUNT)?;
         for vma in &self.shadow.vmas {
-            tainted.push(vma.tainted, GFP_KERNEL)?;
+            tainted.push(vma.tainted, GFP_KERNEL_ACCOUNT)?;
         }
         if !tainted.contains(&true) {
             return Ok(());

@@ -34,6 +34,7 @@ use crate::{
         vma::HostVma, //
     },
     kernel_ext::{
+        gfp::GFP_BOUNDED,
         interval_tree::Range,
         sched::{
             cond_resched,
@@ -184,7 +185,7 @@ pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
 /// As [`mm`].
 pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
     let mut one = KVVec::new();
-    one.push(vma, GFP_KERNEL)?;
+    one.push(vma, GFP_BOUNDED)?;
     finish(&mut begin(one, mmap)?, mmap)
 }
 
@@ -194,9 +195,9 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
 ///
 /// `ENOMEM`.
 pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
-    let mut vmas = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    let mut vmas = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
     for vma in resched_each(all) {
-        vmas.push(Seen::new(vma, mmap)?, GFP_KERNEL)?;
+        vmas.push(Seen::new(vma, mmap)?, GFP_BOUNDED)?;
     }
     // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
     for seen in resched_each(&vmas).filter(|seen| seen.lost) {
@@ -258,8 +259,8 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
                 }
                 continue;
             }
-            let room = PageRoom::new(GFP_KERNEL)?;
-            new.reserve(1, GFP_KERNEL)?;
+            let room = PageRoom::new(GFP_BOUNDED)?;
+            new.reserve(1, GFP_BOUNDED)?;
             let page = match moved(there, &seen.vma, mmap) {
                 Some(page) => {
                     mapping::map_again(&seen.vma, room, there.at, page.clone(), mmap);
@@ -275,12 +276,12 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
                 }
             };
             // The memory was reserved above.
-            new.push((there.at, page), GFP_KERNEL)?;
+            new.push((there.at, page), GFP_BOUNDED)?;
         }
         if !new.is_empty() {
-            seen.pages.reserve(new.len(), GFP_KERNEL)?;
+            seen.pages.reserve(new.len(), GFP_BOUNDED)?;
             for page in new {
-                seen.pages.push(page, GFP_KERNEL)?;
+                seen.pages.push(page, GFP_BOUNDED)?;
             }
             sort_by_key(&mut seen.pages, |page| page.0);
         }

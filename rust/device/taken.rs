@@ -18,6 +18,7 @@ use crate::{
         vma::HostVma, //
     },
     kernel_ext::{
+        gfp::GFP_BOUNDED,
         sched::resched_each,
         sort::sort_by_key, //
     },
@@ -62,7 +63,7 @@ pub(super) fn lock_all(
                     mmaps.lock(mm.host.clone())?;
                     all_held = false;
                 }
-                mms.push(mm, GFP_KERNEL)?;
+                mms.push(mm, GFP_BOUNDED)?;
             }
         }
         if all_held {
@@ -99,9 +100,9 @@ impl<'a> Taken<'a> {
         if mm.file.is_complete() {
             vmas.iter().for_each(|vma| vma.core.set_tracked());
         }
-        let mut keys = KVVec::with_capacity(vmas.len(), GFP_KERNEL)?;
+        let mut keys = KVVec::with_capacity(vmas.len(), GFP_BOUNDED)?;
         for (i, vma) in resched_each(&vmas).enumerate() {
-            keys.push((vma.host.key(), i), GFP_KERNEL)?;
+            keys.push((vma.host.key(), i), GFP_BOUNDED)?;
         }
         sort_by_key(&mut keys, |key| key.0);
         let mut unknown = KVVec::new();
@@ -110,11 +111,11 @@ impl<'a> Taken<'a> {
                 .binary_search_by_key(&Some(host.key()), |key| key.0)
                 .is_err()
             {
-                unknown.push(host, GFP_KERNEL)?;
+                unknown.push(host, GFP_BOUNDED)?;
             }
         }
         sort_by_key(&mut listed, |host| host.key());
-        let mut hosts = KVVec::from_elem(None, vmas.len(), GFP_KERNEL)?;
+        let mut hosts = KVVec::from_elem(None, vmas.len(), GFP_BOUNDED)?;
         for &(key, i) in resched_each(&keys) {
             let found = key.and_then(|key| find(&listed, key));
             if let (Some(_), None, Some(vma)) = (key, found, vmas.get(i)) {
@@ -142,9 +143,9 @@ fn find<'a>(listed: &[HostVma<'a>], key: usize) -> Option<HostVma<'a>> {
 
 /// Returns the processes of the address spaces, in the same order.
 pub(super) fn owners(all: &[Taken<'_>]) -> Result<KVVec<MmNode>> {
-    let mut owners: KVVec<(usize, i32, Comm)> = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    let mut owners: KVVec<(usize, i32, Comm)> = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
     for taken in all {
-        owners.push((taken.mm.key(), 0, [0; 16]), GFP_KERNEL)?;
+        owners.push((taken.mm.key(), 0, [0; 16]), GFP_BOUNDED)?;
     }
     sort_by_key(&mut owners, |owner| owner.0);
     host::mm::for_each_process(|key, pid, comm| {
@@ -154,7 +155,7 @@ pub(super) fn owners(all: &[Taken<'_>]) -> Result<KVVec<MmNode>> {
             }
         }
     });
-    let mut nodes = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    let mut nodes = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
     for taken in all {
         let owner = owners
             .binary_search_by_key(&taken.mm.key(), |owner| owner.0)
@@ -165,7 +166,7 @@ pub(super) fn owners(all: &[Taken<'_>]) -> Result<KVVec<MmNode>> {
             pid: owner.map_or(0, |owner| owner.1),
             comm: owner.map_or([0; 16], |owner| owner.2),
         };
-        nodes.push(node, GFP_KERNEL)?;
+        nodes.push(node, GFP_BOUNDED)?;
     }
     Ok(nodes)
 }

@@ -38,6 +38,7 @@ use crate::{
             HostVmaCell, //
         },
     }, //
+    kernel_ext::gfp::GFP_BOUNDED,
 };
 use core::ptr::{
     self,
@@ -255,7 +256,7 @@ pub(crate) fn shadowed_vmas<'a>(
                 && !(*raw.as_ptr()).vm_private_data.is_null()
         };
         if is_shadowed {
-            vmas.push(vma, GFP_KERNEL)?;
+            vmas.push(vma, GFP_BOUNDED)?;
         }
         Ok(())
     })?;

@@ -13,6 +13,7 @@ use crate::{
     ffi,
     kernel_ext::{
         gather::gather,
+        gfp::GFP_BOUNDED,
         sched::cond_resched, //
     },
     snapshot::build::{
@@ -190,7 +191,7 @@ unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<u
                     num_children: (*anon_vma).num_children,
                     num_active_vmas: (*anon_vma).num_active_vmas,
                 }));
-                for_each_in_tree(anon_vma, |vma| Ok(all.push(vma.addr(), GFP_KERNEL)?))
+                for_each_in_tree(anon_vma, |vma| Ok(all.push(vma.addr(), GFP_BOUNDED)?))
             }
             .map_err(|_: Error| AllocError)
         },

@@ -8,9 +8,12 @@
 use super::vma::HostVma;
 use crate::{
     ffi,
-    kernel_ext::rwsem::{
-        RwSem,
-        WriteGuard, //
+    kernel_ext::{
+        gfp::GFP_BOUNDED,
+        rwsem::{
+            RwSem,
+            WriteGuard, //
+        }, //
     },
     snapshot::Comm,
 };
@@ -71,7 +74,7 @@ impl<'a> AllMmaps<'a> {
     /// `ENOMEM`; `EINTR` if this thread is being killed; then it is not locked.
     pub(crate) fn lock(&mut self, mm: ARef<Mm>) -> Result {
         let (key, raw) = (mm.as_raw().addr(), mm.as_raw());
-        let node = RBTreeNode::new(key, mm, GFP_KERNEL)?;
+        let node = RBTreeNode::new(key, mm, GFP_BOUNDED)?;
         // SAFETY: `node` holds a reference; `_nest` holds `nest`.
         to_result(unsafe { ffi::shadow_rmap_mmap_write_lock_killable(raw, self.nest.as_ptr()) })?;
         self.locked.insert(node);

@@ -10,7 +10,10 @@
 use super::vma::HostVma;
 use crate::{
     ffi,
-    kernel_ext::sched::cond_resched, //
+    kernel_ext::{
+        gfp::GFP_BOUNDED,
+        sched::cond_resched, //
+    },
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -173,7 +176,7 @@ impl HostVma<'_> {
             let n = BATCH.min((table_end - address) >> PAGE_SHIFT);
             // Nothing is allocated under the lock.
             if pages.capacity() - pages.len() < n {
-                pages.reserve(n, GFP_KERNEL)?;
+                pages.reserve(n, GFP_BOUNDED)?;
             }
             // SAFETY: The caller holds `mmap_lock`; the address lies in the VMA.
             let Some(ptes) = (unsafe { LockedPtes::new(self, address) }) else {
@@ -184,7 +187,7 @@ impl HostVma<'_> {
                 let at = first + ((address - start) >> PAGE_SHIFT) + i;
                 // SAFETY: The table reaches to `table_end` at least.
                 if let Some(page) = unsafe { ptes.page(i, at) } {
-                    pages.push(page, GFP_KERNEL)?;
+                    pages.push(page, GFP_BOUNDED)?;
                 }
             }
             address += n * PAGE_SIZE;

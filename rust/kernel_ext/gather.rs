@@ -2,6 +2,7 @@
 
 //! Copies data that a lock protects into a list, without allocating memory under the lock.
 
+use super::gfp::GFP_BOUNDED;
 use kernel::{
     alloc::AllocError,
     prelude::*, //
@@ -24,7 +25,7 @@ pub(crate) fn gather<G, T>(
     copy: impl Fn(&mut G, &mut KVVec<T>) -> Result<(), AllocError>,
 ) -> Result<KVVec<T>> {
     // Most lists are short: the lock is taken once for those.
-    let mut all = KVVec::with_capacity(SHORT, GFP_KERNEL)?;
+    let mut all = KVVec::with_capacity(SHORT, GFP_BOUNDED)?;
     loop {
         let mut guard = lock();
         let n = len(&mut guard);
@@ -34,6 +35,6 @@ pub(crate) fn gather<G, T>(
             return Ok(all);
         }
         drop(guard);
-        all.reserve(n, GFP_KERNEL)?;
+        all.reserve(n, GFP_BOUNDED)?;
     }
 }

@@ -9,6 +9,7 @@
 //! | [`fail`] | nothing: fault injection for the module's own tests |
 //! | [`frame`] | a `struct page`, as an array of atomic words |
 //! | [`gather`] | nothing: copies data under a lock without allocating under it |
+//! | [`gfp`] | `__GFP_NORETRY` |
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
 //! | [`kthread`] | `kthread_create()`, `kthread_bind()`, `kthread_stop()` |
 //! | `module` | `try_module_get()` |
@@ -33,6 +34,7 @@ pub(crate) mod debugfs;
 pub(crate) mod fail;
 pub(crate) mod frame;
 pub(crate) mod gather;
+pub(crate) mod gfp;
 pub(crate) mod interval_tree;
 pub(crate) mod kthread;
 #[cfg(shadow_rmap_torture)]

@@ -77,7 +77,7 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         Ok(CacheOwner(self))
     }
 
-    /// Allocates an object with `GFP_KERNEL`, and moves `value` into it. Sleeps.
+    /// Allocates an object with [`GFP_BOUNDED`](super::gfp::GFP_BOUNDED), and moves `value` into it. Sleeps.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl<const SIZE: usize> StaticCache<SIZE> {
             return Err(ENODEV);
         }
         // SAFETY: By invariant (1); the owner is not dropped meanwhile.
-        let object = unsafe { ffi::kmem_cache_alloc_noprof(cache, ffi::GFP_KERNEL) };
+        let object = unsafe { ffi::kmem_cache_alloc_noprof(cache, ffi::SR_GFP_BOUNDED) };
         let object = NonNull::new(object.cast::<T>()).ok_or(ENOMEM)?;
         // SAFETY: The memory was allocated just now, and is large enough and aligned.
         unsafe { object.write(value) };

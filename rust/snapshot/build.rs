@@ -12,6 +12,7 @@ use super::{
     VmaNode, //
 };
 use crate::kernel_ext::{
+    gfp::GFP_BOUNDED,
     sched::resched_each,
     sort::sort_by_key, //
 };
@@ -60,7 +61,7 @@ impl Builder {
     ///
     /// [`ENOMEM`].
     pub(crate) fn mm(&mut self, mm: MmNode) -> Result<usize> {
-        self.graph.mms.push(mm, GFP_KERNEL)?;
+        self.graph.mms.push(mm, GFP_BOUNDED)?;
         Ok(self.graph.mms.len() - 1)
     }
 
@@ -76,8 +77,8 @@ impl Builder {
             return Err(EINVAL);
         }
         let index = self.graph.vmas.len();
-        self.vmas.try_create_and_insert(key, index, GFP_KERNEL)?;
-        self.graph.vmas.push(vma, GFP_KERNEL)?;
+        self.vmas.try_create_and_insert(key, index, GFP_BOUNDED)?;
+        self.graph.vmas.push(vma, GFP_BOUNDED)?;
         Ok(index)
     }
 
@@ -94,8 +95,9 @@ impl Builder {
     pub(crate) fn anon_vma(&mut self, key: usize, facts: AnonVmaFacts) -> Result {
         let index = self.graph.anon_vmas.len();
         self.anon_vmas
-            .try_create_and_insert(key, index, GFP_KERNEL)?;
-        self.families.push((facts.root, facts.parent), GFP_KERNEL)?;
+            .try_create_and_insert(key, index, GFP_BOUNDED)?;
+        self.families
+            .push((facts.root, facts.parent), GFP_BOUNDED)?;
         self.graph.anon_vmas.push(
             AnonVmaNode {
                 root: index,
@@ -106,7 +108,7 @@ impl Builder {
                 vmas: KVVec::new(),
                 foreign: 0,
             },
-            GFP_KERNEL,
+            GFP_BOUNDED,
         )?;
         Ok(())
     }
@@ -127,7 +129,7 @@ impl Builder {
             return Err(EINVAL);
         };
         match vma {
-            Some(vma) => node.vmas.push(vma, GFP_KERNEL)?,
+            Some(vma) => node.vmas.push(vma, GFP_BOUNDED)?,
             None => node.foreign += 1,
         }
         Ok(())
@@ -141,7 +143,7 @@ impl Builder {
     pub(crate) fn chain_entry(&mut self, vma: usize, anon_vma: usize) -> Result {
         let &anon_vma = self.anon_vmas.get(&anon_vma).ok_or(EINVAL)?;
         let vma = self.graph.vmas.get_mut(vma).ok_or(EINVAL)?;
-        vma.chain.push(anon_vma, GFP_KERNEL)?;
+        vma.chain.push(anon_vma, GFP_BOUNDED)?;
         Ok(())
     }
 
@@ -171,7 +173,7 @@ impl Builder {
             Some(&page) => page,
             None => {
                 let page = self.graph.pages.len();
-                self.pages.try_create_and_insert(key, page, GFP_KERNEL)?;
+                self.pages.try_create_and_insert(key, page, GFP_BOUNDED)?;
                 self.graph.pages.push(
                     PageNode {
                         key,
@@ -181,13 +183,13 @@ impl Builder {
                         mapped_by: KVVec::new(),
                         found_by: KVVec::new(),
                     },
-                    GFP_KERNEL,
+                    GFP_BOUNDED,
                 )?;
                 page
             }
         };
         if let Some(page) = self.graph.pages.get_mut(page) {
-            page.mapped_by.push(vma, GFP_KERNEL)?;
+            page.mapped_by.push(vma, GFP_BOUNDED)?;
         }
         Ok(())
     }
@@ -202,7 +204,7 @@ impl Builder {
             return Err(EINVAL);
         };
         if let Some(page) = self.graph.pages.get_mut(page) {
-            page.found_by.push(vma, GFP_KERNEL)?;
+            page.found_by.push(vma, GFP_BOUNDED)?;
         }
         Ok(())
     }
@@ -219,9 +221,9 @@ impl Builder {
     ///
     /// [`ENOMEM`].
     pub(crate) fn walk_all(&mut self, maps: impl Fn(usize, usize, usize) -> bool) -> Result {
-        let mut reaches = KVVec::with_capacity(self.graph.anon_vmas.len(), GFP_KERNEL)?;
+        let mut reaches = KVVec::with_capacity(self.graph.anon_vmas.len(), GFP_BOUNDED)?;
         for node in resched_each(&self.graph.anon_vmas) {
-            reaches.push(Reach::new(&node.vmas, &self.graph.vmas)?, GFP_KERNEL)?;
+            reaches.push(Reach::new(&node.vmas, &self.graph.vmas)?, GFP_BOUNDED)?;
         }
         for page in resched_each(self.graph.pages.iter_mut()) {
             let Some(anon_vma) = page.anon_vma else {
@@ -234,7 +236,7 @@ impl Builder {
             };
             reach.for_each_at(page.index, |place| match node.vmas.get(place) {
                 Some(&vma) if maps(vma, page.index, page.key) => {
-                    Ok(page.found_by.push(vma, GFP_KERNEL)?)
+                    Ok(page.found_by.push(vma, GFP_BOUNDED)?)
                 }
                 _ => Ok(()),
             })?;

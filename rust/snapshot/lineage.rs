@@ -30,7 +30,8 @@ pub(super) enum Lineage {
 ///
 /// [`ENOMEM`].
 pub(super) fn lineages(graph: &Graph) -> Result<KVVec<Lineage>> {
-    let mut lineages = KVVec::from_elem(Lineage::Unknown, graph.anon_vmas.len(), GFP_KERNEL)?;
+    let mut lineages =
+        KVVec::from_elem(Lineage::Unknown, graph.anon_vmas.len(), GFP_KERNEL_ACCOUNT)?;
     let mut path: KVVec<usize> = KVVec::new();
     for start in resched_each(0..graph.anon_vmas.len()) {
         let mut at = start;
@@ -45,7 +46,7 @@ pub(super) fn lineages(graph: &Graph) -> Result<KVVec<Lineage>> {
                 }
                 Lineage::Unknown => {
                     *lineage = Lineage::Open;
-                    path.push(at, GFP_KERNEL)?;
+                    path.push(at, GFP_KERNEL_ACCOUNT)?;
                     at = node.parent;
                 }
                 Lineage::Open => break Lineage::Loops,

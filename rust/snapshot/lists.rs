@@ -28,11 +28,11 @@ impl Lists {
         };
         for list in resched_each(lists) {
             let start = this.items.len();
-            this.items.extend_from_slice(list, GFP_KERNEL)?;
+            this.items.extend_from_slice(list, GFP_KERNEL_ACCOUNT)?;
             if let Some(copy) = this.items.get_mut(start..) {
                 sort_by_key(copy, |&x| x);
             }
-            this.ends.push(this.items.len(), GFP_KERNEL)?;
+            this.ends.push(this.items.len(), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(this)
     }

@@ -3,7 +3,10 @@
 //! Which entries of an anon_vma's tree contain a page offset.
 
 use super::VmaNode;
-use crate::kernel_ext::sched::resched_each;
+use crate::kernel_ext::{
+    gfp::GFP_BOUNDED,
+    sched::resched_each, //
+};
 use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //
@@ -20,7 +23,7 @@ impl Reach {
     ///
     /// [`ENOMEM`].
     pub(super) fn new(tree: &[usize], vmas: &[VmaNode]) -> Result<Self> {
-        let mut entries = KVVec::with_capacity(tree.len(), GFP_KERNEL)?;
+        let mut entries = KVVec::with_capacity(tree.len(), GFP_BOUNDED)?;
         let mut highest = 0;
         for &vma in resched_each(tree) {
             let first = vmas.get(vma).map_or(0, |vma| vma.pgoff);
@@ -28,7 +31,7 @@ impl Reach {
                 .get(vma)
                 .map_or(0, |vma| vma.end.saturating_sub(vma.start) >> PAGE_SHIFT);
             highest = highest.max(first.saturating_add(pages.saturating_sub(1)));
-            entries.push((first, highest), GFP_KERNEL)?;
+            entries.push((first, highest), GFP_BOUNDED)?;
         }
         Ok(Self(entries))
     }

@@ -19,6 +19,7 @@ use crate::{
     },
     kernel_ext::{
         gather::gather,
+        gfp::GFP_BOUNDED,
         sched::{
             cond_resched,
             resched_each, //
@@ -87,7 +88,7 @@ impl LiveMm {
     pub(crate) fn new(file: ArcBorrow<'_, OpenFile>, vma: HostVma<'_>) -> Result<Arc<Self>> {
         let core = Arc::pin_init(
             rmap::mm::Mm::new(file.registry.cache.clone(), ()),
-            GFP_KERNEL,
+            GFP_BOUNDED,
         )?;
         Arc::pin_init(
             pin_init!(Self {
@@ -100,7 +101,7 @@ impl LiveMm {
                 moved_to <- new_mutex!(None, "shadow_rmap::moved_to"),
                 unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
             }),
-            GFP_KERNEL,
+            GFP_BOUNDED,
         )
     }
 
@@ -120,7 +121,7 @@ impl LiveMm {
     ///
     /// `ENOMEM`; then nothing has changed.
     pub(crate) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let node = RBTreeNodeReservation::new(GFP_BOUNDED)?;
         let key = (vma.start.load(Relaxed), vma.id());
         self.vmas.lock().insert(node.into_node(key, vma.clone()));
         Ok(())
@@ -159,7 +160,7 @@ impl LiveMm {
             || self.vmas.lock(),
             |vmas| vmas.values().count(),
             |vmas, all| {
-                resched_each(vmas.values()).try_for_each(|vma| all.push(vma.clone(), GFP_KERNEL))
+                resched_each(vmas.values()).try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED))
             },
         )
     }

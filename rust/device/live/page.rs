@@ -5,7 +5,10 @@
 use super::LiveVma;
 use crate::{
     host::page_table::HostPage,
-    kernel_ext::sched::cond_resched,
+    kernel_ext::{
+        gfp::GFP_BOUNDED,
+        sched::cond_resched, //
+    },
     rmap::{
         mm::MmapLocked,
         page::PageRmap, //
@@ -54,7 +57,7 @@ impl LivePage {
                 rmap: PageRmap::new(seen.at),
                 key: seen.key,
             },
-            GFP_KERNEL,
+            GFP_BOUNDED,
         )?;
         super::mapping::map_new(&page, vma, seen.exclusive, mmap);
         Ok(page)

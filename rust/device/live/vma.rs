@@ -23,6 +23,7 @@ use crate::{
     },
     kernel_ext::{
         gather::gather,
+        gfp::GFP_BOUNDED,
         sched::cond_resched, //
     },
     rmap,
@@ -102,7 +103,7 @@ impl LiveVma {
                 charged: Atomic::new(0),
                 pages <- new_mutex!(RBTree::new(), "shadow_rmap::pages"),
             }),
-            GFP_KERNEL,
+            GFP_BOUNDED,
         )
     }
 
@@ -187,7 +188,7 @@ impl LiveVma {
             },
             |pages, all| {
                 each(pages, &mut |at, page| {
-                    Ok(all.push((at, page.clone()), GFP_KERNEL)?)
+                    Ok(all.push((at, page.clone()), GFP_BOUNDED)?)
                 })
                 .map_err(|_: Error| AllocError)
             },

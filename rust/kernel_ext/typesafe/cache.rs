@@ -91,7 +91,7 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
 
     /// Allocates an object in the state in which it was constructed or freed.
     ///
-    /// With `GFP_KERNEL`. Sleeps.
+    /// With [`GFP_BOUNDED`](crate::kernel_ext::gfp::GFP_BOUNDED). Sleeps.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl<T: TypesafeByRcu> TypesafeCache<T> {
     pub(crate) fn alloc(&self) -> Result<TypesafeBox<T>> {
         fail::allocation()?;
         // SAFETY: By invariant (1) a cache of `T`.
-        let object = unsafe { ffi::kmem_cache_alloc_noprof(self.0.as_ptr(), ffi::GFP_KERNEL) };
+        let object = unsafe { ffi::kmem_cache_alloc_noprof(self.0.as_ptr(), ffi::SR_GFP_BOUNDED) };
         let object = NonNull::new(object.cast::<T>()).ok_or(ENOMEM)?;
         // INVARIANT: Just allocated.
         Ok(TypesafeBox(object, PhantomData))

@@ -34,7 +34,7 @@ type Found = KVVec<Difference>;
 /// Adds a difference if the two numbers are not equal.
 fn number(found: &mut Found, name: &'static str, host: i128, shadow: i128) -> Result {
     if host != shadow {
-        found.push(Difference::Number(name, host, shadow), GFP_KERNEL)?;
+        found.push(Difference::Number(name, host, shadow), GFP_KERNEL_ACCOUNT)?;
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ impl Pair<'_> {
             (host, shadow) => host == shadow,
         };
         if !same {
-            found.push(Difference::Points(name, host, shadow), GFP_KERNEL)?;
+            found.push(Difference::Points(name, host, shadow), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     }
@@ -92,11 +92,13 @@ impl Pair<'_> {
             }
             match (shadow, host) {
                 (Some(_), Some(host)) if host.absent => {
-                    found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL)?;
+                    found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL_ACCOUNT)?;
                 }
                 (Some(shadow), Some(host)) => self.compare_vma(&mut found, index, shadow, host)?,
-                (Some(_), None) => found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL)?,
-                _ => found.push(Difference::OnlyIn(Source::Host), GFP_KERNEL)?,
+                (Some(_), None) => {
+                    found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL_ACCOUNT)?
+                }
+                _ => found.push(Difference::OnlyIn(Source::Host), GFP_KERNEL_ACCOUNT)?,
             }
             *differences += found.len();
             let words = Words {
@@ -119,15 +121,15 @@ impl Pair<'_> {
     ) -> Result {
         if shadow.id != host.id {
             // They are different VMAs: further differences would mean nothing.
-            return Ok(found.push(Difference::OtherVma(host.id), GFP_KERNEL)?);
+            return Ok(found.push(Difference::OtherVma(host.id), GFP_KERNEL_ACCOUNT)?);
         }
         if (shadow.start, shadow.end) != (host.start, host.end) {
-            found.push(Difference::Range, GFP_KERNEL)?;
+            found.push(Difference::Range, GFP_KERNEL_ACCOUNT)?;
         }
         number(found, "pgoff", host.pgoff as i128, shadow.pgoff as i128)?;
         if let (Some(at_host), Some(at_shadow)) = (host.reused, shadow.reused) {
             if at_host != at_shadow {
-                found.push(Difference::Reused(at_host, at_shadow), GFP_KERNEL)?;
+                found.push(Difference::Reused(at_host, at_shadow), GFP_KERNEL_ACCOUNT)?;
             }
         }
         self.points(found, "anon_vma", host.anon_vma, shadow.anon_vma)?;
@@ -136,17 +138,17 @@ impl Pair<'_> {
         for &anon_vma in self.host.chains.get(index) {
             let partner = self.host.partner(anon_vma);
             if !partner.is_some_and(|partner| self.shadow.chains.has(index, partner)) {
-                found.push(Difference::Missing(anon_vma), GFP_KERNEL)?;
+                found.push(Difference::Missing(anon_vma), GFP_KERNEL_ACCOUNT)?;
             }
         }
         for &anon_vma in self.shadow.chains.get(index) {
             let partner = self.shadow.partner(anon_vma);
             if !partner.is_some_and(|partner| self.host.chains.has(index, partner)) {
-                found.push(Difference::TooMany(anon_vma), GFP_KERNEL)?;
+                found.push(Difference::TooMany(anon_vma), GFP_KERNEL_ACCOUNT)?;
             }
         }
         if found.len() == before && shadow.chain.len() != host.chain.len() {
-            found.push(Difference::Repeated, GFP_KERNEL)?;
+            found.push(Difference::Repeated, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     }
@@ -192,7 +194,7 @@ impl Pair<'_> {
                 shadow.refcount.into(),
             )?;
             if self.host.trees.get(at) != self.shadow.trees.get(index) {
-                found.push(Difference::Tree, GFP_KERNEL)?;
+                found.push(Difference::Tree, GFP_KERNEL_ACCOUNT)?;
             }
             if !found.is_empty() {
                 *differences += found.len();
@@ -251,8 +253,10 @@ impl Pair<'_> {
             found.clear();
             match (page, at_host) {
                 (Some(page), Some(at_host)) => self.compare_page(&mut found, page, at_host)?,
-                (Some(_), None) => found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL)?,
-                _ => found.push(Difference::OnlyIn(Source::Host), GFP_KERNEL)?,
+                (Some(_), None) => {
+                    found.push(Difference::OnlyIn(Source::Shadow), GFP_KERNEL_ACCOUNT)?
+                }
+                _ => found.push(Difference::OnlyIn(Source::Host), GFP_KERNEL_ACCOUNT)?,
             }
             if found.is_empty() {
                 continue;
@@ -286,10 +290,10 @@ impl Pair<'_> {
             shadow.mapcount.into(),
         )?;
         if host.mapped_by != shadow.mapped_by {
-            found.push(Difference::MappedBy, GFP_KERNEL)?;
+            found.push(Difference::MappedBy, GFP_KERNEL_ACCOUNT)?;
         }
         if host.found_by != shadow.found_by {
-            found.push(Difference::FoundBy, GFP_KERNEL)?;
+            found.push(Difference::FoundBy, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     }

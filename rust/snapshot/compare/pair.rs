@@ -38,7 +38,7 @@ impl Pair<'_> {
         for index in resched_each(0..self.vmas()) {
             let tainted = |side: &Side<'_>| side.vma(index).is_some_and(|vma| vma.tainted);
             let tainted = tainted(&self.shadow) || tainted(&self.host);
-            self.untracked.push(tainted, GFP_KERNEL)?;
+            self.untracked.push(tainted, GFP_KERNEL_ACCOUNT)?;
         }
         let mut more = self.untracked.contains(&true);
         while more {
@@ -136,7 +136,7 @@ impl Pair<'_> {
                 left.clear();
                 for &anon_vma in side.chains.get(index) {
                     if side.is_alone(anon_vma) {
-                        left.push(anon_vma, GFP_KERNEL)?;
+                        left.push(anon_vma, GFP_KERNEL_ACCOUNT)?;
                     }
                 }
                 sort_by(left, |&one, &other| side.order(one, other));

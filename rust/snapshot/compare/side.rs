@@ -45,8 +45,8 @@ impl<'a> Side<'a> {
             chains: Lists::sorted(graph.vmas.iter().map(|vma| vma.chain.as_slice()))?,
             trees: Lists::sorted(graph.anon_vmas.iter().map(|node| node.vmas.as_slice()))?,
             lineages: lineages(graph)?,
-            partners: KVVec::from_elem(None, number, GFP_KERNEL)?,
-            aside: KVVec::from_elem(false, number, GFP_KERNEL)?,
+            partners: KVVec::from_elem(None, number, GFP_KERNEL_ACCOUNT)?,
+            aside: KVVec::from_elem(false, number, GFP_KERNEL_ACCOUNT)?,
         })
     }
 
@@ -113,9 +113,9 @@ impl<'a> Side<'a> {
 
     /// Returns the keys and places of all pages, in order of the keys.
     pub(super) fn pages(&self) -> Result<KVVec<(usize, usize)>> {
-        let mut pages = KVVec::with_capacity(self.graph.pages.len(), GFP_KERNEL)?;
+        let mut pages = KVVec::with_capacity(self.graph.pages.len(), GFP_KERNEL_ACCOUNT)?;
         for (index, page) in resched_each(&self.graph.pages).enumerate() {
-            pages.push((page.key, index), GFP_KERNEL)?;
+            pages.push((page.key, index), GFP_KERNEL_ACCOUNT)?;
         }
         sort_by_key(&mut pages, |&page| page);
         Ok(pages)

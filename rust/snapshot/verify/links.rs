@@ -142,7 +142,7 @@ impl Facts<'_> {
         let mut active: KVVec<(usize, usize)> = KVVec::new();
         for (index, vma) in resched_each(&self.graph.vmas).enumerate() {
             if let Some(anon_vma) = vma.anon_vma {
-                active.push((anon_vma, index), GFP_KERNEL)?;
+                active.push((anon_vma, index), GFP_KERNEL_ACCOUNT)?;
             }
         }
         sort_by_key(&mut active, |&x| x);

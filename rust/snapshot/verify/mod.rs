@@ -150,7 +150,7 @@ impl<'a> Facts<'a> {
     /// Computes the tables.
     fn new(graph: &'a Graph) -> Result<Self> {
         let number = graph.anon_vmas.len();
-        let mut expected = KVVec::from_elem(Expected::default(), number, GFP_KERNEL)?;
+        let mut expected = KVVec::from_elem(Expected::default(), number, GFP_KERNEL_ACCOUNT)?;
         for anon_vma in resched_each(graph.vmas.iter().filter_map(|vma| vma.anon_vma)) {
             if let Some(expected) = expected.get_mut(anon_vma) {
                 expected.active += 1;

@@ -4,7 +4,7 @@
 
 use core::ffi::{c_int, c_uint, c_void};
 use kernel::{
-    bindings::{self, maple_tree, page, rw_semaphore, slab_flags_t},
+    bindings::{self, gfp_t, maple_tree, page, rw_semaphore, slab_flags_t},
     cpu,
     mock::{context, slab},
 };
@@ -14,6 +14,8 @@ pub(crate) const SR_SLAB_TYPESAFE_BY_RCU: slab_flags_t = slab::TYPESAFE_BY_RCU;
 pub(crate) const SR_SLAB_ACCOUNT: slab_flags_t = slab::ACCOUNT;
 pub(crate) const SR_SLAB_POISON: slab_flags_t = slab::POISON;
 pub(crate) const SR_SLAB_NO_MERGE: slab_flags_t = slab::NO_MERGE;
+
+pub(crate) const SR_GFP_BOUNDED: gfp_t = bindings::GFP_KERNEL;
 
 /// Number of counters, as in `rust/helpers/helpers.h`.
 pub(crate) const SHADOW_RMAP_COUNTERS: u32 = 256;
@@ -73,7 +75,9 @@ pub(crate) unsafe fn shadow_rmap_preempt_here() {
 }
 
 /// `might_sleep()`.
-pub(crate) unsafe fn shadow_rmap_might_sleep() {}
+pub(crate) unsafe fn shadow_rmap_might_sleep() {
+    context::might_sleep();
+}
 
 /// `cond_resched()`. Sleeps.
 pub(crate) unsafe fn shadow_rmap_cond_resched() {

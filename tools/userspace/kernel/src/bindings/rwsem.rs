@@ -202,6 +202,17 @@ pub unsafe fn down_write(sem: *mut rw_semaphore) {
     context::acquired(sem.addr(), "rwsem for writing", false);
 }
 
+/// `down_write_killable()`: no thread is killed here. Sleeps.
+///
+/// # Safety
+///
+/// As [`down_write`].
+pub unsafe fn down_write_killable(sem: *mut rw_semaphore) -> c_int {
+    // SAFETY: The caller's promise.
+    unsafe { down_write(sem) };
+    0
+}
+
 /// `down_write_trylock()`.
 ///
 /// # Safety
