@@ -10,6 +10,7 @@ use super::{
     live::LiveMm,
     numbers::Numbers,
     vm_ops,
+    zero_pages::ZeroPages,
     Limits, //
 };
 use crate::{
@@ -38,7 +39,6 @@ use kernel::{
     },
     mm::virt::VmaNew,
     new_mutex,
-    page::Page,
     prelude::*,
     rbtree::{
         RBTree,
@@ -75,7 +75,8 @@ pub(crate) struct Registry {
     pub(crate) check_lock: RwSem,
     /// The cache of the shadow's anon_vmas.
     pub(crate) cache: Arc<Cache>,
-    zero_page: Page,
+    /// What is mapped where nothing was written.
+    pub(super) zero_pages: ZeroPages,
     limits: Limits,
 }
 
@@ -87,23 +88,17 @@ impl Registry {
     /// `ENOMEM`.
     pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
-        let zero_page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+        let zero_pages = ZeroPages::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
                 check_lock <- new_rwsem!(c"shadow_rmap::check"),
                 cache,
-                zero_page,
+                zero_pages,
                 limits,
             }),
             GFP_KERNEL,
         )
-    }
-
-    /// Returns the page of zeros that is mapped where nothing was written. All mappings use the
-    /// same one, because the host copies a page of a private mapping before it is written to.
-    pub(crate) fn zero_page(&self) -> &Page {
-        &self.zero_page
     }
 
     /// Returns the open files. Sleeps.

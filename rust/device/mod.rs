@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`file`] | the misc device: open, mmap, ioctl |
 //! | [`vm_ops`] | the host's callbacks, as safe calls |
+//! | `zero_pages` | what is mapped where nothing was written |
 //! | [`live`] | the shadow's objects for a live mapping: address spaces, VMAs, pages |
 //! | `numbers` | the shadow's objects for VMAs, by the number that the host's VMA keeps |
 //! | [`events`] | updates the shadow at each callback |
@@ -59,6 +60,7 @@ mod pair;
 pub(crate) mod sync;
 mod taken;
 pub(crate) mod vm_ops;
+mod zero_pages;
 
 /// What the module was loaded with.
 #[derive(Clone, Copy)]

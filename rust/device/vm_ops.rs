@@ -50,7 +50,6 @@ use kernel::{
         virt::VmaNew,
         MmWithUser, //
     },
-    page::Page,
     prelude::*,
     sync::{
         global_lock,
@@ -372,13 +371,12 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
             count_if_unannounced(vma);
         }
     }
-    let page: &Page = file.registry.zero_page();
-    // SAFETY: The registry holds the page, and each mapping of it holds another reference. The host
-    // copies the page of a private mapping before it is written to.
-    unsafe {
-        ffi::shadow_rmap_get_page(page.as_ptr());
-        (*vmf).page = page.as_ptr();
-    }
+    let Some(page) = file.registry.zero_pages.get() else {
+        return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
+    };
+    // SAFETY: The host takes the reference over. It copies the page of a private mapping before it
+    // is written to.
+    unsafe { (*vmf).page = page.into_raw() };
     0
 }
 

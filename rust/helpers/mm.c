@@ -136,9 +136,13 @@ struct page *shadow_rmap_pte_page(pte_t *pte)
 	return pte_present(ptep_get(pte)) ? pte_page(ptep_get(pte)) : NULL;
 }
 
-void shadow_rmap_get_page(struct page *page)
+/* get_page(), unless the page has @limit references. */
+bool shadow_rmap_get_page_below(struct page *page, int limit)
 {
+	if (page_ref_count(page) >= limit)
+		return false;
 	get_page(page);
+	return true;
 }
 
 /* Not for highmem. */
