@@ -131,8 +131,7 @@ impl<'a> Opening<'a> {
         addresses.map(|address| {
             let vma = NonNull::new(self.0.as_ptr())?;
             // SAFETY: `mmap_lock` is held (3).
-            let (_, live) = unsafe { neighbour(vma, address) }?;
-            Some(live)
+            unsafe { neighbour(vma, address) }.map(|(_, live)| live)
         })
     }
 
@@ -157,9 +156,10 @@ pub(crate) fn mmap(
     // SAFETY: A VMA that is being mapped is not closed meanwhile (3).
     let live = make(&Opening(unsafe { HostVma::from_raw(vma) }))?;
     // SAFETY: The VMA is being set up by this driver.
-    unsafe { set_number(vma, live) };
-    // SAFETY: As above.
-    unsafe { (*vma.as_ptr()).vm_ops = &raw const OPERATIONS.0 };
+    unsafe {
+        set_number(vma, live);
+        (*vma.as_ptr()).vm_ops = &raw const OPERATIONS.0;
+    }
     Ok(())
 }
 
@@ -281,6 +281,10 @@ unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorrow<'a, Open
 ///
 /// `vma` is a copy of a VMA with [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
+    #[cfg(shadow_rmap_busted)]
+    if crate::torture::at_load::host_forgets_open() {
+        return;
+    }
     let Some(vma) = NonNull::new(vma) else {
         return;
     };
@@ -288,7 +292,7 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     let (file, number) = unsafe { (open_file(vma), number(vma)) };
     // SAFETY: (3).
     let opening = Opening(unsafe { HostVma::from_raw(vma) });
-    // The VMA is a copy, and has the number of its source.
+    // The VMA has the number of its source.
     let source = file
         .numbers
         .get(number)

@@ -52,6 +52,7 @@ bugs! {
     life::LetsRootGo
     live::CountsNoCopy
     live::CountsNoUnmap
+    live::HostForgetsOpen
     live::LeadsToTheRoot
     live::NamesTheRoot
     prepare::SharesForked
@@ -68,6 +69,11 @@ impl Flavour for AtLoad {
         let steps = Table::<R>::STEPS.get(CHOSEN.read_once());
         steps.copied().unwrap_or(&Correct)
     }
+}
+
+/// Returns whether `open` does nothing, as if the host did not call it.
+pub(crate) fn host_forgets_open() -> bool {
+    NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsOpen")
 }
 
 /// Chooses a bug by its name. There is no live mapping yet.

@@ -66,6 +66,23 @@ touch main buf all write
 move main buf all as moved keep
 touch main buf all write'
 
+# Copies of VMAs outlive what they were copied from, are faulted, and are copied again.
+copies='map main buf 8
+touch main buf all write
+unmap main buf 2..3
+touch main buf 0..2 write
+dontneed main buf 3..8
+touch main buf 3..8 write
+unmap main buf 0..2
+fork main child
+touch child buf 3..8 write
+fork child last
+dontneed last buf 3..8
+touch last buf 3..8 write
+protect child buf 4..5 r
+unmap last buf 3..8
+exit main'
+
 # run SCENARIO BUG: keeps the comparison in $OUT/BUG.txt. A check that follows a bug may find rules
 # broken as well.
 run() {
@@ -94,7 +111,7 @@ bug() {
 # Without a bug the same module agrees with the host.
 correct() {
 	insmod ./shadow_rmap.ko || return 1
-	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved"; do
+	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved" "$copies"; do
 		printf '%s\ncheck\n' "$scenario" >/tmp/correct.scn
 		must timeout 600 ./rmapctl run /tmp/correct.scn || return 1
 	done
@@ -118,6 +135,7 @@ all_tests() {
 	bug LeadsToTheRoot "$family" '^page .* anon_vma: should be anon_vma'
 	bug SharesForked "$neighbours" '^vma .* anon_vma: should be'
 	bug KeepsAnonVma "$moved" '^vma .* anon_vma: should be'
+	bug HostForgetsOpen "$copies" '^host: [0-9]+ calls for VMAs that it has copied without calling open$'
 }
 
 run_tests all_tests

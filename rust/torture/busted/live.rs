@@ -75,3 +75,10 @@ unsafe impl<R: Rmap> Steps<R> for CountsNoUnmap {
         page.mapcount() - 1
     }
 }
+
+/// Deliberate bug of the host, as it looks to the driver: VMAs are copied without a call of `open`.
+/// The shadow's steps are correct.
+pub(crate) struct HostForgetsOpen;
+
+// SAFETY: The steps are those that are provided.
+unsafe impl<R: Rmap> Steps<R> for HostForgetsOpen {}
