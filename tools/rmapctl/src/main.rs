@@ -254,7 +254,8 @@ fn selftest(args: &SelftestArgs) -> Result<bool> {
         Some(&[max_vmas, max_pages]) => selftest::limits(device, &debugfs, max_vmas, max_pages),
         _ => {
             let refused = selftest::bad_input(device)?;
-            Ok(selftest::corners(device, &debugfs) && refused)
+            let corners = selftest::corners(device, &debugfs);
+            Ok(selftest::many(device) && corners && refused)
         }
     }
 }

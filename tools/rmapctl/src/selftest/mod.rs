@@ -4,9 +4,11 @@
 //! and the corner cases. Prints one line for each case.
 
 mod limits;
+mod many;
 mod report;
 
 pub use limits::limits;
+pub use many::many;
 pub use report::Child;
 
 use crate::corners;
