@@ -18,9 +18,10 @@
  * @anon_vmas: shadow anon_vmas that these VMAs are linked to
  * @chains: links between these VMAs and anon_vmas
  * @pages: anonymous pages that these VMAs map
- * @untracked: the larger of two numbers: VMAs that the shadow stopped following
- *	since the file was opened, for lack of memory or because of a limit; and
- *	VMAs that this check did not compare as a result
+ * @untracked: the larger of two numbers: VMAs that the shadow stopped following,
+ *	for lack of memory or because of a limit; and VMAs that this check did not
+ *	compare as a result. Once those VMAs are closed, and a check finds no
+ *	difference in the rest of their families, the first number is 0 again
  * @violations: violations of all rules by the whole module since it was loaded
  * @differences: differences between the shadow and the host in this check
  */
@@ -44,7 +45,8 @@ struct shadow_rmap_check {
 /*
  * Verify the shadow of all mappings of this open file, and compare it with the
  * host. All processes with such a mapping are stopped meanwhile. ENOMEM; EINTR
- * if a fatal signal is pending.
+ * if a fatal signal is pending; EAGAIN if new processes map the file faster than
+ * they can be stopped.
  */
 #define SHADOW_RMAP_IOC_CHECK	_IOR(SHADOW_RMAP_IOC_MAGIC, 1, struct shadow_rmap_check)
 

@@ -113,7 +113,7 @@ pub(crate) fn check(
             outcome.differences += 1;
         }
     }
-    let untracked = files.iter().map(|file| file.untracked.load(Relaxed)).sum();
+    let untracked = files.iter().map(|file| file.untracked_now()).sum();
     outcome.untracked = outcome.untracked.max(untracked);
     outcome.ambiguous = files.iter().map(|file| file.ambiguous.load(Relaxed)).sum();
     outcome.violations = rules::violations() + DAMAGES.load(Relaxed);

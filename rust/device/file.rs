@@ -197,6 +197,12 @@ impl OpenFile {
         self.complete_at.load(Relaxed) == self.untracked.load(Relaxed)
     }
 
+    /// Returns how many VMAs have become untracked since the shadow was complete.
+    pub(super) fn untracked_now(&self) -> usize {
+        let complete_at = self.complete_at.load(Relaxed);
+        self.untracked.load(Relaxed).saturating_sub(complete_at)
+    }
+
     /// Counts an event with two permitted outcomes.
     pub(crate) fn count_ambiguous(&self) {
         stats::AMBIGUOUS.inc();

@@ -38,13 +38,12 @@ impl Pair {
         for vma in &self.shadow.vmas {
             tainted.push(vma.tainted, GFP_KERNEL_ACCOUNT)?;
         }
-        if !tainted.contains(&true) {
-            return Ok(());
-        }
-        self.taint(&[]);
-        if compare(&self.shadow, &self.host, &mut |_| {})?.differences > 0 {
-            self.taint(&tainted);
-            return Ok(());
+        if tainted.contains(&true) {
+            self.taint(&[]);
+            if compare(&self.shadow, &self.host, &mut |_| {})?.differences > 0 {
+                self.taint(&tainted);
+                return Ok(());
+            }
         }
         for (file, untracked) in files.iter().zip(untracked) {
             file.set_complete_at(untracked);
