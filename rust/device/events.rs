@@ -242,13 +242,15 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
 ///
 /// # Errors
 ///
-/// `ENOMEM`; then the caller unmaps the pages that were mapped so far.
+/// `ENOMEM`; then none is mapped.
 pub(super) fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Result {
     let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
-    for (at, page) in resched_each(source.pages_in(range.start, range.last)?) {
-        let room = PageRoom::new(GFP_BOUNDED)?;
-        mapping::map_again(vma, room, at, page, mmap);
+    let pages = source.pages_in(range.start, range.last)?;
+    let mut rooms = KVVec::with_capacity(pages.len(), GFP_BOUNDED)?;
+    for _ in resched_each(&pages) {
+        rooms.push(PageRoom::new(GFP_BOUNDED)?, GFP_BOUNDED)?;
     }
+    mapping::map_all_again(vma, rooms, pages, mmap);
     Ok(())
 }
 

@@ -22,15 +22,21 @@ use super::{
     },
     LiveVma, //
 };
-use crate::rmap::{
-    mm::{
-        MmapLocked,
-        MmapWrite, //
-    },
-    rules::Rule,
-    unlink::Emptied, //
+use crate::{
+    kernel_ext::sched::resched_each,
+    rmap::{
+        mm::{
+            MmapLocked,
+            MmapWrite, //
+        },
+        rules::Rule,
+        unlink::Emptied, //
+    }, //
 };
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// Counts the first mapping of a page that a fault has made. Returns whether it was done.
 pub(super) fn map_new(
@@ -54,12 +60,32 @@ pub(crate) fn map_again(
     page: Arc<LivePage>,
     mmap: &impl MmapLocked,
 ) -> bool {
+    let linked = count_again(vma, &page, mmap);
+    if linked {
+        vma.map_page(room, at, page);
+    }
+    linked
+}
+
+/// As [`map_again`], for all `pages`, each with its page offset. Sleeps; allocates nothing.
+pub(crate) fn map_all_again(
+    vma: &LiveVma,
+    rooms: KVVec<PageRoom>,
+    pages: KVVec<(usize, Arc<LivePage>)>,
+    mmap: &impl MmapLocked,
+) {
+    let all = resched_each(rooms.into_iter().zip(pages));
+    vma.map_pages(all.filter(|(_, (_, page))| count_again(vma, page, mmap)));
+}
+
+/// Counts one more mapping of `page`, which the caller makes one of the pages of `vma`. Returns
+/// whether that is allowed (R21).
+fn count_again(vma: &LiveVma, page: &LivePage, mmap: &impl MmapLocked) -> bool {
     let anon_vma = page.rmap.anon_vma_key();
     let linked = Rule::R21.check(anon_vma.is_some_and(|key| vma.core.is_linked_to(key, mmap)));
     if linked {
         // SAFETY: (1), (2).
         unsafe { page.rmap.add_anon_rmap() };
-        vma.map_page(room, at, page);
     }
     linked
 }

@@ -5,6 +5,8 @@
 use super::{
     next_id,
     page::{
+        clear,
+        take_range,
         PageNode,
         PageTree, //
     },
@@ -20,10 +22,7 @@ use crate::{
     kernel_ext::{
         gather::gather,
         gfp::GFP_BOUNDED,
-        sched::{
-            cond_resched,
-            resched_each, //
-        }, //
+        sched::resched_each, // //
     },
     rmap, //
 };
@@ -185,14 +184,13 @@ impl LiveMm {
     /// Forgets the unmapped pages, at the end of an update. Sleeps.
     pub(crate) fn forget_unmapped(&self) {
         let mut unmapped = core::mem::take(&mut *self.unmapped.lock());
-        // The drop of the whole tree would not let other threads run.
-        let mut cursor = unmapped.cursor_front_mut();
-        while let Some(here) = cursor {
-            cond_resched();
-            let (rest, node) = here.remove_current();
-            drop(node);
-            cursor = rest;
-        }
+        clear(&mut unmapped);
+    }
+
+    /// Keeps all of `pages`, which were unmapped, until the end of the next update. Sleeps; allocates
+    /// nothing.
+    pub(super) fn keep_all(&self, pages: &mut PageTree) {
+        take_range(pages, &mut self.unmapped.lock(), 0, usize::MAX);
     }
 
     /// Keeps an unmapped page until the end of the next update. Sleeps; allocates nothing.

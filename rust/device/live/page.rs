@@ -70,6 +70,17 @@ impl Drop for LivePage {
     }
 }
 
+/// Empties a tree. A drop of the whole would not let other threads run.
+pub(super) fn clear(pages: &mut PageTree) {
+    let mut cursor = pages.cursor_front_mut();
+    while let Some(here) = cursor {
+        cond_resched();
+        let (rest, node) = here.remove_current();
+        drop(node);
+        cursor = rest;
+    }
+}
+
 /// Moves the pages at the page offsets `first..=last` from one tree to another.
 pub(super) fn take_range(from: &mut PageTree, to: &mut PageTree, first: usize, last: usize) {
     let mut cursor = from.cursor_lower_bound_mut(&(first, 0));

@@ -5,6 +5,7 @@
 use super::{
     next_id,
     page::{
+        clear,
         take_range,
         PageTree, //
     },
@@ -24,7 +25,10 @@ use crate::{
     kernel_ext::{
         gather::gather,
         gfp::GFP_BOUNDED,
-        sched::cond_resched, //
+        sched::{
+            cond_resched,
+            resched_each, //
+        }, //
     },
     rmap,
     snapshot::Reused, //
@@ -234,16 +238,24 @@ impl LiveVma {
         *part.pages.lock() = to;
     }
 
+    /// Maps pages at their page offsets, as [`map_page`](Self::map_page). Sleeps; allocates nothing.
+    pub(super) fn map_pages(&self, all: impl Iterator<Item = (PageRoom, (usize, Arc<LivePage>))>) {
+        let mut pages = self.pages.lock();
+        for (room, (at, page)) in all {
+            pages.insert(room.into_node((at, page.key), page));
+        }
+    }
+
     /// Unmaps all pages. Sleeps; allocates nothing.
     pub(crate) fn clear_pages(&self) {
         let mut pages = core::mem::take(&mut *self.pages.lock());
-        let mut cursor = pages.cursor_front_mut();
-        while let Some(here) = cursor {
-            cond_resched();
-            here.current().1.rmap.remove_rmap();
-            let (rest, node) = here.remove_current();
-            self.mm.keep(node);
-            cursor = rest;
+        for page in resched_each(pages.values()) {
+            page.rmap.remove_rmap();
+        }
+        // At the end of an address space no page is moved.
+        match self.host.read(|host| host.mm_users()) {
+            Some(1..) => self.mm.keep_all(&mut pages),
+            _ => clear(&mut pages),
         }
     }
 }
