@@ -35,14 +35,15 @@ use kernel::{
     },
 };
 
-/// Rounds after which a check gives up: each one finds address spaces that were made in the round
-/// before.
-const ROUNDS: usize = 100;
+/// Rounds after which a check gives up: in each one it waits for one lock, or finds new address
+/// spaces.
+const ROUNDS: usize = 1000;
 
 /// Locks all address spaces of `files`, and returns them in order of their numbers.
 ///
 /// A fork may add an address space until its parent is locked, so this repeats until all are
-/// locked. A process that has the file open, but not mapped, is not locked, and may fork children
+/// locked. What is not busy is locked first: it makes no new address spaces, and leaves the CPU to
+/// what is. A process that has the file open, but not mapped, is not locked, and may fork children
 /// that map the file for ever.
 ///
 /// # Errors
@@ -55,13 +56,15 @@ pub(super) fn lock_all(
 ) -> Result<KVVec<Arc<LiveMm>>> {
     for _ in 0..ROUNDS {
         let mut mms: KVVec<Arc<LiveMm>> = KVVec::new();
-        let mut all_held = true;
+        let (mut all_held, mut busy) = (true, None);
         for file in files {
             for mm in file.mms()? {
                 if !mmaps.holds(&mm.host) {
-                    // This waits for a fork of `mm`; the next round finds the new address space.
-                    mmaps.lock(mm.host.clone())?;
                     all_held = false;
+                    match mmaps.lock(mm.host.clone(), false) {
+                        Err(error) if error == EAGAIN => busy = busy.or(Some(mm.clone())),
+                        locked => locked?,
+                    }
                 }
                 mms.push(mm, GFP_BOUNDED)?;
             }
@@ -69,6 +72,10 @@ pub(super) fn lock_all(
         if all_held {
             sort_by_key(&mut mms, |mm| mm.id);
             return Ok(mms);
+        }
+        if let Some(mm) = busy {
+            // This waits for a fork of `mm`; the next round finds the new address space.
+            mmaps.lock(mm.host.clone(), true)?;
         }
     }
     Err(EAGAIN)

@@ -87,7 +87,8 @@ void shadow_rmap_counters_add(unsigned int first, unsigned long a, unsigned long
 			      unsigned long c, unsigned long d);
 unsigned long shadow_rmap_counter_sum(unsigned int index);
 
-int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semaphore *nest);
+int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semaphore *nest,
+					 bool wait);
 void shadow_rmap_mmap_write_unlock(struct mm_struct *mm);
 int shadow_rmap_vma_start_write_killable(struct vm_area_struct *vma);
 bool shadow_rmap_mmap_is_locked(struct mm_struct *mm);

@@ -14,14 +14,16 @@
 
 /*
  * mmap_write_lock_killable() for several address spaces at once, all under @nest. There is no killable
- * variant of down_write_nest_lock(): lockdep learns of the lock once it is held.
+ * variant of down_write_nest_lock(): lockdep learns of the lock once it is held. Without @wait: -EAGAIN
+ * if the lock is taken.
  */
-int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semaphore *nest)
+int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semaphore *nest, bool wait)
 {
-	int err;
+	int err = 0;
 
 	lockdep_off();
-	err = down_write_killable(&mm->mmap_lock);
+	if (!down_write_trylock(&mm->mmap_lock))
+		err = wait ? down_write_killable(&mm->mmap_lock) : -EAGAIN;
 	lockdep_on();
 	if (err)
 		return err;

@@ -71,12 +71,15 @@ impl<'a> AllMmaps<'a> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINTR` if this thread is being killed; then it is not locked.
-    pub(crate) fn lock(&mut self, mm: ARef<Mm>) -> Result {
+    /// `ENOMEM`; `EINTR` if this thread is being killed; without `wait`, `EAGAIN` if the lock is
+    /// taken. Then it is not locked.
+    pub(crate) fn lock(&mut self, mm: ARef<Mm>, wait: bool) -> Result {
         let (key, raw) = (mm.as_raw().addr(), mm.as_raw());
         let node = RBTreeNode::new(key, mm, GFP_BOUNDED)?;
         // SAFETY: `node` holds a reference; `_nest` holds `nest`.
-        to_result(unsafe { ffi::shadow_rmap_mmap_write_lock_killable(raw, self.nest.as_ptr()) })?;
+        to_result(unsafe {
+            ffi::shadow_rmap_mmap_write_lock_killable(raw, self.nest.as_ptr(), wait)
+        })?;
         self.locked.insert(node);
         Ok(())
     }
