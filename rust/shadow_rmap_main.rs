@@ -51,6 +51,9 @@ pub(crate) type LiveFlavour = rmap::steps::Correct;
 #[cfg(shadow_rmap_busted)]
 pub(crate) type LiveFlavour = torture::at_load::AtLoad;
 
+#[cfg(shadow_rmap_busted)]
+pub(crate) use torture::at_load::host_forgets_open;
+
 /// A misuse that must not compile, see `scripts/compile-fail/`.
 #[cfg(shadow_rmap_case)]
 mod case {

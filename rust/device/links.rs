@@ -147,8 +147,8 @@ pub(super) fn prepare_with(
     Ok(())
 }
 
-/// As [`prepare_as_seen`], for all VMAs of an address space, each with the key of its anon_vma in the
-/// host.
+/// As [`prepare_as_seen`], for all VMAs of an address space, each with the key of its anon_vma in
+/// the host.
 ///
 /// # Errors
 ///
@@ -235,12 +235,12 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
     )
 }
 
-/// Takes the links of those VMAs of `family` away that have lost them in the host, in address spaces
-/// other than `but` in which nothing happens now. Sleeps.
+/// Takes the links of those VMAs of `family` away that have lost them in the host, in address
+/// spaces other than `but` in which nothing happens now. Sleeps.
 pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
     let unlinked = |host: HostVma<'_>| host.anon_vma_key() == 0 && host.mm_users() > 0;
-    // The order matters: a VMA that is unlinked in order to be closed is still open when its address
-    // space is unlocked.
+    // The order matters: a VMA that is unlinked in order to be closed is still open when its
+    // address space is unlocked.
     let is_lost = |vma: &LiveVma| {
         vma.host.read(unlinked) == Some(true)
             && !vma.core.is_unfaulted()
@@ -272,8 +272,9 @@ pub(super) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
     prepare_as_seen(vma, mmap)
 }
 
-/// Copies the links of `vma`, which is about to be closed, to the VMA to which its pages were moved,
-/// if the host has done so: it may merge the moved range into a VMA without anon_vma. Sleeps.
+/// Copies the links of `vma`, which is about to be closed, to the VMA to which its pages were
+/// moved, if the host has done so: it may merge the moved range into a VMA without anon_vma.
+/// Sleeps.
 ///
 /// # Errors
 ///

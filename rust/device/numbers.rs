@@ -2,9 +2,9 @@
 
 //! The VMAs that the shadow has of an open file, by number.
 //!
-//! The host copies `vm_private_data` with a VMA, so this is a number, not a pointer. If the host does
-//! not call `open` for the copy, or `close` for the original, the number leads to another VMA or to
-//! none, but never to freed memory.
+//! The host copies `vm_private_data` with a VMA, so this is a number, not a pointer. If the host
+//! does not call `open` for the copy, the number leads to another VMA or to none, but never to freed
+//! memory.
 
 use super::live::LiveVma;
 use crate::kernel_ext::gfp::GFP_BOUNDED;

@@ -8,8 +8,8 @@
 //!
 //! 1. `vm_private_data` of a VMA with [`OPERATIONS`] is the number of a [`LiveVma`], or null. It is
 //!    never a pointer: a copy of a VMA has the number of its source until `open`, and for ever if
-//!    the host does not call `open`. The number belongs to a VMA if the `LiveVma` refers to that VMA
-//!    ([`live`]).
+//!    the host does not call `open`. The number belongs to a VMA if the `LiveVma` refers to that
+//!    VMA ([`live`]).
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
 //! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held; after `close`
 //!    the VMA is not used. (With `map_pages` set, `fault` would be called under the VMA's own lock
@@ -137,8 +137,8 @@ impl<'a> Opening<'a> {
 
     /// Creates an initialiser for the reference that a [`LiveVma`] keeps.
     pub(crate) fn cell(&self) -> impl PinInit<HostVmaCell> {
-        // SAFETY: The number of the `LiveVma` is stored in `vm_private_data`, so that `close` clears
-        // the cell, or the `LiveVma` is dropped.
+        // SAFETY: The number of the `LiveVma` is stored in `vm_private_data`, so that `close`
+        // clears the cell, or the `LiveVma` is dropped.
         unsafe { HostVmaCell::new(self.0) }
     }
 }
@@ -282,7 +282,7 @@ unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorrow<'a, Open
 /// `vma` is a copy of a VMA with [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     #[cfg(shadow_rmap_busted)]
-    if crate::torture::at_load::host_forgets_open() {
+    if crate::host_forgets_open() {
         return;
     }
     let Some(vma) = NonNull::new(vma) else {

@@ -51,8 +51,8 @@ impl ZeroPages {
         Ok(Self(pages))
     }
 
-    /// Returns a reference on the page of this CPU, or on another one if that has reached its limit;
-    /// `None` if all have.
+    /// Returns a reference on the page of this CPU, or on another one if that has reached its
+    /// limit; `None` if all have.
     pub(crate) fn get(&self) -> Option<ZeroPage> {
         self.get_below(LIMIT)
     }

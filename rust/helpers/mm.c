@@ -13,9 +13,9 @@
 #include "helpers.h"
 
 /*
- * mmap_write_lock_killable() for several address spaces at once, all under @nest. There is no killable
- * variant of down_write_nest_lock(): lockdep learns of the lock once it is held. Without @wait: -EAGAIN
- * if the lock is taken.
+ * mmap_write_lock_killable() for several address spaces at once, all under @nest. There is no
+ * killable variant of down_write_nest_lock(): lockdep learns of the lock once it is held. Without
+ * @wait: -EAGAIN if the lock is taken.
  */
 int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semaphore *nest, bool wait)
 {

@@ -24,7 +24,7 @@ void shadow_rmap_preempt_here(void)
 	preempt_enable();
 }
 
-/* For each item of a long loop: what might_resched() checks first takes longer than an item does. */
+/* For each item of a long loop: what might_resched() checks first takes longer than an item. */
 void shadow_rmap_cond_resched(void)
 {
 	if (need_resched())

@@ -108,7 +108,8 @@ impl<'a> AllMmaps<'a> {
         Ok(())
     }
 
-    /// `vma_start_write_killable()`: excludes faults that run under the lock of `vma` alone. Sleeps.
+    /// `vma_start_write_killable()`: excludes faults that run under the lock of `vma` alone.
+    /// Sleeps.
     ///
     /// # Errors
     ///

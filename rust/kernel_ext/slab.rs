@@ -77,7 +77,8 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         Ok(CacheOwner(self))
     }
 
-    /// Allocates an object with [`GFP_BOUNDED`](super::gfp::GFP_BOUNDED), and moves `value` into it. Sleeps.
+    /// Allocates an object with [`GFP_BOUNDED`](super::gfp::GFP_BOUNDED), and moves `value` into
+    /// it. Sleeps.
     ///
     /// # Errors
     ///

@@ -187,8 +187,8 @@ impl LiveMm {
         clear(&mut unmapped);
     }
 
-    /// Keeps all of `pages`, which were unmapped, until the end of the next update. Sleeps; allocates
-    /// nothing.
+    /// Keeps all of `pages`, which were unmapped, until the end of the next update. Sleeps;
+    /// allocates nothing.
     pub(super) fn keep_all(&self, pages: &mut PageTree) {
         take_range(pages, &mut self.unmapped.lock(), 0, usize::MAX);
     }

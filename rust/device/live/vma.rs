@@ -238,7 +238,8 @@ impl LiveVma {
         *part.pages.lock() = to;
     }
 
-    /// Maps pages at their page offsets, as [`map_page`](Self::map_page). Sleeps; allocates nothing.
+    /// Maps pages at their page offsets, as [`map_page`](Self::map_page). Sleeps; allocates
+    /// nothing.
     pub(super) fn map_pages(&self, all: impl Iterator<Item = (PageRoom, (usize, Arc<LivePage>))>) {
         let mut pages = self.pages.lock();
         for (room, (at, page)) in all {
