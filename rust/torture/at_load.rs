@@ -72,6 +72,7 @@ impl Flavour for AtLoad {
 }
 
 /// Returns whether `open` does nothing, as if the host did not call it.
+#[cfg(shadow_rmap_busted)]
 pub(crate) fn host_forgets_open() -> bool {
     NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsOpen")
 }
