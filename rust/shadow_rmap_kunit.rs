@@ -111,6 +111,7 @@ fn used_by_other_modules() -> Result {
     };
     let _published = device::vm_ops::publish(device::file::Registry::new(limits)?);
     let _debugfs = debugfs::DebugFs::new(device::vm_ops::registry().ok_or(ENODEV)?)?;
+    let _sweeper = device::mergeable::Sweeper::new(device::vm_ops::registry().ok_or(ENODEV)?)?;
     let _device = MiscDeviceRegistration::<device::file::OpenFile>::register(MiscDeviceOptions {
         name: c"shadow_rmap",
     });

@@ -136,6 +136,7 @@ struct ShadowRmap {
     #[pin]
     _device: MiscDeviceRegistration<device::file::OpenFile>,
     _debugfs: debugfs::DebugFs,
+    _sweeper: device::mergeable::Sweeper,
     _published: device::vm_ops::Published,
     _frees: kernel_ext::workqueue::QueueOwner,
     _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
@@ -173,6 +174,9 @@ impl kernel::InPlaceModule for ShadowRmap {
                 bench::run(bench)?;
             },
             _published: device::vm_ops::publish(device::file::Registry::new(limits)?),
+            _sweeper: device::mergeable::Sweeper::new(
+                device::vm_ops::registry().ok_or(ENODEV)?
+            )?,
             _debugfs: debugfs::DebugFs::new(device::vm_ops::registry().ok_or(ENODEV)?)?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
                 name: c"shadow_rmap",

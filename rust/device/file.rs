@@ -8,6 +8,10 @@ use super::{
     check,
     events,
     live::LiveMm,
+    mode::{
+        Mode,
+        ModeCell, //
+    },
     vm_ops,
     Limits, //
 };
@@ -131,8 +135,8 @@ pub(crate) struct OpenFile {
     /// The address spaces that map it, by key.
     #[pin]
     mms: Mutex<RBTree<usize, Arc<LiveMm>>>,
-    /// 1 once it has been mapped.
-    mapped: Atomic<i32>,
+    /// The kind of its mappings.
+    mode: ModeCell,
     /// VMAs that the shadow could not follow, since the file was opened.
     pub(crate) untracked: Atomic<usize>,
     /// VMAs that exist now, and that the shadow does not have.
@@ -156,6 +160,11 @@ impl OpenFile {
     /// Returns whether its mappings are shadowed.
     pub(crate) fn is_shadowed(&self) -> bool {
         self.registry.limits.shadow
+    }
+
+    /// Returns whether the host may merge its mappings.
+    pub(crate) fn is_mergeable(&self) -> bool {
+        self.mode.get() == Mode::Mergeable
     }
 
     /// Returns the limit of pages.
@@ -244,6 +253,12 @@ impl OpenFile {
         Ok(())
     }
 
+    /// Returns whether another VMA of `pages` pages is within the limits.
+    pub(crate) fn has_room_for(&self, pages: usize) -> bool {
+        self.vmas.load(Relaxed) < self.registry.limits.max_vmas
+            && (pages == 0 || self.pages.load(Relaxed).saturating_add(pages) <= self.max_pages())
+    }
+
     /// Removes a VMA from the counts.
     pub(crate) fn uncharge(&self, pages: usize) {
         self.vmas.fetch_sub(1, Relaxed);
@@ -271,6 +286,11 @@ impl OpenFile {
         let replaced = self.mms.lock().insert(node);
         drop(replaced);
         Ok(())
+    }
+
+    /// Returns any address space. Sleeps.
+    pub(crate) fn any_mm(&self) -> Option<Arc<LiveMm>> {
+        self.mms.lock().values().next().cloned()
     }
 
     /// Removes an address space, after its last VMA. Sleeps.
@@ -308,14 +328,15 @@ impl OpenFile {
     }
 
     /// `SHADOW_RMAP_IOC_MODE`.
-    fn mode(&self, arg: usize) -> Result<isize> {
+    fn set_mode(&self, arg: usize) -> Result<isize> {
         let mut reader = UserSlice::new(UserPtr::from_addr(arg), size_of::<u32>()).reader();
         match reader.read::<u32>()? {
-            _ if self.mapped.load(Relaxed) != 0 => Err(EBUSY),
-            bindings::SHADOW_RMAP_MODE_PINNED => Ok(0),
-            bindings::SHADOW_RMAP_MODE_MERGEABLE => Err(EOPNOTSUPP),
-            _ => Err(EINVAL),
+            _ if self.mode.is_fixed() => return Err(EBUSY),
+            bindings::SHADOW_RMAP_MODE_PINNED => self.mode.set(Mode::Pinned)?,
+            bindings::SHADOW_RMAP_MODE_MERGEABLE => self.mode.set(Mode::Mergeable)?,
+            _ => return Err(EINVAL),
         }
+        Ok(0)
     }
 }
 
@@ -330,7 +351,7 @@ impl MiscDevice for OpenFile {
             pin_init!(Self {
                 registry: shared,
                 mms <- new_mutex!(RBTree::new(), "shadow_rmap::mms"),
-                mapped: Atomic::new(0),
+                mode: ModeCell::new(),
                 untracked: Atomic::new(0),
                 missing: Atomic::new(0),
                 complete_at: Atomic::new(0),
@@ -348,18 +369,20 @@ impl MiscDevice for OpenFile {
     fn release(device: Arc<Self>, _file: &File) {
         let removed = device.registry.files.lock().remove(&device.key());
         drop(removed);
+        // Each VMA holds the file, so the host has none any more.
+        events::released(&device);
     }
 
     fn mmap(device: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
-        vm_ops::mmap(vma, |opening| events::mapped(device, opening))?;
-        device.mapped.store(1, Relaxed);
-        Ok(())
+        device
+            .mode
+            .while_mapping(|mode| vm_ops::mmap(device, vma, mode))
     }
 
     fn ioctl(device: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             IOC_CHECK => Self::check(device, arg),
-            IOC_MODE => device.mode(arg),
+            IOC_MODE => device.set_mode(arg),
             // A command of this driver with another size or direction.
             _ if _IOC_TYPE(cmd) == MAGIC
                 && [_IOC_NR(IOC_CHECK), _IOC_NR(IOC_MODE)].contains(&_IOC_NR(cmd)) =>

@@ -16,14 +16,19 @@
 //! permitted step leads there: it stays as it is, and the comparison shows the difference.
 
 use super::live::{
+    Addresses,
     LiveVma,
     Place, //
 };
 use crate::{
     host::vma::HostVma,
+    kernel_ext::interval_tree::Range,
     rmap::mm::MmapWrite, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
 
 /// Takes over what `vma` has gained without an event. Sleeps.
 ///
@@ -31,6 +36,10 @@ use kernel::prelude::*;
 ///
 /// `ENOMEM`.
 pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
+    if vma.mm.file.is_mergeable() {
+        // Done before, for all VMAs of the address space.
+        return Ok(());
+    }
     let place_and_key = |host: HostVma<'_>| (Place::of(host), host.anon_vma_key());
     let Some((now, key)) = vma.host.read(place_and_key) else {
         return Ok(());
@@ -65,6 +74,25 @@ pub(super) fn reset(vma: &LiveVma, now: Place) {
     let was = vma.place.get();
     if vma.core.is_unfaulted() && was.shift() != now.shift() && now.shift() == 0 {
         vma.place.set(was.unlinked());
+    }
+}
+
+/// Gives the shadow's VMA, in its interval trees, the range that it has in the host. Sleeps.
+pub(super) fn take_range(
+    vma: &LiveVma,
+    addresses: Addresses,
+    range: Range,
+    mmap: &mut MmapWrite<'_>,
+) {
+    let here = vma.core.range(mmap);
+    if here.is_some_and(|here| (here.start, here.last) != (range.start, range.last)) {
+        vma.core.set_range(range, mmap);
+    }
+    vma.start.store(addresses.0, Relaxed);
+    let (charged, pages) = (vma.charged.load(Relaxed), range.last - range.start + 1);
+    if charged != pages {
+        vma.charged.store(pages, Relaxed);
+        vma.mm.file.recharge(charged, pages);
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn fault(
 }
 
 /// Gives `vma` an anon_vma as the host has done at a fault.
-fn prepare_as_faulted(
+pub(super) fn prepare_as_faulted(
     vma: &LiveVma,
     host: HostVma<'_>,
     neighbours: [Option<(HostVma<'_>, ArcBorrow<'_, LiveVma>)>; 2],

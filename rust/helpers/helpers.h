@@ -88,6 +88,8 @@ unsigned long shadow_rmap_counter_sum(unsigned int index);
 
 void shadow_rmap_mmap_write_lock(struct mm_struct *mm, struct rw_semaphore *nest);
 void shadow_rmap_mmap_write_unlock(struct mm_struct *mm);
+bool shadow_rmap_mmap_read_trylock(struct mm_struct *mm);
+void shadow_rmap_mmap_read_unlock(struct mm_struct *mm);
 void shadow_rmap_vma_start_write(struct vm_area_struct *vma);
 bool shadow_rmap_mmap_is_locked(struct mm_struct *mm);
 struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address);

@@ -23,6 +23,16 @@ void shadow_rmap_mmap_write_unlock(struct mm_struct *mm)
 	mmap_write_unlock(mm);
 }
 
+bool shadow_rmap_mmap_read_trylock(struct mm_struct *mm)
+{
+	return mmap_read_trylock(mm);
+}
+
+void shadow_rmap_mmap_read_unlock(struct mm_struct *mm)
+{
+	mmap_read_unlock(mm);
+}
+
 void shadow_rmap_vma_start_write(struct vm_area_struct *vma)
 {
 	vma_start_write(vma);
