@@ -268,10 +268,14 @@ all_tests() {
 	done
 	try "bad input: rmapctl selftest" timeout 600 ./rmapctl selftest
 	for f in samples/bad-input/*; do try "bad input: ${f##*/}" refused "$f"; done
-	for f in samples/*.scn; do try "scenario: ${f##*/}" scenario "$here/$f"; done
-	for seed in $seeds; do
-		try "random: steps of seed $seed" timeout 3000 \
-			./rmapctl random --seed "$seed" --steps 2000 --check-every 20
+	for mode in pinned mergeable; do
+		for f in samples/*.scn; do
+			try "scenario: ${f##*/} ($mode)" scenario --mode $mode "$here/$f"
+		done
+		for seed in $seeds; do
+			try "random: steps of seed $seed ($mode)" timeout 3000 \
+				./rmapctl random --mode $mode --seed "$seed" --steps 2000 --check-every 20
+		done
 	done
 	[ "$VM_TARGET" != x86_64 ] || out_of_memory
 	try "debugfs: an open file keeps its text" open_file_keeps_its_text

@@ -3,6 +3,7 @@
 //! The command line.
 
 use crate::engine::Options;
+use crate::scenario::Mode;
 use crate::worker;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -109,6 +110,9 @@ pub struct EngineArgs {
     pub device: PathBuf,
     #[command(flatten)]
     pub debugfs: DebugfsArgs,
+    /// The kind of mapping, if the scenario has no line `mode`
+    #[arg(long, value_enum, default_value_t = Mode::Pinned)]
+    pub mode: Mode,
     /// Dry run: make no checks, and skip debugfs if it is missing; use with --device /dev/zero
     #[arg(long)]
     pub no_check: bool,
@@ -132,6 +136,7 @@ impl EngineArgs {
         Options {
             device: self.device.clone(),
             debugfs: self.debugfs.debugfs.clone(),
+            mode: self.mode,
             no_check: self.no_check,
             quiet: self.quiet,
             verbose: self.verbose,

@@ -112,6 +112,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
         check_every: args.check_every,
         max_processes: usize::try_from(args.max_processes)?,
         max_pages: args.max_pages,
+        mode: args.engine.mode,
     };
     let options = Options {
         // There are many steps; a check that fails is printed all the same.
@@ -129,7 +130,10 @@ fn random(args: &RandomArgs) -> Result<bool> {
             continue;
         }
         if !args.engine.quiet {
-            println!("random: seed={seed} steps={}", args.steps);
+            println!(
+                "random: seed={seed} steps={} mode={}",
+                args.steps, limits.mode
+            );
         }
         let label = format!("seed {seed}");
         let scenario = Scenario::parse(&text).map_err(|error| {
@@ -189,8 +193,9 @@ fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) {
         }
     }
     let again = format!(
-        "rmapctl random --seed {seed} --steps {} --check-every {} --max-processes {} --max-pages {}",
-        args.steps, args.check_every, args.max_processes, args.max_pages
+        "rmapctl random --mode {} --seed {seed} --steps {} --check-every {} --max-processes {} \
+         --max-pages {}",
+        args.engine.mode, args.steps, args.check_every, args.max_processes, args.max_pages
     );
     println!("repeat it: {again}\nwrite it as a scenario: {again} --print > failed.scn");
 }

@@ -7,7 +7,7 @@
 //! forks, and splits by `unmap` and `protect`, because these make anon_vma trees grow and shrink.
 
 use crate::model::{FIRST_PROCESS, Mapping, Model, Page};
-use crate::scenario::{Prot, Range, Step, Target};
+use crate::scenario::{Mode, Prot, Range, Step, Target};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -24,6 +24,8 @@ pub struct Limits {
     pub max_processes: usize,
     /// Most pages of a mapping.
     pub max_pages: u64,
+    /// The kind of mapping.
+    pub mode: Mode,
 }
 
 /// Most mappings of one process at once.
@@ -57,7 +59,8 @@ enum Kind {
     Exec,
 }
 
-/// Generates the text of a scenario: a comment, `check every`, the steps, a last `check`.
+/// Generates the text of a scenario: a comment, `mode` if it is not the default, `check every`, the
+/// steps, a last `check`.
 pub fn generate(seed: u64, limits: &Limits) -> Result<String, String> {
     let mut generator = Generator {
         rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -67,6 +70,9 @@ pub fn generate(seed: u64, limits: &Limits) -> Result<String, String> {
         next_mapping: 1,
     };
     let mut text = format!("# random: seed={seed} steps={}\n", limits.steps);
+    if limits.mode != Mode::Pinned {
+        let _ = writeln!(text, "mode {}", limits.mode);
+    }
     if limits.check_every > 0 {
         let _ = writeln!(text, "check every {}", limits.check_every);
     }
@@ -324,6 +330,7 @@ mod tests {
         check_every: 1,
         max_processes: 12,
         max_pages: 64,
+        mode: Mode::Pinned,
     };
 
     #[test]
@@ -359,6 +366,20 @@ mod tests {
         }
     }
 
+    /// The mode changes nothing but its line: every step is valid in both modes.
+    #[test]
+    fn the_mode_is_the_first_line() {
+        let limits = Limits {
+            mode: Mode::Mergeable,
+            ..LIMITS
+        };
+        let text = generate(7, &limits).expect("generates");
+        Scenario::parse(&text).expect("is valid");
+        assert_eq!(text.lines().nth(1), Some("mode mergeable"));
+        let without = text.replacen("mode mergeable\n", "", 1);
+        assert_eq!(without, generate(7, &LIMITS).expect("generates"));
+    }
+
     #[test]
     fn small_limits_are_kept() {
         let limits = Limits {
@@ -366,6 +387,7 @@ mod tests {
             max_pages: 1,
             check_every: 0,
             steps: 200,
+            ..LIMITS
         };
         let text = generate(1, &limits).expect("generates");
         Scenario::parse(&text).expect("is valid");

@@ -15,7 +15,7 @@ mod processes;
 
 use crate::kernel::{self, Check, Debugfs, Device};
 use crate::model::{FIRST_PROCESS, Model};
-use crate::scenario::{Scenario, ScenarioError, Step};
+use crate::scenario::{Mode, Scenario, ScenarioError, Step};
 use crate::show;
 use crate::worker::{Answer, Inherited, Reply};
 use anyhow::{Context, Result, anyhow, bail};
@@ -42,6 +42,8 @@ pub struct Options {
     pub device: PathBuf,
     /// The module's folder in debugfs.
     pub debugfs: PathBuf,
+    /// The kind of mapping, if the scenario does not choose it.
+    pub mode: Mode,
     /// A dry run: make no checks, and skip debugfs if it is missing.
     pub no_check: bool,
     /// Print errors and summaries only.
@@ -158,6 +160,9 @@ struct Engine<'a> {
 impl<'a> Engine<'a> {
     fn start(label: &'a str, options: &'a Options) -> Result<Self> {
         let device = Device::open(&options.device)?;
+        if !options.no_check {
+            device.set_mode(options.mode)?;
+        }
         nix::sys::prctl::set_child_subreaper(true).context("prctl")?;
         let (request_read, request_write) = pipe2(OFlag::empty()).context("pipe")?;
         let (reply_read, reply_write) = pipe2(OFlag::empty()).context("pipe")?;

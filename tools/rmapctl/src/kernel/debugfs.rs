@@ -38,6 +38,20 @@ impl Debugfs {
         fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))
     }
 
+    /// Returns the number `key` of the file `stats`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read); there is no such number.
+    pub fn stat(&self, key: &str) -> Result<u64> {
+        let stats = self.read("stats")?;
+        let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
+        let (_, value) = lines
+            .find(|(name, _)| *name == key)
+            .with_context(|| format!("stats has no {key}"))?;
+        value.parse().with_context(|| format!("{key}: {value}"))
+    }
+
     fn explain(&self, path: &Path, error: &std::io::Error) -> anyhow::Error {
         let hint = match error.kind() {
             ErrorKind::NotFound if !self.exists() => {

@@ -131,7 +131,6 @@ impl Device {
         // SAFETY: The request reads one u32.
         unsafe { ioctl::mode(self.as_raw_fd(), &number) }.map_err(|errno| {
             let hint = match errno {
-                Errno::EOPNOTSUPP => " (this version of the module has pinned mappings only)",
                 Errno::EBUSY => " (set the mode before the first map)",
                 _ => "",
             };

@@ -22,7 +22,8 @@ pub struct Page {
     pub mapped: bool,
     /// Its protection.
     pub prot: Prot,
-    /// A VMA may start here. Stays true, because the host does not merge pinned VMAs.
+    /// A VMA may start here. Stays true, although the host may have merged mergeable VMAs: there is no
+    /// boundary at any other page in either mode.
     pub boundary: bool,
     /// The first byte, if a write has set it.
     pub value: Option<u8>,

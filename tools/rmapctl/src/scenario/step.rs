@@ -7,11 +7,11 @@ use nix::sys::signal::Signal;
 use std::fmt;
 
 /// The kind of mapping that the driver creates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     /// The host never removes a VMA by a merge.
     Pinned,
-    /// The host may merge VMAs. The module refuses this mode with `EOPNOTSUPP`.
+    /// The host may merge VMAs.
     Mergeable,
 }
 
