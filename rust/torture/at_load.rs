@@ -52,7 +52,9 @@ bugs! {
     life::LetsRootGo
     live::CountsNoCopy
     live::CountsNoUnmap
+    live::InheritsNothing
     live::LeadsToTheRoot
+    live::MergesNothing
     live::NamesTheRoot
     prepare::SharesForked
     vma::KeepsAnonVma

@@ -66,6 +66,23 @@ touch main buf all write
 move main buf all as moved keep
 touch main buf all write'
 
+# Halves of a split become one again.
+merged='mode mergeable
+map main buf 4
+touch main buf all write
+protect main buf 1 r
+check violations>=0
+protect main buf 1 rw'
+
+# The lower half has no anon_vma, and becomes one with the upper half. The child keeps the anon_vma.
+inherited='mode mergeable
+map main buf 4
+protect main buf 0..2 r
+touch main buf 2..4 write
+fork main child
+check violations>=0
+protect main buf 2..4 r'
+
 # run SCENARIO BUG: keeps the comparison in $OUT/BUG.txt. A check that follows a bug may find rules
 # broken as well.
 run() {
@@ -94,7 +111,8 @@ bug() {
 # Without a bug the same module agrees with the host.
 correct() {
 	insmod ./shadow_rmap.ko || return 1
-	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved"; do
+	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved" \
+		"$merged" "$inherited"; do
 		printf '%s\ncheck\n' "$scenario" >/tmp/correct.scn
 		must timeout 600 ./rmapctl run /tmp/correct.scn || return 1
 	done
@@ -118,6 +136,8 @@ all_tests() {
 	bug LeadsToTheRoot "$family" '^page .* anon_vma: should be anon_vma'
 	bug SharesForked "$neighbours" '^vma .* anon_vma: should be'
 	bug KeepsAnonVma "$moved" '^vma .* anon_vma: should be'
+	bug MergesNothing "$merged" '^vma .* merge \(R26\): the host has merged vma [0-9]+ into it'
+	bug InheritsNothing "$inherited" '^vma .* chain: host links 2 anon_vmas, shadow 2: .* is missing'
 }
 
 run_tests all_tests
