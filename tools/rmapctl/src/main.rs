@@ -20,7 +20,9 @@ mod worker;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use cli::{CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs};
+use cli::{
+    CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs,
+};
 use engine::{Options, counted};
 use kernel::{Debugfs, Device};
 use scenario::{Scenario, ScenarioError};
@@ -51,6 +53,12 @@ fn main() -> ExitCode {
 
 fn read_file(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+fn seed_from_clock() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    // 32 bits of each: a short number is easier to copy.
+    Ok(u64::from(now.subsec_nanos()) ^ (now.as_secs() & 0xffff_ffff))
 }
 
 /// `rmapctl run`. Returns whether every scenario passed.
@@ -99,14 +107,7 @@ fn run(args: &RunArgs) -> Result<bool> {
 /// `rmapctl random`. Returns whether every sequence passed.
 fn random(args: &RandomArgs) -> Result<bool> {
     engine::catch_interrupts()?;
-    let first = match args.seed {
-        Some(seed) => seed,
-        None => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-            // 32 bits of each: a short number is easier to copy.
-            u64::from(now.subsec_nanos()) ^ (now.as_secs() & 0xffff_ffff)
-        }
-    };
+    let first = args.seed.map_or_else(seed_from_clock, Ok)?;
     let limits = random::Limits {
         steps: args.steps,
         check_every: args.check_every,
