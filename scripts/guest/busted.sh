@@ -102,10 +102,23 @@ correct() {
 	rmmod shadow_rmap
 }
 
+# A stress run ends at the first check that finds something, and shows what ran before.
+stress_stops() {
+	begin=$(date +%s)
+	insmod ./shadow_rmap.ko && echo "$1" >$debugfs/bust || return 1
+	timeout 600 ./rmapctl stress --secs 300 --seed 1 >/tmp/stress 2>&1 && return 1
+	cat /tmp/stress
+	[ $(($(date +%s) - begin)) -lt 250 ] &&
+		must grep -q "^stress: FAILED: check: .* differences=[1-9]" /tmp/stress &&
+		must grep -q "^the last operations:" /tmp/stress &&
+		must grep -q "^  pid [0-9]*: [a-z]* [0-9]*\.\.[0-9]*" /tmp/stress && rmmod shadow_rmap
+}
+
 all_tests() {
 	try "no bug: compare is silent" correct
 	bug ForgetsRootLink "$family" '^vma .* chain: host links 2 anon_vmas, shadow 1: .* is missing' \
 		'^anon_vma .* tree: host 2 VMAs, shadow 1' '^page .* found by a walk: host 2 VMAs, shadow 1'
+	try "a stress run stops at a difference" stress_stops ForgetsRootLink
 	bug NeverReuses "$idle" '^vma .* reuse at fork \(R24\): host number [0-9] .*, shadow none'
 	bug ReusesBusy "$busy" '^vma .* reuse at fork \(R24\): host none, shadow number [0-9] of the parent'
 	bug SharesWithParent "$family" '^vma .* anon_vma: should be'

@@ -83,6 +83,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run random sequences of valid steps
     Random(RandomArgs),
+    /// Check at full speed beside busy processes that come and go, and threads
+    Stress(StressArgs),
     /// Draw the shadow's chains
     Show(ShowArgs),
     /// Print differences and violations; fail unless differences, violations and untracked are all
@@ -189,6 +191,27 @@ pub struct RandomArgs {
     pub print: bool,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// Arguments of `stress`.
+#[derive(Debug, Args)]
+pub struct StressArgs {
+    /// How long to run
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=864_000))]
+    pub secs: u64,
+    /// Busy processes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub processes: u32,
+    /// Threads of each
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// Seed of what the processes do; when they do it is not repeatable [default: from the clock]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
 }
 
 /// Arguments of `show`.

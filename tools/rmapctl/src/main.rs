@@ -16,12 +16,13 @@ mod random;
 mod scenario;
 mod selftest;
 mod show;
+mod stress;
 mod worker;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use cli::{
-    CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs,
+    CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs, StressArgs,
 };
 use engine::{Options, counted};
 use kernel::{Debugfs, Device};
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Random(args) => random(&args),
+        Command::Stress(args) => stress(&args),
         Command::Show(args) => show(&args).map(|()| true),
         Command::Check(args) => check(&args),
         Command::Selftest(args) => selftest(&args),
@@ -194,6 +196,19 @@ fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) {
         args.steps, args.check_every, args.max_processes, args.max_pages
     );
     println!("repeat it: {again}\nwrite it as a scenario: {again} --print > failed.scn");
+}
+
+/// `rmapctl stress`. Returns whether nothing was wrong.
+fn stress(args: &StressArgs) -> Result<bool> {
+    engine::catch_interrupts()?;
+    let settings = stress::Settings {
+        device: args.device.device.clone(),
+        secs: args.secs,
+        processes: args.processes,
+        threads: args.threads,
+        seed: args.seed.map_or_else(seed_from_clock, Ok)?,
+    };
+    stress::run(&settings, &Debugfs::new(&args.debugfs.debugfs))
 }
 
 /// `rmapctl show`.

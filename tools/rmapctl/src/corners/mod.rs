@@ -9,11 +9,13 @@
 mod arena;
 mod family;
 
+pub use family::{Family, leave};
+
 use crate::kernel::Debugfs;
 use crate::selftest::Child;
 use anyhow::{Context, Result, ensure};
 use arena::{Arena, NONE, READ, READ_WRITE};
-use family::{Family, Shared, leave, settle};
+use family::{Shared, settle};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use std::path::Path;
