@@ -158,12 +158,13 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
-    links::links(&source, &mut mmap)?;
+    links::unlink_lost(&source, &mut mmap);
     // What neighbours have gained from it was in its range.
     layout::settle(&source, &mmap)?;
     for neighbour in neighbours.into_iter().flatten() {
         layout::settle(&neighbour, &mmap)?;
     }
+    links::prepare_as_seen(&source, &mmap)?;
 
     let (start, end) = source
         .host

@@ -48,7 +48,7 @@ pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
                 if other.id() == vma.id() || !place.has_some_of(gain) {
                     continue;
                 }
-                if place.shift() != now.shift() || !may_share(key, &other) {
+                if place.shift() != now.shift() || !may_share(key, vma, &other) {
                     return Ok(());
                 }
                 other.place.set(place.without(gain, was));
@@ -68,9 +68,10 @@ pub(super) fn reset(vma: &LiveVma, now: Place) {
     }
 }
 
-/// Returns whether a boundary may shift between a VMA with the anon_vma `ours` (0: none) and
-/// `other`: they share the anon_vma, or one has none.
-fn may_share(ours: usize, other: &LiveVma) -> bool {
+/// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:
+/// none), and `other`: they share the anon_vma, or one has none, or had none at the last look.
+fn may_share(ours: usize, vma: &LiveVma, other: &LiveVma) -> bool {
     let theirs = other.host.read(|other| other.anon_vma_key()).unwrap_or(0);
-    ours == 0 || theirs == 0 || ours == theirs
+    let had_none = vma.core.is_unfaulted() || other.core.is_unfaulted();
+    had_none || ours == 0 || theirs == 0 || ours == theirs
 }

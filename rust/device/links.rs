@@ -47,6 +47,16 @@ pub(super) fn fault(
     if !lost && !vma.core.is_unfaulted() {
         return Ok(());
     }
+    // The boundary has shifted before this first fault. The next look finds the VMA that has gained
+    // what this one has lost, and prepares this one.
+    let shifted = |host: HostVma<'_>, vma: &LiveVma| {
+        vma.core.is_unfaulted()
+            && host.anon_vma_key() != 0
+            && vma.place.get().addresses != (host.start(), host.end())
+    };
+    if shifted(host, vma) || neighbours.iter().flatten().any(|(h, v)| shifted(*h, v)) {
+        return Ok(());
+    }
     let some_lost = |(host, vma): &(HostVma<'_>, ArcBorrow<'_, LiveVma>)| vma.has_lost_links(*host);
     if !lost && host.mm_users() <= 1 && !neighbours.iter().flatten().any(some_lost) {
         return prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read());
@@ -162,16 +172,6 @@ pub(super) fn unlink_lost_elsewhere(but: &LiveMm) -> Result {
         }
     }
     Ok(())
-}
-
-/// Updates the links of one VMA. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(super) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
-    unlink_lost(vma, mmap);
-    prepare_as_seen(vma, mmap)
 }
 
 /// Copies the links of `vma`, which is about to be closed, to other VMAs if the host has done so:

@@ -131,12 +131,14 @@ impl LiveVma {
     /// A VMA that is prepared has one link, to a root. If its anon_vma is at the same address as
     /// before, then either it is the same anon_vma; or the old one was freed, so that no VMA is
     /// linked to it any more. In the second case a VMA that had one link to a root has the same
-    /// structure as before, and nothing is to be done.
+    /// structure as before, and nothing is to be done, unless the host gave it the page offsets of a
+    /// new VMA when it unlinked it.
     pub(crate) fn has_lost_links(&self, host: HostVma<'_>) -> bool {
         if self.core.is_unfaulted() {
             return false;
         }
         host.anon_vma_key() != self.host_key.load(Relaxed)
+            || (Place::of(host).shift() == 0 && self.place.get().shift() != 0)
             || (host.has_root_alone() && !self.host_alone.load(Relaxed))
     }
 
