@@ -6,7 +6,7 @@ use crate::{
     bench,
     device::{
         check,
-        file::Registry, //
+        registry::Registry, //
     },
     kernel_ext::debugfs::{
         Dir,

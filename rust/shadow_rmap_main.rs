@@ -139,7 +139,8 @@ struct ShadowRmap {
     #[pin]
     _device: MiscDeviceRegistration<device::file::OpenFile>,
     _debugfs: debugfs::DebugFs,
-    _published: device::vm_ops::Published,
+    _sweeper: device::mergeable::Sweeper,
+    _published: device::registry::Published,
     _frees: kernel_ext::workqueue::QueueOwner,
     _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
 }
@@ -175,8 +176,11 @@ impl kernel::InPlaceModule for ShadowRmap {
             _: {
                 bench::run(bench)?;
             },
-            _published: device::vm_ops::publish(device::file::Registry::new(limits)?),
-            _debugfs: debugfs::DebugFs::new(device::vm_ops::registry().ok_or(ENODEV)?)?,
+            _published: device::registry::publish(device::registry::Registry::new(limits)?),
+            _sweeper: device::mergeable::Sweeper::new(
+                device::registry::registry().ok_or(ENODEV)?
+            )?,
+            _debugfs: debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?)?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
                 name: c"shadow_rmap",
             }),

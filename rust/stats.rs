@@ -41,6 +41,10 @@ stats! {
     16 EVENT_MOVE "events_move";
     /// VMAs closed.
     17 EVENT_CLOSE "events_close";
+    /// Merges of a VMA into another one, of which no callback tells.
+    44 EVENT_MERGE "events_merge";
+    /// VMAs that were found to be gone otherwise, without a callback.
+    45 EVENT_VANISH "events_vanish";
     /// Faults.
     18 EVENT_FAULT "events_fault";
     /// Checks of an open file or of all.

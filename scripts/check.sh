@@ -90,7 +90,8 @@ gate_checkpatch() {
 UNSAFE_ROOMS=(
 	ffi.rs 'bindings/.*' 'kernel_ext/.*' 'host/.*' 'torture/busted/.*' 'rmap/tests/.*'
 	rmap/{anon_vma,chain,family,free,lock,lookup,merge,page,steps,testing/world,unlink,vma,walk}.rs
-	model/mapping.rs model/tests/{remap,walk}.rs device/{vm_ops,zero_pages,live/mapping}.rs
+	model/mapping.rs model/tests/{remap,walk}.rs
+	device/{registry,vm_ops,zero_pages,mergeable/vm_ops,live/mapping}.rs
 	bench/shadow.rs torture/preemptible.rs
 )
 

@@ -279,7 +279,7 @@ PREEMPT = {"um": ("", ()), "x86_64": ("preempt=full", ("--preempt", "full"))}
 
 
 def guest(step):
-    samples = [*(TOP / "samples").glob("*.scn"), *(TOP / "samples/bad-input").iterdir()]
+    samples = [*(TOP / "samples").rglob("*.scn")]
     files = files_of(step, "shadow_rmap", "shadow_rmap_kunit") | {"rmapctl": step.lab.rmapctl}
     # QEMU without KVM is slow: fewer seeds there. The last one is new in each run.
     seeds = [*range(1, {"um": 10, "x86_64": 3}[step.target]), step.lab.seed]

@@ -105,8 +105,9 @@ def stage(args, top):
 # Warnings and errors reach the console: `quiet` alone would hide warnings, and is here for UML's
 # own messages. The buffer keeps a whole run. What the guest writes to /dev/kmsg is not limited.
 # Only the module's KUnit suites run, not the kernel's.
+# /proc/PID/mem may write to pages that are not writable: the word `poke ... force` does.
 COMMON_ARGS = ("quiet loglevel=5 log_buf_len=4M printk.devkmsg=on panic=-1 "
-               "kunit.filter_glob=shadow_rmap_*")
+               "proc_mem.force_override=always kunit.filter_glob=shadow_rmap_*")
 
 
 def kernel_args(args):

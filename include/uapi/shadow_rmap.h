@@ -37,7 +37,7 @@ struct shadow_rmap_check {
 
 /* Pinned (the default): the host never removes a VMA of this file by a merge. */
 #define SHADOW_RMAP_MODE_PINNED		0
-/* Mergeable: the host may merge VMAs. Not supported by this version. */
+/* Mergeable: the host may merge VMAs with each other, as those of any mapping. */
 #define SHADOW_RMAP_MODE_MERGEABLE	1
 
 #define SHADOW_RMAP_IOC_MAGIC	0xA7
@@ -52,8 +52,8 @@ struct shadow_rmap_check {
 
 /*
  * Choose the kind of mapping: a pointer to one of SHADOW_RMAP_MODE_*. EBUSY once
- * the file has been mapped, for any number; EINVAL for an unknown number;
- * EOPNOTSUPP for SHADOW_RMAP_MODE_MERGEABLE.
+ * the file has been mapped, or while it is being mapped, for any number; EINVAL
+ * for an unknown number.
  */
 #define SHADOW_RMAP_IOC_MODE	_IOW(SHADOW_RMAP_IOC_MAGIC, 2, __u32)
 

@@ -4,9 +4,9 @@
 
 pub(crate) use super::graphs::take;
 
-use super::file::{
-    OpenFile,
-    Registry, //
+use super::{
+    file::OpenFile,
+    registry::Registry, //
 };
 use crate::{
     rmap::rules,

@@ -110,7 +110,7 @@ pub(super) fn track(
 }
 
 /// Reverts [`track`]; the VMA has no links any more.
-fn forget(vma: &LiveVma) {
+pub(super) fn forget(vma: &LiveVma) {
     vma.host.clear();
     vma.mm.file.numbers.remove(vma);
     vma.mm.file.uncharge(vma.charged.load(Relaxed));
@@ -163,8 +163,12 @@ pub(super) fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
     });
 }
 
-/// Shadows a split or a move.
-fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
+/// Shadows a split or a move. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`, or beyond a limit; then nothing is left of the new VMA.
+pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
     let host = opening.host();
     let neighbours = opening.neighbours_of(&source);
     let mm = &source.mm;
@@ -172,12 +176,13 @@ fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<Liv
     mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
-    links::links(&source, &mut mmap)?;
+    links::unlink_lost(&source, &mut mmap);
     // What neighbours have gained from it was in its range.
     layout::settle(&source, &mmap)?;
     for neighbour in neighbours.into_iter().flatten() {
         layout::settle(&neighbour, &mmap)?;
     }
+    links::prepare_as_seen(&source, &mmap)?;
 
     let (start, end) = source
         .host
@@ -223,7 +228,7 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
     let mut rest = whole;
     if host.start() == start {
         rest.start += pages;
-        source.mm.moved(source, host.end());
+        source.start.store(host.end(), Relaxed);
     } else {
         rest.last -= pages;
     }
@@ -281,6 +286,19 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
         untrack(&vma, &mmap);
     }
     close(&vma, &mut mmap);
+}
+
+/// Removes what is left of a file that no VMA maps any more: for mergeable VMAs no `close` is
+/// called. Sleeps; allocates nothing.
+pub(crate) fn released(file: &OpenFile) {
+    while let Some(mm) = file.any_mm() {
+        let core = mm.core.clone();
+        let mut mmap = core.mmap_write();
+        while let Some(vma) = mm.any_vma() {
+            close(&vma, &mut mmap);
+        }
+        file.remove_mm(&mm);
+    }
 }
 
 /// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.

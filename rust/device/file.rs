@@ -8,21 +8,20 @@ use super::{
     check,
     events,
     live::LiveMm,
+    mode::{
+        Mode,
+        ModeCell, //
+    },
     numbers::Numbers,
-    vm_ops,
-    zero_pages::ZeroPages,
-    Limits, //
+    registry::{
+        registry,
+        Registry, //
+    },
+    vm_ops, //
 };
 use crate::{
     bindings,
-    kernel_ext::{
-        gather::gather,
-        rwsem::{
-            new_rwsem,
-            RwSem, //
-        },
-    },
-    rmap::anon_vma::Cache,
+    kernel_ext::gather::gather,
     stats, //
 };
 use kernel::{
@@ -64,61 +63,6 @@ const MAGIC: u32 = bindings::SHADOW_RMAP_IOC_MAGIC;
 const IOC_CHECK: u32 = _IOR::<[u64; 7]>(MAGIC, 1);
 const IOC_MODE: u32 = _IOW::<u32>(MAGIC, 2);
 
-/// The state that all open files share.
-#[pin_data]
-pub(crate) struct Registry {
-    /// The open files.
-    #[pin]
-    files: Mutex<RBTree<usize, Arc<OpenFile>>>,
-    /// Held by the one check that may lock several address spaces.
-    #[pin]
-    pub(crate) check_lock: RwSem,
-    /// The cache of the shadow's anon_vmas.
-    pub(crate) cache: Arc<Cache>,
-    /// What is mapped where nothing was written.
-    pub(super) zero_pages: ZeroPages,
-    limits: Limits,
-}
-
-impl Registry {
-    /// Creates a registry without open files. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
-        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
-        let zero_pages = ZeroPages::new()?;
-        Arc::pin_init(
-            pin_init!(Self {
-                files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
-                check_lock <- new_rwsem!(c"shadow_rmap::check"),
-                cache,
-                zero_pages,
-                limits,
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// Returns the open files. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn files(&self) -> Result<KVVec<Arc<OpenFile>>> {
-        gather(
-            || self.files.lock(),
-            |files| files.values().count(),
-            |files, all| {
-                files
-                    .values()
-                    .try_for_each(|file| all.push(file.clone(), GFP_KERNEL))
-            },
-        )
-    }
-}
-
 /// An open `/dev/shadow_rmap`, which several processes may have.
 #[pin_data]
 pub(crate) struct OpenFile {
@@ -130,8 +74,8 @@ pub(crate) struct OpenFile {
     /// The VMAs that the shadow has.
     #[pin]
     pub(super) numbers: Numbers,
-    /// 1 once it has been mapped.
-    mapped: Atomic<i32>,
+    /// The kind of its mappings.
+    mode: ModeCell,
     /// VMAs that the shadow could not follow, since the file was opened.
     pub(crate) untracked: Atomic<usize>,
     /// VMAs that exist now, and that the shadow does not have.
@@ -155,6 +99,11 @@ impl OpenFile {
     /// Returns whether its mappings are shadowed.
     pub(crate) fn is_shadowed(&self) -> bool {
         self.registry.limits.shadow
+    }
+
+    /// Returns whether the host may merge its mappings.
+    pub(crate) fn is_mergeable(&self) -> bool {
+        self.mode.get() == Mode::Mergeable
     }
 
     /// Returns the limit of pages.
@@ -249,6 +198,12 @@ impl OpenFile {
         Ok(())
     }
 
+    /// Returns whether another VMA of `pages` pages is within the limits.
+    pub(crate) fn has_room_for(&self, pages: usize) -> bool {
+        self.vmas.load(Relaxed) < self.registry.limits.max_vmas
+            && (pages == 0 || self.pages.load(Relaxed).saturating_add(pages) <= self.max_pages())
+    }
+
     /// Removes a VMA from the counts.
     pub(crate) fn uncharge(&self, pages: usize) {
         self.vmas.fetch_sub(1, Relaxed);
@@ -276,6 +231,11 @@ impl OpenFile {
         let replaced = self.mms.lock().insert(node);
         drop(replaced);
         Ok(())
+    }
+
+    /// Returns any address space. Sleeps.
+    pub(crate) fn any_mm(&self) -> Option<Arc<LiveMm>> {
+        self.mms.lock().values().next().cloned()
     }
 
     /// Removes an address space, after its last VMA. Sleeps.
@@ -313,14 +273,15 @@ impl OpenFile {
     }
 
     /// `SHADOW_RMAP_IOC_MODE`.
-    fn mode(&self, arg: usize) -> Result<isize> {
+    fn set_mode(&self, arg: usize) -> Result<isize> {
         let mut reader = UserSlice::new(UserPtr::from_addr(arg), size_of::<u32>()).reader();
         match reader.read::<u32>()? {
-            _ if self.mapped.load(Relaxed) != 0 => Err(EBUSY),
-            bindings::SHADOW_RMAP_MODE_PINNED => Ok(0),
-            bindings::SHADOW_RMAP_MODE_MERGEABLE => Err(EOPNOTSUPP),
-            _ => Err(EINVAL),
+            _ if self.mode.is_fixed() => return Err(EBUSY),
+            bindings::SHADOW_RMAP_MODE_PINNED => self.mode.set(Mode::Pinned)?,
+            bindings::SHADOW_RMAP_MODE_MERGEABLE => self.mode.set(Mode::Mergeable)?,
+            _ => return Err(EINVAL),
         }
+        Ok(0)
     }
 }
 
@@ -329,14 +290,14 @@ impl MiscDevice for OpenFile {
     type Ptr = Arc<Self>;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Arc<Self>> {
-        let registry = vm_ops::registry().ok_or(ENODEV)?;
+        let registry = registry().ok_or(ENODEV)?;
         let shared = registry.clone();
         let file = Arc::pin_init(
             pin_init!(Self {
                 registry: shared,
                 mms <- new_mutex!(RBTree::new(), "shadow_rmap::mms"),
                 numbers <- Numbers::new(),
-                mapped: Atomic::new(0),
+                mode: ModeCell::new(),
                 untracked: Atomic::new(0),
                 missing: Atomic::new(0),
                 complete_at: Atomic::new(0),
@@ -354,18 +315,20 @@ impl MiscDevice for OpenFile {
     fn release(device: Arc<Self>, _file: &File) {
         let removed = device.registry.files.lock().remove(&device.key());
         drop(removed);
+        // Each VMA holds the file, so the host has none any more.
+        events::released(&device);
     }
 
     fn mmap(device: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
-        vm_ops::mmap(vma, |opening| events::mapped(device, opening))?;
-        device.mapped.store(1, Relaxed);
-        Ok(())
+        device
+            .mode
+            .while_mapping(|mode| vm_ops::mmap(device, vma, mode))
     }
 
     fn ioctl(device: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             IOC_CHECK => Self::check(device, arg),
-            IOC_MODE => device.mode(arg),
+            IOC_MODE => device.set_mode(arg),
             // A command of this driver with another size or direction.
             _ if _IOC_TYPE(cmd) == MAGIC
                 && [_IOC_NR(IOC_CHECK), _IOC_NR(IOC_MODE)].contains(&_IOC_NR(cmd)) =>

@@ -23,6 +23,7 @@ use super::{
         LiveMm,
         LiveVma, //
     },
+    mergeable,
     sync,
     vm_ops::Opening, //
 };
@@ -72,7 +73,15 @@ pub(super) fn forked(
         // A VMA that has lost its links, and was not looked at since, counts no more in the host.
         let family = links::family(&source, &parent_mmap)?;
         drop(parent_mmap);
-        links::unlink_lost_elsewhere(&family, &source.mm);
+        if file.is_mergeable() {
+            mergeable::sweep_others(
+                file,
+                &[source.mm.key(), host.mm_key()],
+                mergeable::Which::All,
+            )?;
+        } else {
+            links::unlink_lost_elsewhere(&family, &source.mm);
+        }
         parent_mmap = source.mm.core.mmap_write();
         choices = self::choices(opening, &source, &parent_mmap);
     }

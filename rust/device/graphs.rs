@@ -3,15 +3,15 @@
 //! Takes the graphs of the shadow and of the host, of address spaces that are locked.
 
 use super::{
-    file::{
-        OpenFile,
-        Registry, //
-    },
+    file::OpenFile,
     live::{
+        LiveMm,
         LivePage,
         Place, //
     },
+    mergeable::Found,
     pair::Pair,
+    registry::Registry,
     sync::{
         self,
         Seen, //
@@ -69,10 +69,25 @@ use kernel::{
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
     let mut mmaps = AllMmaps::begin(&registry.check_lock)?;
     let mms = lock_all(&mut mmaps, files)?;
+    let mut found = Found::new();
+    for mm in mms.iter().filter(|mm| mm.file.is_mergeable()) {
+        found.add_all(mmaps.locked(&mm.host)?, mm)?;
+    }
+    // The locks are released when both graphs are copied.
+    found.with(|| take_locked(&mmaps, &mms, files))
+}
 
+/// As [`take`], with all address spaces `mms` locked.
+fn take_locked(mmaps: &AllMmaps<'_>, mms: &[Arc<LiveMm>], files: &[Arc<OpenFile>]) -> Result<Pair> {
     let mut all = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
-    for mm in &mms {
-        all.push(Taken::new(&mmaps, mm)?, GFP_BOUNDED)?;
+    let mut has_all_vmas = files.iter().all(|file| file.has_all_vmas());
+    for mm in mms {
+        let taken = Taken::new(mmaps, mm)?;
+        has_all_vmas &= taken.has_all_vmas;
+        // The process may have ended.
+        if !taken.pass.vmas.is_empty() || !taken.unknown.is_empty() {
+            all.push(taken, GFP_BOUNDED)?;
+        }
     }
     for taken in all.iter_mut() {
         sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
@@ -80,17 +95,15 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
     }
     let owners = owners(&all)?;
     let shadow = shadow_graph(&all, &owners)?;
-    let host = host_graph(&all, &owners, &mmaps)?;
+    let host = host_graph(&all, &owners, mmaps)?;
     let mut untracked = None;
-    if files.iter().all(|file| file.has_all_vmas()) {
+    if has_all_vmas {
         let mut counts = KVVec::with_capacity(files.len(), GFP_BOUNDED)?;
         for file in files {
             counts.push(file.untracked.load(Relaxed), GFP_BOUNDED)?;
         }
         untracked = Some(counts);
     }
-    drop(all);
-    drop(mmaps);
     Ok(Pair {
         shadow,
         host,
@@ -110,6 +123,7 @@ fn vma_at(id: u64, mm: usize, place: Place) -> VmaNode {
         chain: KVVec::new(),
         absent: false,
         reused: None,
+        wrongly_merged: 0,
         tainted: false,
     }
 }
@@ -136,6 +150,7 @@ fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
     for &(mm, seen) in resched_each(&vmas) {
         let node = VmaNode {
             reused: seen.vma.reused.map(|(rule, _)| rule),
+            wrongly_merged: seen.vma.wrongly_merged.load(Relaxed),
             tainted: seen.vma.core.is_untracked(),
             ..vma_at(seen.vma.id(), mm, seen.vma.place.get())
         };

@@ -16,14 +16,19 @@
 //! permitted step leads there: it stays as it is, and the comparison shows the difference.
 
 use super::live::{
+    Addresses,
     LiveVma,
     Place, //
 };
 use crate::{
     host::vma::HostVma,
+    kernel_ext::interval_tree::Range,
     rmap::mm::MmapWrite, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
 
 /// Takes over what `vma` has gained without an event. Sleeps.
 ///
@@ -31,6 +36,10 @@ use kernel::prelude::*;
 ///
 /// `ENOMEM`.
 pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
+    if vma.mm.file.is_mergeable() {
+        // Done before, for all VMAs of the address space.
+        return Ok(());
+    }
     let place_and_key = |host: HostVma<'_>| (Place::of(host), host.anon_vma_key());
     let Some((now, key)) = vma.host.read(place_and_key) else {
         return Ok(());
@@ -48,7 +57,7 @@ pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
                 if other.id() == vma.id() || !place.has_some_of(gain) {
                     continue;
                 }
-                if place.shift() != now.shift() || !may_share(key, &other) {
+                if place.shift() != now.shift() || !may_share(key, vma, &other) {
                     return Ok(());
                 }
                 other.place.set(place.without(gain, was));
@@ -68,9 +77,29 @@ pub(super) fn reset(vma: &LiveVma, now: Place) {
     }
 }
 
-/// Returns whether a boundary may shift between a VMA with the anon_vma `ours` (0: none) and
-/// `other`: they share the anon_vma, or one has none.
-fn may_share(ours: usize, other: &LiveVma) -> bool {
+/// Gives the shadow's VMA, in its interval trees, the range that it has in the host. Sleeps.
+pub(super) fn take_range(
+    vma: &LiveVma,
+    addresses: Addresses,
+    range: Range,
+    mmap: &mut MmapWrite<'_>,
+) {
+    let here = vma.core.range(mmap);
+    if here.is_some_and(|here| (here.start, here.last) != (range.start, range.last)) {
+        vma.core.set_range(range, mmap);
+    }
+    vma.start.store(addresses.0, Relaxed);
+    let (charged, pages) = (vma.charged.load(Relaxed), range.last - range.start + 1);
+    if charged != pages {
+        vma.charged.store(pages, Relaxed);
+        vma.mm.file.recharge(charged, pages);
+    }
+}
+
+/// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:
+/// none), and `other`: they share the anon_vma, or one has none, or had none at the last look.
+fn may_share(ours: usize, vma: &LiveVma, other: &LiveVma) -> bool {
     let theirs = other.host.read(|other| other.anon_vma_key()).unwrap_or(0);
-    ours == 0 || theirs == 0 || ours == theirs
+    let had_none = vma.core.is_unfaulted() || other.core.is_unfaulted();
+    had_none || ours == 0 || theirs == 0 || ours == theirs
 }

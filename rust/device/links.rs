@@ -54,6 +54,16 @@ pub(super) fn fault(
     if !lost && !vma.core.is_unfaulted() {
         return Ok(());
     }
+    // The boundary has shifted before this first fault. The next look finds the VMA that has gained
+    // what this one has lost, and prepares this one.
+    let shifted = |host: HostVma<'_>, vma: &LiveVma| {
+        vma.core.is_unfaulted()
+            && host.anon_vma_key() != 0
+            && vma.place.get().addresses != (host.start(), host.end())
+    };
+    if shifted(host, vma) || neighbours.iter().flatten().any(|(h, v)| shifted(*h, v)) {
+        return Ok(());
+    }
     let some_lost = |(host, vma): &(HostVma<'_>, Arc<LiveVma>)| vma.has_lost_links(*host);
     if !lost && host.mm_users() <= 1 && !neighbours.iter().flatten().any(some_lost) {
         return prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read());
@@ -70,7 +80,7 @@ pub(super) fn fault(
 }
 
 /// Gives `vma` an anon_vma as the host has done at a fault.
-fn prepare_as_faulted(
+pub(super) fn prepare_as_faulted(
     vma: &LiveVma,
     host: HostVma<'_>,
     neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],

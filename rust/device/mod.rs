@@ -7,6 +7,9 @@
 //! | [`file`] | the misc device: open, mmap, ioctl |
 //! | [`vm_ops`] | the host's callbacks, as safe calls |
 //! | `zero_pages` | what is mapped where nothing was written |
+//! | [`registry`] | what the module has once |
+//! | [`mode`] | the two kinds of mapping |
+//! | [`mergeable`] | mappings whose VMAs the host may merge |
 //! | [`live`] | the shadow's objects for a live mapping: address spaces, VMAs, pages |
 //! | `numbers` | the shadow's objects for VMAs, by the number that the host's VMA keeps |
 //! | [`events`] | updates the shadow at each callback |
@@ -27,18 +30,18 @@
 //! | write fault on a page not there | `fault` | its `anon_vma_prepare()` |
 //! | `fork()` | `open` of each new VMA | its `anon_vma_fork()`, before pages are copied |
 //! | a split, `mremap()` to elsewhere | `open` of the new VMA | its `anon_vma_clone()` |
-//! | `munmap()`, `exit()`, the end of a move | `close` | its `unlink_anon_vmas()` |
+//! | `munmap()`, `exit()`, the end of a move | `close`, if the mapping is pinned | its `unlink_anon_vmas()` |
 //! | write to a page that was read before | nothing | |
-//! | `madvise(MADV_DONTNEED)`, growth of a VMA, move of a boundary | nothing | |
+//! | `madvise(MADV_DONTNEED)`, growth of a VMA, move of a boundary, a merge | nothing | |
 //!
 //! Changes without a callback are looked up before the shadow needs them: before a fork, and at a
-//! check.
+//! check; for mergeable mappings also at the other callbacks, and from time to time.
 //!
 //! # Locks
 //!
-//! 0. `check_lock` of [`file::Registry`], which a check takes;
+//! 0. `check_lock` of [`registry::Registry`], which a check takes;
 //! 1. the host's `mmap_lock`, which the host holds around each callback; a check takes that of each
-//!    address space;
+//!    address space; a look at another process's mergeable VMAs takes one more, without waiting;
 //! 2. the shadow's `mmap_lock`, the parent's before the child's ([`crate::rmap::mm`]);
 //! 3. the list of a [`live::LiveMm`], the pages of a [`live::LiveVma`], its host VMA, in that
 //!    order;
@@ -55,8 +58,11 @@ pub(crate) mod graphs;
 mod layout;
 mod links;
 pub(crate) mod live;
+pub(crate) mod mergeable;
+mod mode;
 mod numbers;
 mod pair;
+pub(crate) mod registry;
 pub(crate) mod sync;
 mod taken;
 pub(crate) mod vm_ops;

@@ -26,7 +26,8 @@ use super::{
         LiveVma,
         PageRoom,
         Place, //
-    }, //
+    },
+    mergeable, //
 };
 use crate::{
     host::{
@@ -46,10 +47,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 /// A VMA with its present place in the host, and the anonymous pages that it maps on both sides.
@@ -57,9 +55,9 @@ pub(crate) struct Seen {
     /// The VMA.
     pub(crate) vma: Arc<LiveVma>,
     /// First address, and first address after it.
-    pub(crate) addresses: (usize, usize),
+    addresses: (usize, usize),
     /// Its page offsets in the host.
-    pub(crate) range: Range,
+    range: Range,
     /// The key of its anon_vma in the host; 0 for none.
     key: usize,
     /// Whether the host has taken its links away.
@@ -139,23 +137,6 @@ impl Seen {
         });
         self.pages = pages;
     }
-
-    /// Gives the shadow's VMA the range that it has in the host.
-    fn update_range(&self, mmap: &mut MmapWrite<'_>) {
-        let (vma, range) = (&self.vma, self.range);
-        let here = vma.core.range(mmap);
-        if here.is_some_and(|here| (here.start, here.last) != (range.start, range.last)) {
-            vma.core.set_range(range, mmap);
-        }
-        if vma.start.load(Relaxed) != self.addresses.0 {
-            vma.mm.moved(vma, self.addresses.0);
-        }
-        let (charged, pages) = (vma.charged.load(Relaxed), range.last - range.start + 1);
-        if charged != pages {
-            vma.charged.store(pages, Relaxed);
-            vma.mm.file.recharge(charged, pages);
-        }
-    }
 }
 
 /// VMAs of an address space during an update, between [`begin`] and [`finish`].
@@ -172,10 +153,22 @@ pub(crate) struct Pass {
 ///
 /// `ENOMEM`; the next update then does the rest.
 pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
-    let mut pass = begin(mm.vmas()?, mmap)?;
+    let mut pass = begin_mm(mm, mmap)?;
     finish(&mut pass, mmap)?;
     mm.forget_unmapped();
     Ok(())
+}
+
+/// Does the first half of an update of an address space, as [`begin`]. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn begin_mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
+    if mm.file.is_mergeable() {
+        mergeable::follow(mm, mmap, mergeable::Prepare::All)?;
+    }
+    begin(mm.vmas()?, mmap)
 }
 
 /// Updates one VMA in the same way. Sleeps.
@@ -207,7 +200,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
         if seen.moved || seen.lost {
             layout::settle(&seen.vma, mmap)?;
         }
-        seen.update_range(mmap);
+        layout::take_range(&seen.vma, seen.addresses, seen.range, mmap);
     }
     match vmas.as_slice() {
         [one] => prepare_as_seen(&one.vma, mmap)?,

@@ -5,6 +5,7 @@
 use super::{
     file::OpenFile,
     live::LiveMm,
+    mergeable,
     sync::{
         self,
         Pass, //
@@ -90,6 +91,8 @@ pub(super) struct Taken<'a> {
     pub(super) hosts: KVVec<Option<HostVma<'a>>>,
     /// Those of them that the shadow does not have, in order of address.
     pub(super) unknown: KVVec<HostVma<'a>>,
+    /// Whether the shadow has all VMAs, as far as only the host's list tells.
+    pub(super) has_all_vmas: bool,
 }
 
 impl<'a> Taken<'a> {
@@ -99,9 +102,15 @@ impl<'a> Taken<'a> {
             return Err(EINTR);
         }
         mm.changed_around.store(false, Relaxed);
-        let mut listed = vm_ops::shadowed_vmas(mmaps, mm)?;
+        let mut skipped = 0;
+        let mut listed = vm_ops::shadowed_vmas(mmaps.locked(&mm.host)?, mm, || skipped += 1)?;
         for &host in resched_each(&listed) {
             mmaps.start_write(host)?;
+        }
+        let mut mmap = mm.core.mmap_write();
+        if mm.file.is_mergeable() {
+            mergeable::follow(mm, &mut mmap, mergeable::Prepare::All)?;
+            mm.note_look();
         }
         let vmas = mm.vmas()?;
         if mm.file.is_complete() {
@@ -135,9 +144,10 @@ impl<'a> Taken<'a> {
         }
         Ok(Self {
             mm,
-            pass: sync::begin(vmas, &mut mm.core.mmap_write())?,
+            pass: sync::begin(vmas, &mut mmap)?,
             hosts,
             unknown,
+            has_all_vmas: !mm.file.is_mergeable() || skipped == 0,
         })
     }
 }

@@ -19,20 +19,19 @@
 
 use super::{
     events,
-    file::{
-        OpenFile,
-        Registry, //
-    },
+    file::OpenFile,
     live::{
         LiveMm,
         LiveVma, //
-    }, //
+    },
+    mergeable,
+    mode::Mode, //
 };
 use crate::{
     ffi,
     host::{
         graph::place_on_chain,
-        mm::AllMmaps,
+        mm::LockedMm,
         vma::{
             HostVma,
             HostVmaCell, //
@@ -52,47 +51,26 @@ use kernel::{
     },
     prelude::*,
     sync::{
-        global_lock,
         Arc,
         ArcBorrow, //
     },
     types::ForeignOwnable,
 };
 
-global_lock! {
-    // SAFETY: Initialised in `publish`, before the device and debugfs exist.
-    unsafe(uninit) static REGISTRY: Mutex<Option<Arc<Registry>>> = None;
-}
-
-/// Keeps the [`Registry`] in the static where the device finds it, until it is dropped.
-pub(crate) struct Published(());
-
-/// Stores `registry` where the device finds it.
-///
-/// Call it once, when the module is initialised.
-pub(crate) fn publish(registry: Arc<Registry>) -> Published {
-    // SAFETY: Only the initialisation of the module calls this function, once.
-    unsafe { REGISTRY.init() };
-    *REGISTRY.lock() = Some(registry);
-    Published(())
-}
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        let registry = REGISTRY.lock().take();
-        drop(registry);
-    }
-}
-
-/// Returns the registry, while the module is loaded.
-pub(crate) fn registry() -> Option<Arc<Registry>> {
-    REGISTRY.lock().clone()
-}
-
-/// A VMA for which a [`LiveVma`] may be created: `close` will be called for it.
+/// A VMA for which a [`LiveVma`] may be created.
 pub(crate) struct Opening<'a>(HostVma<'a>);
 
 impl<'a> Opening<'a> {
+    /// Says that a [`LiveVma`] may be created.
+    ///
+    /// # Safety
+    ///
+    /// `close` will be called for the VMA; or the caller empties the cell of the [`LiveVma`] before
+    /// the `mmap_lock` is released.
+    pub(super) unsafe fn new(vma: HostVma<'a>) -> Self {
+        Self(vma)
+    }
+
     /// Returns the host's VMA.
     pub(crate) fn host(&self) -> HostVma<'a> {
         self.0
@@ -138,23 +116,23 @@ impl<'a> Opening<'a> {
     /// Creates an initialiser for the reference that a [`LiveVma`] keeps.
     pub(crate) fn cell(&self) -> impl PinInit<HostVmaCell> {
         // SAFETY: The number of the `LiveVma` is stored in `vm_private_data`, so that `close`
-        // clears the cell, or the `LiveVma` is dropped.
+        // clears the cell; or the creator of `self` does; or the `LiveVma` is dropped.
         unsafe { HostVmaCell::new(self.0) }
     }
 }
 
-/// Runs `make` for a VMA that is being mapped, and sets the operations of the VMA.
+/// `mmap()`: creates the shadow of the VMA, and sets the operations of the VMA.
 ///
 /// # Errors
 ///
-/// Those of `make`; then the VMA stays as it was.
-pub(crate) fn mmap(
-    vma: &VmaNew,
-    make: impl FnOnce(&Opening<'_>) -> Result<Option<Arc<LiveVma>>>,
-) -> Result {
+/// Those of [`events::mapped`]; then the VMA stays as it was.
+pub(crate) fn mmap(file: ArcBorrow<'_, OpenFile>, vma: &VmaNew, mode: Mode) -> Result {
     let vma = NonNull::new(vma.as_ptr()).ok_or(EINVAL)?;
+    if mode == Mode::Mergeable {
+        return mergeable::vm_ops::mmap(file, vma);
+    }
     // SAFETY: A VMA that is being mapped is not closed meanwhile (3).
-    let live = make(&Opening(unsafe { HostVma::from_raw(vma) }))?;
+    let live = events::mapped(file, &Opening(unsafe { HostVma::from_raw(vma) }))?;
     // SAFETY: The VMA is being set up by this driver.
     unsafe {
         set_number(vma, live);
@@ -233,29 +211,36 @@ unsafe fn neighbour<'a>(
 }
 
 /// Returns the VMAs of the host that map the file of `mm` in its address space, in order of
-/// address, and that are shadowed: `open` was called for them, or should have been.
+/// address, and that are shadowed: `open` was called for them, or should have been. Calls `skipped`
+/// for each that is not shadowed.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINVAL` if the address space is not locked.
+/// `ENOMEM`.
 pub(crate) fn shadowed_vmas<'a>(
-    mmaps: &'a AllMmaps<'_>,
+    locked: LockedMm<'a>,
     mm: &LiveMm,
+    mut skipped: impl FnMut(),
 ) -> Result<KVVec<HostVma<'a>>> {
+    let operations = if mm.file.is_mergeable() {
+        mergeable::vm_ops::operations()
+    } else {
+        &raw const OPERATIONS.0
+    };
     let mut vmas = KVVec::new();
-    mmaps.for_each_vma(&mm.host, |vma| {
+    locked.for_each_vma(|vma| {
         let Some(raw) = NonNull::new(vma.as_ptr()) else {
             return Ok(());
         };
         // SAFETY: The address space is locked, and its VMAs are not closed (3). Without operations
         // of this driver the VMA is not one of its (2).
-        let is_shadowed = unsafe {
-            ptr::eq((*raw.as_ptr()).vm_ops, &raw const OPERATIONS.0)
-                && ptr::eq(&*open_file(raw), &*mm.file)
-                && !(*raw.as_ptr()).vm_private_data.is_null()
+        let is_of_file = unsafe {
+            ptr::eq((*raw.as_ptr()).vm_ops, operations) && ptr::eq(&*open_file(raw), &*mm.file)
         };
-        if is_shadowed {
-            vmas.push(vma, GFP_BOUNDED)?;
+        match (is_of_file, vma.private_number()) {
+            (false, _) => {}
+            (true, 0) => skipped(),
+            (true, _) => vmas.push(vma, GFP_BOUNDED)?,
         }
         Ok(())
     })?;
@@ -266,8 +251,8 @@ pub(crate) fn shadowed_vmas<'a>(
 ///
 /// # Safety
 ///
-/// `vma` has [`OPERATIONS`], and is not closed for `'a`.
-unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorrow<'a, OpenFile> {
+/// `vma` has operations of this driver, and is not closed for `'a`.
+pub(super) unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorrow<'a, OpenFile> {
     // SAFETY: By invariant (2); the VMA holds the file.
     unsafe {
         let file = (*vma.as_ptr()).vm_file;
@@ -375,6 +360,16 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
             count_if_unannounced(vma);
         }
     }
+    // SAFETY: The caller's promise.
+    unsafe { give_zero_page(vmf, &file) }
+}
+
+/// Answers a fault with a page of zeros.
+///
+/// # Safety
+///
+/// `vmf` describes a fault in a private mapping of `file`.
+pub(super) unsafe fn give_zero_page(vmf: *mut ffi::vm_fault, file: &OpenFile) -> ffi::vm_fault_t {
     let Some(page) = file.registry.zero_pages.get() else {
         return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
     };
@@ -384,12 +379,13 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     0
 }
 
-/// The operations of all VMAs of this driver. The host never merges away a VMA with `close`.
-struct Operations(ffi::vm_operations_struct);
+/// Operations of VMAs.
+pub(super) struct Operations(pub(super) ffi::vm_operations_struct);
 
 // SAFETY: It is never written.
 unsafe impl Sync for Operations {}
 
+/// The operations of all pinned VMAs. The host never merges away a VMA with `close`.
 static OPERATIONS: Operations = Operations(ffi::vm_operations_struct {
     open: Some(open),
     close: Some(close),

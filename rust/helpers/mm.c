@@ -37,6 +37,16 @@ void shadow_rmap_mmap_write_unlock(struct mm_struct *mm)
 	mmap_write_unlock(mm);
 }
 
+bool shadow_rmap_mmap_read_trylock(struct mm_struct *mm)
+{
+	return mmap_read_trylock(mm);
+}
+
+void shadow_rmap_mmap_read_unlock(struct mm_struct *mm)
+{
+	mmap_read_unlock(mm);
+}
+
 int shadow_rmap_vma_start_write_killable(struct vm_area_struct *vma)
 {
 	return vma_start_write_killable(vma);

@@ -13,11 +13,15 @@ use crate::{
         rwsem::{
             RwSem,
             WriteGuard, //
-        }, //
+        },
+        sched::cond_resched, //
     },
     snapshot::Comm,
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     error::to_result,
     mm::Mm,
@@ -38,7 +42,8 @@ use kernel::{
 /// Only one thread at a time does this, because it holds `nest` for writing: two threads that took
 /// the same address spaces in different orders could deadlock. Lockdep accepts the order because of
 /// `nest`. The host itself holds two `mmap_lock`s only at fork: the parent's and the child's, and
-/// no other thread can find the child before the fork has released it.
+/// no other thread can find the child before the fork has released it. A [`TriedRead`] does not
+/// wait.
 pub(crate) struct AllMmaps<'a> {
     nest: &'a RwSem,
     /// By key.
@@ -84,28 +89,17 @@ impl<'a> AllMmaps<'a> {
         Ok(())
     }
 
-    /// Calls `f` for each VMA in the tree of `mm`, in order of address.
+    /// Returns `mm`, if it is locked.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if `mm` is not locked; those of `f`.
-    pub(crate) fn for_each_vma<'b>(
-        &'b self,
-        mm: &Mm,
-        mut f: impl FnMut(HostVma<'b>) -> Result,
-    ) -> Result {
+    /// `EINVAL` if it is not.
+    pub(crate) fn locked(&self, mm: &Mm) -> Result<LockedMm<'_>> {
         if !self.holds(mm) {
             return Err(EINVAL);
         }
-        let mut address = 0;
-        // SAFETY: `mm` is locked, so that its VMAs stay for as long as `self` is borrowed.
-        while let Some(vma) = NonNull::new(unsafe { ffi::find_vma(mm.as_raw(), address) }) {
-            // SAFETY: As above.
-            let vma = unsafe { HostVma::from_raw(vma) };
-            f(vma)?;
-            address = vma.end();
-        }
-        Ok(())
+        // SAFETY: It stays locked for as long as `self` is borrowed.
+        Ok(unsafe { LockedMm::from_raw(NonNull::new(mm.as_raw()).ok_or(EINVAL)?) })
     }
 
     /// `vma_start_write_killable()`: excludes faults that run under the lock of `vma` alone.
@@ -127,6 +121,110 @@ impl Drop for AllMmaps<'_> {
             unsafe { ffi::shadow_rmap_mmap_write_unlock(mm.as_raw()) };
         }
     }
+}
+
+/// An address space whose `mmap_lock` is held, for reading at least.
+///
+/// # Invariants
+///
+/// The lock is held for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct LockedMm<'a>(NonNull<ffi::mm_struct>, PhantomData<&'a ()>);
+
+impl<'a> LockedMm<'a> {
+    /// Says that the `mmap_lock` of `mm` is held.
+    ///
+    /// # Safety
+    ///
+    /// It is held for `'a`.
+    pub(crate) unsafe fn from_raw(mm: NonNull<ffi::mm_struct>) -> Self {
+        // INVARIANT: The caller's promise.
+        Self(mm, PhantomData)
+    }
+
+    /// Returns the key that identifies it. Keys are compared only.
+    pub(crate) fn key(self) -> usize {
+        self.0.addr().get()
+    }
+
+    /// Returns the VMA at `address`.
+    pub(crate) fn vma_at(self, address: usize) -> Option<HostVma<'a>> {
+        // SAFETY: By the type invariant VMAs stay for `'a`.
+        unsafe {
+            let vma = ffi::shadow_rmap_vma_lookup(self.0.as_ptr(), address);
+            Some(HostVma::from_raw(NonNull::new(vma)?))
+        }
+    }
+
+    /// Calls `f` for each VMA, in order of address.
+    ///
+    /// # Errors
+    ///
+    /// Those of `f`.
+    pub(crate) fn for_each_vma(self, mut f: impl FnMut(HostVma<'a>) -> Result) -> Result {
+        let mut address = 0;
+        // SAFETY: By the type invariant VMAs stay for `'a`.
+        while let Some(vma) = NonNull::new(unsafe { ffi::find_vma(self.0.as_ptr(), address) }) {
+            cond_resched();
+            // SAFETY: As above.
+            let vma = unsafe { HostVma::from_raw(vma) };
+            f(vma)?;
+            address = vma.end();
+        }
+        Ok(())
+    }
+}
+
+/// Holds the `mmap_lock` of an address space for reading, taken without waiting: so it may be taken
+/// whatever `mmap_lock` is held.
+///
+/// # Invariants
+///
+/// The lock is held.
+pub(crate) struct TriedRead {
+    mm: ARef<Mm>,
+    _not_send: NotThreadSafe,
+}
+
+impl TriedRead {
+    /// Tries to lock `mm`, which may have ended.
+    pub(crate) fn new(mm: &ARef<Mm>) -> Option<Self> {
+        // SAFETY: `mm` holds a reference.
+        let locked = unsafe { ffi::shadow_rmap_mmap_read_trylock(mm.as_raw()) };
+        // INVARIANT: It was locked.
+        locked.then(|| Self {
+            mm: mm.clone(),
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// Returns the address space.
+    pub(crate) fn mm(&self) -> Result<LockedMm<'_>> {
+        // SAFETY: By the type invariant it is locked for as long as `self` is borrowed.
+        Ok(unsafe { LockedMm::from_raw(NonNull::new(self.mm.as_raw()).ok_or(EINVAL)?) })
+    }
+}
+
+impl Drop for TriedRead {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::shadow_rmap_mmap_read_unlock(self.mm.as_raw()) };
+    }
+}
+
+/// Returns a number that changes with most changes of the VMAs of `mm`, and is never 0: from the
+/// number of VMAs, and that of their pages. `None` once the process has ended.
+pub(crate) fn fingerprint(mm: &Mm) -> Option<usize> {
+    // SAFETY: `mm` exists; the words are read once.
+    let (users, pages, vmas) = unsafe {
+        let mm = &raw const (*mm.as_raw()).__bindgen_anon_1;
+        (
+            (&raw const (*mm).mm_users.counter).read_volatile(),
+            (&raw const (*mm).total_vm).read_volatile(),
+            (&raw const (*mm).map_count).read_volatile(),
+        )
+    };
+    (users > 0).then(|| (pages.rotate_left(32) ^ vmas as usize).max(1))
 }
 
 /// Returns whether the `mmap_lock` of `mm` is held, for reading or writing, by any thread now.

@@ -96,7 +96,7 @@ impl<'a> LockedPtes<'a> {
     ///
     /// # Safety
     ///
-    /// The `mmap_lock` is held for writing, and `address` lies in `vma`.
+    /// The `mmap_lock` is held, and `address` lies in `vma`.
     unsafe fn new(vma: HostVma<'a>, address: usize) -> Option<Self> {
         // Page tables are freed under `mmap_lock` for writing, except those of a range that
         // `madvise()` has emptied, under the lock of their VMA: these after a grace period.
@@ -155,17 +155,27 @@ impl Drop for LockedPtes<'_> {
 impl HostVma<'_> {
     /// Returns the anonymous pages that it maps, in order of address. Sleeps.
     ///
-    /// The caller holds `mmap_lock` for writing. No page appears or disappears meanwhile if the
+    /// The caller holds `mmap_lock`. If for writing, no page appears or disappears meanwhile if the
     /// caller has excluded faults under the VMA's own lock as well.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn anonymous_pages(self) -> Result<KVVec<HostPage>> {
-        let mut pages = KVVec::new();
         if self.anon_vma_key() == 0 {
-            return Ok(pages);
+            return Ok(KVVec::new());
         }
+        self.mapped_pages()
+    }
+
+    /// As [`anonymous_pages`](Self::anonymous_pages), also if the VMA has no anon_vma, and should
+    /// have no such pages.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn mapped_pages(self) -> Result<KVVec<HostPage>> {
+        let mut pages = KVVec::new();
         let (first, start, end) = (self.range().start, self.start(), self.end());
         let mut address = start;
         while address < end {

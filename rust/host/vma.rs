@@ -7,7 +7,10 @@
 
 use crate::{
     ffi,
-    kernel_ext::interval_tree::Range, //
+    kernel_ext::{
+        interval_tree::Range,
+        sched::resched_each, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -119,6 +122,12 @@ impl<'a> HostVma<'a> {
         }
     }
 
+    /// Returns `vm_private_data` as a number.
+    pub(crate) fn private_number(self) -> usize {
+        // SAFETY: By the type invariant; the word is read once.
+        unsafe { (&raw const (*self.as_ptr()).vm_private_data).read_volatile() }.addr()
+    }
+
     /// Returns whether it was mapped with `MAP_SHARED`.
     pub(crate) fn is_shared(self) -> bool {
         // SAFETY: By the type invariant.
@@ -148,8 +157,10 @@ impl<'a> HostVma<'a> {
         unsafe {
             let vma = self.as_ptr();
             let head = &raw const (*vma).anon_vma_chain;
-            let (next, prev) = ((*head).next.cast_const(), (*head).prev.cast_const());
-            let anon_vma: *mut ffi::anon_vma = (*vma).anon_vma.cast();
+            let next = (&raw const (*head).next).read_volatile().cast_const();
+            let prev = (&raw const (*head).prev).read_volatile().cast_const();
+            let anon_vma = (&raw const (*vma).anon_vma).read_volatile();
+            let anon_vma: *mut ffi::anon_vma = anon_vma.cast();
             !anon_vma.is_null()
                 && !ptr::eq(next, head)
                 && ptr::eq(next, prev)
@@ -223,4 +234,18 @@ impl HostVmaCell {
     pub(crate) fn clear(&self) {
         *self.vma.lock() = None;
     }
+}
+
+/// Runs `f` while each of the cells has its VMA. They are empty then. Sleeps.
+pub(crate) fn with_vmas<T>(cells: &[(&HostVmaCell, HostVma<'_>)], f: impl FnOnce() -> T) -> T {
+    for (cell, vma) in resched_each(cells) {
+        // INVARIANT: The VMA is not closed before this function returns, and the cell is emptied
+        // below.
+        *cell.vma.lock() = Some(RawVma(vma.0));
+    }
+    let result = f();
+    for (cell, _) in resched_each(cells) {
+        cell.clear();
+    }
+    result
 }

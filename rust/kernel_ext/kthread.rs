@@ -56,6 +56,15 @@ impl Stop {
         // SAFETY: Only a thread that `KThread` has created has a `Stop`, which it cannot send.
         unsafe { ffi::kthread_should_stop() }
     }
+
+    /// `schedule_timeout_interruptible()`: sleeps for `ticks` jiffies, or until the thread is asked
+    /// to stop.
+    pub(crate) fn sleep(&self, ticks: usize) {
+        if !self.requested() {
+            // SAFETY: The function has no preconditions but that this thread may sleep.
+            unsafe { ffi::schedule_timeout_interruptible(ticks as _) };
+        }
+    }
 }
 
 /// The function that the thread runs.

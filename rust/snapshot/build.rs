@@ -346,6 +346,7 @@ mod tests {
             chain: KVVec::new(),
             absent: false,
             reused: None,
+            wrongly_merged: 0,
             tainted: false,
         }
     }

@@ -78,6 +78,9 @@ pub(crate) struct VmaNode {
     /// Which anon_vma was reused when it was forked; `None` if that is not known, or it was not
     /// forked.
     pub(crate) reused: Option<Reused>,
+    /// The number of a VMA that the host has merged into this one against the rules (R26); 0 for
+    /// none. Only the shadow's graph has it.
+    pub(crate) wrongly_merged: u64,
     /// Whether the shadow has stopped following a VMA of the same family, because memory or a limit
     /// was exhausted. Such a VMA is not compared.
     pub(crate) tainted: bool,

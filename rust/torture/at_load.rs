@@ -53,7 +53,9 @@ bugs! {
     live::CountsNoCopy
     live::CountsNoUnmap
     live::HostForgetsOpen
+    live::InheritsNothing
     live::LeadsToTheRoot
+    live::MergesNothing
     live::NamesTheRoot
     prepare::SharesForked
     vma::KeepsAnonVma

@@ -83,6 +83,23 @@ protect child buf 4..5 r
 unmap last buf 3..8
 exit main'
 
+# Halves of a split become one again.
+merged='mode mergeable
+map main buf 4
+touch main buf all write
+protect main buf 1 r
+check violations>=0
+protect main buf 1 rw'
+
+# The lower half has no anon_vma, and becomes one with the upper half. The child keeps the anon_vma.
+inherited='mode mergeable
+map main buf 4
+protect main buf 0..2 r
+touch main buf 2..4 write
+fork main child
+check violations>=0
+protect main buf 2..4 r'
+
 # run SCENARIO BUG: keeps the comparison in $OUT/BUG.txt. A check that follows a bug may find rules
 # broken as well.
 run() {
@@ -111,7 +128,8 @@ bug() {
 # Without a bug the same module agrees with the host.
 correct() {
 	insmod ./shadow_rmap.ko || return 1
-	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved" "$copies"; do
+	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved" \
+		"$copies" "$merged" "$inherited"; do
 		printf '%s\ncheck\n' "$scenario" >/tmp/correct.scn
 		must timeout 600 ./rmapctl run /tmp/correct.scn || return 1
 	done
@@ -119,10 +137,23 @@ correct() {
 	rmmod shadow_rmap
 }
 
+# A stress run ends at the first check that finds something, and shows what ran before.
+stress_stops() {
+	begin=$(date +%s)
+	insmod ./shadow_rmap.ko && echo "$1" >$debugfs/bust || return 1
+	timeout 600 ./rmapctl stress --secs 300 --seed 1 >/tmp/stress 2>&1 && return 1
+	cat /tmp/stress
+	[ $(($(date +%s) - begin)) -lt 250 ] &&
+		must grep -q "^stress: FAILED: check: .* differences=[1-9]" /tmp/stress &&
+		must grep -q "^the last operations:" /tmp/stress &&
+		must grep -q "^  pid [0-9]*: [a-z]* [0-9]*\.\.[0-9]*" /tmp/stress && rmmod shadow_rmap
+}
+
 all_tests() {
 	try "no bug: compare is silent" correct
 	bug ForgetsRootLink "$family" '^vma .* chain: host links 2 anon_vmas, shadow 1: .* is missing' \
 		'^anon_vma .* tree: host 2 VMAs, shadow 1' '^page .* found by a walk: host 2 VMAs, shadow 1'
+	try "a stress run stops at a difference" stress_stops ForgetsRootLink
 	bug NeverReuses "$idle" '^vma .* reuse at fork \(R24\): host number [0-9] .*, shadow none'
 	bug ReusesBusy "$busy" '^vma .* reuse at fork \(R24\): host none, shadow number [0-9] of the parent'
 	bug SharesWithParent "$family" '^vma .* anon_vma: should be'
@@ -136,6 +167,8 @@ all_tests() {
 	bug SharesForked "$neighbours" '^vma .* anon_vma: should be'
 	bug KeepsAnonVma "$moved" '^vma .* anon_vma: should be'
 	bug HostForgetsOpen "$copies" '^host: [0-9]+ calls for VMAs that it has copied without calling open$'
+	bug MergesNothing "$merged" '^vma .* merge \(R26\): the host has merged vma [0-9]+ into it'
+	bug InheritsNothing "$inherited" '^vma .* chain: host links 2 anon_vmas, shadow 2: .* is missing'
 }
 
 run_tests all_tests

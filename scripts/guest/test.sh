@@ -8,7 +8,7 @@
 # Usage: test.sh [--preempt MODE] [SEED...]     of random sequences; without any, the KUnit suites alone
 #   --preempt MODE   fails unless the kernel is preempted in this mode
 # scripts/test.py starts it, with shadow_rmap.ko, shadow_rmap_kunit.ko, rmapctl, try.sh,
-# samples/*.scn and samples/bad-input/* in the same folder
+# samples/*.scn, samples/failslab/* and samples/bad-input/* in the same folder
 
 preempt=''
 case ${1:-} in
@@ -94,6 +94,31 @@ refused() {
 	timeout 600 ./rmapctl run "$1" >/tmp/refusal 2>&1 && { echo "$1 was accepted"; return 1; }
 	cat /tmp/refusal
 	grep -qF -- "$want" /tmp/refusal || { echo "expected: $want"; return 1; }
+}
+
+# says TEXT COMMAND...: the command fails with this text.
+says() {
+	text=$1
+	shift
+	"$@" >/tmp/said_it 2>&1 && { echo "it succeeded"; return 1; }
+	cat /tmp/said_it
+	grep -qF -- "$text" /tmp/said_it
+}
+
+# KSM merges pages only if it is asked to.
+mergeable_is_refused() {
+	cat >/tmp/ksm.scn <<-END
+		map main buf 4
+		refused EINVAL advise main buf all mergeable
+	END
+	scenario /tmp/ksm.scn
+}
+
+# What a kernel without these options cannot do is an error in words.
+missing_options() {
+	[ -d /sys/kernel/mm/ksm ] || try "no KSM: advise mergeable is refused" mergeable_is_refused
+	[ -d $slab ] || try "no failslab: fail is refused" says "needs a kernel with CONFIG_FAILSLAB" \
+		scenario "$here/samples/failslab/failing-fork.scn"
 }
 
 # A module in use cannot be unloaded; the mapping works on.
@@ -240,6 +265,7 @@ out_of_memory() {
 	try "no memory: in the module, always" starve /tmp/late.scn -1 1 $(seq 0 512 4000)
 	try "no memory: debugfs files cannot be opened" unreadable
 	anywhere
+	for f in samples/failslab/*.scn; do try "no memory: ${f##*/}" scenario "$here/$f"; done
 	try "no memory: anywhere, again and again" starve /tmp/late.scn -1 31 $(seq 0 9973 100000)
 	set_slab task-filter=N
 	keep_rules $debugfs starved
@@ -268,11 +294,19 @@ all_tests() {
 	done
 	try "bad input: rmapctl selftest" timeout 600 ./rmapctl selftest
 	for f in samples/bad-input/*; do try "bad input: ${f##*/}" refused "$f"; done
-	for f in samples/*.scn; do try "scenario: ${f##*/}" scenario "$here/$f"; done
-	for seed in $seeds; do
-		try "random: steps of seed $seed" timeout 3000 \
-			./rmapctl random --seed "$seed" --steps 2000 --check-every 20
+	for mode in pinned mergeable; do
+		for f in samples/*.scn; do
+			try "scenario: ${f##*/} ($mode)" scenario --mode $mode "$here/$f"
+		done
+		for seed in $seeds; do
+			try "random: steps of seed $seed ($mode)" timeout 3000 \
+				./rmapctl random --mode $mode --seed "$seed" --steps 2000 --check-every 20
+		done
 	done
+	missing_options
+	# On the emulated machine it finds what Documentation/live-mapping.rst says under "Busy processes".
+	[ "$VM_TARGET" = x86_64 ] ||
+		try "stress: 20 s" timeout 600 ./rmapctl stress --secs 20 --seed "${seeds##* }"
 	[ "$VM_TARGET" != x86_64 ] || out_of_memory
 	try "debugfs: an open file keeps its text" open_file_keeps_its_text
 	try "module: unload is refused while a mapping lives" mapping_holds

@@ -22,7 +22,11 @@ use crate::{
     kernel_ext::{
         gather::gather,
         gfp::GFP_BOUNDED,
-        sched::resched_each, // //
+        sched::{
+            cond_resched,
+            resched_each, //
+        },
+        sort::sort_by_key, //
     },
     rmap, //
 };
@@ -31,7 +35,7 @@ use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
-        RBTreeNodeReservation, //
+        RBTreeNode, //
     },
     sync::{
         aref::ARef,
@@ -45,11 +49,8 @@ use kernel::{
     },
 };
 
-/// The VMAs of an address space, by start address and number.
-///
-/// Two VMAs may seem to start at the same address, because the host has moved one of them and the
-/// driver was not called. The number tells them apart.
-type VmaTree = RBTree<(usize, u64), Arc<LiveVma>>;
+/// The VMAs of an address space, by number.
+type VmaTree = RBTree<u64, Arc<LiveVma>>;
 
 /// An address space with live mappings of one open file.
 #[pin_data]
@@ -65,6 +66,9 @@ pub(crate) struct LiveMm {
     /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps
     /// by a fork that has not called `open` yet.
     pub(crate) changed_around: Atomic<bool>,
+    /// The fingerprint of the host's address space when the shadow had all of its changes; 0 if the
+    /// driver was called since.
+    looked_at: Atomic<usize>,
     #[pin]
     vmas: Mutex<VmaTree>,
     /// The VMA to which the host has moved pages, until the next VMA is closed: that from which it
@@ -96,6 +100,7 @@ impl LiveMm {
                 host: vma.mm(),
                 file: file.into(),
                 changed_around: Atomic::new(false),
+                looked_at: Atomic::new(0),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
                 moved_to <- new_mutex!(None, "shadow_rmap::moved_to"),
                 unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
@@ -114,22 +119,38 @@ impl LiveMm {
         host::mm::is_locked(&self.host)
     }
 
+    /// Returns whether the host's VMAs are probably the same as at the last look at all of them. The
+    /// process has not ended.
+    pub(crate) fn seems_unchanged(&self) -> bool {
+        host::mm::fingerprint(&self.host) == Some(self.looked_at.load(Relaxed))
+    }
+
+    /// Notes that the shadow has all changes of the VMAs. The caller holds the host's `mmap_lock`.
+    pub(crate) fn note_look(&self) {
+        let now = host::mm::fingerprint(&self.host).unwrap_or(0);
+        self.looked_at.store(now, Relaxed);
+    }
+
+    /// Notes that the driver was called because of a change of the VMAs.
+    pub(crate) fn note_call(&self) {
+        self.looked_at.store(0, Relaxed);
+    }
+
     /// Adds a VMA. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; then nothing has changed.
     pub(crate) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
-        let node = RBTreeNodeReservation::new(GFP_BOUNDED)?;
-        let key = (vma.start.load(Relaxed), vma.id());
-        self.vmas.lock().insert(node.into_node(key, vma.clone()));
+        let node = RBTreeNode::new(vma.id(), vma.clone(), GFP_BOUNDED)?;
+        self.vmas.lock().insert(node);
         Ok(())
     }
 
     /// Removes a VMA, and returns whether it was the last one. Sleeps.
     pub(crate) fn remove(&self, vma: &LiveVma) -> bool {
         let mut vmas = self.vmas.lock();
-        let removed = vmas.remove(&(vma.start.load(Relaxed), vma.id()));
+        let removed = vmas.remove(&vma.id());
         let last = vmas.is_empty();
         drop(vmas);
         // This may free its memory, which is better done without the lock.
@@ -137,16 +158,19 @@ impl LiveMm {
         last
     }
 
-    /// Changes the start address of a VMA. Sleeps; allocates nothing.
-    pub(crate) fn moved(&self, vma: &Arc<LiveVma>, start: usize) {
-        let mut vmas = self.vmas.lock();
-        if let Some(node) = vmas.remove_node(&(vma.start.load(Relaxed), vma.id())) {
-            vma.start.store(start, Relaxed);
-            let node = node
-                .into_reservation()
-                .into_node((start, vma.id()), vma.clone());
-            vmas.insert(node);
-        }
+    /// Returns the VMA with this number. Sleeps.
+    pub(crate) fn vma(&self, id: u64) -> Option<Arc<LiveVma>> {
+        self.vmas.lock().get(&id).cloned()
+    }
+
+    /// Returns the number of VMAs. Sleeps.
+    pub(crate) fn nr_vmas(&self) -> usize {
+        self.vmas.lock().values().count()
+    }
+
+    /// Returns any VMA. Sleeps.
+    pub(crate) fn any_vma(&self) -> Option<Arc<LiveVma>> {
+        self.vmas.lock().values().next().cloned()
     }
 
     /// Returns all VMAs in order of address. Sleeps.
@@ -155,13 +179,17 @@ impl LiveMm {
     ///
     /// `ENOMEM`.
     pub(crate) fn vmas(&self) -> Result<KVVec<Arc<LiveVma>>> {
-        gather(
+        let mut all = gather(
             || self.vmas.lock(),
             |vmas| vmas.values().count(),
             |vmas, all| {
                 resched_each(vmas.values()).try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED))
             },
-        )
+        )?;
+        // Two VMAs may seem to start at the same address, because the host has moved one of them
+        // and the driver was not called.
+        sort_by_key(&mut all, |vma| (vma.start.load(Relaxed), vma.id()));
+        Ok(all)
     }
 
     /// Notes the VMA to which the host has moved pages. Sleeps.

@@ -13,7 +13,10 @@ pub(crate) use page::{
     LivePage,
     PageRoom, //
 };
-pub(crate) use place::Place;
+pub(crate) use place::{
+    Addresses,
+    Place, //
+};
 pub(crate) use vma::LiveVma;
 
 use kernel::sync::atomic::{

@@ -59,8 +59,7 @@ pub(crate) struct LiveVma {
     pub(crate) host: HostVmaCell,
     /// Its address space.
     pub(crate) mm: Arc<LiveMm>,
-    /// First address in the host at the last look, in bytes; the key in the tree of its address
-    /// space.
+    /// First address in the host at the last look, in bytes.
     pub(crate) start: Atomic<usize>,
     /// Where it is, as it follows from the events; see `device/layout.rs`.
     pub(crate) place: PlaceCell,
@@ -72,6 +71,9 @@ pub(crate) struct LiveVma {
     /// Which anon_vma was reused when it was forked, by the rule and by the host; `None` if that is
     /// not known, or it was not forked.
     pub(crate) reused: Option<(Reused, Reused)>,
+    /// The number of a VMA that the host has merged into this one against the rules (R26); 0 for
+    /// none.
+    pub(crate) wrongly_merged: Atomic<u64>,
     /// Number of pages that it adds to the count of the file.
     pub(crate) charged: Atomic<usize>,
     /// Its page table: the anonymous pages that it maps.
@@ -104,6 +106,7 @@ impl LiveVma {
                 host_key: Atomic::new(0),
                 host_alone: Atomic::new(false),
                 reused,
+                wrongly_merged: Atomic::new(0),
                 charged: Atomic::new(0),
                 pages <- new_mutex!(RBTree::new(), "shadow_rmap::pages"),
             }),
@@ -142,13 +145,29 @@ impl LiveVma {
     /// A VMA that is prepared has one link, to a root. If its anon_vma is at the same address as
     /// before, then either it is the same anon_vma; or the old one was freed, so that no VMA is
     /// linked to it any more. In the second case a VMA that had one link to a root has the same
-    /// structure as before, and nothing is to be done.
+    /// structure as before, and nothing is to be done, unless its page offsets were others: a VMA
+    /// that is unlinked gets those of a new mapping.
     pub(crate) fn has_lost_links(&self, host: HostVma<'_>) -> bool {
         if self.core.is_unfaulted() {
             return false;
         }
         host.anon_vma_key() != self.host_key.load(Relaxed)
             || (host.has_root_alone() && !self.host_alone.load(Relaxed))
+            || (Place::of(host).shift() == 0 && self.place.get().shift() != 0)
+    }
+
+    /// Returns whether this VMA is where `host` is.
+    pub(crate) fn is_in_place(&self, host: HostVma<'_>) -> bool {
+        self.place.get() == Place::of(host)
+    }
+
+    /// Returns whether place and links of this VMA are known to be those of `host`: it is where
+    /// `host` is, has not lost its links, and has an anon_vma if `host` has one. The caller holds
+    /// the host's `mmap_lock`.
+    pub(crate) fn is_settled(&self, host: HostVma<'_>) -> bool {
+        self.is_in_place(host)
+            && !self.has_lost_links(host)
+            && self.core.is_unfaulted() == (host.anon_vma_key() == 0)
     }
 
     /// Returns the key that identifies this VMA in the reverse map.

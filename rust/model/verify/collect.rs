@@ -106,6 +106,7 @@ pub(super) fn seen_vmas<R: Modelled>(
                     chain: KVVec::new(),
                     absent: false,
                     reused: None,
+                    wrongly_merged: 0,
                     tainted: vma.core.is_untracked(),
                 },
             )?;

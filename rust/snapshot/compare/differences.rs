@@ -132,6 +132,9 @@ impl Pair<'_> {
                 found.push(Difference::Reused(at_host, at_shadow), GFP_KERNEL_ACCOUNT)?;
             }
         }
+        if shadow.wrongly_merged > 0 {
+            found.push(Difference::Merged(shadow.wrongly_merged), GFP_KERNEL)?;
+        }
         self.points(found, "anon_vma", host.anon_vma, shadow.anon_vma)?;
 
         let before = found.len();

@@ -94,6 +94,8 @@ pub(super) enum Difference {
     OtherVma(u64),
     /// The anon_vma that a fork reused: the host's, the shadow's (R24).
     Reused(Reused, Reused),
+    /// The host has merged the VMA with this number into this one, against the rules (R26).
+    Merged(u64),
     /// The addresses of a VMA.
     Range,
     /// A number with this name: the host's value and the shadow's.
@@ -177,6 +179,9 @@ impl Words<'_> {
                 "reuse at fork (R24): host {}, shadow {}",
                 Choice(host),
                 Choice(shadow)
+            )),
+            Difference::Merged(id) => f.write_fmt(fmt!(
+                "merge (R26): the host has merged vma {id} into it, against the rules"
             )),
             Difference::Range => {
                 let range = |side: &Side<'_>, at| side.vma(at).map_or((0, 0), |v| (v.start, v.end));

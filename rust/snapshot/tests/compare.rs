@@ -103,6 +103,21 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
     }
 
     #[test]
+    fn a_merge_against_the_rules() -> Result {
+        assert!(differ(
+            |shadow| {
+                shadow.vmas.get_mut(0)?.wrongly_merged = 17;
+                Some(())
+            },
+            "\
+vma 11 (pid 41 main) [0x10000, 0x14000): merge (R26): the host has merged vma 17 into it, against the rules
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
+"
+        )?);
+        Ok(())
+    }
+
+    #[test]
     fn ranges() -> Result {
         assert!(differ(
             |shadow| {

@@ -57,6 +57,7 @@ pub(crate) fn vma(
         chain: list(chain)?,
         absent: false,
         reused: None,
+        wrongly_merged: 0,
         tainted: false,
     };
     Ok(graph.vmas.push(node, GFP_KERNEL)?)

@@ -82,3 +82,23 @@ pub(crate) struct HostForgetsOpen;
 
 // SAFETY: The steps are those that are provided.
 unsafe impl<R: Rmap> Steps<R> for HostForgetsOpen {}
+
+/// Deliberate bug: VMAs that share an anon_vma may not become one (R26).
+pub(crate) struct MergesNothing;
+
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Rmap> Steps<R> for MergesNothing {
+    fn may_merge(&self, _ours: &AnonVma<R>, _theirs: &AnonVma<R>) -> bool {
+        false
+    }
+}
+
+/// Deliberate bug: an unfaulted VMA never inherits the links of a VMA that is merged into it (R21).
+pub(crate) struct InheritsNothing;
+
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Rmap> Steps<R> for InheritsNothing {
+    fn may_inherit_from(&self, _vma: &Vma<R>) -> bool {
+        false
+    }
+}

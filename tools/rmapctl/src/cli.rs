@@ -3,6 +3,7 @@
 //! The command line.
 
 use crate::engine::Options;
+use crate::scenario::Mode;
 use crate::worker;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -29,7 +30,8 @@ A scenario has one command on each line; `#` begins a comment. A complete exampl
 P and C are names of processes; every scenario starts with one process, `main`. M is the name of a
 mapping in process P. RANGE is a page N, pages A..B (without B), A..B/S (every S-th page) or `all`.
 
-  map P M PAGES [at PGOFF]             mmap() of the device
+  map P M PAGES [ro|none] [over M2 PAGE] [at PGOFF]
+                                       mmap() of the device, over pages of M2 from PAGE on
   touch P M RANGE [write|read] [BYTE]  write BYTE to each page, or read it and compare
   fork P C...                          fork(), once for each C
   exit P...                            exit; STEM* stands for all names that begin with STEM
@@ -38,9 +40,21 @@ mapping in process P. RANGE is a page N, pages A..B (without B), A..B/S (every S
   unmap P M RANGE                      munmap()
   dontneed P M RANGE                   madvise(MADV_DONTNEED)
   move P M RANGE [to PAGES] [as NAME]  mremap() to another address
-  move P M RANGE as NAME keep          with MREMAP_DONTUNMAP: the old place stays, without its pages
+  move P M RANGE [to PAGES] onto M2 PAGE
+                                       mremap() to the place of pages of M2, from PAGE on
+  move P M RANGE as NAME|onto M2 PAGE keep
+                                       with MREMAP_DONTUNMAP: the old place stays, without its pages
+  advise P M RANGE ADVICE              madvise(): dontfork, dofork, guard, unguard, populate-read,
+                                       populate-write, mergeable, pageout
+  lock P M RANGE, unlock P M RANGE     mlock(), munlock()
+  seal P M RANGE                       mseal()
+  poke Q P M RANGE [BYTE] [force]      Q writes to pages of P; `force`: whatever their protection is
+  pin P M RANGE, unpin P [BYTE]        hold references on pages; release all, which must begin with BYTE
   tree P DEPTH N write M RANGE [BYTE]  every process forks N children, DEPTH levels deep
   dies SIGNAL touch ...                the touch must kill the process
+  refused ERRNO COMMAND                the kernel must refuse the call
+  fail N COMMAND                       after N allocations one fails; COMMAND is repeated if it fails
+  thread T COMMAND, wait [T...]        a thread executes COMMAND, together with the next command
   repeat N [as i] ... $i ... end       the lines between, N times
   check [CONDITION...]                 check now; the default is violations=0 differences=0 untracked=0
   check every N|off                    check after every N commands
@@ -49,8 +63,8 @@ mapping in process P. RANGE is a page N, pages A..B (without B), A..B/S (every S
   save FILE PATH                       copy a file of debugfs
   print TEXT                           print TEXT
 
-CONDITION is KEY=N, KEY>N, KEY>=N, KEY<N or KEY<=N; KEY is vmas, anon_vmas, chains, pages, untracked,
-violations or differences. Documentation/scenarios.rst describes the language in full.
+CONDITION is KEY=VALUE, or has >, >=, < or <=; KEY is vmas, anon_vmas, chains, pages, untracked,
+violations, differences, opens or closes; VALUE is N, KEY or N*KEY. Documentation/scenarios.rst describes the language in full.
 
 Exit status: 0 all scenarios passed, 1 a scenario failed, 2 the command line is wrong.";
 
@@ -70,6 +84,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run random sequences of valid steps
     Random(RandomArgs),
+    /// Check at full speed beside busy processes that come and go, and threads
+    Stress(StressArgs),
     /// Draw the shadow's chains
     Show(ShowArgs),
     /// Print differences and violations; fail unless differences, violations and untracked are all
@@ -109,7 +125,10 @@ pub struct EngineArgs {
     pub device: PathBuf,
     #[command(flatten)]
     pub debugfs: DebugfsArgs,
-    /// Dry run: make no checks, and skip debugfs if it is missing; use with --device /dev/zero
+    /// The kind of mapping, if the scenario has no line `mode`
+    #[arg(long, value_enum, default_value_t = Mode::Pinned)]
+    pub mode: Mode,
+    /// Dry run: make no checks, and skip debugfs if it is missing; use with --device FILE, a long file of zeroes
     #[arg(long)]
     pub no_check: bool,
     /// Print errors and summaries only
@@ -132,6 +151,7 @@ impl EngineArgs {
         Options {
             device: self.device.clone(),
             debugfs: self.debugfs.debugfs.clone(),
+            mode: self.mode,
             no_check: self.no_check,
             quiet: self.quiet,
             verbose: self.verbose,
@@ -176,6 +196,27 @@ pub struct RandomArgs {
     pub print: bool,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// Arguments of `stress`.
+#[derive(Debug, Args)]
+pub struct StressArgs {
+    /// How long to run
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=864_000))]
+    pub secs: u64,
+    /// Busy processes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub processes: u32,
+    /// Threads of each
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// Seed of what the processes do; when they do it is not repeatable [default: from the clock]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
 }
 
 /// Arguments of `show`.
@@ -258,7 +299,8 @@ mod tests {
     fn the_help_names_every_command() {
         for keyword in [
             "map", "touch", "fork", "exit", "exec", "protect", "unmap", "dontneed", "move", "tree",
-            "dies", "repeat", "check", "expect", "show", "save", "print",
+            "dies", "repeat", "check", "expect", "show", "save", "print", "advise", "lock", "seal",
+            "poke", "pin", "refused", "fail", "thread",
         ] {
             assert!(
                 LANGUAGE

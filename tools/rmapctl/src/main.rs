@@ -16,11 +16,14 @@ mod random;
 mod scenario;
 mod selftest;
 mod show;
+mod stress;
 mod worker;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use cli::{CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs};
+use cli::{
+    CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs, StressArgs,
+};
 use engine::{Options, counted};
 use kernel::{Debugfs, Device};
 use scenario::{Scenario, ScenarioError};
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Random(args) => random(&args),
+        Command::Stress(args) => stress(&args),
         Command::Show(args) => show(&args).map(|()| true),
         Command::Check(args) => check(&args),
         Command::Selftest(args) => selftest(&args),
@@ -51,6 +55,12 @@ fn main() -> ExitCode {
 
 fn read_file(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+fn seed_from_clock() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    // 32 bits of each: a short number is easier to copy.
+    Ok(u64::from(now.subsec_nanos()) ^ (now.as_secs() & 0xffff_ffff))
 }
 
 /// `rmapctl run`. Returns whether every scenario passed.
@@ -99,19 +109,13 @@ fn run(args: &RunArgs) -> Result<bool> {
 /// `rmapctl random`. Returns whether every sequence passed.
 fn random(args: &RandomArgs) -> Result<bool> {
     engine::catch_interrupts()?;
-    let first = match args.seed {
-        Some(seed) => seed,
-        None => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-            // 32 bits of each: a short number is easier to copy.
-            u64::from(now.subsec_nanos()) ^ (now.as_secs() & 0xffff_ffff)
-        }
-    };
+    let first = args.seed.map_or_else(seed_from_clock, Ok)?;
     let limits = random::Limits {
         steps: args.steps,
         check_every: args.check_every,
         max_processes: usize::try_from(args.max_processes)?,
         max_pages: args.max_pages,
+        mode: args.engine.mode,
     };
     let options = Options {
         // There are many steps; a check that fails is printed all the same.
@@ -129,7 +133,10 @@ fn random(args: &RandomArgs) -> Result<bool> {
             continue;
         }
         if !args.engine.quiet {
-            println!("random: seed={seed} steps={}", args.steps);
+            println!(
+                "random: seed={seed} steps={} mode={}",
+                args.steps, limits.mode
+            );
         }
         let label = format!("seed {seed}");
         let scenario = Scenario::parse(&text).map_err(|error| {
@@ -189,10 +196,24 @@ fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) {
         }
     }
     let again = format!(
-        "rmapctl random --seed {seed} --steps {} --check-every {} --max-processes {} --max-pages {}",
-        args.steps, args.check_every, args.max_processes, args.max_pages
+        "rmapctl random --mode {} --seed {seed} --steps {} --check-every {} --max-processes {} \
+         --max-pages {}",
+        args.engine.mode, args.steps, args.check_every, args.max_processes, args.max_pages
     );
     println!("repeat it: {again}\nwrite it as a scenario: {again} --print > failed.scn");
+}
+
+/// `rmapctl stress`. Returns whether nothing was wrong.
+fn stress(args: &StressArgs) -> Result<bool> {
+    engine::catch_interrupts()?;
+    let settings = stress::Settings {
+        device: args.device.device.clone(),
+        secs: args.secs,
+        processes: args.processes,
+        threads: args.threads,
+        seed: args.seed.map_or_else(seed_from_clock, Ok)?,
+    };
+    stress::run(&settings, &Debugfs::new(&args.debugfs.debugfs))
 }
 
 /// `rmapctl show`.

@@ -6,8 +6,13 @@
 //! seed and limits give the same scenario on every machine. The weights favour forks, writes after
 //! forks, and splits by `unmap` and `protect`, because these make anon_vma trees grow and shrink.
 
-use crate::model::{FIRST_PROCESS, Mapping, Model, Page};
-use crate::scenario::{Prot, Range, Step, Target};
+mod pick;
+mod places;
+#[cfg(test)]
+mod tests;
+
+use crate::model::{FIRST_PROCESS, Model, Page};
+use crate::scenario::{Mode, Step};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -24,23 +29,39 @@ pub struct Limits {
     pub max_processes: usize,
     /// Most pages of a mapping.
     pub max_pages: u64,
+    /// The kind of mapping.
+    pub mode: Mode,
 }
 
 /// Most mappings of one process at once.
 const MAX_MAPPINGS: usize = 6;
 
+/// Most pages of one `pin`.
+const MAX_PINNED: u64 = 16;
+
 /// The kinds of step and their weights.
-const WEIGHTS: [(Kind, u32); 10] = [
-    (Kind::Write, 26),
-    (Kind::Read, 7),
-    (Kind::Fork, 17),
-    (Kind::Protect, 13),
-    (Kind::Unmap, 10),
-    (Kind::Dontneed, 5),
-    (Kind::Move, 7),
-    (Kind::Map, 6),
-    (Kind::Exit, 8),
-    (Kind::Exec, 1),
+const WEIGHTS: [(Kind, u32); 21] = [
+    (Kind::Write, 52),
+    (Kind::Read, 14),
+    (Kind::Fork, 34),
+    (Kind::Protect, 24),
+    (Kind::Unmap, 16),
+    (Kind::Dontneed, 10),
+    (Kind::Move, 14),
+    (Kind::Onto, 10),
+    (Kind::Map, 12),
+    (Kind::Over, 8),
+    (Kind::Exit, 16),
+    (Kind::Exec, 2),
+    (Kind::Advise, 20),
+    (Kind::Lock, 5),
+    (Kind::Unlock, 4),
+    (Kind::Seal, 1),
+    (Kind::Poke, 10),
+    (Kind::Pin, 4),
+    (Kind::Unpin, 4),
+    (Kind::Thread, 8),
+    (Kind::Refused, 2),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,12 +73,36 @@ enum Kind {
     Unmap,
     Dontneed,
     Move,
+    Onto,
     Map,
+    Over,
     Exit,
     Exec,
+    Advise,
+    Lock,
+    Unlock,
+    Seal,
+    Poke,
+    Pin,
+    Unpin,
+    Thread,
+    Refused,
 }
 
-/// Generates the text of a scenario: a comment, `check every`, the steps, a last `check`.
+/// The kinds of command that a thread can execute, or that can run beside one.
+const BESIDE: [Kind; 8] = [
+    Kind::Write,
+    Kind::Write,
+    Kind::Read,
+    Kind::Protect,
+    Kind::Unmap,
+    Kind::Dontneed,
+    Kind::Advise,
+    Kind::Lock,
+];
+
+/// Generates the text of a scenario: a comment, `mode` if it is not the default, `check every`, the
+/// steps, a last `check`.
 pub fn generate(seed: u64, limits: &Limits) -> Result<String, String> {
     let mut generator = Generator {
         rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -65,13 +110,21 @@ pub fn generate(seed: u64, limits: &Limits) -> Result<String, String> {
         model: Model::new(),
         next_process: 1,
         next_mapping: 1,
+        thread: None,
+        places: false,
     };
+    generator.places = generator.rng.random_bool(0.5);
     let mut text = format!("# random: seed={seed} steps={}\n", limits.steps);
+    if limits.mode != Mode::Pinned {
+        let _ = writeln!(text, "mode {}", limits.mode);
+    }
     if limits.check_every > 0 {
         let _ = writeln!(text, "check every {}", limits.check_every);
     }
-    for _ in 0..limits.steps {
-        let step = generator.step();
+    let mut left = limits.steps;
+    while left > 0 || generator.thread.is_some() {
+        let step = generator.step(left);
+        left = left.saturating_sub(1);
         generator.model.apply(&step).map_err(|message| {
             format!("seed {seed}: the generator made an impossible step `{step}`: {message}")
         })?;
@@ -87,16 +140,35 @@ struct Generator {
     model: Model,
     next_process: u64,
     next_mapping: u64,
+    /// The process in which a thread runs, and whether a command has run beside it.
+    thread: Option<(String, bool)>,
+    /// Pages are put at chosen places. Otherwise the kernel may give holes to other mappings.
+    places: bool,
 }
 
 impl Generator {
-    /// Picks the next step. After 20 kinds that are not possible now it takes `map`.
-    fn step(&mut self) -> Step {
+    /// Picks the next step; `left` steps remain. After 20 kinds that are not possible now it takes
+    /// `map`.
+    fn step(&mut self, left: u64) -> Step {
+        if let Some((process, beside)) = self.thread.take() {
+            if !beside && left > 1 {
+                if let Some(step) = self.beside(&process) {
+                    self.thread = Some((process, true));
+                    return step;
+                }
+            }
+            return Step::Wait {
+                threads: Vec::new(),
+            };
+        }
         for _ in 0..20 {
             let process = self.any_process();
             let kind = WEIGHTS
                 .choose_weighted(&mut self.rng, |(_, weight)| *weight)
                 .map_or(Kind::Write, |(kind, _)| *kind);
+            if kind == Kind::Thread && left < 3 {
+                continue;
+            }
             if let Some(step) = self.try_step(kind, &process) {
                 return step;
             }
@@ -106,6 +178,23 @@ impl Generator {
             Some(step) => step,
             None => Step::Exec { process },
         }
+    }
+
+    /// Picks a command that is possible while a thread of `process` runs.
+    fn beside(&mut self, process: &str) -> Option<Step> {
+        for _ in 0..20 {
+            let kind = match self.rng.random_bool(0.2) {
+                true => Kind::Fork,
+                false => *BESIDE.choose(&mut self.rng)?,
+            };
+            let Some(step) = self.try_step(kind, process) else {
+                continue;
+            };
+            if self.model.clone().apply(&step).is_ok() {
+                return Some(step);
+            }
+        }
+        None
     }
 
     fn any_process(&mut self) -> String {
@@ -150,28 +239,67 @@ impl Generator {
                 })
             }
             Kind::Protect => {
-                let target = self.pages(process, |page| page.mapped)?;
-                let prot = *[
-                    Prot::Read,
-                    Prot::Read,
-                    Prot::ReadWrite,
-                    Prot::ReadWrite,
-                    Prot::ReadWrite,
-                    Prot::None,
-                ]
-                .choose(&mut self.rng)?;
+                let target = self.pages(process, |page| page.mapped && !page.sealed)?;
+                let prot = self.any_prot();
                 Some(Step::Protect { target, prot })
             }
             Kind::Unmap => {
-                let target = self.pages(process, |page| page.mapped)?;
+                let target = self.pages(process, |page| page.mapped && !page.sealed)?;
                 Some(Step::Unmap { target })
             }
             Kind::Dontneed => {
-                let target = self.pages(process, |page| page.mapped)?;
+                let target = self.pages(process, |page| discardable(page) && !page.locked)?;
                 Some(Step::Dontneed { target })
             }
             Kind::Move => self.try_move(process),
+            Kind::Onto if self.places => self.try_onto(process),
             Kind::Map => self.try_map(process),
+            Kind::Over if self.places => self.try_over(process),
+            Kind::Onto | Kind::Over => None,
+            Kind::Advise => self.try_advise(process),
+            Kind::Lock => {
+                let target = self.pages(process, |page| page.allows(false))?;
+                Some(Step::Lock { target })
+            }
+            Kind::Unlock => {
+                let target = self.pages(process, |page| page.mapped && page.locked)?;
+                Some(Step::Unlock { target })
+            }
+            Kind::Seal => {
+                let target = self.pages(process, |page| page.mapped)?;
+                Some(Step::Seal { target })
+            }
+            Kind::Poke => {
+                let force = self.rng.random_bool(0.5);
+                let target = match force {
+                    true => self.pages(process, |page| page.mapped && !page.guard)?,
+                    false => self.pages(process, |page| page.allows(true))?,
+                };
+                Some(Step::Poke {
+                    writer: self.any_process(),
+                    target,
+                    byte: Some(self.rng.random()),
+                    force,
+                })
+            }
+            Kind::Pin => self.try_pin(process),
+            Kind::Unpin => {
+                let pinned = self.model.process(process).ok()?.pins > 0;
+                pinned.then(|| Step::Unpin {
+                    process: process.to_owned(),
+                    byte: None,
+                })
+            }
+            Kind::Thread => {
+                let kind = *BESIDE.choose(&mut self.rng)?;
+                let command = Box::new(self.try_step(kind, process)?);
+                self.thread = Some((process.to_owned(), false));
+                Some(Step::Thread {
+                    thread: "t".to_owned(),
+                    command,
+                })
+            }
+            Kind::Refused => self.try_refused(process),
             Kind::Exit => {
                 // The last process never exits; the fewer processes, the rarer an exit.
                 let alive = self.model.processes().len();
@@ -187,188 +315,10 @@ impl Generator {
             }),
         }
     }
-
-    fn mapping_name(&mut self) -> String {
-        let name = format!("m{}", self.next_mapping);
-        self.next_mapping += 1;
-        name
-    }
-
-    fn try_map(&mut self, process: &str) -> Option<Step> {
-        if self.model.process(process).ok()?.mappings.len() >= MAX_MAPPINGS {
-            return None;
-        }
-        let pages = self.rng.random_range(1..=self.limits.max_pages);
-        let pgoff = match self.rng.random_bool(0.3) {
-            true => self.rng.random_range(0..self.limits.max_pages),
-            false => 0,
-        };
-        Some(Step::Map {
-            process: process.to_owned(),
-            mapping: self.mapping_name(),
-            pages,
-            pgoff,
-        })
-    }
-
-    /// Moves pages that are certainly one VMA: mremap refuses to resize several.
-    fn try_move(&mut self, process: &str) -> Option<Step> {
-        let (mapping, map) = self.any_mapping(process)?;
-        let start = self.any_index(&map, |page| page.mapped)?;
-        let is_start = |index: usize| map.pages[index].boundary || !map.pages[index - 1].mapped;
-        let mut first = start;
-        while first > 0 && !is_start(first) {
-            first -= 1;
-        }
-        let mut end = start + 1;
-        while end < map.pages.len() && map.pages[end].mapped && !map.pages[end].boundary {
-            end += 1;
-        }
-        let whole = map.pages.iter().filter(|page| page.mapped).count() == end - first;
-        let keep = self.rng.random_bool(0.3);
-        let all = whole && !keep && self.rng.random_bool(0.5);
-        // A VMA that is left behind as a whole loses its links.
-        let (first, end) = match all || (keep && self.rng.random_bool(0.7)) {
-            true => (first, end),
-            false => {
-                let first = self.rng.random_range(first..end);
-                (first, self.rng.random_range(first + 1..=end))
-            }
-        };
-        let count = (end - first) as u64;
-        let most = self.limits.max_pages.max(count);
-        let pages = match self.rng.random_range(0..4) {
-            0 if !keep => Some(self.rng.random_range(1..=most)),
-            _ => None,
-        };
-        let (range, name) = match all {
-            true => (Range::All, None),
-            false => {
-                if self.model.process(process).ok()?.mappings.len() >= MAX_MAPPINGS {
-                    return None;
-                }
-                let name = self.mapping_name();
-                (Range::Span(first as u64, end as u64), Some(name))
-            }
-        };
-        Some(Step::Move {
-            target: Target {
-                process: process.to_owned(),
-                mapping,
-                range,
-            },
-            pages,
-            name,
-            keep,
-        })
-    }
-
-    fn any_mapping(&mut self, process: &str) -> Option<(String, Mapping)> {
-        let mappings: Vec<_> = self.model.process(process).ok()?.mappings.iter().collect();
-        let (name, mapping) = mappings.choose(&mut self.rng)?;
-        Some(((*name).clone(), (*mapping).clone()))
-    }
-
-    fn any_index(&mut self, map: &Mapping, good: impl Fn(&Page) -> bool) -> Option<usize> {
-        let indices: Vec<usize> = (0..map.pages.len())
-            .filter(|index| good(&map.pages[*index]))
-            .collect();
-        indices.choose(&mut self.rng).copied()
-    }
-
-    /// Picks pages of a mapping, all of them `good`: a run, sometimes with a stride.
-    fn pages(&mut self, process: &str, good: impl Fn(&Page) -> bool) -> Option<Target> {
-        let (mapping, map) = self.any_mapping(process)?;
-        let first = self.any_index(&map, &good)?;
-        let run = map.pages[first..]
-            .iter()
-            .take_while(|page| good(page))
-            .count();
-        let last = match self.rng.random_range(0..5) {
-            0 => run,
-            1 => 1,
-            _ => self.rng.random_range(1..=run),
-        };
-        let (first, end) = (first as u64, (first + last) as u64);
-        let range = match last >= 4 && self.rng.random_bool(0.2) {
-            true => Range::Stride(first, end, self.rng.random_range(2..4)),
-            false => Range::Span(first, end),
-        };
-        Some(Target {
-            process: process.to_owned(),
-            mapping,
-            range,
-        })
-    }
-
-    /// Returns the byte that every page of `target` contains, if it is known and the same.
-    fn common_value(&self, target: &Target) -> Option<u8> {
-        let runs = self.model.runs(target).ok()?;
-        let map = self.model.mapping(&target.process, &target.mapping).ok()?;
-        let mut values = runs
-            .iter()
-            .flat_map(|run| run.first..run.first + run.count)
-            .map(|page| map.pages.get(page as usize).and_then(|page| page.value));
-        let first = values.next()??;
-        values.all(|value| value == Some(first)).then_some(first)
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scenario::Scenario;
-
-    const LIMITS: Limits = Limits {
-        steps: 2000,
-        check_every: 1,
-        max_processes: 12,
-        max_pages: 64,
-    };
-
-    #[test]
-    fn the_same_seed_makes_the_same_scenario() {
-        let once = generate(7, &LIMITS).expect("generates");
-        assert_eq!(once, generate(7, &LIMITS).expect("generates"));
-        assert_ne!(once, generate(8, &LIMITS).expect("generates"));
-    }
-
-    #[test]
-    fn what_is_made_is_valid_and_has_everything() {
-        for seed in 0..20 {
-            let text = generate(seed, &LIMITS).expect("generates");
-            Scenario::parse(&text).expect("is valid");
-            for keyword in [
-                "map ",
-                "touch ",
-                "fork ",
-                "exit ",
-                "exec ",
-                "protect ",
-                "unmap ",
-                "dontneed ",
-                "move ",
-                " keep",
-                "exit main",
-                " write ",
-                " read ",
-            ] {
-                assert!(text.contains(keyword), "seed {seed} has no `{keyword}`");
-            }
-            assert_eq!(text.lines().count(), 2 + 2000 + 1);
-        }
-    }
-
-    #[test]
-    fn small_limits_are_kept() {
-        let limits = Limits {
-            max_processes: 1,
-            max_pages: 1,
-            check_every: 0,
-            steps: 200,
-        };
-        let text = generate(1, &limits).expect("generates");
-        Scenario::parse(&text).expect("is valid");
-        assert!(!text.contains("fork") && !text.contains("check every"));
-    }
+/// Returns whether the contents of a page may be dropped. `/dev/zero`, which a dry run maps, is more
+/// strict about sealed pages than the device.
+fn discardable(page: &Page) -> bool {
+    page.mapped && (!page.sealed || page.allows(true))
 }

@@ -2,6 +2,7 @@
 
 //! A reserved range of addresses, in which a case maps the device at fixed places.
 
+use super::Site;
 use crate::kernel::{Debugfs, Device, complaints};
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result, bail, ensure};
@@ -11,7 +12,6 @@ use nix::sys::mman::{mmap, mmap_anonymous, mprotect, mremap, munmap};
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::Path;
 use std::ptr::NonNull;
 
 pub(super) const NONE: ProtFlags = ProtFlags::PROT_NONE;
@@ -36,8 +36,9 @@ pub(super) struct Arena<'a> {
 unsafe impl Sync for Arena<'_> {}
 
 impl<'a> Arena<'a> {
-    pub(super) fn new(path: &Path, debugfs: &'a Debugfs) -> Result<Self> {
-        let device = Device::open(path)?;
+    pub(super) fn new(site: &Site<'a>) -> Result<Self> {
+        let device = Device::open(site.path)?;
+        device.set_mode(site.mode)?;
         let violations = device.check()?.violations;
         let length = NonZeroUsize::new(bytes(ARENA)).context("an arena of no page")?;
         // SAFETY: A new mapping at an address that the kernel chooses.
@@ -45,7 +46,7 @@ impl<'a> Arena<'a> {
             .context("mmap() of the arena")?;
         Ok(Self {
             device,
-            debugfs,
+            debugfs: site.debugfs,
             base,
             violations,
         })
@@ -67,11 +68,19 @@ impl<'a> Arena<'a> {
 
     /// Maps the device over these pages.
     pub(super) fn map(&self, pages: Range<u64>) -> Result<()> {
+        self.map_at(pages, 0)
+    }
+
+    /// Maps the device over these pages, from page `offset` of the device on: VMAs become one only if
+    /// the offsets continue.
+    pub(super) fn map_at(&self, pages: Range<u64>, offset: i64) -> Result<()> {
+        let offset = offset * PAGE_SIZE as i64;
         let at = self.at(pages.start).addr();
         let length = self.length(&pages)?;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
         // SAFETY: Within the arena, which contains only mappings of this case.
-        unsafe { mmap(Some(at), length, READ_WRITE, flags, &self.device, 0) }.context("mmap()")?;
+        unsafe { mmap(Some(at), length, READ_WRITE, flags, &self.device, offset) }
+            .context("mmap()")?;
         Ok(())
     }
 
@@ -127,6 +136,11 @@ impl<'a> Arena<'a> {
             // SAFETY: The case has mapped the page.
             unsafe { self.at(page).cast::<u8>().read_volatile() };
         }
+    }
+
+    /// Returns the number of VMAs of the device, in all processes.
+    pub(super) fn vmas(&self) -> Result<u64> {
+        Ok(self.device.check()?.vmas)
     }
 
     /// Checks; fails unless differences, new violations and untracked are all 0.

@@ -9,7 +9,7 @@ use nix::libc;
 use nix::sys::mman::{MapFlags, mmap_anonymous, munmap};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -59,11 +59,11 @@ impl Drop for Shared {
 }
 
 /// A child with its descendants. Dropping this kills them; orphans become children of this process.
-pub(super) struct Family(pub(super) Pid);
+pub struct Family(pub(super) Pid);
 
 impl Family {
     /// Forks; the child runs `life` and exits.
-    pub(super) fn new(life: impl FnOnce()) -> Result<Self> {
+    pub fn new(life: impl FnOnce()) -> Result<Self> {
         set_child_subreaper(true).context("prctl()")?;
         // SAFETY: This program has one thread.
         match unsafe { fork() }.context("fork")? {
@@ -81,6 +81,19 @@ impl Family {
     }
 }
 
+impl Family {
+    /// Returns the process group of the child and its descendants.
+    pub fn group(&self) -> Pid {
+        self.0
+    }
+
+    /// Returns whether the child has ended.
+    pub fn has_ended(&self) -> bool {
+        let status = waitpid(self.0, Some(WaitPidFlag::WNOHANG));
+        !matches!(status, Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
+    }
+}
+
 impl Drop for Family {
     fn drop(&mut self) {
         let _ = killpg(self.0, Signal::SIGKILL);
@@ -93,7 +106,7 @@ impl Drop for Family {
 }
 
 /// Ends a process of a family.
-pub(super) fn leave() -> ! {
+pub fn leave() -> ! {
     // SAFETY: Ends this process only, and runs no exit handler.
     unsafe { libc::_exit(0) }
 }

@@ -8,12 +8,16 @@
 
 mod arena;
 mod family;
+mod merges;
+
+pub use family::{Family, leave};
 
 use crate::kernel::Debugfs;
+use crate::scenario::Mode;
 use crate::selftest::Child;
 use anyhow::{Context, Result, ensure};
 use arena::{Arena, NONE, READ, READ_WRITE};
-use family::{Family, Shared, leave, settle};
+use family::{Shared, settle};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use std::path::Path;
@@ -26,10 +30,20 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A case.
-pub type Case = fn(&Path, &Debugfs) -> Result<()>;
+pub type Case = fn(&Site<'_>) -> Result<()>;
+
+/// Where a case runs.
+pub struct Site<'a> {
+    /// The device.
+    pub path: &'a Path,
+    /// The module's folder in debugfs.
+    pub debugfs: &'a Debugfs,
+    /// The kind of mapping.
+    pub mode: Mode,
+}
 
 /// All cases with their names.
-pub const CASES: [(&str, Case); 8] = [
+pub const CASES: [(&str, Case); 14] = [
     ("corner: a fault after MREMAP_DONTUNMAP", dontunmap),
     ("corner: an anon_vma in the same memory", same_memory),
     ("corner: parents that are killed at fork", killed_at_fork),
@@ -38,6 +52,12 @@ pub const CASES: [(&str, Case); 8] = [
     ("corner: faults of a thread during a fork", faults_at_fork),
     ("corner: first faults of two threads", first_faults),
     ("corner: a parent's exit during a fork", exit_at_fork),
+    ("corner: links of a merged VMA", merges::inherit),
+    ("corner: merges in a child", merges::in_a_child),
+    ("corner: a hole that is filled", merges::fill_a_hole),
+    ("corner: a part that comes back", merges::come_back),
+    ("corner: many merges at once", merges::many_at_once),
+    ("corner: nothing is left", merges::nothing_left),
 ];
 
 /// Waits until `number` is at least `least`. Returns false after [`PATIENCE`].
@@ -63,8 +83,8 @@ fn wait_for(number: &AtomicU32, least: u32, what: &str) -> Result<()> {
 
 /// A move with `MREMAP_DONTUNMAP` unlinks the old VMA and keeps it mapped. The next fault there
 /// prepares a new `anon_vma`, and no VMA operation reports either.
-fn dontunmap(path: &Path, debugfs: &Debugfs) -> Result<()> {
-    let arena = Arena::new(path, debugfs)?;
+fn dontunmap(site: &Site<'_>) -> Result<()> {
+    let arena = Arena::new(site)?;
     arena.map(0..4)?;
     arena.write(0..4, 1);
     arena.check()?;
@@ -76,8 +96,8 @@ fn dontunmap(path: &Path, debugfs: &Debugfs) -> Result<()> {
 /// As [`dontunmap`], in a child; and what has moved away is unmapped before the next fault. The
 /// host has freed the anon_vma of the child by then, and most often finds the new one in the same
 /// memory. The child had two links, and has one: the memory alone does not tell.
-fn same_memory(path: &Path, debugfs: &Debugfs) -> Result<()> {
-    let arena = Arena::new(path, debugfs)?;
+fn same_memory(site: &Site<'_>) -> Result<()> {
+    let arena = Arena::new(site)?;
     arena.map(0..4)?;
     arena.write(0..1, 1);
     for look_between in [false, true, false] {
@@ -100,8 +120,8 @@ fn same_memory(path: &Path, debugfs: &Debugfs) -> Result<()> {
 
 /// A process that is being killed may be forking. The host completes the copies of its VMAs all the
 /// same, and the shadow looks at the pages that are shared by that.
-fn killed_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
-    let arena = Arena::new(path, debugfs)?;
+fn killed_at_fork(site: &Site<'_>) -> Result<()> {
+    let arena = Arena::new(site)?;
     arena.map(0..64)?;
     arena.write(0..1, 1);
     for round in 0..60 {
@@ -126,8 +146,8 @@ fn killed_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
 /// `mprotect` may move the boundary between two VMAs without calling `open` or `close` for either.
 /// A first fault shares the `anon_vma` of a neighbour; which VMA is the neighbour depends on the
 /// present boundaries, not on those at the creation of the VMAs.
-fn boundary_shift(path: &Path, debugfs: &Debugfs) -> Result<()> {
-    let arena = Arena::new(path, debugfs)?;
+fn boundary_shift(site: &Site<'_>) -> Result<()> {
+    let arena = Arena::new(site)?;
     arena.map(0..8)?;
     arena.protect(4..8, NONE)?;
     arena.protect(4..6, READ_WRITE)?;
@@ -141,8 +161,8 @@ fn boundary_shift(path: &Path, debugfs: &Debugfs) -> Result<()> {
 
 /// A VMA that is moved back next to an unfaulted VMA may be merged into it, together with its
 /// links. The remaining VMA then has pages without any fault, and the host does not report this.
-fn move_beside(path: &Path, debugfs: &Debugfs) -> Result<()> {
-    let arena = Arena::new(path, debugfs)?;
+fn move_beside(site: &Site<'_>) -> Result<()> {
+    let arena = Arena::new(site)?;
     arena.map(0..8)?;
     arena.protect(4..8, READ)?;
     arena.write(0..4, 1);
@@ -160,9 +180,9 @@ fn move_beside(path: &Path, debugfs: &Debugfs) -> Result<()> {
 
 /// A fork copies one VMA after the other. With per-VMA locks a thread of the parent can still fault
 /// in VMAs that are not copied yet, and the child shares these new pages, too.
-fn faults_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
+fn faults_at_fork(site: &Site<'_>) -> Result<()> {
     for round in 0..3 {
-        let arena = Arena::new(path, debugfs)?;
+        let arena = Arena::new(site)?;
         arena.map(0..400)?;
         arena.write(0..400, 1);
         arena.map(500..700)?;
@@ -191,9 +211,9 @@ fn faults_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
 /// The first faults of two neighbours may happen at the same time, and each looks for the
 /// `anon_vma` of the other. Whether it finds one is decided under locks that the driver does not
 /// hold.
-fn first_faults(path: &Path, debugfs: &Debugfs) -> Result<()> {
+fn first_faults(site: &Site<'_>) -> Result<()> {
     for round in 0..30 {
-        let arena = Arena::new(path, debugfs)?;
+        let arena = Arena::new(site)?;
         arena.map(0..8)?;
         arena.protect(4..8, READ)?;
         arena.protect(4..8, READ_WRITE)?;
@@ -219,10 +239,10 @@ fn first_faults(path: &Path, debugfs: &Debugfs) -> Result<()> {
 
 /// A fork reuses an idle `anon_vma` only if its owner has exited by then. The exit and the fork of
 /// two processes have no lock in common that the driver could use to see their order.
-fn exit_at_fork(path: &Path, debugfs: &Debugfs) -> Result<()> {
+fn exit_at_fork(site: &Site<'_>) -> Result<()> {
     const PAGES: u64 = 500;
     for round in 0..6 {
-        let arena = Arena::new(path, debugfs)?;
+        let arena = Arena::new(site)?;
         arena.map(0..PAGES)?;
         arena.write(0..PAGES, 1);
         let shared = Shared::new()?;

@@ -3,8 +3,8 @@
 //! Checks, and their output.
 
 use super::Engine;
-use crate::kernel;
-use crate::scenario::{Comparison, Condition, Field};
+use crate::kernel::{self, Events, Numbers};
+use crate::scenario::{Comparison, Condition, Field, Value};
 use anyhow::{Result, bail};
 
 impl Engine<'_> {
@@ -16,7 +16,11 @@ impl Engine<'_> {
         }
         let check = self.device.check()?;
         self.counts.checks += 1;
-        self.last_check = Some(check);
+        let numbers = Numbers {
+            check,
+            events: self.new_events()?,
+        };
+        self.last_check = Some(numbers);
         let worst = &mut self.counts.worst;
         worst.untracked = worst.untracked.max(check.untracked);
         worst.violations = worst.violations.max(check.violations);
@@ -27,11 +31,11 @@ impl Engine<'_> {
                 all.push(Condition {
                     field,
                     comparison: Comparison::Equal,
-                    value: 0,
+                    value: Value::Number(0),
                 });
             }
         }
-        let unmet = check.unmet(&all);
+        let unmet = numbers.unmet(&all);
         if unmet.is_some() {
             // A failure is printed even with --quiet.
             println!("{check}");
@@ -63,6 +67,16 @@ impl Engine<'_> {
             Some(unmet) => bail!("check: {unmet}"),
             None => Ok(()),
         }
+    }
+
+    /// Returns what the module has counted since the last call, if the scenario asks for it.
+    pub(super) fn new_events(&mut self) -> Result<Events> {
+        if !self.needs.events || self.options.no_check {
+            return Ok(Events::default());
+        }
+        let events = kernel::parse_events(&self.debugfs.read("stats")?)?;
+        let before = std::mem::replace(&mut self.events, events);
+        Ok(events.since(before))
     }
 }
 

@@ -12,10 +12,11 @@ mod act;
 mod check;
 mod poll;
 mod processes;
+mod request;
 
-use crate::kernel::{self, Check, Debugfs, Device};
+use crate::kernel::{self, Check, Debugfs, Device, Events, Numbers};
 use crate::model::{FIRST_PROCESS, Model};
-use crate::scenario::{Scenario, ScenarioError, Step};
+use crate::scenario::{Mode, Needs, Scenario, ScenarioError, Step};
 use crate::show;
 use crate::worker::{Answer, Inherited, Reply};
 use anyhow::{Context, Result, anyhow, bail};
@@ -42,6 +43,8 @@ pub struct Options {
     pub device: PathBuf,
     /// The module's folder in debugfs.
     pub debugfs: PathBuf,
+    /// The kind of mapping, if the scenario does not choose it.
+    pub mode: Mode,
     /// A dry run: make no checks, and skip debugfs if it is missing.
     pub no_check: bool,
     /// Print errors and summaries only.
@@ -65,6 +68,10 @@ pub struct Counts {
     pub worst: Check,
     /// Events for which the module has seen two permitted outcomes.
     pub ambiguous: u64,
+    /// Commands in which an allocation was to fail.
+    pub failing: u64,
+    /// Commands in which it has failed.
+    pub failed: u64,
 }
 
 /// Formats a number with its noun in the singular or plural.
@@ -103,7 +110,7 @@ pub fn run(
     scenario: &Scenario,
     options: &Options,
 ) -> (Counts, Result<(), ScenarioError>) {
-    let mut engine = match Engine::start(label, options) {
+    let mut engine = match Engine::start(label, scenario.needs(), options) {
         Ok(engine) => engine,
         Err(error) => {
             let error = ScenarioError::new(0, format!("{error:#}"));
@@ -120,6 +127,7 @@ pub fn run(
         result = engine
             .all_alive()
             .and_then(|()| engine.nothing_ambiguous())
+            .and_then(|()| engine.something_failed())
             .map_err(|error| ScenarioError::new(0, format!("{error:#}")));
     }
     let stopped = engine.stop();
@@ -133,6 +141,7 @@ pub fn run(
 struct Engine<'a> {
     label: &'a str,
     options: &'a Options,
+    needs: Needs,
     debugfs: Debugfs,
     device: Device,
     requests: OwnedFd,
@@ -148,7 +157,11 @@ struct Engine<'a> {
     group: Pid,
     every: Option<u64>,
     since_check: u64,
-    last_check: Option<Check>,
+    last_check: Option<Numbers>,
+    /// The module's counters at the last check, or at the start.
+    events: Events,
+    /// A command of one process may have run beside a thread of another one.
+    concurrent: bool,
     counts: Counts,
     line: usize,
     started: Instant,
@@ -156,8 +169,11 @@ struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    fn start(label: &'a str, options: &'a Options) -> Result<Self> {
+    fn start(label: &'a str, needs: Needs, options: &'a Options) -> Result<Self> {
         let device = Device::open(&options.device)?;
+        if !options.no_check {
+            device.set_mode(options.mode)?;
+        }
         nix::sys::prctl::set_child_subreaper(true).context("prctl")?;
         let (request_read, request_write) = pipe2(OFlag::empty()).context("pipe")?;
         let (reply_read, reply_write) = pipe2(OFlag::empty()).context("pipe")?;
@@ -174,6 +190,7 @@ impl<'a> Engine<'a> {
         let mut engine = Self {
             label,
             options,
+            needs,
             debugfs: Debugfs::new(&options.debugfs),
             device,
             requests: request_write,
@@ -187,6 +204,8 @@ impl<'a> Engine<'a> {
             every: None,
             since_check: 0,
             last_check: None,
+            events: Events::default(),
+            concurrent: false,
             counts: Counts::default(),
             line: 0,
             started: now,
@@ -205,7 +224,8 @@ impl<'a> Engine<'a> {
                 Outcome::Answered(Answer::Done) => Ok(()),
                 _ => bail!("the first process did not start"),
             });
-        if let Err(error) = ready {
+        let counted = ready.and_then(|()| engine.new_events());
+        if let Err(error) = counted {
             let _ = engine.stop();
             return Err(error);
         }
@@ -307,10 +327,22 @@ impl<'a> Engine<'a> {
         }
         let ambiguous = kernel::ambiguous(&self.debugfs.read("compare")?)?;
         self.counts.ambiguous = ambiguous;
-        if ambiguous > 0 {
+        if ambiguous > 0 && !self.concurrent {
             bail!("compare: ambiguous={ambiguous}, although the steps run one after the other");
         }
         Ok(())
+    }
+
+    /// Fails if no `fail` has made an allocation fail: the scenario shows nothing then.
+    fn something_failed(&mut self) -> Result<()> {
+        match self.counts {
+            Counts {
+                failing: tried @ 1..,
+                failed: 0,
+                ..
+            } => bail!("no allocation has failed in {tried} commands"),
+            _ => Ok(()),
+        }
     }
 
     fn may_read_debugfs(&self, name: &str) -> bool {

@@ -38,6 +38,11 @@ impl Engine<'_> {
         let Answer::Child(pid) = answer else {
             bail!("process `{process}` answers {answer:?} to a fork");
         };
+        self.born(process, child, pid)
+    }
+
+    /// Waits until the child `pid` is ready.
+    pub(super) fn born(&mut self, process: &str, child: &str, pid: i32) -> Result<()> {
         let pid = Pid::from_raw(pid);
         self.live.insert(
             child.to_owned(),
@@ -125,7 +130,7 @@ impl Engine<'_> {
     /// As `ask`; a failure or the death of the process is an error.
     pub(super) fn ask_answer(&mut self, name: &str, request: &Request) -> Result<Answer> {
         match self.ask(name, request)? {
-            Outcome::Answered(Answer::Failed(message)) => bail!("process `{name}`: {message}"),
+            Outcome::Answered(Answer::Failed(_, message)) => bail!("process `{name}`: {message}"),
             Outcome::Answered(answer) => Ok(answer),
             Outcome::Died(ending) => bail!("process `{name}` {ending}"),
         }
@@ -134,13 +139,6 @@ impl Engine<'_> {
     pub(super) fn ask_done(&mut self, name: &str, request: &Request) -> Result<()> {
         match self.ask_answer(name, request)? {
             Answer::Done => Ok(()),
-            answer => bail!("process `{name}` answers {answer:?}"),
-        }
-    }
-
-    pub(super) fn ask_address(&mut self, name: &str, request: &Request) -> Result<u64> {
-        match self.ask_answer(name, request)? {
-            Answer::Address(address) => Ok(address),
             answer => bail!("process `{name}` answers {answer:?}"),
         }
     }

@@ -2,7 +2,7 @@
 
 //! The files of the module in debugfs.
 
-use super::Check;
+use super::{Check, Events};
 use crate::scenario::Field;
 use anyhow::{Context, Result};
 use std::fs;
@@ -36,6 +36,20 @@ impl Debugfs {
     pub fn read(&self, name: &str) -> Result<String> {
         let path = self.root.join(name);
         fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))
+    }
+
+    /// Returns the number `key` of the file `stats`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read); there is no such number.
+    pub fn stat(&self, key: &str) -> Result<u64> {
+        let stats = self.read("stats")?;
+        let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
+        let (_, value) = lines
+            .find(|(name, _)| *name == key)
+            .with_context(|| format!("stats has no {key}"))?;
+        value.parse().with_context(|| format!("{key}: {value}"))
     }
 
     fn explain(&self, path: &Path, error: &std::io::Error) -> anyhow::Error {
@@ -115,6 +129,25 @@ fn lines_of_violations(compare: &str) -> u64 {
     lines
         .filter(|line| line.starts_with("violation of "))
         .count() as u64
+}
+
+/// Returns the callbacks of the host that `stats` counts.
+///
+/// # Errors
+///
+/// `stats` lacks one of the counters.
+pub fn parse_events(stats: &str) -> Result<Events> {
+    let get = |name: &str| -> Result<u64> {
+        stats
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            .and_then(|value| value.trim().parse().ok())
+            .with_context(|| format!("the debugfs file `stats` has no line `{name}: N`"))
+    };
+    Ok(Events {
+        opens: get("events_fork")? + get("events_split")? + get("events_move")?,
+        closes: get("events_close")?,
+    })
 }
 
 /// A line of `rules`.

@@ -2,7 +2,7 @@
 
 //! The device and its ioctls.
 
-use crate::scenario::{Condition, Field, Mode};
+use crate::scenario::{Condition, Field, Mode, Value};
 use anyhow::{Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -30,34 +30,73 @@ pub struct Check {
     pub differences: u64,
 }
 
-impl Check {
+/// Callbacks of the host that the module has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Events {
+    /// `open`: forks, splits and moves of a VMA.
+    pub opens: u64,
+    /// `close`.
+    pub closes: u64,
+}
+
+impl Events {
+    /// Returns what came after `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            opens: self.opens.saturating_sub(before.opens),
+            closes: self.closes.saturating_sub(before.closes),
+        }
+    }
+}
+
+/// The numbers that conditions are about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// The result of the check.
+    pub check: Check,
+    /// The callbacks since the check before.
+    pub events: Events,
+}
+
+impl Numbers {
     /// Returns the number `field`.
     pub fn get(&self, field: Field) -> u64 {
+        let check = &self.check;
         match field {
-            Field::Vmas => self.vmas,
-            Field::AnonVmas => self.anon_vmas,
-            Field::Chains => self.chains,
-            Field::Pages => self.pages,
-            Field::Untracked => self.untracked,
-            Field::Violations => self.violations,
-            Field::Differences => self.differences,
+            Field::Vmas => check.vmas,
+            Field::AnonVmas => check.anon_vmas,
+            Field::Chains => check.chains,
+            Field::Pages => check.pages,
+            Field::Untracked => check.untracked,
+            Field::Violations => check.violations,
+            Field::Differences => check.differences,
+            Field::Opens => self.events.opens,
+            Field::Closes => self.events.closes,
         }
     }
 
     /// Returns the first condition that is not met, in words.
     pub fn unmet(&self, conditions: &[Condition]) -> Option<String> {
-        let condition = conditions.iter().find(|c| !c.holds(self.get(c.field)))?;
+        let get = |field| self.get(field);
+        let condition = conditions.iter().find(|c| !c.holds(get))?;
         let name = condition.field.name();
-        let found = self.get(condition.field);
-        Some(format!("{name}={found}, expected {condition}"))
+        let mut unmet = format!("{name}={}, expected {condition}", get(condition.field));
+        if let Value::Times(_, other) = condition.value {
+            unmet.push_str(&format!(" with {}={}", other.name(), get(other)));
+        }
+        Some(unmet)
     }
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("check:")?;
-        for field in Field::ALL {
-            write!(f, " {}={}", field.name(), self.get(field))?;
+        let numbers = Numbers {
+            check: *self,
+            events: Events::default(),
+        };
+        for field in Field::OF_CHECK {
+            write!(f, " {}={}", field.name(), numbers.get(field))?;
         }
         Ok(())
     }
@@ -105,13 +144,19 @@ impl Device {
         Ok(Self { fd })
     }
 
+    /// `SHADOW_RMAP_IOC_CHECK`, which a signal may interrupt.
+    pub fn try_check(&self) -> nix::Result<Check> {
+        let mut check = Check::default();
+        // SAFETY: The request writes one `Check`, whose layout is that of the header.
+        unsafe { ioctl::check(self.as_raw_fd(), &mut check) }?;
+        Ok(check)
+    }
+
     /// `SHADOW_RMAP_IOC_CHECK`.
     pub fn check(&self) -> Result<Check> {
         loop {
-            let mut check = Check::default();
-            // SAFETY: The request writes one `Check`, whose layout is that of the header.
-            match unsafe { ioctl::check(self.as_raw_fd(), &mut check) } {
-                Ok(_) => return Ok(check),
+            match self.try_check() {
+                Ok(check) => return Ok(check),
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOTTY) => bail!(
                     "check: ENOTTY: this is not the device of shadow_rmap; \
@@ -131,7 +176,6 @@ impl Device {
         // SAFETY: The request reads one u32.
         unsafe { ioctl::mode(self.as_raw_fd(), &number) }.map_err(|errno| {
             let hint = match errno {
-                Errno::EOPNOTSUPP => " (this version of the module has pinned mappings only)",
                 Errno::EBUSY => " (set the mode before the first map)",
                 _ => "",
             };

@@ -8,6 +8,7 @@ mod device;
 mod tests;
 
 pub use debugfs::{
-    Debugfs, ambiguous, compact_rules, compare_counts, complaints, last_line, parse_rules,
+    Debugfs, ambiguous, compact_rules, compare_counts, complaints, last_line, parse_events,
+    parse_rules,
 };
-pub use device::{Check, Device};
+pub use device::{Check, Device, Events, Numbers};

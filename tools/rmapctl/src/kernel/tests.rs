@@ -78,15 +78,59 @@ fn rules_are_compact() {
 
 #[test]
 fn an_unmet_condition_is_described() {
-    let check = Check {
-        differences: 2,
-        ..Check::default()
+    let numbers = Numbers {
+        check: Check {
+            anon_vmas: 9,
+            vmas: 4,
+            differences: 2,
+            ..Check::default()
+        },
+        events: Events {
+            opens: 3,
+            closes: 1,
+        },
     };
-    let zero: Condition = "differences=0".parse().expect("parses");
+    let unmet = |text: &str| numbers.unmet(&[text.parse::<Condition>().expect("parses")]);
     assert_eq!(
-        check.unmet(&[zero]),
+        unmet("differences=0"),
         Some("differences=2, expected differences=0".to_owned())
     );
-    let some: Condition = "differences>=2".parse().expect("parses");
-    assert_eq!(check.unmet(&[some]), None);
+    assert_eq!(
+        unmet("anon_vmas<=2*vmas"),
+        Some("anon_vmas=9, expected anon_vmas<=2*vmas with vmas=4".to_owned())
+    );
+    for holds in [
+        "differences>=2",
+        "anon_vmas>2*vmas",
+        "opens=3*closes",
+        "closes<opens",
+    ] {
+        assert_eq!(unmet(holds), None, "{holds}");
+    }
+}
+
+#[test]
+fn callbacks_are_counted_from_one_check_to_the_next() {
+    let stats = |forks, closes| {
+        format!(
+            "events_map: 9\nevents_fork: {forks}\nevents_split: 2\nevents_move: 1\nevents_close: {closes}\n"
+        )
+    };
+    let before = parse_events(&stats(4, 5)).expect("parses");
+    let after = parse_events(&stats(6, 9)).expect("parses");
+    assert_eq!(
+        before,
+        Events {
+            opens: 7,
+            closes: 5
+        }
+    );
+    assert_eq!(
+        after.since(before),
+        Events {
+            opens: 2,
+            closes: 4
+        }
+    );
+    assert!(parse_events("events_fork: 1\n").is_err());
 }

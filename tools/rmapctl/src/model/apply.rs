@@ -2,8 +2,8 @@
 
 //! The effect of each step on the model, and the errors of impossible steps.
 
-use super::{Mapping, Model, Page};
-use crate::scenario::{Prot, Step, Target};
+use super::{Model, Page, mark};
+use crate::scenario::{Destination, Step, Target};
 
 impl Model {
     /// Applies `step`, or returns the reason why it is impossible.
@@ -13,19 +13,10 @@ impl Model {
                 process,
                 mapping,
                 pages,
+                prot,
+                over,
                 ..
-            } => {
-                let mappings = &mut self.process_mut(process)?.mappings;
-                if mappings.contains_key(mapping) {
-                    return Err(format!(
-                        "process `{process}` already has a mapping `{mapping}`"
-                    ));
-                }
-                let mut pages = vec![Page::FRESH; *pages as usize];
-                mark(&mut pages, 0);
-                mappings.insert(mapping.clone(), Mapping { base: 0, pages });
-                self.mapped_once = true;
-            }
+            } => self.map(process, mapping, *pages, *prot, over.as_ref())?,
             Step::Touch {
                 target,
                 write,
@@ -38,29 +29,41 @@ impl Model {
             }
             Step::Exit { processes } => {
                 for name in self.matching(processes)? {
+                    self.no_thread_in(&name)?;
                     self.end(&name);
                 }
             }
-            Step::Exec { process } => self.process_mut(process)?.mappings.clear(),
-            Step::Protect { target, prot } => self.change(target, |page| page.prot = *prot)?,
+            Step::Exec { process } => {
+                self.no_thread_in(process)?;
+                let process = self.process_mut(process)?;
+                process.mappings.clear();
+                process.pins = 0;
+            }
+            Step::Protect { target, prot } => self.protect(target, *prot)?,
             Step::Unmap { target } => {
+                self.unsealed(target)?;
                 self.change(target, |page| *page = Page::HOLE)?;
                 self.forget_if_gone(&target.process, &target.mapping)?;
             }
-            Step::Dontneed { target } => {
-                for run in self.runs(target)? {
-                    let mapping = self.mapping_mut(&target.process, &target.mapping)?;
-                    for page in &mut mapping.pages[run.indices()] {
-                        page.value = None;
-                    }
-                }
-            }
+            Step::Dontneed { target } => self.dontneed(target)?,
+            Step::Advise { target, advice } => self.advise(target, *advice)?,
+            Step::Lock { target } => self.lock(target)?,
+            Step::Unlock { target } => self.change(target, |page| page.locked = false)?,
+            Step::Seal { target } => self.change(target, |page| page.sealed = true)?,
+            Step::Poke {
+                writer,
+                target,
+                byte,
+                force,
+            } => self.poke(writer, target, *byte, *force)?,
+            Step::Pin { target } => self.pin(target)?,
+            Step::Unpin { process, .. } => self.unpin(process)?,
             Step::Move {
                 target,
                 pages,
-                name,
+                to,
                 keep,
-            } => self.relocate(target, *pages, name.as_deref(), *keep)?,
+            } => self.relocate(target, *pages, to, *keep)?,
             Step::Tree {
                 target,
                 depth,
@@ -79,9 +82,14 @@ impl Model {
             Step::Dies { touch, .. } => {
                 if let Step::Touch { target, .. } = touch.as_ref() {
                     self.runs(target)?;
+                    self.no_thread_in(&target.process)?;
                     self.end(&target.process);
                 }
             }
+            Step::Refused { command, .. } => self.possible(command)?,
+            Step::Fail { command, .. } => self.apply(command)?,
+            Step::Thread { thread, command } => self.start_thread(thread, command)?,
+            Step::Wait { threads } => self.end_threads(threads)?,
             Step::Mode(_) if self.mapped_once => {
                 return Err("`mode` comes before the first `map`".to_owned());
             }
@@ -101,12 +109,54 @@ impl Model {
         Ok(())
     }
 
+    /// Fails if the names or pages of a command do not exist, whether or not the kernel refuses it.
+    fn possible(&self, command: &Step) -> Result<(), String> {
+        if let Some(process) = command.process() {
+            self.process(process)?;
+        }
+        if let Some(target) = command.target() {
+            self.runs(target)?;
+        }
+        let place = match command {
+            Step::Map { over, .. } => over.as_ref(),
+            Step::Move {
+                to: Destination::Onto(place),
+                ..
+            } => Some(place),
+            _ => None,
+        };
+        match (place, command.process()) {
+            (Some(place), Some(process)) => self.mapping(process, &place.mapping).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Adds `child` with the mappings of its parent.
     pub fn fork(&mut self, process: &str, child: &str) -> Result<(), String> {
-        let mappings = self.process(process)?.mappings.clone();
+        let touched = self.forkable(process)?;
+        let mut mappings = self.process(process)?.mappings.clone();
+        for (mapping, run) in touched {
+            let pages = mappings
+                .get_mut(&mapping)
+                .map(|map| &mut map.pages[run.indices()]);
+            for page in pages.into_iter().flatten() {
+                page.value = None;
+            }
+        }
         if self.processes.contains_key(child) {
             return Err(format!("there is already a process `{child}`"));
         }
+        for mapping in mappings.values_mut() {
+            for index in 0..mapping.pages.len() {
+                let page = &mut mapping.pages[index];
+                page.locked = false;
+                if page.dontfork && page.mapped {
+                    *page = Page::LENT;
+                    mark(&mut mapping.pages, index + 1);
+                }
+            }
+        }
+        mappings.retain(|_, mapping| mapping.pages.iter().any(|page| page.mapped));
         self.make(child, mappings);
         Ok(())
     }
@@ -115,125 +165,5 @@ impl Model {
     pub fn end(&mut self, process: &str) {
         self.processes.remove(process);
         self.ended.insert(process.to_owned());
-    }
-
-    fn touch(&mut self, target: &Target, write: bool, byte: Option<u8>) -> Result<(), String> {
-        let runs = self.runs(target)?;
-        let Target {
-            process, mapping, ..
-        } = target;
-        let pages = &mut self.mapping_mut(process, mapping)?.pages;
-        for run in runs {
-            for index in run.indices() {
-                let page = &mut pages[index];
-                if !page.allows(write) {
-                    let verb = if write { "writing" } else { "reading" };
-                    return Err(format!(
-                        "page {index} of `{mapping}` in `{process}` is protected ({}): {verb} it \
-                         kills the process; write `dies SIGSEGV touch ...` if this is intended",
-                        page.prot
-                    ));
-                }
-                if write {
-                    page.value = Some(byte.unwrap_or(1));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Changes pages by a call that splits VMAs at both ends of each run.
-    fn change(&mut self, target: &Target, f: impl Fn(&mut Page)) -> Result<(), String> {
-        let runs = self.runs(target)?;
-        let pages = &mut self.mapping_mut(&target.process, &target.mapping)?.pages;
-        for run in runs {
-            let indices = run.indices();
-            for index in indices.clone() {
-                f(&mut pages[index]);
-            }
-            mark(pages, indices.start);
-            mark(pages, indices.end);
-        }
-        Ok(())
-    }
-
-    fn relocate(
-        &mut self,
-        target: &Target,
-        pages: Option<u64>,
-        name: Option<&str>,
-        keep: bool,
-    ) -> Result<(), String> {
-        let Target {
-            process, mapping, ..
-        } = target;
-        let run = match self.runs(target)?.as_slice() {
-            [run] => *run,
-            _ => {
-                return Err(
-                    "the pages to move are not contiguous; move each part by itself".to_owned(),
-                );
-            }
-        };
-        let source = self.mapping_mut(process, mapping)?;
-        let mut moved: Vec<Page> = source.pages[run.indices()].to_vec();
-        let prot = moved.first().map_or(Prot::ReadWrite, |page| page.prot);
-        moved.resize(
-            pages.unwrap_or(run.count) as usize,
-            Page {
-                prot,
-                ..Page::FRESH
-            },
-        );
-        mark(&mut moved, 0);
-        match name {
-            None => {
-                source.pages.truncate(run.first as usize);
-                source.pages.append(&mut moved);
-            }
-            Some(name) => {
-                if keep {
-                    for page in &mut source.pages[run.indices()] {
-                        page.value = None;
-                    }
-                } else {
-                    source.pages[run.indices()].fill(Page::HOLE);
-                    mark(&mut source.pages, run.indices().end);
-                    self.forget_if_gone(process, mapping)?;
-                }
-                let mappings = &mut self.process_mut(process)?.mappings;
-                if mappings.contains_key(name) {
-                    return Err(format!(
-                        "process `{process}` already has a mapping `{name}`"
-                    ));
-                }
-                let mapping = Mapping {
-                    base: 0,
-                    pages: moved,
-                };
-                mappings.insert(name.to_owned(), mapping);
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes a mapping that has no page left, so that its name is free.
-    fn forget_if_gone(&mut self, process: &str, mapping: &str) -> Result<(), String> {
-        if !self
-            .mapping(process, mapping)?
-            .pages
-            .iter()
-            .any(|page| page.mapped)
-        {
-            self.process_mut(process)?.mappings.remove(mapping);
-        }
-        Ok(())
-    }
-}
-
-/// Notes that a VMA may start at `index` from now on.
-fn mark(pages: &mut [Page], index: usize) {
-    if let Some(page) = pages.get_mut(index) {
-        page.boundary = true;
     }
 }

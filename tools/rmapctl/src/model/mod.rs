@@ -6,14 +6,20 @@
 //! turn names into addresses. The random generator uses one to find steps that are possible.
 
 mod apply;
+mod pages;
+mod place;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use crate::scenario::{Prot, Range, Target};
 use std::collections::{BTreeMap, BTreeSet};
+use threads::Thread;
 
 /// The process that a scenario starts with.
 pub const FIRST_PROCESS: &str = "main";
+/// The most pages that a process can have pinned.
+pub const MAX_PINS: u64 = 256;
 
 /// One page of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +28,21 @@ pub struct Page {
     pub mapped: bool,
     /// Its protection.
     pub prot: Prot,
-    /// A VMA may start here. Stays true, because the host does not merge pinned VMAs.
+    /// A VMA may start here. Stays true, although the host may have merged mergeable VMAs: there is no
+    /// boundary at any other page in either mode.
     pub boundary: bool,
     /// The first byte, if a write has set it.
     pub value: Option<u8>,
+    /// In a guard region: an access kills the process.
+    pub guard: bool,
+    /// In a locked VMA.
+    pub locked: bool,
+    /// In a sealed VMA.
+    pub sealed: bool,
+    /// A child does not get it.
+    pub dontfork: bool,
+    /// A hole whose address may belong to another mapping now.
+    pub lent: bool,
 }
 
 impl Page {
@@ -34,18 +51,39 @@ impl Page {
         prot: Prot::ReadWrite,
         boundary: false,
         value: None,
+        guard: false,
+        locked: false,
+        sealed: false,
+        dontfork: false,
+        lent: false,
     };
 
     const HOLE: Page = Page {
         mapped: false,
         prot: Prot::None,
         boundary: true,
-        value: None,
+        ..Page::FRESH
     };
+
+    const LENT: Page = Page {
+        lent: true,
+        ..Page::HOLE
+    };
+
+    /// Returns a page that the VMA of this one gains when it grows.
+    fn grown(self) -> Page {
+        Page {
+            boundary: false,
+            value: None,
+            guard: false,
+            ..self
+        }
+    }
 
     /// Returns whether this page can be accessed without a signal.
     pub fn allows(&self, write: bool) -> bool {
         self.mapped
+            && !self.guard
             && match self.prot {
                 Prot::ReadWrite => true,
                 Prot::Read => !write,
@@ -70,6 +108,8 @@ pub struct Process {
     pub sequence: u64,
     /// Its mappings.
     pub mappings: BTreeMap<String, Mapping>,
+    /// The number of pages that it has pinned.
+    pub pins: u64,
 }
 
 /// Consecutive pages, for one call.
@@ -92,6 +132,7 @@ impl Run {
 pub struct Model {
     processes: BTreeMap<String, Process>,
     ended: BTreeSet<String>,
+    threads: BTreeMap<String, Thread>,
     made: u64,
     mapped_once: bool,
     checked_once: bool,
@@ -119,6 +160,7 @@ impl Model {
         let process = Process {
             sequence: self.made,
             mappings,
+            pins: 0,
         };
         self.made += 1;
         self.processes.insert(name.to_owned(), process);
@@ -166,7 +208,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// A page of the range is beyond the end of the mapping, or was unmapped or moved away.
+    /// A page of the range is beyond the end of the mapping, or was unmapped or moved away, or a
+    /// thread works on it.
     pub fn runs(&self, target: &Target) -> Result<Vec<Run>, String> {
         let Target {
             process,
@@ -205,6 +248,7 @@ impl Model {
                 .map(|first| Run { first, count: 1 })
                 .collect(),
         };
+        self.no_thread_at(process, name, &runs)?;
         for run in &runs {
             for index in run.indices() {
                 if !pages[index].mapped {
@@ -263,5 +307,12 @@ impl Model {
             level = next;
         }
         all
+    }
+}
+
+/// Notes that a VMA may start at `index` from now on.
+fn mark(pages: &mut [Page], index: usize) {
+    if let Some(page) = pages.get_mut(index) {
+        page.boundary = true;
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Conditions on the numbers of a check: `vmas=3`, `anon_vmas<=10`.
+//! Conditions on the numbers of a check: `vmas=3`, `anon_vmas<=2*vmas`.
 
 use super::words::number;
 use std::fmt;
@@ -23,11 +23,28 @@ pub enum Field {
     Violations,
     /// Differences between shadow and host.
     Differences,
+    /// Calls of `open` between the last two checks: forks, splits and moves of a VMA.
+    Opens,
+    /// Calls of `close` between the last two checks.
+    Closes,
 }
 
 impl Field {
-    /// Every field, in the order in which a check prints them.
-    pub const ALL: [Field; 7] = [
+    /// Every field.
+    pub const ALL: [Field; 9] = [
+        Field::Vmas,
+        Field::AnonVmas,
+        Field::Chains,
+        Field::Pages,
+        Field::Untracked,
+        Field::Violations,
+        Field::Differences,
+        Field::Opens,
+        Field::Closes,
+    ];
+
+    /// The fields of the ioctl, in the order in which a check prints them.
+    pub const OF_CHECK: [Field; 7] = [
         Field::Vmas,
         Field::AnonVmas,
         Field::Chains,
@@ -47,6 +64,8 @@ impl Field {
             Field::Untracked => "untracked",
             Field::Violations => "violations",
             Field::Differences => "differences",
+            Field::Opens => "opens",
+            Field::Closes => "closes",
         }
     }
 }
@@ -66,6 +85,25 @@ pub enum Comparison {
     AtMost,
 }
 
+/// The right side of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// `N`
+    Number(u64),
+    /// `KEY` or `N*KEY`
+    Times(u64, Field),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(number) => write!(f, "{number}"),
+            Value::Times(1, field) => f.write_str(field.name()),
+            Value::Times(factor, field) => write!(f, "{factor}*{}", field.name()),
+        }
+    }
+}
+
 /// A condition on a number of the last check, such as `KEY=VALUE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
@@ -74,19 +112,30 @@ pub struct Condition {
     /// How it is compared.
     pub comparison: Comparison,
     /// The value it is compared with.
-    pub value: u64,
+    pub value: Value,
 }
 
 impl Condition {
-    /// Returns whether `number` meets the condition.
-    pub fn holds(&self, number: u64) -> bool {
+    /// Returns whether the condition holds, given the numbers of a check.
+    pub fn holds(&self, get: impl Fn(Field) -> u64) -> bool {
+        let number = get(self.field);
+        let value = match self.value {
+            Value::Number(value) => value,
+            Value::Times(factor, field) => factor.saturating_mul(get(field)),
+        };
         match self.comparison {
-            Comparison::Equal => number == self.value,
-            Comparison::Greater => number > self.value,
-            Comparison::AtLeast => number >= self.value,
-            Comparison::Less => number < self.value,
-            Comparison::AtMost => number <= self.value,
+            Comparison::Equal => number == value,
+            Comparison::Greater => number > value,
+            Comparison::AtLeast => number >= value,
+            Comparison::Less => number < value,
+            Comparison::AtMost => number <= value,
         }
+    }
+
+    /// Returns whether the condition is about [`Field::Opens`] or [`Field::Closes`].
+    pub fn is_about_events(&self) -> bool {
+        let of_events = |field| matches!(field, Field::Opens | Field::Closes);
+        of_events(self.field) || matches!(self.value, Value::Times(_, field) if of_events(field))
     }
 }
 
@@ -120,17 +169,36 @@ impl FromStr for Condition {
         .into_iter()
         .find_map(|(sign, c)| rest.strip_prefix(sign).map(|value| (c, value)))
         .ok_or_else(bad)?;
-        let field = Field::ALL
-            .into_iter()
-            .find(|f| f.name() == key)
-            .ok_or_else(|| {
-                let names = Field::ALL.map(Field::name).join(", ");
-                format!("`{key}` is not a key of a check; the keys are: {names}")
-            })?;
         Ok(Condition {
-            field,
+            field: key.parse()?,
             comparison,
-            value: number(value)?,
+            value: value.parse()?,
         })
+    }
+}
+
+impl FromStr for Field {
+    type Err = String;
+
+    fn from_str(key: &str) -> Result<Self, String> {
+        let found = Field::ALL.into_iter().find(|f| f.name() == key);
+        found.ok_or_else(|| {
+            let names = Field::ALL.map(Field::name).join(", ");
+            format!("`{key}` is not a key of a check; the keys are: {names}")
+        })
+    }
+}
+
+impl FromStr for Value {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word.split_once('*') {
+            Some((factor, key)) => Ok(Value::Times(number(factor)?, key.parse()?)),
+            None if word.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                Ok(Value::Times(1, word.parse()?))
+            }
+            None => number(word).map(Value::Number),
+        }
     }
 }

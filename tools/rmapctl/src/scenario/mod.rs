@@ -6,18 +6,23 @@
 //! the blocks, replaces the loop counters and passes one [`Step`] after another to its caller: the
 //! static check, the engine, or a test.
 
+mod advice;
 mod condition;
 mod parse;
+mod parse_command;
 mod step;
 mod substitute;
 mod target;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_words;
 mod words;
 
-pub use condition::{Comparison, Condition, Field};
-pub use step::{Mode, Step};
-pub use target::{Prot, Range, Target};
+pub use advice::Advice;
+pub use condition::{Comparison, Condition, Field, Value};
+pub use step::{Destination, Mode, Step};
+pub use target::{Place, Prot, Range, Target};
 
 use crate::model::Model;
 use substitute::{Counters, strip_comment, substitute};
@@ -78,18 +83,51 @@ enum Node {
 #[derive(Debug, Clone)]
 pub struct Scenario {
     nodes: Vec<Node>,
+    needs: Needs,
+}
+
+/// What the engine has to know of a scenario before its first step.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Needs {
+    /// Pages are put at chosen places, so that no other mapping may take the addresses of holes.
+    pub reserved_holes: bool,
+    /// A condition is about [`Field::Opens`] or [`Field::Closes`].
+    pub events: bool,
+}
+
+impl Needs {
+    fn note(&mut self, step: &Step) {
+        match step {
+            Step::Map { over: Some(_), .. }
+            | Step::Move {
+                to: Destination::Onto(_),
+                ..
+            } => self.reserved_holes = true,
+            Step::Refused { command, .. } | Step::Fail { command, .. } => self.note(command),
+            Step::Check(conditions) | Step::Expect(conditions) => {
+                self.events |= conditions.iter().any(Condition::is_about_events);
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Scenario {
     /// Parses a scenario and checks all of it: syntax, names, ranges.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let scenario = Self::parse_blocks(text)?;
+        let mut scenario = Self::parse_blocks(text)?;
         let mut model = Model::new();
+        let mut needs = Needs::default();
         scenario.walk(&mut |line, step| {
+            needs.note(step);
             model
                 .apply(step)
                 .map_err(|message| ScenarioError::new(line, message))
         })?;
+        model
+            .all_waited_for()
+            .map_err(|message| ScenarioError::new(0, message))?;
+        scenario.needs = needs;
         Ok(scenario)
     }
 
@@ -153,10 +191,21 @@ impl Scenario {
             }
         }
         match open.pop() {
-            Some((0, _, _, nodes)) => Ok(Self { nodes }),
+            Some((0, _, _, nodes)) => Ok(Self {
+                nodes,
+                needs: Needs::default(),
+            }),
             Some((line, ..)) => Err(ScenarioError::new(line, "`repeat` without `end`")),
-            None => Ok(Self { nodes: Vec::new() }),
+            None => Ok(Self {
+                nodes: Vec::new(),
+                needs: Needs::default(),
+            }),
         }
+    }
+
+    /// Returns what the engine has to know before the first step.
+    pub fn needs(&self) -> Needs {
+        self.needs
     }
 
     /// Calls `f` with the line number and the step, for each step in the order of execution.

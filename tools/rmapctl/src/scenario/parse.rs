@@ -2,10 +2,15 @@
 
 //! Parses one line of a scenario into a [`Step`].
 
-use super::words::{Words, byte, check_name, environment};
-use super::{MAX_PAGES, MAX_TREE, Mode, Prot, Range, Step, Target};
+use super::parse_command::command;
+use super::words::{Words, environment};
+use super::{Mode, Range, Step};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::str::FromStr;
+
+/// Beyond the numbers of all errors that user space sees.
+const MAX_ERRNO: i32 = 134;
 
 impl Step {
     /// Parses one line whose counters are already replaced.
@@ -18,137 +23,11 @@ impl Step {
             return Ok(Step::Print(rest.to_owned()));
         }
         let mut words = Words::new(keyword, rest);
+        if let Some(step) = command(keyword, &mut words)? {
+            words.end()?;
+            return Ok(step);
+        }
         let step = match keyword {
-            "map" => {
-                let process = words.name("a process")?;
-                let mapping = words.name("a mapping")?;
-                let pages = words.number("a number of pages")?;
-                if pages == 0 || pages > MAX_PAGES {
-                    return Err(format!("a mapping has 1 to {MAX_PAGES} pages, not {pages}"));
-                }
-                let pgoff = match words.keyword("at") {
-                    true => words.number("a page offset")?,
-                    false => 0,
-                };
-                Step::Map {
-                    process,
-                    mapping,
-                    pages,
-                    pgoff,
-                }
-            }
-            "touch" => {
-                let target = words.target()?;
-                let write = words.keyword("write") || !words.keyword("read");
-                let byte = words.optional(byte)?;
-                Step::Touch {
-                    target,
-                    write,
-                    byte,
-                }
-            }
-            "fork" => {
-                let process = words.name("a process")?;
-                let mut children = vec![words.name("the name of a child")?];
-                while !words.is_empty() {
-                    children.push(words.name("the name of a child")?);
-                }
-                Step::Fork { process, children }
-            }
-            "exit" => {
-                let mut processes = Vec::new();
-                while processes.is_empty() || !words.is_empty() {
-                    let word = words.next("a process")?;
-                    match word.strip_suffix('*') {
-                        Some("") => {}
-                        Some(stem) => check_name(stem)?,
-                        None => check_name(word)?,
-                    }
-                    processes.push(word.to_owned());
-                }
-                Step::Exit { processes }
-            }
-            "exec" => Step::Exec {
-                process: words.name("a process")?,
-            },
-            "protect" => {
-                let target = words.target()?;
-                let prot = match words.next("rw, r or none")? {
-                    "rw" => Prot::ReadWrite,
-                    "r" => Prot::Read,
-                    "none" => Prot::None,
-                    other => return Err(format!("a protection is rw, r or none, not `{other}`")),
-                };
-                Step::Protect { target, prot }
-            }
-            "unmap" => Step::Unmap {
-                target: words.target()?,
-            },
-            "dontneed" => Step::Dontneed {
-                target: words.target()?,
-            },
-            "move" => {
-                let target = words.target()?;
-                let pages = match words.keyword("to") {
-                    true => Some(words.number("a number of pages")?),
-                    false => None,
-                };
-                let name = match words.keyword("as") {
-                    true => Some(words.name("a new mapping")?),
-                    false => None,
-                };
-                let keep = words.keyword("keep");
-                if keep && (name.is_none() || pages.is_some()) {
-                    return Err(
-                        "what `keep` leaves behind has the old name and the old size: \
-                         `move P M RANGE as NAME keep`"
-                            .to_owned(),
-                    );
-                }
-                if pages.is_some_and(|n| n == 0 || n > MAX_PAGES) {
-                    return Err(format!("a mapping has 1 to {MAX_PAGES} pages"));
-                }
-                if matches!(target.range, Range::Stride(..)) {
-                    return Err("`A..B/S` cannot be moved: move each page by itself".to_owned());
-                }
-                if name.is_none() && target.range != Range::All {
-                    return Err(
-                        "a part of a mapping moves under a new name: `move P M RANGE as NAME`"
-                            .to_owned(),
-                    );
-                }
-                Step::Move {
-                    target,
-                    pages,
-                    name,
-                    keep,
-                }
-            }
-            "tree" => {
-                let process = words.name("a process")?;
-                let depth = words.number("a depth")?;
-                let children = words.number("a number of children")?;
-                let word = words.next("write")?;
-                if word != "write" {
-                    return Err(format!("expected `write`, found `{word}`"));
-                }
-                let mapping = words.name("a mapping")?;
-                let range = words.range()?;
-                let byte = words.optional(byte)?.unwrap_or(1);
-                if tree_size(depth, children).is_none_or(|n| n == 0 || n > MAX_TREE) {
-                    return Err(format!("a tree makes 1 to {MAX_TREE} processes"));
-                }
-                Step::Tree {
-                    target: Target {
-                        process,
-                        mapping,
-                        range,
-                    },
-                    depth,
-                    children,
-                    byte,
-                }
-            }
             "dies" => {
                 let word = words.next("a signal")?;
                 let signal = Signal::from_str(word)
@@ -161,6 +40,37 @@ impl Step {
                     signal,
                     touch: Box::new(touch),
                 }
+            }
+            "refused" => {
+                let word = words.next("an errno")?;
+                let errno = (1..MAX_ERRNO)
+                    .map(Errno::from_raw)
+                    .find(|errno| format!("{errno:?}") == word)
+                    .ok_or_else(|| format!("`{word}` is not an errno such as EPERM"))?;
+                Step::Refused {
+                    errno,
+                    command: one_command(&words.take_rest(), "refused ERRNO", is_one_call)?,
+                }
+            }
+            "fail" => {
+                let after = words.number("a number of allocations")?;
+                Step::Fail {
+                    after,
+                    command: one_command(&words.take_rest(), "fail N", |step| {
+                        is_one_call(step) || matches!(step, Step::Fork { .. } | Step::Touch { .. })
+                    })?,
+                }
+            }
+            "thread" => Step::Thread {
+                thread: words.name("the name of a thread")?,
+                command: one_command(&words.take_rest(), "thread T", is_of_thread)?,
+            },
+            "wait" => {
+                let mut threads = Vec::new();
+                while !words.is_empty() {
+                    threads.push(words.name("the name of a thread")?);
+                }
+                Step::Wait { threads }
             }
             "mode" => match words.next("pinned")? {
                 "pinned" => Step::Mode(Mode::Pinned),
@@ -214,16 +124,43 @@ impl Step {
     }
 }
 
-/// Returns the number of processes that a `tree` makes, or [`None`] if it is above [`MAX_TREE`].
-fn tree_size(depth: u64, children: u64) -> Option<u64> {
-    let mut total = 0u64;
-    let mut level = 1u64;
-    for _ in 0..depth.min(MAX_TREE + 1) {
-        level = level.checked_mul(children)?;
-        total = total.checked_add(level)?;
-        if total > MAX_TREE {
-            return None;
-        }
+/// Parses the command that follows `refused`, `fail` or `thread`.
+fn one_command(text: &str, word: &str, fits: fn(&Step) -> bool) -> Result<Box<Step>, String> {
+    let step = Step::parse(text)?;
+    match fits(&step) {
+        true => Ok(Box::new(step)),
+        false => Err(format!("`{step}` cannot follow `{word}`")),
     }
-    Some(total)
+}
+
+/// Returns whether a command is one system call of one process.
+fn is_one_call(step: &Step) -> bool {
+    match step {
+        Step::Map { .. } => true,
+        Step::Protect { target, .. }
+        | Step::Unmap { target }
+        | Step::Dontneed { target }
+        | Step::Advise { target, .. }
+        | Step::Lock { target }
+        | Step::Unlock { target }
+        | Step::Seal { target }
+        | Step::Pin { target }
+        | Step::Poke { target, .. }
+        | Step::Move { target, .. } => !matches!(target.range, Range::Stride(..)),
+        _ => false,
+    }
+}
+
+/// Returns whether a thread can execute a command: it changes no addresses that others need.
+fn is_of_thread(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Touch { .. }
+            | Step::Protect { .. }
+            | Step::Unmap { .. }
+            | Step::Dontneed { .. }
+            | Step::Advise { .. }
+            | Step::Lock { .. }
+            | Step::Unlock { .. }
+    )
 }

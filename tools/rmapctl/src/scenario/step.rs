@@ -2,16 +2,17 @@
 
 //! One command of a scenario, with all names and numbers filled in.
 
-use super::{Condition, Prot, Target};
+use super::{Advice, Condition, Place, Prot, Target};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::fmt;
 
 /// The kind of mapping that the driver creates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     /// The host never removes a VMA by a merge.
     Pinned,
-    /// The host may merge VMAs. The module refuses this mode with `EOPNOTSUPP`.
+    /// The host may merge VMAs.
     Mergeable,
 }
 
@@ -24,14 +25,27 @@ impl fmt::Display for Mode {
     }
 }
 
+/// Where `move` puts pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Another address; the mapping keeps its name.
+    Elsewhere,
+    /// Another address, under this name.
+    As(String),
+    /// The pages of another mapping from this one on.
+    Onto(Place),
+}
+
 /// One command with all names and numbers filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// `map P M PAGES [at PGOFF]`
+    /// `map P M PAGES [ro|none] [over M PAGE] [at PGOFF]`
     Map {
         process: String,
         mapping: String,
         pages: u64,
+        prot: Prot,
+        over: Option<Place>,
         pgoff: u64,
     },
     /// `touch P M RANGE [write|read] [BYTE]`
@@ -55,11 +69,31 @@ pub enum Step {
     Unmap { target: Target },
     /// `dontneed P M RANGE`
     Dontneed { target: Target },
-    /// `move P M RANGE [to NEWPAGES] [as NAME [keep]]`
+    /// `advise P M RANGE ADVICE`
+    Advise { target: Target, advice: Advice },
+    /// `lock P M RANGE`
+    Lock { target: Target },
+    /// `unlock P M RANGE`
+    Unlock { target: Target },
+    /// `seal P M RANGE`
+    Seal { target: Target },
+    /// `poke Q P M RANGE [BYTE] [force]`: process Q writes to the pages of P.
+    Poke {
+        writer: String,
+        target: Target,
+        byte: Option<u8>,
+        /// By `/proc/PID/mem`, whatever the protection is.
+        force: bool,
+    },
+    /// `pin P M RANGE`
+    Pin { target: Target },
+    /// `unpin P [BYTE]`
+    Unpin { process: String, byte: Option<u8> },
+    /// `move P M RANGE [to NEWPAGES] [as NAME|onto M PAGE] [keep]`
     Move {
         target: Target,
         pages: Option<u64>,
-        name: Option<String>,
+        to: Destination,
         /// The old place stays mapped, without the pages.
         keep: bool,
     },
@@ -72,6 +106,14 @@ pub enum Step {
     },
     /// `dies SIGNAL touch ...`: the touch must kill the process.
     Dies { signal: Signal, touch: Box<Step> },
+    /// `refused ERRNO COMMAND`: the kernel must refuse the command, which changes nothing.
+    Refused { errno: Errno, command: Box<Step> },
+    /// `fail N COMMAND`: after N allocations one fails; the command is repeated if it failed by that.
+    Fail { after: u64, command: Box<Step> },
+    /// `thread T COMMAND`: a thread executes the command, together with what follows.
+    Thread { thread: String, command: Box<Step> },
+    /// `wait [T...]`: waits for these threads, or for all.
+    Wait { threads: Vec<String> },
     /// `mode pinned|mergeable`
     Mode(Mode),
     /// `check [CONDITION...]`
@@ -93,6 +135,36 @@ pub enum Step {
 }
 
 impl Step {
+    /// Returns the pages that the command is about.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Step::Touch { target, .. }
+            | Step::Protect { target, .. }
+            | Step::Unmap { target }
+            | Step::Dontneed { target }
+            | Step::Advise { target, .. }
+            | Step::Lock { target }
+            | Step::Unlock { target }
+            | Step::Seal { target }
+            | Step::Pin { target }
+            | Step::Poke { target, .. }
+            | Step::Move { target, .. } => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Returns the process that executes the command, if it is one process.
+    pub fn process(&self) -> Option<&str> {
+        match self {
+            Step::Map { process, .. }
+            | Step::Fork { process, .. }
+            | Step::Exec { process }
+            | Step::Unpin { process, .. } => Some(process),
+            Step::Poke { writer, .. } => Some(writer),
+            other => other.target().map(|target| target.process.as_str()),
+        }
+    }
+
     /// Returns whether a process executes the step, so that it counts for `check every`.
     pub fn is_command(&self) -> bool {
         !matches!(
@@ -120,9 +192,19 @@ impl fmt::Display for Step {
                 process,
                 mapping,
                 pages,
+                prot,
+                over,
                 pgoff,
             } => {
                 write!(f, "map {process} {mapping} {pages}")?;
+                f.write_str(match prot {
+                    Prot::ReadWrite => "",
+                    Prot::Read => " ro",
+                    Prot::None => " none",
+                })?;
+                if let Some(place) = over {
+                    write!(f, " over {place}")?;
+                }
                 match pgoff {
                     0 => Ok(()),
                     pgoff => write!(f, " at {pgoff}"),
@@ -145,18 +227,41 @@ impl fmt::Display for Step {
             Step::Protect { target, prot } => write!(f, "protect {target} {prot}"),
             Step::Unmap { target } => write!(f, "unmap {target}"),
             Step::Dontneed { target } => write!(f, "dontneed {target}"),
+            Step::Advise { target, advice } => write!(f, "advise {target} {advice}"),
+            Step::Lock { target } => write!(f, "lock {target}"),
+            Step::Unlock { target } => write!(f, "unlock {target}"),
+            Step::Seal { target } => write!(f, "seal {target}"),
+            Step::Poke {
+                writer,
+                target,
+                byte,
+                force,
+            } => {
+                write!(f, "poke {writer} {target}")?;
+                if let Some(byte) = byte {
+                    write!(f, " {byte}")?;
+                }
+                f.write_str(if *force { " force" } else { "" })
+            }
+            Step::Pin { target } => write!(f, "pin {target}"),
+            Step::Unpin { process, byte } => {
+                write!(f, "unpin {process}")?;
+                byte.map_or(Ok(()), |byte| write!(f, " {byte}"))
+            }
             Step::Move {
                 target,
                 pages,
-                name,
+                to,
                 keep,
             } => {
                 write!(f, "move {target}")?;
                 if let Some(pages) = pages {
                     write!(f, " to {pages}")?;
                 }
-                if let Some(name) = name {
-                    write!(f, " as {name}")?;
+                match to {
+                    Destination::Elsewhere => {}
+                    Destination::As(name) => write!(f, " as {name}")?,
+                    Destination::Onto(place) => write!(f, " onto {place}")?,
                 }
                 match keep {
                     true => f.write_str(" keep"),
@@ -174,6 +279,13 @@ impl fmt::Display for Step {
                 target.process, target.mapping, target.range
             ),
             Step::Dies { signal, touch } => write!(f, "dies {} {touch}", signal.as_str()),
+            Step::Refused { errno, command } => write!(f, "refused {errno:?} {command}"),
+            Step::Fail { after, command } => write!(f, "fail {after} {command}"),
+            Step::Thread { thread, command } => write!(f, "thread {thread} {command}"),
+            Step::Wait { threads } => {
+                f.write_str("wait")?;
+                threads.iter().try_for_each(|name| write!(f, " {name}"))
+            }
             Step::Mode(mode) => write!(f, "mode {mode}"),
             Step::Check(conditions) => write!(f, "check{}", list(conditions)),
             Step::CheckEvery(None) => f.write_str("check every off"),

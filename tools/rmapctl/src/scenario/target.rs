@@ -63,3 +63,18 @@ impl fmt::Display for Target {
         write!(f, "{} {} {}", self.process, self.mapping, self.range)
     }
 }
+
+/// A page of a mapping, at whose address other pages are put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The mapping.
+    pub mapping: String,
+    /// The page.
+    pub page: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.mapping, self.page)
+    }
+}

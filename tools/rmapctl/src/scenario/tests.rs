@@ -40,12 +40,47 @@ move main far 1..3 as part
 move main far 3 as twin keep
 move main far 0 to 4 as bigger
 unmap main far 3
+map main wide 12 none
+map main shut 2 ro at 3
+map main inner 2 none over wide 4 at 7
+map main wide 2 over wide 6
+move main inner all to 3 onto wide 8
+move main wide 8..10 onto wide 0 keep
+protect main wide 0..2 rw
 tree main 2 2 write buf 0..2 5
+advise main buf all dontfork
+advise main buf 0 dofork
+advise main buf 1..3 guard
+advise main buf 1 unguard
+advise main buf 3 populate-read
+advise main buf 3 populate-write
+advise main buf 3 mergeable
+advise main buf 3 pageout
+lock main buf 4..6
+unlock main buf 4
+poke other main buf 0 9
+poke other main buf 0
+poke other main shut 0 9 force
+poke main main shut 0 force
+pin main buf 4..6
+unpin main
+pin main buf 4
+unpin main 0
+seal main shut all
+refused EPERM unmap main shut all
+fail 3 fork main late
+fail 12 protect main buf 5 r
+thread one touch main buf 6..8/2 write 1
+thread two protect main buf 9 none
+wait one two
+thread one unmap main buf 9
+wait
 check
 check differences>0 vmas>=1
 check every 3
 check every off
 expect anon_vmas<=10 chains=4 pages<9
+check anon_vmas<=2*vmas chains=vmas opens=0 closes>=opens
 show
 compare
 rules
@@ -146,7 +181,7 @@ fn errors_name_their_line() {
         (
             "check bugs=0",
             "f.scn:1: `bugs` is not a key of a check; the keys are: vmas, anon_vmas, chains, \
-             pages, untracked, violations, differences",
+             pages, untracked, violations, differences, opens, closes",
         ),
         (
             "map main m 4\nmove main m 0..2",
@@ -155,7 +190,7 @@ fn errors_name_their_line() {
         (
             "map main m 4\nmove main m all keep",
             "f.scn:2: what `keep` leaves behind has the old name and the old size: \
-             `move P M RANGE as NAME keep`",
+             `move P M RANGE as NAME keep`, or `onto M PAGE keep`",
         ),
         (
             "map main m 4\nunmap main m 1\nmove main m all",

@@ -2,6 +2,7 @@
 
 //! Tests of a module that was loaded with small limits.
 
+use super::MODES;
 use super::report::{Child, Mapping, READ_WRITE, Report};
 use crate::kernel::{Check, Debugfs, Device};
 use crate::worker::PAGE_SIZE;
@@ -20,7 +21,23 @@ pub fn limits(path: &Path, debugfs: &Debugfs, max_vmas: u64, max_pages: u64) -> 
         "MAX_VMAS must be 2 to 64, and MAX_PAGES at least {FORKED_PAGES} more"
     );
     let mut report = Report::default();
-    let device = &Device::open(path)?;
+    for mode in MODES {
+        report.mode = Some(mode);
+        let device = Device::open(path)?;
+        device.set_mode(mode)?;
+        within_limits(&mut report, &device, max_vmas, max_pages)?;
+        beyond_max_vmas(&mut report, &device, debugfs, max_vmas)?;
+    }
+    Ok(report.failed == 0)
+}
+
+/// Maps as much as is allowed, and more.
+fn within_limits(
+    report: &mut Report,
+    device: &Device,
+    max_vmas: u64,
+    max_pages: u64,
+) -> Result<()> {
     let map = |pages| Mapping::new(device, pages, READ_WRITE);
     let done = |result: nix::Result<Mapping>| result.map(drop).map_err(|e| format!("{e:?}"));
 
@@ -46,9 +63,7 @@ pub fn limits(path: &Path, debugfs: &Debugfs, max_vmas: u64, max_pages: u64) -> 
     );
     report.case("mmap() of all pages after a munmap()", done(map(max_pages)));
     report.sees("all unmapped again", device, |_| {});
-
-    beyond_max_vmas(&mut report, device, debugfs, max_vmas)?;
-    Ok(report.failed == 0)
+    Ok(())
 }
 
 /// Forks although the limit of VMAs is reached: the child's VMA is untracked.

@@ -11,18 +11,20 @@ pub use limits::limits;
 pub use many::many;
 pub use report::Child;
 
-use crate::corners;
+use crate::corners::{self, Site};
 use crate::kernel::{Check, Debugfs, Device};
+use crate::scenario::Mode;
 use crate::worker::PAGE_SIZE;
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::mman::{MapFlags, ProtFlags};
-use nix::sys::stat::Mode;
+use nix::sys::stat::Mode as FileMode;
 use nix::unistd::{Uid, read, setuid, write};
 use report::{MAGIC, Mapping, READ_WRITE, Report, ioctl, ioctl_mode, raw_mmap, sees};
 use std::path::Path;
 
+const MODES: [Mode; 2] = [Mode::Pinned, Mode::Mergeable];
 /// Page 0 is never mapped.
 const BAD_POINTER: usize = 8;
 /// `nobody`.
@@ -42,7 +44,7 @@ pub fn bad_input(path: &Path) -> Result<bool> {
 
     let (child, result) = Child::new(|| {
         setuid(Uid::from_raw(NOBODY)).map_err(|errno| format!("setuid: {errno:?}"))?;
-        match open(path, OFlag::O_RDWR, Mode::empty()) {
+        match open(path, OFlag::O_RDWR, FileMode::empty()) {
             Err(Errno::EACCES) => Ok(()),
             Err(other) => Err(format!("{other:?}")),
             Ok(_) => Err("it succeeded".to_owned()),
@@ -51,8 +53,19 @@ pub fn bad_input(path: &Path) -> Result<bool> {
     drop(child);
     report.case("open() by another user than root: EACCES", result);
 
-    let mode = ioctl_mode(device, 0).map_err(|errno| format!("{errno:?}"));
-    report.case("MODE pinned before the first mmap()", mode);
+    for mode in MODES {
+        report.mode = Some(mode);
+        modes(&mut report, &Device::open(path)?, mode);
+    }
+    Ok(report.failed == 0)
+}
+
+/// Chooses a mode and maps the device, which fixes the mode.
+fn modes(report: &mut Report, device: &Device, mode: Mode) {
+    for mode in [Mode::Mergeable, Mode::Pinned, mode] {
+        let result = device.set_mode(mode).map_err(|error| format!("{error:#}"));
+        report.case(&format!("MODE {mode} before the first mmap()"), result);
+    }
     for (name, prot) in [
         ("PROT_NONE", ProtFlags::PROT_NONE),
         ("PROT_READ", ProtFlags::PROT_READ),
@@ -68,13 +81,27 @@ pub fn bad_input(path: &Path) -> Result<bool> {
         report.case(&format!("mmap() {name}"), result);
         report.sees(&format!("munmap() {name}"), device, |_| {});
     }
-    report.refused(
-        "MODE pinned after the first mmap()",
-        device,
-        Errno::EBUSY,
-        || ioctl_mode(device, 0),
-    );
-    Ok(report.failed == 0)
+    for number in [0, 1, 7] {
+        let name = format!("MODE number {number} after the first mmap()");
+        report.refused(&name, device, Errno::EBUSY, || ioctl_mode(device, number));
+    }
+    report.case("mprotect() there and back", protect_back(device, mode));
+    report.sees("munmap() after that", device, |_| {});
+}
+
+/// Protects a page in the middle of a mapping, which splits it, and takes that back: only VMAs of a
+/// mergeable mapping become one again.
+fn protect_back(device: &Device, mode: Mode) -> Result<(), String> {
+    let said = |errno: Errno| format!("{errno:?}");
+    let mapping = Mapping::new(device, 4, READ_WRITE).map_err(said)?;
+    (0..4).for_each(|page| mapping.write(page, 1));
+    mapping.protect(1, ProtFlags::PROT_READ).map_err(said)?;
+    sees(device, |check| check.vmas = 3)?;
+    mapping.protect(1, READ_WRITE).map_err(said)?;
+    (0..4).try_for_each(|page| mapping.expect(page, 1))?;
+    sees(device, |check| {
+        check.vmas = if mode == Mode::Mergeable { 1 } else { 3 }
+    })
 }
 
 fn bad_mmaps(report: &mut Report, device: &Device) {
@@ -144,17 +171,22 @@ fn bad_ioctls(report: &mut Report, device: &Device) {
     report.refused("MODE number 7", device, Errno::EINVAL, || {
         ioctl_mode(device, 7)
     });
-    report.refused("MODE mergeable", device, Errno::EOPNOTSUPP, || {
-        ioctl_mode(device, 1)
-    });
 }
 
 /// Runs the corner cases. Returns whether every case passed.
 pub fn corners(path: &Path, debugfs: &Debugfs) -> bool {
     let mut report = Report::default();
-    for (name, case) in corners::CASES {
-        let result = case(path, debugfs).map_err(|error| format!("{error:#}"));
-        report.case(name, result);
+    for mode in MODES {
+        report.mode = Some(mode);
+        let site = Site {
+            path,
+            debugfs,
+            mode,
+        };
+        for (name, case) in corners::CASES {
+            let result = case(&site).map_err(|error| format!("{error:#}"));
+            report.case(name, result);
+        }
     }
     report.failed == 0
 }

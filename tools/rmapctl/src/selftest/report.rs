@@ -3,11 +3,12 @@
 //! Helpers of the cases: output, unchecked system calls, a mapping, a child process.
 
 use crate::kernel::{Check, Device};
+use crate::scenario::Mode;
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mprotect, munmap};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe, read, write};
@@ -22,11 +23,15 @@ pub(super) const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::P
 #[derive(Default)]
 pub(super) struct Report {
     pub(super) failed: u32,
+    /// The kind of mapping, if the cases are tried with each.
+    pub(super) mode: Option<Mode>,
 }
 
 impl Report {
     /// Prints whether a case passed; `result` has the reason of a failure.
     pub(super) fn case(&mut self, name: &str, result: Result<(), String>) {
+        let mode = self.mode.map_or(String::new(), |mode| format!(" ({mode})"));
+        let name = format!("{name}{mode}");
         match result {
             Ok(()) => println!("ok - {name}"),
             Err(instead) => {
@@ -137,6 +142,15 @@ impl Mapping {
             .as_ptr()
             .wrapping_byte_add((page * PAGE_SIZE) as usize)
             .cast()
+    }
+
+    /// Changes the protection of one page.
+    pub(super) fn protect(&self, page: u64, prot: ProtFlags) -> nix::Result<()> {
+        // SAFETY: The page is mapped, and only reached through this.
+        unsafe {
+            let page = NonNull::new_unchecked(self.byte(page).cast());
+            mprotect(page, PAGE_SIZE as usize, prot)
+        }
     }
 
     pub(super) fn write(&self, page: u64, byte: u8) {

@@ -9,26 +9,28 @@
 //! process, a child of `fork` needs no set-up, and pipes, signal mask and a pending doorbell
 //! survive `execve`.
 
+mod failing;
+mod memory;
+mod pins;
 mod protocol;
+mod threads;
 
 pub use protocol::{
-    Answer, DOORBELL, Ending, Inherited, MAX_MESSAGE, MAX_RUNS, PAGE_SIZE, Reply, Request, Runs,
-    encode_prot,
+    Answer, Call, DOORBELL, Ending, Inherited, MAX_MESSAGE, MAX_RUNS, PAGE_SIZE, Reply, Request,
+    Runs, encode_prot,
 };
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::mman::{MRemapFlags, MapFlags, MmapAdvise, ProtFlags};
-use nix::sys::mman::{madvise, mmap, mmap_anonymous, mprotect, mremap, munmap};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, execv, fork, getpid, read, write};
-use std::ffi::{CString, c_void};
-use std::num::NonZeroUsize;
+use pins::Pins;
+use std::ffi::CString;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::ptr::NonNull;
+use threads::Threads;
 
 /// How often an idle worker checks that the controller still exists.
 const PATIENCE_SECS: i64 = 10;
@@ -51,7 +53,11 @@ pub fn serve(inherited: Inherited, name: &str) -> ! {
         // SAFETY: The default action runs no code of ours.
         let _ = unsafe { sigaction(signal, &default) };
     }
-    let worker = Worker { inherited };
+    let mut worker = Worker {
+        inherited,
+        threads: Threads::default(),
+        pins: Pins::default(),
+    };
     let status = match worker.run() {
         Ok(()) => 0,
         Err(error) => {
@@ -66,6 +72,8 @@ pub fn serve(inherited: Inherited, name: &str) -> ! {
 
 struct Worker {
     inherited: Inherited,
+    threads: Threads,
+    pins: Pins,
 }
 
 /// Borrows the descriptor `fd` for a call.
@@ -75,7 +83,7 @@ fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
 }
 
 impl Worker {
-    fn run(&self) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
         self.reply(Answer::Done)?;
         let mut buffer = [0u8; MAX_MESSAGE];
         while self.wait_for_doorbell()? {
@@ -85,10 +93,7 @@ impl Worker {
             if matches!(request, Request::Exit) {
                 return Ok(());
             }
-            let answer = match self.serve_one(request) {
-                Ok(answer) => answer,
-                Err(error) => Answer::Failed(format!("{error:#}")),
-            };
+            let answer = Answer::from_result(self.serve_one(request));
             self.reply(answer)?;
         }
         Ok(())
@@ -139,59 +144,25 @@ impl Worker {
         Ok(())
     }
 
-    fn serve_one(&self, request: Request) -> Result<Answer> {
+    fn serve_one(&mut self, request: Request) -> Result<Answer> {
+        if !matches!(request, Request::Thread { .. }) {
+            self.threads.release();
+        }
         match request {
-            Request::Map { pages, pgoff } => self.map(pages, pgoff),
-            Request::Write { base, runs, byte } => {
-                for page in pages(&runs) {
-                    let address = (base + page * PAGE_SIZE) as *mut u8;
-                    // SAFETY: The address is in a mapping that nothing in this program refers to.
-                    // An address that is not accessible kills this process, as requested.
-                    unsafe { address.write_volatile(byte) };
-                }
-                Ok(Answer::Done)
-            }
-            Request::Read { base, runs, byte } => {
-                for page in pages(&runs) {
-                    let address = (base + page * PAGE_SIZE) as *const u8;
-                    // SAFETY: As for `Write`; every byte is a valid u8.
-                    let found = unsafe { address.read_volatile() };
-                    if let Some(expected) = byte.filter(|expected| *expected != found) {
-                        bail!("page {page} holds {found}, expected {expected}");
-                    }
-                }
-                Ok(Answer::Done)
-            }
-            Request::Protect { base, runs, prot } => {
-                let flags = match prot {
-                    0 => ProtFlags::PROT_NONE,
-                    1 => ProtFlags::PROT_READ,
-                    _ => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                };
-                each(base, &runs, "mprotect", |address, length| {
-                    // SAFETY: The pages belong to the scenario; nothing in this program uses them.
-                    unsafe { mprotect(address, length, flags) }
-                })
-            }
-            Request::Unmap { base, runs } => each(base, &runs, "munmap", |address, length| {
-                // SAFETY: As for `Protect`.
-                unsafe { munmap(address, length) }
-            }),
-            Request::Dontneed { base, runs } => each(base, &runs, "madvise", |address, length| {
-                // SAFETY: As for `Protect`.
-                unsafe { madvise(address, length, MmapAdvise::MADV_DONTNEED) }
-            }),
-            Request::Move {
-                address,
-                old,
-                new,
-                keep,
-            } => relocate(address, old, new, keep),
+            Request::Call(call) => memory::call(self.inherited.device, &call),
+            Request::Fail { nth, request } => failing::failing(nth, || self.serve_one(*request)),
+            Request::Thread { name, call } => self.threads.start(name, self.inherited.device, call),
+            Request::Wait { name } => self.threads.wait(&name),
+            Request::Pin { base, runs } => self.pins.pin(base, &runs),
+            Request::Unpin { byte } => self.pins.unpin(byte),
             Request::Fork { name } => {
-                // SAFETY: This process has one thread.
+                // SAFETY: The threads of this process make one call of `memory`, which holds no lock
+                // but those of the allocator, and the C library has these free in the child.
                 match unsafe { fork() }.context("fork")? {
                     ForkResult::Parent { child } => Ok(Answer::Child(child.as_raw())),
                     ForkResult::Child => {
+                        self.threads = Threads::default();
+                        self.pins = Pins::default();
                         set_comm(&name);
                         Ok(Answer::Done)
                     }
@@ -231,93 +202,4 @@ impl Worker {
             Request::Exit => Ok(Answer::Done),
         }
     }
-
-    fn map(&self, pages: u64, pgoff: u64) -> Result<Answer> {
-        let length = NonZeroUsize::new(bytes(pages)?).context("a mapping of no pages")?;
-        let offset = i64::try_from(pgoff)
-            .ok()
-            .and_then(|pgoff| pgoff.checked_mul(PAGE_SIZE as i64))
-            .context("the offset is too large")?;
-        // SAFETY: A new mapping at an address that the kernel chooses.
-        let address = unsafe {
-            mmap(
-                None,
-                length,
-                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_PRIVATE,
-                borrow(self.inherited.device),
-                offset,
-            )
-        }
-        .context("mmap")?;
-        Ok(Answer::Address(address.as_ptr() as u64))
-    }
-}
-
-/// Returns each page of `runs`.
-fn pages(runs: &[(u64, u64)]) -> impl Iterator<Item = u64> {
-    runs.iter().flat_map(|&(first, count)| first..first + count)
-}
-
-fn bytes(pages: u64) -> Result<usize> {
-    pages
-        .checked_mul(PAGE_SIZE)
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .context("too many pages")
-}
-
-fn pointer(address: u64) -> Result<NonNull<c_void>> {
-    NonNull::new(address as *mut c_void).context("an address of 0")
-}
-
-/// Makes one call for each run of pages.
-fn each(
-    base: u64,
-    runs: &[(u64, u64)],
-    name: &str,
-    call: impl Fn(NonNull<c_void>, usize) -> nix::Result<()>,
-) -> Result<Answer> {
-    for &(first, count) in runs {
-        let address = pointer(base + first * PAGE_SIZE)?;
-        call(address, bytes(count)?).with_context(|| match count {
-            1 => format!("{name} of page {first}"),
-            _ => format!("{name} of pages {first}..{}", first + count),
-        })?;
-    }
-    Ok(Answer::Done)
-}
-
-/// Moves `old` pages, which become `new` pages.
-///
-/// A mapping that grows may stay at its address if there is room behind it. Otherwise the pages go
-/// to an address that was free before, so that they are really moved. `keep` leaves the old place
-/// mapped, without its pages.
-fn relocate(address: u64, old: u64, new: u64, keep: bool) -> Result<Answer> {
-    let from = pointer(address)?;
-    let (old_bytes, new_bytes) = (bytes(old)?, bytes(new)?);
-    let moved = if new > old {
-        // SAFETY: The pages belong to the scenario; nothing in this program uses them.
-        unsafe {
-            mremap(
-                from,
-                old_bytes,
-                new_bytes,
-                MRemapFlags::MREMAP_MAYMOVE,
-                None,
-            )
-        }
-    } else {
-        let room = NonZeroUsize::new(new_bytes).context("a mapping of no pages")?;
-        // SAFETY: A new mapping at an address that the kernel chooses.
-        let to = unsafe { mmap_anonymous(None, room, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }
-            .context("mmap of a free place")?;
-        let mut flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
-        if keep {
-            flags |= MRemapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP);
-        }
-        // SAFETY: The source as above; the target is the reservation made just before.
-        unsafe { mremap(from, old_bytes, new_bytes, flags, Some(to)) }
-    }
-    .context("mremap")?;
-    Ok(Answer::Address(moved.as_ptr() as u64))
 }

@@ -4,6 +4,7 @@
 
 use crate::scenario::Prot;
 use anyhow::{Result, bail};
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
@@ -23,11 +24,17 @@ pub const PAGE_SIZE: u64 = 4096;
 /// Runs of pages: the first page and the number of pages of each.
 pub type Runs = Vec<(u64, u64)>;
 
-/// A request to a worker.
+/// A call that changes or uses the memory of one process.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Request {
-    /// Map the device; replies with the address.
-    Map { pages: u64, pgoff: u64 },
+pub enum Call {
+    /// Map the device, at address `at` or anywhere; replies with the address. `prot` as for
+    /// `Protect`.
+    Map {
+        pages: u64,
+        pgoff: u64,
+        prot: u8,
+        at: Option<u64>,
+    },
     /// Write `byte` to the first byte of each page.
     Write { base: u64, runs: Runs, byte: u8 },
     /// Read the first byte of each page and compare.
@@ -38,17 +45,54 @@ pub enum Request {
     },
     /// mprotect; `prot` is 0 for none, 1 for read, 2 for read and write.
     Protect { base: u64, runs: Runs, prot: u8 },
-    /// munmap.
-    Unmap { base: u64, runs: Runs },
-    /// madvise(MADV_DONTNEED).
-    Dontneed { base: u64, runs: Runs },
-    /// mremap; replies with the new address. `keep` leaves the old place mapped.
+    /// munmap; `reserve` keeps the addresses from other mappings.
+    Unmap {
+        base: u64,
+        runs: Runs,
+        reserve: bool,
+    },
+    /// madvise with this advice.
+    Advise { base: u64, runs: Runs, advice: i32 },
+    /// mlock, or munlock.
+    Lock { base: u64, runs: Runs, lock: bool },
+    /// mseal.
+    Seal { base: u64, runs: Runs },
+    /// Write `byte` to the first byte of each page of process `pid`; `force` by /proc/PID/mem.
+    Poke {
+        pid: i32,
+        base: u64,
+        runs: Runs,
+        byte: u8,
+        force: bool,
+    },
+    /// mremap, to address `onto` or anywhere; replies with the new address. `keep` leaves the old
+    /// place mapped; `reserve` keeps its addresses from other mappings if it is not mapped.
     Move {
         address: u64,
         old: u64,
         new: u64,
+        onto: Option<u64>,
         keep: bool,
+        reserve: bool,
     },
+}
+
+/// A request to a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Make a call.
+    Call(Call),
+    /// Make a call, or fork under this name; the nth allocation fails. Replies with
+    /// [`Answer::Injected`].
+    Fail { nth: u64, request: Box<Request> },
+    /// Start a thread, which makes the call together with the next request.
+    Thread { name: String, call: Call },
+    /// Wait for a thread; replies with its answer.
+    Wait { name: String },
+    /// Hold a reference on each page, until `Unpin`.
+    Pin { base: u64, runs: Runs },
+    /// Release these references; each page must begin with `byte`.
+    Unpin { byte: Option<u8> },
     /// fork; parent and child reply.
     Fork { name: String },
     /// Wait for a child that has ended; replies with its [`Ending`].
@@ -70,8 +114,20 @@ pub enum Answer {
     Child(i32),
     /// How a child has ended.
     Ended(Ending),
-    /// The request failed; the text says why.
-    Failed(String),
+    /// The request failed with this number; the text says why.
+    Failed(Option<i32>, String),
+    /// The answer to a request, and whether an allocation has failed in it.
+    Injected { failed: bool, answer: Box<Answer> },
+}
+
+impl Answer {
+    /// Makes an answer of a result.
+    pub fn from_result(result: Result<Answer>) -> Self {
+        result.unwrap_or_else(|error| {
+            let number = error.downcast_ref::<Errno>().map(|errno| *errno as i32);
+            Answer::Failed(number, format!("{error:#}"))
+        })
+    }
 }
 
 /// How a process ended.

@@ -191,6 +191,16 @@ pub unsafe fn kthread_should_stop() -> bool {
     unsafe { (*current()).should_stop.load(Acquire) }
 }
 
+/// `schedule_timeout_interruptible()`: sleeps for so many milliseconds. Nothing wakes the thread.
+///
+/// # Safety
+///
+/// None; it is unsafe in the kernel.
+pub unsafe fn schedule_timeout_interruptible(ticks: i64) -> i64 {
+    std::thread::sleep(std::time::Duration::from_millis(ticks.unsigned_abs()));
+    0
+}
+
 /// `kthread_stop()`: waits until the thread has ended; one that was not started never runs. Sleeps.
 /// A thread that has panicked is a splat.
 ///

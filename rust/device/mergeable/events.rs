@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Updates the shadow at each callback for a mergeable mapping.
+//!
+//! Each callback first brings up to date what it depends on. If nothing has happened to the VMA and
+//! its neighbours, only these are looked at.
+
+use super::{
+    follow::{
+        follow,
+        Prepare, //
+    },
+    found::Found,
+    sweep::{
+        sweep_others,
+        Which, //
+    }, //
+};
+use crate::{
+    device::{
+        events,
+        file::OpenFile,
+        fork,
+        links,
+        live::{
+            LiveMm,
+            LiveVma, //
+        },
+        vm_ops::Opening, //
+    },
+    host::{
+        mm::LockedMm,
+        vma::HostVma, //
+    },
+    stats, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        ArcBorrow, //
+    },
+};
+
+/// `mmap()`, as [`events::mapped`]. Sleeps.
+///
+/// # Errors
+///
+/// Those of [`events::mapped`].
+pub(super) fn mapped(
+    file: ArcBorrow<'_, OpenFile>,
+    opening: &Opening<'_>,
+    here: LockedMm<'_>,
+) -> Result<Option<Arc<LiveVma>>> {
+    make_room(&file, here, opening.host().pages())?;
+    let vma = events::mapped(file, opening)?;
+    if let Some(vma) = &vma {
+        vma.mm.note_call();
+    }
+    Ok(vma)
+}
+
+/// Looks at all address spaces of `file` if it has reached a limit: VMAs may be gone.
+fn make_room(file: &OpenFile, here: LockedMm<'_>, pages: usize) -> Result {
+    if !file.is_shadowed() || file.has_room_for(pages) {
+        return Ok(());
+    }
+    if let Some(mm) = file.mm(here.key()) {
+        let core = mm.core.clone();
+        let mut mmap = core.mmap_write();
+        Found::all(here, &mm)?.with(|| follow(&mm, &mut mmap, Prepare::All))?;
+    }
+    sweep_others(file, &[here.key()], Which::All)
+}
+
+/// `open`: the host has copied a VMA, by fork, split or move. Sleeps.
+///
+/// `here` is the address space of the copy; `forking` returns that of the process that forks, if
+/// the copy is of another address space.
+///
+/// A copy of an untracked VMA is untracked.
+pub(super) fn opened<'a>(
+    file: ArcBorrow<'_, OpenFile>,
+    opening: &Opening<'_>,
+    here: LockedMm<'a>,
+    forking: impl FnOnce() -> Option<LockedMm<'a>>,
+) -> Option<Arc<LiveVma>> {
+    let number = opening.host().private_number() as u64;
+    let source_in = |key| file.mm(key)?.vma(number);
+    let (source, result) = if let Some(source) = source_in(here.key()) {
+        let result = copied(opening, &source, here);
+        (Some(source), result)
+    } else if let Some(parent) = forking() {
+        let source = source_in(parent.key());
+        let result = match &source {
+            Some(source) => forked(opening, source, parent),
+            None => Err(EINVAL),
+        };
+        (source, result)
+    } else {
+        (None, Err(EINVAL))
+    };
+    match (source, result) {
+        (_, Ok(vma)) => return Some(vma),
+        (Some(source), Err(_)) => events::untrack(&source, &source.mm.core.mmap_read()),
+        (None, Err(_)) if file.is_shadowed() => file.count_untracked(),
+        (None, Err(_)) => {}
+    }
+    None
+}
+
+/// Returns the VMA with the number of `vma` at `address`.
+fn host_at<'a>(here: LockedMm<'a>, vma: &LiveVma, address: usize) -> Option<HostVma<'a>> {
+    here.vma_at(address)
+        .filter(|host| host.private_number() as u64 == vma.id())
+}
+
+/// A split, or a move.
+fn copied(
+    opening: &Opening<'_>,
+    source: &Arc<LiveVma>,
+    here: LockedMm<'_>,
+) -> Result<Arc<LiveVma>> {
+    let mm = &source.mm;
+    mm.note_call();
+    make_room(&mm.file, here, opening.host().pages())?;
+    // At a split the tree still has the whole source, and has not got the copy.
+    let host = host_at(here, source, opening.host().start())
+        .or_else(|| host_at(here, source, source.place.get().addresses.0));
+    let near = host.map(|host| near(here, host, mm)).transpose()?;
+    if let Some(near) = near.filter(Found::are_settled) {
+        return near.with(|| events::copy(opening, source.as_arc_borrow()));
+    }
+    Found::all(here, mm)?.with(|| {
+        follow(mm, &mut mm.core.mmap_write(), Prepare::All)?;
+        events::copy(opening, source.as_arc_borrow())
+    })
+}
+
+/// Returns `host`, and the VMAs directly after and before it.
+fn near<'a>(here: LockedMm<'a>, host: HostVma<'a>, mm: &LiveMm) -> Result<Found<'a>> {
+    let mut near = Found::new();
+    near.add(host, mm)?;
+    for host in neighbours(here, host).into_iter().flatten() {
+        near.add(host, mm)?;
+    }
+    Ok(near)
+}
+
+/// Returns the VMAs directly after and before `host`, whatever they map.
+fn neighbours<'a>(here: LockedMm<'a>, host: HostVma<'a>) -> [Option<HostVma<'a>>; 2] {
+    [host.end(), host.start().wrapping_sub(1)].map(|address| here.vma_at(address))
+}
+
+/// A fork of the process that has the address space `parent`.
+fn forked(
+    opening: &Opening<'_>,
+    source: &Arc<LiveVma>,
+    parent: LockedMm<'_>,
+) -> Result<Arc<LiveVma>> {
+    let (mm, child) = (&source.mm, opening.host().mm_key());
+    let found = if mm.file.mm(child).is_none() {
+        // Which anon_vma is reused depends on the other processes of the family.
+        sweep_others(&mm.file, &[mm.key(), child], Which::Changed)?;
+        Found::all(parent, mm)?
+    } else {
+        // No thread changes the layout of the parent while it forks.
+        let mut one = Found::new();
+        if let Some(host) = host_at(parent, source, opening.host().start()) {
+            one.add(host, mm)?;
+        }
+        one
+    };
+    found.with(|| fork::forked(opening, source.as_arc_borrow()))
+}
+
+/// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.
+pub(super) fn fault(file: &OpenFile, host: HostVma<'_>, here: LockedMm<'_>, write: bool) {
+    let Some(mm) = file.mm(here.key()) else {
+        return;
+    };
+    let Some(vma) = mm.vma(host.private_number() as u64) else {
+        return;
+    };
+    stats::EVENT_FAULT.inc();
+    // No fork of this address space runs now.
+    mm.changed_around.store(false, Relaxed);
+    if !write || (!vma.core.is_unfaulted() && !vma.has_lost_links(host)) {
+        return;
+    }
+    if prepared(&mm, &vma, host, here).is_err() {
+        events::untrack(&vma, &mm.core.mmap_read());
+    }
+}
+
+/// Gives `vma` an anon_vma as the host has done at a fault.
+fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: LockedMm<'_>) -> Result {
+    // Other threads may fault in neighbours at the same time, so exclude them.
+    let mut mmap = mm.core.mmap_write();
+    let mut others = Found::new();
+    let neighbours = neighbours(here, host);
+    for host in neighbours.into_iter().flatten() {
+        others.add(host, mm)?;
+    }
+    let mut live = [None, None];
+    for (live, host) in live.iter_mut().zip(neighbours) {
+        *live = host.and_then(|host| Some((host, mm.vma(host.private_number() as u64)?)));
+    }
+    if vma.is_in_place(host) && !vma.has_lost_links(host) && others.are_settled() {
+        others.add(host, mm)?;
+        return others.with(|| links::prepare_as_faulted(vma, host, live, &mmap));
+    }
+    Found::all(here, mm)?.with(|| {
+        follow(mm, &mut mmap, Prepare::AllBut(vma.id()))?;
+        links::prepare_as_faulted(vma, host, live, &mmap)
+    })
+}

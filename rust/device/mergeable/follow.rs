@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Explains the host's layout of an address space by permitted steps, and takes them.
+//!
+//! The host calls the driver for each new VMA and each split. It calls nothing when
+//!
+//! * a VMA grows into free addresses, because it is extended, or a new or moved mapping is merged
+//!   into it;
+//! * a VMA is merged into its neighbour, or the boundary between the two shifts. This is permitted
+//!   if no page changes its offset, and if `is_mergeable_anon_vma()` says so (R26): the two share
+//!   an anon_vma, or one has none and the other is no fork child;
+//! * a VMA is unmapped, or its process ends.
+//!
+//! So a VMA may have gained addresses. If another one had them, then it was merged, or the boundary
+//! has shifted. If that one is gone and a merge is not permitted, then it was unmapped before: its
+//! pages are not there any more. If they are, then the host has merged VMAs that it must not, which
+//! is a difference. So is a merge into a VMA that has not inherited the links (R21).
+
+use crate::{
+    device::{
+        events,
+        layout,
+        links,
+        live::{
+            mapping,
+            LiveMm,
+            LiveVma,
+            Place, //
+        }, //
+    },
+    host::vma::HostVma,
+    kernel_ext::sched::resched_each,
+    rmap::{
+        merge::{
+            anon_vma_merge,
+            dup_anon_vma,
+            is_mergeable_anon_vma, //
+        },
+        mm::MmapWrite,
+        prepare::Sharing, //
+    },
+    stats, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+};
+
+/// Which VMAs get an anon_vma because the host has given them one without a callback.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::device) enum Prepare {
+    /// All.
+    All,
+    /// All but this one, which the host has prepared just now: the shadow is about to do that, too.
+    AllBut(u64),
+    /// None: other threads may be preparing some.
+    None,
+}
+
+/// Brings layout and links of an address space up to date, but not its pages. Sleeps.
+///
+/// Each VMA that the host has is in the cell of the shadow's VMA; those with empty cells are gone.
+///
+/// # Errors
+///
+/// `ENOMEM`; the next update then does the rest.
+pub(in crate::device) fn follow(mm: &LiveMm, mmap: &mut MmapWrite<'_>, prepare: Prepare) -> Result {
+    let all = mm.vmas()?;
+    inherit(&all, mmap)?;
+    // First with the links as they were, because VMAs may have lost theirs after a merge.
+    for vma in resched_each(&all) {
+        settle(vma, &all, Look::First, mmap)?;
+    }
+    for vma in resched_each(&all) {
+        links::unlink_lost(vma, mmap);
+    }
+    for vma in resched_each(&all) {
+        if let Some(now) = vma.host.read(Place::of) {
+            layout::reset(vma, now);
+        }
+    }
+    for vma in resched_each(&all) {
+        settle(vma, &all, Look::Last, mmap)?;
+    }
+    if all.iter().any(|vma| is_gone(vma)) {
+        mm.file.note_change(&[mm.key()]);
+    }
+    for vma in resched_each(&all) {
+        if is_gone(vma) && mm.vma(vma.id()).is_some() {
+            stats::EVENT_VANISH.inc();
+            events::close(vma, mmap);
+        }
+    }
+    for vma in resched_each(&all) {
+        let seen = vma
+            .host
+            .read(|host| ((host.start(), host.end()), host.range()));
+        let Some((addresses, range)) = seen else {
+            continue;
+        };
+        layout::take_range(vma, addresses, range, mmap);
+        if prepare != Prepare::None && prepare != Prepare::AllBut(vma.id()) {
+            links::prepare_as_seen(vma, mmap)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether the host has removed `vma`.
+fn is_gone(vma: &LiveVma) -> bool {
+    vma.host.key().is_none()
+}
+
+/// Returns whether `vma` may take in addresses of `other` (R26).
+fn may_take(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
+    let (target, source) = (&vma.core, &other.core);
+    let sharing = Sharing::Singleton;
+    is_mergeable_anon_vma(target, Some(source), Some(source), mmap, sharing)
+}
+
+/// Gives unfaulted VMAs the links of VMAs that are gone, or have lost their links, if the host has
+/// done so: a merge, or a move beside the unfaulted VMA, was the cause. Sleeps.
+///
+/// Another explanation is that the unfaulted VMA was prepared, and found the anon_vma in the same
+/// memory. Then no other VMA is linked to it any more, and the structure is the same.
+fn inherit(all: &[Arc<LiveVma>], mmap: &mut MmapWrite<'_>) -> Result {
+    for heir in resched_each(all) {
+        if !heir.core.is_unfaulted() || heir.host.read(|host| host.anon_vma_key()).unwrap_or(0) == 0
+        {
+            continue;
+        }
+        for giver in resched_each(all) {
+            let gives = !giver.core.is_unfaulted()
+                && heir.host.read(|host| giver.had_anon_vma_of(host)) == Some(true)
+                && (is_gone(giver)
+                    || giver.host.read(|host| giver.has_lost_links(host)) == Some(true));
+            if gives && may_take(heir, giver, mmap) {
+                dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
+                heir.host.read(|host| heir.note_links(host));
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which look [`settle`] is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Only permitted merges are taken.
+    First,
+    /// What they do not explain is explained in another way, or shows as a difference.
+    Last,
+}
+
+/// Takes over what `vma` has gained without an event. Sleeps.
+///
+/// If that is not permitted, the place stays as it is, and the comparison shows the difference.
+fn settle(
+    vma: &Arc<LiveVma>,
+    all: &[Arc<LiveVma>],
+    look: Look,
+    mmap: &mut MmapWrite<'_>,
+) -> Result {
+    let Some(now) = vma.host.read(Place::of) else {
+        return Ok(());
+    };
+    let was = vma.place.get();
+    if was == now || was.shift() != now.shift() {
+        return Ok(());
+    }
+    for gain in was.gains(now) {
+        for other in resched_each(all) {
+            let place = other.place.get();
+            if other.id() == vma.id() || !place.has_some_of(gain) {
+                continue;
+            }
+            let merges = place.shift() == now.shift() && may_take(vma, other, mmap);
+            match (merges, is_gone(other)) {
+                (true, false) => {
+                    // A boundary has shifted.
+                    if dup_anon_vma(&vma.core, &other.core, mmap, Sharing::Singleton)? {
+                        vma.host.read(|host| vma.note_links(host));
+                    }
+                }
+                // Merged, or unmapped: what `vma` would have inherited, it has by now.
+                (true, true) => {
+                    let has_inherited = !vma.core.is_unfaulted() || other.core.is_unfaulted();
+                    if !has_inherited && shows_pages_of(vma, other, gain)? {
+                        vma.wrongly_merged.store(other.id(), Relaxed);
+                    }
+                }
+                (false, _) if look == Look::First => return Ok(()),
+                // Neither merged nor unmapped. But a VMA that is gone may have taken it from
+                // `other` before.
+                (false, false) if !all.iter().any(|vma| is_gone(vma)) => return Ok(()),
+                (false, _) if shows_pages_of(vma, other, gain)? => {
+                    vma.wrongly_merged.store(other.id(), Relaxed);
+                }
+                // Unmapped.
+                (false, _) => {}
+            }
+            let rest = place.without(gain, was);
+            other.place.set(rest);
+            let is_left = rest.addresses.0 < rest.addresses.1;
+            if merges && is_gone(other) && !is_left {
+                merge(vma, other, mmap);
+            }
+        }
+    }
+    vma.place.set(was.grown_to(now));
+    Ok(())
+}
+
+/// Merges `other`, which is gone, into `vma`, unless it was unmapped: `vma` has no anon_vma then,
+/// which it would have inherited. Sleeps.
+fn merge(vma: &LiveVma, other: &LiveVma, mmap: &mut MmapWrite<'_>) {
+    if vma.core.is_unfaulted() && !other.core.is_unfaulted() {
+        return;
+    }
+    let seen = vma
+        .host
+        .read(|host| ((host.start(), host.end()), host.range()));
+    if let Some((addresses, range)) = seen {
+        layout::take_range(vma, addresses, range, mmap);
+    }
+    stats::EVENT_MERGE.inc();
+    // The pages appear in the range of `vma` at the next look.
+    anon_vma_merge(&vma.core, mapping::emptied(other, mmap), Sharing::Singleton);
+    events::forget(other);
+}
+
+/// Returns whether the host maps, in `vma`, a page that `other` mapped at the same place, among
+/// those that `vma` has gained.
+///
+/// The memory of a page that was unmapped may come again as a new page of `vma`, whose anon_vma is
+/// that of `vma`. So such a page proves something only if `other` had that anon_vma, too.
+fn shows_pages_of(vma: &LiveVma, other: &LiveVma, gain: (usize, usize)) -> Result<bool> {
+    let place = other.place.get();
+    let offset = |address: usize| place.shift().wrapping_add(address >> PAGE_SHIFT);
+    let (start, end) = place.addresses;
+    let (first, end) = (offset(start.max(gain.0)), offset(end.min(gain.1)));
+    let pages = other.pages_in(first, end.wrapping_sub(1))?;
+    if pages.is_empty() {
+        return Ok(false);
+    }
+    let limit = vma.mm.file.max_pages();
+    let look = |host: HostVma<'_>| {
+        if host.pages() > limit {
+            // It would take too long.
+            return Ok(KVVec::new());
+        }
+        host.mapped_pages()
+    };
+    let there = vma.host.read(look).unwrap_or_else(|| Ok(KVVec::new()))?;
+    let (own, shared) = vma
+        .host
+        .read(|host| (host.anon_vma_key(), other.had_anon_vma_of(host)))
+        .unwrap_or((0, false));
+    let shown = resched_each(&pages).any(|(at, page)| {
+        there
+            .binary_search_by_key(at, |there| there.at)
+            .ok()
+            .and_then(|i| there.get(i))
+            .is_some_and(|there| there.key == page.key && (shared || there.mapping != own))
+    });
+    Ok(shown)
+}

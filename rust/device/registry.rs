@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the module has once, and where the device finds it.
+
+#![allow(unsafe_code, reason = "initialises a global lock")]
+
+use super::{
+    file::OpenFile,
+    zero_pages::ZeroPages,
+    Limits, //
+};
+use crate::{
+    kernel_ext::{
+        gather::gather,
+        rwsem::{
+            new_rwsem,
+            RwSem, //
+        },
+    },
+    rmap::anon_vma::Cache,
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::RBTree,
+    sync::{
+        global_lock,
+        Arc,
+        Mutex, //
+    },
+};
+
+/// The state that all open files share.
+#[pin_data]
+pub(crate) struct Registry {
+    /// The open files.
+    #[pin]
+    pub(super) files: Mutex<RBTree<usize, Arc<OpenFile>>>,
+    /// Held by the one check that may lock several address spaces.
+    #[pin]
+    pub(crate) check_lock: RwSem,
+    /// The cache of the shadow's anon_vmas.
+    pub(crate) cache: Arc<Cache>,
+    /// What is mapped where nothing was written.
+    pub(super) zero_pages: ZeroPages,
+    pub(super) limits: Limits,
+}
+
+impl Registry {
+    /// Creates a registry without open files. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
+        let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
+        let zero_pages = ZeroPages::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
+                check_lock <- new_rwsem!(c"shadow_rmap::check"),
+                cache,
+                zero_pages,
+                limits,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns the open files. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn files(&self) -> Result<KVVec<Arc<OpenFile>>> {
+        gather(
+            || self.files.lock(),
+            |files| files.values().count(),
+            |files, all| {
+                files
+                    .values()
+                    .try_for_each(|file| all.push(file.clone(), GFP_KERNEL))
+            },
+        )
+    }
+}
+
+global_lock! {
+    // SAFETY: Initialised in `publish`, before the device and debugfs exist.
+    unsafe(uninit) static REGISTRY: Mutex<Option<Arc<Registry>>> = None;
+}
+
+/// Keeps the [`Registry`] in the static where the device finds it, until it is dropped.
+pub(crate) struct Published(());
+
+/// Stores `registry` where the device finds it.
+///
+/// Call it once, when the module is initialised.
+pub(crate) fn publish(registry: Arc<Registry>) -> Published {
+    // SAFETY: Only the initialisation of the module calls this function, once.
+    unsafe { REGISTRY.init() };
+    *REGISTRY.lock() = Some(registry);
+    Published(())
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        let registry = REGISTRY.lock().take();
+        drop(registry);
+    }
+}
+
+/// Returns the registry, while the module is loaded.
+pub(crate) fn registry() -> Option<Arc<Registry>> {
+    REGISTRY.lock().clone()
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the generator.
+
+use super::*;
+use crate::scenario::Scenario;
+
+const LIMITS: Limits = Limits {
+    steps: 2000,
+    check_every: 1,
+    max_processes: 12,
+    max_pages: 64,
+    mode: Mode::Pinned,
+};
+
+#[test]
+fn the_same_seed_makes_the_same_scenario() {
+    let once = generate(7, &LIMITS).expect("generates");
+    assert_eq!(once, generate(7, &LIMITS).expect("generates"));
+    assert_ne!(once, generate(8, &LIMITS).expect("generates"));
+}
+
+/// The mode changes nothing but its line: every step is valid in both modes.
+#[test]
+fn the_mode_is_the_first_line() {
+    let limits = Limits {
+        mode: Mode::Mergeable,
+        ..LIMITS
+    };
+    let text = generate(7, &limits).expect("generates");
+    Scenario::parse(&text).expect("is valid");
+    assert_eq!(text.lines().nth(1), Some("mode mergeable"));
+    let without = text.replacen("mode mergeable\n", "", 1);
+    assert_eq!(without, generate(7, &LIMITS).expect("generates"));
+}
+
+#[test]
+fn what_is_made_is_valid_and_has_everything() {
+    let mut with_places = 0;
+    let mut all = String::new();
+    for seed in 0..20 {
+        let text = generate(seed, &LIMITS).expect("generates");
+        Scenario::parse(&text).expect("is valid");
+        for keyword in [
+            "map ",
+            "touch ",
+            "fork ",
+            "exit ",
+            "exec ",
+            "protect ",
+            "unmap ",
+            "dontneed ",
+            "move ",
+            " keep",
+            "exit main",
+            " write ",
+            " read ",
+        ] {
+            assert!(text.contains(keyword), "seed {seed} has no `{keyword}`");
+        }
+        assert_eq!(
+            text.contains(" over "),
+            text.contains(" onto "),
+            "seed {seed}"
+        );
+        all.push_str(&text);
+        with_places += u32::from(text.contains(" onto "));
+        assert_eq!(text.lines().count(), 2 + 2000 + 1);
+    }
+    for keyword in [
+        "advise ",
+        " dontfork",
+        " dofork",
+        " guard",
+        " unguard",
+        " populate-read",
+        " populate-write",
+        " pageout",
+        "\nlock ",
+        "unlock ",
+        "seal ",
+        "poke ",
+        " force",
+        "pin ",
+        "unpin ",
+        "thread t ",
+        "wait",
+        "refused EPERM ",
+    ] {
+        let often = all.matches(keyword).count();
+        assert!(often >= 20, "`{keyword}` {often} times in 20 sequences");
+    }
+    // The others leave holes to the kernel.
+    assert!((1..20).contains(&with_places), "{with_places} of 20");
+}
+
+#[test]
+fn small_limits_are_kept() {
+    let limits = Limits {
+        max_processes: 1,
+        max_pages: 1,
+        check_every: 0,
+        steps: 200,
+        mode: Mode::Pinned,
+    };
+    let text = generate(1, &limits).expect("generates");
+    Scenario::parse(&text).expect("is valid");
+    assert!(!text.contains("\nfork") && !text.contains("check every"));
+}

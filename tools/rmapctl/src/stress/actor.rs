@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A busy process: its threads do random operations at full speed on the same pages.
+
+use super::board::{Board, Event};
+use super::touch;
+use crate::corners::leave;
+use crate::kernel::Device;
+use crate::worker::PAGE_SIZE;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::mman::{MRemapFlags, MapFlags, ProtFlags};
+use nix::sys::mman::{mmap, mmap_anonymous, mprotect, mremap};
+use nix::unistd::{ForkResult, fork, getpid};
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::ffi::c_void;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The pages on which the processes work.
+pub(super) const PAGES: u64 = 128;
+/// The most pages of one operation.
+const MOST: u64 = 16;
+/// The most operations of a child that a busy process forks.
+const LIFE: u32 = 40;
+
+/// What a thread does to some pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Operation {
+    Write,
+    Read,
+    Map,
+    Unmap,
+    Protect,
+    Move,
+    Dontneed,
+    Advise,
+    Fork,
+    Exit,
+}
+
+impl Operation {
+    pub(super) const ALL: [Operation; 10] = [
+        Operation::Write,
+        Operation::Read,
+        Operation::Map,
+        Operation::Unmap,
+        Operation::Protect,
+        Operation::Move,
+        Operation::Dontneed,
+        Operation::Advise,
+        Operation::Fork,
+        Operation::Exit,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Operation::Write => "write",
+            Operation::Read => "read",
+            Operation::Map => "map",
+            Operation::Unmap => "unmap",
+            Operation::Protect => "protect",
+            Operation::Move => "move",
+            Operation::Dontneed => "dontneed",
+            Operation::Advise => "advise",
+            Operation::Fork => "fork",
+            Operation::Exit => "exit",
+        }
+    }
+}
+
+/// How often each operation is done.
+const WEIGHTS: [(Operation, u32); 9] = [
+    (Operation::Write, 40),
+    (Operation::Read, 6),
+    (Operation::Map, 10),
+    (Operation::Unmap, 6),
+    (Operation::Protect, 16),
+    (Operation::Move, 10),
+    (Operation::Dontneed, 4),
+    (Operation::Advise, 4),
+    (Operation::Fork, 4),
+];
+
+/// `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE`.
+const ADVICE: [i32; 4] = [libc::MADV_DONTFORK, libc::MADV_DOFORK, 102, 103];
+
+/// A reserved range of addresses, at the same place in all processes of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Arena<'a> {
+    pub(super) board: &'a Board,
+    pub(super) device: &'a Device,
+    base: NonNull<c_void>,
+    /// The most children that busy processes have at once.
+    children: u32,
+}
+
+// SAFETY: `touch` alone accesses the pages, and survives that they are not there.
+unsafe impl Sync for Arena<'_> {}
+
+impl<'a> Arena<'a> {
+    pub(super) fn new(board: &'a Board, device: &'a Device, children: u32) -> Result<Self> {
+        let length = NonZeroUsize::new(bytes(PAGES)).context("an arena of no page")?;
+        // SAFETY: A new mapping at an address that the kernel chooses.
+        let base =
+            unsafe { mmap_anonymous(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
+        let base = base.context("mmap() of the arena")?;
+        Ok(Self {
+            board,
+            device,
+            base,
+            children,
+        })
+    }
+
+    fn at(&self, page: u64) -> NonNull<c_void> {
+        // SAFETY: `page` is less than `PAGES`, the length of the arena.
+        unsafe { self.base.byte_add(bytes(page % PAGES)) }
+    }
+
+    /// Maps the device over these pages.
+    pub(super) fn map(&self, first: u64, count: u64, pgoff: u64) -> nix::Result<()> {
+        let (at, length) = (self.at(first), length(count)?);
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
+        let offset = bytes(pgoff) as i64;
+        // SAFETY: Within the arena.
+        unsafe { mmap(Some(at.addr()), length, prot, flags, self.device, offset) }.map(drop)
+    }
+
+    /// Puts addresses without access in their place: nothing else may be mapped there.
+    fn unmap(&self, first: u64, count: u64) -> nix::Result<()> {
+        let (at, length) = (self.at(first), length(count)?);
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
+        // SAFETY: Within the arena.
+        unsafe { mmap_anonymous(Some(at.addr()), length, ProtFlags::PROT_NONE, flags) }.map(drop)
+    }
+
+    fn shift(&self, first: u64, count: u64, to: u64, keep: bool) -> nix::Result<()> {
+        let mut flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+        if keep {
+            flags |= MRemapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP);
+        }
+        let (from, to, length) = (self.at(first), self.at(to), bytes(count));
+        // SAFETY: From the arena to the arena.
+        unsafe { mremap(from, length, length, flags, Some(to)) }?;
+        match keep {
+            true => Ok(()),
+            // Another thread may have put pages into the hole: they are unmapped, too.
+            false => self.unmap(first, count),
+        }
+    }
+
+    /// Does `work` for each page; fails if a page cannot be accessed.
+    fn touch(&self, first: u64, count: u64, work: impl Fn(*mut c_void) -> bool) -> nix::Result<()> {
+        let mut all = true;
+        for page in first..first + count {
+            all &= work(self.at(page).as_ptr());
+        }
+        match all {
+            true => Ok(()),
+            false => Err(Errno::EFAULT),
+        }
+    }
+
+    /// Does random operations until the end of the run, or `most`.
+    pub(super) fn work(&self, rng: &mut Xoshiro256PlusPlus, most: u32) {
+        for _ in 0..most {
+            if self.board.stopped() {
+                return;
+            }
+            self.once(rng);
+        }
+    }
+
+    /// Does a random operation.
+    fn once(&self, rng: &mut Xoshiro256PlusPlus) {
+        let chosen = WEIGHTS.choose_weighted(rng, |(_, weight)| *weight);
+        let operation = chosen.map_or(Operation::Write, |(operation, _)| *operation);
+        let first = rng.random_range(0..PAGES);
+        let count = rng.random_range(1..=MOST.min(PAGES - first));
+        let result = match operation {
+            Operation::Write => {
+                let byte = rng.random();
+                // SAFETY: Nothing uses the arena otherwise; the process survives faults.
+                self.touch(first, count, |page| unsafe { touch::write(page, byte) })
+            }
+            Operation::Read => {
+                // SAFETY: As for `Write`.
+                self.touch(first, count, |page| unsafe { touch::read(page) })
+            }
+            Operation::Map => {
+                // Most often the offset continues that of the neighbours.
+                let pgoff = if rng.random_bool(0.7) { first } else { 0 };
+                self.map(first, count, pgoff)
+            }
+            Operation::Unmap => self.unmap(first, count),
+            Operation::Protect => {
+                let prot = match rng.random_range(0..6) {
+                    0 => ProtFlags::PROT_NONE,
+                    1 | 2 => ProtFlags::PROT_READ,
+                    _ => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                };
+                // SAFETY: Within the arena.
+                unsafe { mprotect(self.at(first), bytes(count), prot) }
+            }
+            Operation::Move => {
+                let to = rng.random_range(0..=PAGES - count);
+                self.shift(first, count, to, rng.random_bool(0.25))
+            }
+            Operation::Dontneed => self.advise(first, count, libc::MADV_DONTNEED),
+            Operation::Advise => {
+                let advice = ADVICE.choose(rng).copied().unwrap_or(libc::MADV_DOFORK);
+                self.advise(first, count, advice)
+            }
+            Operation::Fork | Operation::Exit => self.fork(rng),
+        };
+        self.note(operation, first, count, result);
+    }
+
+    fn note(&self, operation: Operation, first: u64, count: u64, result: nix::Result<()>) {
+        self.board.note(&Event {
+            pid: getpid().as_raw().unsigned_abs(),
+            operation,
+            first: first as u8,
+            count: count as u8,
+            error: result.err().map_or(0, |errno| errno as u8),
+        });
+    }
+
+    fn advise(&self, first: u64, count: u64, advice: i32) -> nix::Result<()> {
+        // SAFETY: Within the arena.
+        let result = unsafe { libc::madvise(self.at(first).as_ptr(), bytes(count), advice) };
+        Errno::result(result).map(drop)
+    }
+
+    /// Forks a child, which does some operations and exits, unless there are many.
+    fn fork(&self, rng: &mut Xoshiro256PlusPlus) -> nix::Result<()> {
+        let board = self.board;
+        if board.children.fetch_add(1, Relaxed) >= self.children {
+            board.children.fetch_sub(1, Relaxed);
+            return Ok(());
+        }
+        let seed = rng.random();
+        // SAFETY: The child makes system calls and allocates nothing.
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => {
+                let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+                let most = rng.random_range(0..LIFE);
+                self.work(&mut rng, most);
+                self.note(Operation::Exit, 0, PAGES, Ok(()));
+                board.children.fetch_sub(1, Relaxed);
+                leave()
+            }
+            Ok(ForkResult::Parent { .. }) => {
+                board.forks.fetch_add(1, Relaxed);
+                Ok(())
+            }
+            Err(errno) => {
+                board.children.fetch_sub(1, Relaxed);
+                Err(errno)
+            }
+        }
+    }
+}
+
+fn length(pages: u64) -> nix::Result<NonZeroUsize> {
+    NonZeroUsize::new(bytes(pages)).ok_or(Errno::EINVAL)
+}
+
+const fn bytes(pages: u64) -> usize {
+    (pages * PAGE_SIZE) as usize
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rmapctl stress`: busy processes over one mapping, and everything that may disturb them.
+//!
+//! A process of its own starts the busy processes, kills some of them, and starts others
+//! ([`nursery`]). This process watches meanwhile ([`observers`]): it checks, reads the files of
+//! debugfs, and asks the kernel to unload the module. A difference, a violation, an untracked VMA or
+//! an unload ends the run, with the last events: what ran at the same time cannot be repeated.
+
+mod actor;
+mod board;
+mod nursery;
+mod observers;
+mod touch;
+
+use crate::corners::Family;
+use crate::engine::interrupted;
+use crate::kernel::{Debugfs, Device};
+use anyhow::Result;
+use board::Shared;
+use observers::Observers;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often progress is printed.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// Events and lines of `compare` that are printed after a failure.
+const SHOWN: usize = 40;
+
+/// A run of so many seconds must have seen everything at least once.
+const ENOUGH: u64 = 5;
+
+/// The arguments of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The device.
+    pub device: PathBuf,
+    /// How long to run.
+    pub secs: u64,
+    /// Busy processes.
+    pub processes: u32,
+    /// Threads of each.
+    pub threads: u32,
+    /// What the processes do is random, but the same for the same seed. When they do it is not.
+    pub seed: u64,
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            secs,
+            processes,
+            threads,
+            seed,
+            ..
+        } = self;
+        write!(
+            f,
+            "secs={secs} processes={processes} threads={threads} seed={seed}"
+        )
+    }
+}
+
+/// Runs. Returns whether nothing was wrong.
+pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
+    let device = Device::open(&settings.device)?;
+    let before = device.check()?;
+    let shared = Shared::new()?;
+    let board = shared.board();
+    println!("stress: {settings}");
+    let family = Family::new(|| {
+        if let Err(error) = nursery::tend(settings, board, &device) {
+            eprintln!("rmapctl: stress: {error:#}");
+        }
+    })?;
+    let observers = Observers::new(&device, debugfs, family.group(), before);
+    let started = Instant::now();
+    let mut wrong = thread::scope(|scope| {
+        scope.spawn(|| observers.check());
+        scope.spawn(|| observers.read());
+        scope.spawn(|| observers.unload());
+        let wrong = watch(settings, board, &observers, &family, started);
+        board.stop.store(true, Relaxed);
+        observers.stop.store(true, Relaxed);
+        wrong
+    });
+    let secs = started.elapsed().as_secs_f64();
+    drop(family);
+    // Nothing runs any more: the last check sees what is left.
+    let last = observers.check_once();
+    let found = observers.wrong();
+    wrong = wrong.or_else(|| {
+        let left = last.filter(|check| check.vmas > 0);
+        left.map(|check| format!("VMAs are left at the end: {check}"))
+    });
+    let nothing = observers.idle().or_else(|| {
+        let idle = board.operations.load(Relaxed) == 0 || board.kills.load(Relaxed) == 0;
+        idle.then(|| "the busy processes did nothing, or none was killed".to_owned())
+    });
+    // A short run may end before everything has happened once.
+    if settings.secs >= ENOUGH {
+        wrong = wrong.or(nothing);
+    }
+    println!("stress: {}", observers.summary(board, secs));
+    let Some((wrong, compare)) = found.or(wrong.map(|wrong| (wrong, Vec::new()))) else {
+        return Ok(true);
+    };
+    println!("stress: FAILED: {wrong}\nthe last operations:");
+    let events = board.last_events();
+    for event in events.iter().skip(events.len().saturating_sub(SHOWN)) {
+        println!("  {event}");
+    }
+    for line in compare.iter().take(SHOWN) {
+        println!("{line}");
+    }
+    Ok(false)
+}
+
+/// Prints progress until the time is over, or something is wrong. Returns what the observers do not
+/// see.
+fn watch(
+    settings: &Settings,
+    board: &board::Board,
+    observers: &Observers<'_>,
+    family: &Family,
+    started: Instant,
+) -> Option<String> {
+    let mut next = PROGRESS;
+    while started.elapsed().as_secs() < settings.secs && !interrupted() {
+        thread::sleep(Duration::from_millis(20));
+        if observers.wrong().is_some() {
+            return None;
+        }
+        if board.bad_visits.load(Relaxed) > 0 {
+            return Some("the check of another open file has failed or found something".to_owned());
+        }
+        if family.has_ended() {
+            return Some("the busy processes have ended".to_owned());
+        }
+        if started.elapsed() >= next {
+            next += PROGRESS;
+            eprintln!(
+                "stress: {}",
+                observers.summary(board, started.elapsed().as_secs_f64())
+            );
+        }
+    }
+    None
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The parent of the busy processes: it starts them, kills them, and starts others.
+
+use super::actor::{Arena, PAGES};
+use super::board::Board;
+use super::{Settings, touch};
+use crate::corners::leave;
+use crate::kernel::Device;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+/// Pages that a visitor maps.
+const VISITED: u64 = 32;
+
+/// Keeps `settings.processes` processes busy until the end of the run.
+pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Result<()> {
+    set_child_subreaper(true).context("prctl()")?;
+    touch::survive_faults()?;
+    let arena = Arena::new(board, device, 2 * settings.processes)?;
+    arena.map(0, PAGES, 0).context("mmap() of the device")?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(settings.seed);
+    let mut busy: Vec<Pid> = Vec::new();
+    while !board.stopped() {
+        while busy.len() < settings.processes as usize {
+            // The next one inherits pages that this process has changed.
+            arena.work(&mut rng, 3);
+            busy.push(start(settings, &arena, rng.random())?);
+        }
+        match rng.random_range(0..4) {
+            0 => visit(board, &settings.device, rng.random())?,
+            1 => {
+                let victim = busy.swap_remove(rng.random_range(0..busy.len()));
+                board.kills.fetch_add(1, Relaxed);
+                kill(victim, Signal::SIGKILL).context("kill")?;
+            }
+            _ => {}
+        }
+        thread::sleep(Duration::from_millis(rng.random_range(1..50)));
+        // Orphans of killed processes are children of this one.
+        loop {
+            match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
+                Ok(status) => busy.retain(|pid| Some(*pid) != status.pid()),
+                Err(errno) => return Err(errno).context("waitpid"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts a busy process.
+fn start(settings: &Settings, arena: &Arena<'_>, seed: u64) -> Result<Pid> {
+    // SAFETY: This process has one thread.
+    match unsafe { fork() }.context("fork")? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            // Nothing waits for its children.
+            let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::SA_NOCLDWAIT, SigSet::empty());
+            // SAFETY: The kernel ignores the signal.
+            let _ = unsafe { sigaction(Signal::SIGCHLD, &ignore) };
+            thread::scope(|scope| {
+                for thread in 0..u64::from(settings.threads) {
+                    scope.spawn(move || {
+                        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ thread);
+                        arena.work(&mut rng, u32::MAX);
+                    });
+                }
+            });
+            leave()
+        }
+    }
+}
+
+/// Starts a process that opens the device itself, maps it, forks, checks, and exits.
+fn visit(board: &Board, device: &Path, seed: u64) -> Result<()> {
+    // SAFETY: This process has one thread.
+    if let ForkResult::Child = unsafe { fork() }.context("fork")? {
+        match visited(board, device, seed) {
+            Ok(true) => board.visits.fetch_add(1, Relaxed),
+            Ok(false) | Err(_) => board.bad_visits.fetch_add(1, Relaxed),
+        };
+        leave()
+    }
+    Ok(())
+}
+
+/// Returns whether the check of another open file finds nothing.
+fn visited(board: &Board, path: &Path, seed: u64) -> Result<bool> {
+    let device = Device::open(path)?;
+    let arena = Arena::new(board, &device, 0)?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    arena.map(0, VISITED, 0).context("mmap() of a visitor")?;
+    arena.work(&mut rng, 20);
+    // SAFETY: This process has one thread.
+    if let ForkResult::Child = unsafe { fork() }.context("fork")? {
+        arena.work(&mut rng, 20);
+        leave()
+    }
+    let check = device.check()?;
+    Ok((check.differences, check.untracked) == (0, 0))
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What watches the busy processes: checks, readers of debugfs, requests to unload the module.
+
+use super::board::Board;
+use crate::kernel::{Check, Debugfs, Device, ambiguous, compare_counts, complaints};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The files that are read in turn. Those in which the host's own graph is are not about the mapping.
+const FILES: [&str; 6] = [
+    "chains",
+    "chains.json",
+    "chains.dot",
+    "compare",
+    "rules",
+    "stats",
+];
+/// How often the kernel is asked to unload the module.
+const UNLOADS: Duration = Duration::from_millis(200);
+
+/// Watches, and counts what it sees.
+pub(super) struct Observers<'a> {
+    device: &'a Device,
+    debugfs: &'a Debugfs,
+    /// The process group of the busy processes.
+    group: Pid,
+    /// A check before the run: violations count from the loading of the module on.
+    before: Check,
+    pub(super) stop: AtomicBool,
+    checks: AtomicU64,
+    /// Microseconds that the checks took, in all, and the longest one.
+    micros: AtomicU64,
+    longest: AtomicU64,
+    interrupted: AtomicU64,
+    again: AtomicU64,
+    reads: AtomicU64,
+    unloads: AtomicU64,
+    ambiguous: AtomicU64,
+    untracked: AtomicU64,
+    violations: AtomicU64,
+    differences: AtomicU64,
+    /// The first thing that was wrong, and the lines of `compare` at that time.
+    wrong: Mutex<Option<(String, Vec<String>)>>,
+}
+
+impl<'a> Observers<'a> {
+    pub(super) fn new(device: &'a Device, debugfs: &'a Debugfs, group: Pid, before: Check) -> Self {
+        Self {
+            device,
+            debugfs,
+            group,
+            before,
+            stop: AtomicBool::default(),
+            checks: AtomicU64::default(),
+            micros: AtomicU64::default(),
+            longest: AtomicU64::default(),
+            interrupted: AtomicU64::default(),
+            again: AtomicU64::default(),
+            reads: AtomicU64::default(),
+            unloads: AtomicU64::default(),
+            ambiguous: AtomicU64::default(),
+            untracked: AtomicU64::default(),
+            violations: AtomicU64::default(),
+            differences: AtomicU64::default(),
+            wrong: Mutex::default(),
+        }
+    }
+
+    /// Returns the first thing that was wrong, and the lines of `compare` at that time.
+    pub(super) fn wrong(&self) -> Option<(String, Vec<String>)> {
+        self.wrong.lock().ok().and_then(|wrong| wrong.clone())
+    }
+
+    fn report(&self, what: String) {
+        self.report_with(what, || self.debugfs.read("compare").unwrap_or_default());
+    }
+
+    /// Notes the first thing that was wrong, with the lines of `compare`. The busy processes stop
+    /// first, so that a comparison after a check may find the same.
+    fn report_with(&self, what: String, compare: impl FnOnce() -> String) {
+        let Ok(mut wrong) = self.wrong.lock() else {
+            return;
+        };
+        if wrong.is_none() {
+            let _ = killpg(self.group, Signal::SIGSTOP);
+            let compare = compare();
+            let lines = complaints(&compare).into_iter().map(str::to_owned);
+            *wrong = Some((what, lines.collect()));
+        }
+    }
+
+    /// Checks again and again.
+    pub(super) fn check(&self) {
+        while !self.stop.load(Relaxed) {
+            self.check_once();
+        }
+    }
+
+    /// Checks once; [`None`] if the check did not come through.
+    pub(super) fn check_once(&self) -> Option<Check> {
+        let begin = Instant::now();
+        let check = match self.device.try_check() {
+            Ok(check) => check,
+            Err(Errno::EINTR) => {
+                self.interrupted.fetch_add(1, Relaxed);
+                return None;
+            }
+            Err(Errno::EAGAIN) => {
+                self.again.fetch_add(1, Relaxed);
+                return None;
+            }
+            Err(errno) => {
+                self.report(format!("check: {errno}"));
+                return None;
+            }
+        };
+        let micros = begin.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        self.checks.fetch_add(1, Relaxed);
+        self.micros.fetch_add(micros, Relaxed);
+        self.longest.fetch_max(micros, Relaxed);
+        if self.is_bad(check) {
+            self.report(check.to_string());
+        }
+        Some(check)
+    }
+
+    /// Counts what a check has found, and returns whether it has found anything.
+    fn is_bad(&self, check: Check) -> bool {
+        let violations = check.violations.saturating_sub(self.before.violations);
+        self.untracked.fetch_max(check.untracked, Relaxed);
+        self.violations.fetch_max(violations, Relaxed);
+        self.differences.fetch_max(check.differences, Relaxed);
+        (check.differences, violations, check.untracked) != (0, 0, 0)
+    }
+
+    /// Reads one file of debugfs after the other.
+    pub(super) fn read(&self) {
+        for file in FILES.into_iter().cycle() {
+            if self.stop.load(Relaxed) {
+                return;
+            }
+            let text = match self.debugfs.read(file) {
+                Ok(text) if text.is_empty() => return self.report(format!("{file} is empty")),
+                Ok(text) => text,
+                Err(error) => return self.report(format!("{error:#}")),
+            };
+            self.reads.fetch_add(1, Relaxed);
+            if file == "compare" {
+                match (compare_counts(&text), ambiguous(&text)) {
+                    (Ok(check), Ok(ambiguous)) => {
+                        self.ambiguous.fetch_max(ambiguous, Relaxed);
+                        if self.is_bad(check) {
+                            self.report_with(format!("compare: {check}"), || text);
+                        }
+                    }
+                    (Err(error), _) | (_, Err(error)) => self.report(format!("{error:#}")),
+                }
+            }
+        }
+    }
+
+    /// Asks the kernel to unload the module, which is in use all the time.
+    pub(super) fn unload(&self) {
+        while !self.stop.load(Relaxed) {
+            // SAFETY: The name is a C string.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_delete_module,
+                    c"shadow_rmap".as_ptr(),
+                    libc::O_NONBLOCK,
+                )
+            };
+            match Errno::result(result) {
+                Err(Errno::EBUSY | Errno::EWOULDBLOCK) => {
+                    self.unloads.fetch_add(1, Relaxed);
+                }
+                Err(errno) => return self.report(format!("delete_module(): {errno}")),
+                Ok(_) => return self.report("the module was unloaded while in use".to_owned()),
+            }
+            thread::sleep(UNLOADS);
+        }
+    }
+
+    /// Returns what has never come through.
+    pub(super) fn idle(&self) -> Option<String> {
+        let counts = [
+            ("check", &self.checks),
+            ("read of debugfs", &self.reads),
+            ("request to unload the module", &self.unloads),
+        ];
+        let (what, _) = counts.into_iter().find(|(_, n)| n.load(Relaxed) == 0)?;
+        Some(format!("no {what} has come through"))
+    }
+
+    /// Returns the counts after so many seconds.
+    pub(super) fn summary(&self, board: &Board, secs: f64) -> String {
+        let get = |n: &AtomicU64| n.load(Relaxed);
+        let checks = get(&self.checks);
+        format!(
+            "{secs:.0} s, operations={} refused={} forks={} kills={} visits={} checks={checks} \
+             ({:.1} a second, {:.1} ms each, longest {:.1} ms) EINTR={} EAGAIN={} reads={} \
+             unloads_refused={} untracked={} ambiguous={} violations={} differences={}",
+            get(&board.operations),
+            get(&board.refused),
+            get(&board.forks),
+            get(&board.kills),
+            get(&board.visits),
+            checks as f64 / secs.max(f64::EPSILON),
+            get(&self.micros) as f64 / 1000.0 / checks.max(1) as f64,
+            get(&self.longest) as f64 / 1000.0,
+            get(&self.interrupted),
+            get(&self.again),
+            get(&self.reads),
+            get(&self.unloads),
+            get(&self.untracked),
+            get(&self.ambiguous),
+            get(&self.violations),
+            get(&self.differences),
+        )
+    }
+}
