@@ -238,7 +238,9 @@ impl<T: AtomicType> Atomic<T> {
         unsafe { &*pointer.cast::<Self>() }
     }
 
+    /// Returns the word, for an access: the schedule may switch before it.
     fn word(&self) -> &T::Word {
+        crate::mock::schedule::point();
         // SAFETY: Equal size and alignment, as the trait promises; all accesses are atomic.
         unsafe { &*self.0.get().cast::<T::Word>() }
     }
