@@ -88,7 +88,7 @@ fn take_all_key() -> usize {
 #[track_caller]
 pub(crate) unsafe fn shadow_rmap_take_all_lock() {
     kernel::task::might_sleep();
-    schedule::point();
+    schedule::point(schedule::Grain::Call);
     schedule::wait_until(take_all_key(), || !TAKE_ALL.swap(true, Acquire));
 }
 

@@ -72,7 +72,7 @@ struct Words<'a> {
 /// `sem` is valid for reads and writes for `'a`.
 #[track_caller]
 unsafe fn valid<'a>(sem: *mut rw_semaphore) -> Words<'a> {
-    schedule::point();
+    schedule::point(schedule::Grain::Call);
     // SAFETY: The caller's promise; all words are changed by atomic operations.
     let (words, magic) = unsafe {
         let words = Words {
@@ -137,9 +137,7 @@ pub unsafe fn down_read(sem: *mut rw_semaphore) {
     // SAFETY: The caller's promise.
     let words = unsafe { valid(sem) };
     if words.writers.load(Relaxed) > 0 || !words.try_read() {
-        words.wait(|| {
-            words.writers.load(SeqCst) == 0 && words.try_read()
-        });
+        words.wait(|| words.writers.load(SeqCst) == 0 && words.try_read());
     }
     context::acquired(sem.addr(), "rwsem", false);
 }

@@ -49,7 +49,7 @@ pub unsafe fn __spin_lock_init(
 /// `lock` is valid for reads for `'a`.
 #[track_caller]
 unsafe fn valid<'a>(lock: *mut spinlock) -> &'a spinlock {
-    schedule::point();
+    schedule::point(schedule::Grain::Call);
     // SAFETY: The caller's promise; any memory is a `spinlock`.
     let lock = unsafe { &*lock };
     if lock.magic.load(Relaxed) != INITIALISED {
@@ -72,9 +72,7 @@ pub unsafe fn spin_lock(lock: *mut spinlock) {
         splat("spinlock recursion");
     }
     schedule::spin_until(lock.addr(), || {
-        this.owner
-            .compare_exchange(0, me, Acquire, Relaxed)
-            .is_ok()
+        this.owner.compare_exchange(0, me, Acquire, Relaxed).is_ok()
     });
     context::acquired(lock.addr(), "spinlock", true);
 }

@@ -25,6 +25,17 @@ struct Items {
     done: usize,
     /// No more will come.
     closed: bool,
+    /// The thread does no more work: none will come, or an item has panicked.
+    ended: bool,
+}
+
+/// Says that the thread has ended, when it is dropped.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.change(|items| items.ended = true);
+    }
 }
 
 /// The items, shared by the queue and its thread.
@@ -49,6 +60,7 @@ impl Shared {
 
     /// Does the work as it comes, until no more will come.
     fn work(&self) {
+        let _ended = Ended(self);
         loop {
             schedule::wait_until(self.key(), || {
                 let items = self.items();
@@ -73,7 +85,7 @@ pub struct workqueue_struct {
 impl workqueue_struct {
     /// `queue_work()`. Any context.
     pub(crate) fn queue(&self, work: Work) {
-        schedule::point();
+        schedule::point(schedule::Grain::Call);
         self.shared.change(|items| {
             items.waiting.push_back(work);
             items.queued += 1;
@@ -112,11 +124,12 @@ pub unsafe fn alloc_workqueue_noprof(
 pub unsafe fn __flush_workqueue(queue: *mut workqueue_struct) {
     context::might_sleep();
     // SAFETY: The caller's promise.
-    let (shared, thread) = unsafe { (&(*queue).shared, &(*queue).thread) };
+    let shared = unsafe { &(*queue).shared };
     let until = shared.items().queued;
-    // A thread that has panicked does nothing more, which is a splat when the queue is destroyed.
+    // A thread that has panicked is a splat when the queue is destroyed.
     schedule::wait_until(shared.key(), || {
-        shared.items().done >= until || thread.is_finished()
+        let items = shared.items();
+        items.done >= until || items.ended
     });
 }
 

@@ -10,11 +10,9 @@ use super::{
     context,
     schedule::{self, thread_local},
 };
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst, fence},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst, fence},
 };
 
 /// A thread that has ever been a reader.
@@ -67,7 +65,7 @@ thread_local! {
 
 /// `rcu_read_lock()`.
 pub fn read_lock() {
-    schedule::point();
+    schedule::point(schedule::Grain::Call);
     if context::enter_rcu() {
         READER.with(|reader| reader.0.changes.fetch_add(1, SeqCst));
         fence(SeqCst);
@@ -77,7 +75,7 @@ pub fn read_lock() {
 /// `rcu_read_unlock()`.
 #[track_caller]
 pub fn read_unlock() {
-    schedule::point();
+    schedule::point(schedule::Grain::Call);
     if context::leave_rcu() {
         fence(SeqCst);
         READER.with(|reader| reader.0.changes.fetch_add(1, SeqCst));

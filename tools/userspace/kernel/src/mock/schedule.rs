@@ -16,6 +16,17 @@ mod over;
 #[path = "schedule/over_std.rs"]
 mod over;
 
-#[cfg(feature = "shuttle")]
-pub use over::reset;
 pub use over::{pause, point, spin_until, thread, thread_local, wait_until, wake, yield_now};
+#[cfg(feature = "shuttle")]
+pub use over::{quietly, reset, set_finest};
+
+/// What kind of place a point is, from the coarsest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grain {
+    /// The engine says that a rule is about this place.
+    Window,
+    /// An operation of a lock, of RCU, of the slab allocator, or of a queue.
+    Call,
+    /// An access to an atomic.
+    Access,
+}

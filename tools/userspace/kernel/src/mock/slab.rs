@@ -14,7 +14,7 @@
 
 mod memory;
 
-pub use memory::is_mapped;
+pub use memory::{is_mapped, on_fault};
 
 use super::{
     context::{self, splat},
@@ -149,6 +149,11 @@ pub fn set_seed(seed: u64) {
     all().random = Some(Random::new(seed));
 }
 
+/// Returns how many slabs there are, of all caches.
+pub fn slabs() -> usize {
+    all().slabs.len()
+}
+
 /// What changes in a cache.
 #[derive(Default)]
 struct State {
@@ -220,7 +225,7 @@ impl Cache {
 
     /// `kmem_cache_alloc()`. The caller has made sure that it may sleep.
     pub fn alloc(self: &Arc<Self>) -> *mut c_void {
-        schedule::point();
+        schedule::point(schedule::Grain::Call);
         rcu::poll();
         loop {
             let mut all = all();
@@ -277,7 +282,7 @@ impl Cache {
     /// `kmem_cache_shrink()`: gives all empty slabs back. Sleeps.
     pub fn shrink(self: &Arc<Self>) {
         context::might_sleep();
-        schedule::point();
+        schedule::point(schedule::Grain::Call);
         let taken = all().take_empty(self, 0);
         self.give_back(taken);
         rcu::poll();
@@ -326,7 +331,7 @@ impl Cache {
 
 /// `kfree()`, `kmem_cache_free()`. Any context.
 pub fn free(object: *mut c_void) {
-    schedule::point();
+    schedule::point(schedule::Grain::Call);
     let address = object as usize;
     let mut all = all();
     let Some((base, slab)) = all.slab_at(address) else {

@@ -18,7 +18,7 @@ impl Completion {
 
     /// Mirrors `Completion::complete_all`. Any context.
     pub fn complete_all(&self) {
-        schedule::point();
+        schedule::point(schedule::Grain::Call);
         self.0.store(true, SeqCst);
         schedule::wake(self.key());
     }
@@ -26,7 +26,7 @@ impl Completion {
     /// Mirrors `Completion::wait_for_completion`. Sleeps.
     pub fn wait_for_completion(&self) {
         crate::task::might_sleep();
-        schedule::point();
+        schedule::point(schedule::Grain::Call);
         schedule::wait_until(self.key(), || self.0.load(SeqCst));
     }
 

@@ -2,12 +2,16 @@
 
 //! Tasks of shuttle: one runs at a time, and the scheduler decides which.
 
+use super::Grain;
 use shuttle::{
     future::batch_semaphore::{BatchSemaphore, Fairness},
     sync::atomic::{AtomicBool, Ordering::SeqCst},
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -16,16 +20,37 @@ pub use shuttle::{
     thread_local,
 };
 
-/// Another task may run here.
+/// The finest points at which another task may run.
+static FINEST: AtomicU8 = AtomicU8::new(Grain::Access as u8);
+
+/// No point counts.
+const NO_POINTS: u8 = u8::MAX;
+
+/// Lets tasks be switched at points of this grain and coarser ones only, from here on: so that all
+/// schedules can be tried.
+pub fn set_finest(grain: Grain) {
+    FINEST.store(grain as u8, Relaxed);
+}
+
+/// Runs `f`, which is no part of what is explored, without points.
+pub fn quietly<T>(f: impl FnOnce() -> T) -> T {
+    let before = FINEST.swap(NO_POINTS, Relaxed);
+    let result = f();
+    FINEST.store(before, Relaxed);
+    result
+}
+
+/// Another task may run here, if points of this grain count.
 ///
 /// A load of one of shuttle's atomics is such a point. In contrast to [`yield_now`] it does not ask
 /// for another task.
 #[inline]
-pub fn point() {
+pub fn point(grain: Grain) {
     shuttle::lazy_static! {
         static ref WORD: AtomicBool = AtomicBool::new(false);
     }
-    if !std::thread::panicking() {
+    let finest = FINEST.load(Relaxed);
+    if finest != NO_POINTS && grain as u8 <= finest && !std::thread::panicking() {
         WORD.load(SeqCst);
     }
 }

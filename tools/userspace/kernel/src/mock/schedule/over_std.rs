@@ -2,6 +2,7 @@
 
 //! Threads of `std`, which run whenever the system lets them.
 
+use super::Grain;
 use std::{
     sync::{
         Condvar, Mutex, PoisonError,
@@ -17,7 +18,7 @@ pub use std::{
 
 /// Another thread may run here: it may anywhere.
 #[inline(always)]
-pub fn point() {}
+pub fn point(_grain: Grain) {}
 
 /// Where threads wait: what they wait for may be in memory that is freed, so it has no queue.
 struct Bucket {
