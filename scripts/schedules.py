@@ -43,7 +43,7 @@ LEAST, LEAST_SHORT = 2000, 100
 # Of the load of a torture, by one thread: each is as long as hundreds of others.
 LEAST_ALONE = 30
 REPLAYS, REPLAYS_SHORT = 100, 10
-SEED_SHORT = 1
+SEED_SHORT = 4
 
 
 def build():
