@@ -7,11 +7,11 @@ MAKEFLAGS += --no-print-directory
 export KDIR KERNEL_TARBALL
 
 # What was given on the command line or in the environment. A script refuses what it does not know.
-asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL REPEAT HOURS KASAN,\
+asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL REPEAT HOURS KASAN,\
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus userspace torture soak experiment bench check vm rmapctl clean help
+.PHONY: module demo test litmus userspace schedules torture soak experiment bench check vm rmapctl clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -42,6 +42,12 @@ litmus:
 #:                    the tests with NAME in their names
 userspace:
 	@scripts/userspace.sh $(asked) $(NAME)
+
+#: make schedules     explores the engine under schedules in user space: BUG= (a type, none, list) SEED=
+#:                    SECS= REPLAY=out/schedules/NAME.schedule
+schedules:
+	@scripts/setup.sh
+	@scripts/schedules.py $(asked)
 
 #: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
 #:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see

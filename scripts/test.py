@@ -7,6 +7,8 @@ The steps, chosen by --target and --only:
   host-rmapctl  cargo test of tools/rmapctl
   host-litmus   scripts/litmus.sh: what the kernel's memory model says of each rule about order
   host-userspace  cargo test of tools/userspace: the KUnit suites in user space, also with a new seed
+  host-schedules  scripts/schedules.py --short: each bug that is about an interleaving is found and
+                replayed, the correct rules are clean
   host-mm       scripts/host_test.py: the host's own mm/ in user space, and broken copies of it
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
@@ -127,7 +129,7 @@ def host_scripts(step):
 
 def cargo_test(step, folder, *options, **env):
     """Runs the tests of a folder of tools/; returns the exit status and the output."""
-    env |= {"CARGO_TARGET_DIR": str(CACHE / f"{folder}-target"), "CARGO_TERM_COLOR": "never"}
+    env |= {"CARGO_TARGET_DIR": str(CACHE / f"{Path(folder).name}-target"), "CARGO_TERM_COLOR": "never"}
     return step.stream(["cargo", "test", "--locked", *options], r"^test .* FAILED|^error",
                        cwd=TOP / "tools" / folder, env=toolchain_env() | env)
 
@@ -149,6 +151,20 @@ def host_userspace(step):
 
 def host_mm(step):
     add_results(step, *step.stream([SCRIPTS / "host_test.py"], r"^test .* FAILED|^error"))
+
+
+def host_schedules(step):
+    add_results(step, *cargo_test(step, "userspace/schedules"))
+    (OUT / "schedules.json").unlink(missing_ok=True)
+    code, _ = step.stream([SCRIPTS / "schedules.py", "--short"], r"MISSED|NOT |^schedules: ")
+    result = read_json(OUT / "schedules.json")
+    for row in result.get("bugs", ()):
+        step.check(f"{row['bug']} is found and replayed", row["caught"], row["result"].get("words"))
+    for row in result.get("alone", ()):
+        step.check(f"{row['bug']} is met by one thread", row["seen"], row["result"].get("words"))
+    for row in result.get("correct", ()):
+        step.check(f"{row['scenario']}, {row['way']}", row["clean"], str(row["results"]))
+    step.must_have_run(code)
 
 
 def host_litmus(step):
@@ -339,7 +355,7 @@ def torture(step):
 # As many at a time as there are cores.
 STEPS = {"x86_64-guest": guest, "um-guest": guest, "x86_64-lazy": lazy, "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
-         "host-litmus": host_litmus, "um-busted": busted, "um-runner": vm_runner,
+         "host-litmus": host_litmus, "host-schedules": host_schedules, "um-busted": busted, "um-runner": vm_runner,
          "x86_64-runner": vm_runner}
 # Then these, one by one: their guests keep several cores busy.
 ALONE = {"um-again": again, "um-torture": torture}

@@ -50,7 +50,7 @@ pub mod delay {
     /// Mirrors `fsleep()`. Sleeps.
     pub fn fsleep(delta: Delta) {
         crate::task::might_sleep();
-        std::thread::sleep(delta.0);
+        crate::mock::schedule::pause(delta.0);
     }
 
     /// Mirrors `udelay()`: does not sleep, as far as the rules go. Other threads get the CPU all
@@ -58,7 +58,7 @@ pub mod delay {
     pub fn udelay(delta: Delta) {
         let begin = std::time::Instant::now();
         while begin.elapsed() < delta.0 {
-            std::thread::yield_now();
+            crate::mock::schedule::yield_now();
         }
     }
 }

@@ -6,7 +6,7 @@
 use core::ffi::{c_char, c_int};
 use kernel::{
     bindings::{self, lock_class_key, rw_semaphore, spinlock_t},
-    mock::context,
+    mock::{context, schedule},
 };
 use std::sync::atomic::{AtomicBool, Ordering::*};
 
@@ -80,14 +80,19 @@ fn must_hold(outer: *mut rw_semaphore) {
 /// `DEFINE_MUTEX(shadow_rmap_take_all)`.
 static TAKE_ALL: AtomicBool = AtomicBool::new(false);
 
+/// What threads wait with for it.
+fn take_all_key() -> usize {
+    (&raw const TAKE_ALL).addr()
+}
+
 #[track_caller]
 pub(crate) unsafe fn shadow_rmap_take_all_lock() {
     kernel::task::might_sleep();
-    while TAKE_ALL.swap(true, Acquire) {
-        std::thread::yield_now();
-    }
+    schedule::point(schedule::Grain::Call);
+    schedule::wait_until(take_all_key(), || !TAKE_ALL.swap(true, Acquire));
 }
 
 pub(crate) unsafe fn shadow_rmap_take_all_unlock() {
     TAKE_ALL.store(false, Release);
+    schedule::wake(take_all_key());
 }

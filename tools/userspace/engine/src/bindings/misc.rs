@@ -6,7 +6,7 @@ use core::ffi::{c_int, c_uint, c_void};
 use kernel::{
     bindings::{self, gfp_t, maple_tree, page, rw_semaphore, slab_flags_t},
     cpu,
-    mock::{context, slab},
+    mock::{context, schedule, slab},
 };
 use std::sync::atomic::{AtomicUsize, Ordering::*};
 
@@ -71,7 +71,7 @@ pub(crate) unsafe fn shadow_rmap_mt_on_stack(tree: *mut maple_tree) {
 }
 
 pub(crate) unsafe fn shadow_rmap_preempt_here() {
-    std::thread::yield_now();
+    schedule::yield_now();
 }
 
 /// `might_sleep()`.

@@ -3,18 +3,22 @@
 //! `linux/kthread.h`, and what there is of `struct task_struct`.
 
 use super::Named;
-use crate::{cpu, error::code::ENOMEM, mock::context};
+use crate::{
+    cpu,
+    error::code::ENOMEM,
+    mock::{
+        context,
+        schedule::{self, thread_local},
+    },
+};
 use core::{
     cell::OnceCell,
     ffi::{c_char, c_int, c_void},
     ptr::NonNull,
 };
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::*, fence},
-    },
-    thread::JoinHandle,
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::*, fence},
 };
 
 /// The function of a thread.
@@ -29,7 +33,7 @@ pub struct task_struct {
     cpu: AtomicI64,
     /// What a thread is to run that was not started.
     job: Mutex<Option<Job>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<schedule::thread::JoinHandle<()>>>,
 }
 
 struct Job {
@@ -147,7 +151,7 @@ pub unsafe fn wake_up_process(task: *mut task_struct) -> c_int {
     // The thread's own reference.
     this.get();
     let own = Owned(NonNull::from(this));
-    let spawned = std::thread::Builder::new()
+    let spawned = schedule::thread::Builder::new()
         .name(this.name.clone())
         .spawn(move || {
             run(own, job);
@@ -172,7 +176,8 @@ fn run(Owned(task): Owned, job: Job) {
     });
     // SAFETY: `CURRENT` has a reference.
     let bound = unsafe { task.as_ref() }.cpu.load(Relaxed);
-    if let Ok(cpu) = u32::try_from(bound) {
+    // The tasks of shuttle share one thread, which is not to be bound.
+    if let (Ok(cpu), false) = (u32::try_from(bound), cfg!(feature = "shuttle")) {
         cpu::bind(cpu);
     }
     let Job { function, data } = job;

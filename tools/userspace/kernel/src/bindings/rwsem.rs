@@ -6,15 +6,12 @@
 //! release it.
 
 use super::lock_class_key;
-use crate::mock::context::{self, splat};
-use core::ffi::{c_char, c_int, c_long};
-use std::{
-    sync::{
-        Condvar, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicUsize, Ordering::*},
-    },
-    time::Duration,
+use crate::mock::{
+    context::{self, splat},
+    schedule,
 };
+use core::ffi::{c_char, c_int, c_long};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::*};
 
 /// What an initialised semaphore says of itself.
 const INITIALISED: usize = 0x5e7a_f03e;
@@ -39,23 +36,6 @@ pub struct rw_semaphore {
     /// How many threads wait for it.
     waiters: AtomicUsize,
     magic: AtomicUsize,
-}
-
-/// Where threads wait: a semaphore may be in memory that is freed, so it has no queue of its own.
-struct Bucket {
-    mutex: Mutex<()>,
-    changed: Condvar,
-}
-
-static BUCKETS: [Bucket; 64] = [const {
-    Bucket {
-        mutex: Mutex::new(()),
-        changed: Condvar::new(),
-    }
-}; 64];
-
-fn bucket(sem: *mut rw_semaphore) -> &'static Bucket {
-    &BUCKETS[sem.addr() / 16 % BUCKETS.len()]
 }
 
 /// `__init_rwsem()`.
@@ -92,6 +72,7 @@ struct Words<'a> {
 /// `sem` is valid for reads and writes for `'a`.
 #[track_caller]
 unsafe fn valid<'a>(sem: *mut rw_semaphore) -> Words<'a> {
+    schedule::point(schedule::Grain::Call);
     // SAFETY: The caller's promise; all words are changed by atomic operations.
     let (words, magic) = unsafe {
         let words = Words {
@@ -120,24 +101,19 @@ impl Words<'_> {
     }
 
     /// Waits until `taken`.
-    fn wait(&self, bucket: &Bucket, taken: impl Fn() -> bool) {
+    fn wait(&self, taken: impl FnMut() -> bool) {
         self.waiters.fetch_add(1, SeqCst);
-        let mut turn = bucket.mutex.lock().unwrap_or_else(PoisonError::into_inner);
-        while !taken() {
-            // The time-out is for a release between `taken` and the wait, by a thread that did not
-            // see this waiter.
-            let woken = bucket.changed.wait_timeout(turn, Duration::from_millis(1));
-            turn = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        drop(turn);
+        schedule::wait_until(self.key(), taken);
         self.waiters.fetch_sub(1, SeqCst);
     }
 
-    fn wake(&self, bucket: &Bucket) {
-        if self.waiters.load(SeqCst) > 0 {
-            drop(bucket.mutex.lock());
-            bucket.changed.notify_all();
-        }
+    fn wake(&self) {
+        schedule::wake(self.key());
+    }
+
+    /// What threads wait with: the memory may be something else by the time they are woken.
+    fn key(&self) -> usize {
+        core::ptr::from_ref(self.count).addr()
     }
 }
 
@@ -161,9 +137,7 @@ pub unsafe fn down_read(sem: *mut rw_semaphore) {
     // SAFETY: The caller's promise.
     let words = unsafe { valid(sem) };
     if words.writers.load(Relaxed) > 0 || !words.try_read() {
-        words.wait(bucket(sem), || {
-            words.writers.load(SeqCst) == 0 && words.try_read()
-        });
+        words.wait(|| words.writers.load(SeqCst) == 0 && words.try_read());
     }
     context::acquired(sem.addr(), "rwsem", false);
 }
@@ -196,7 +170,7 @@ pub unsafe fn down_write(sem: *mut rw_semaphore) {
     let words = unsafe { valid(sem) };
     if !words.try_write() {
         words.writers.fetch_add(1, SeqCst);
-        words.wait(bucket(sem), || words.try_write());
+        words.wait(|| words.try_write());
         words.writers.fetch_sub(1, SeqCst);
     }
     context::acquired(sem.addr(), "rwsem for writing", false);
@@ -239,7 +213,7 @@ pub unsafe fn up_read(sem: *mut rw_semaphore) {
     let words = unsafe { valid(sem) };
     if context::released(sem.addr(), "rwsem", false) {
         words.count.fetch_sub(1, SeqCst);
-        words.wake(bucket(sem));
+        words.wake();
     }
 }
 
@@ -254,7 +228,7 @@ pub unsafe fn up_write(sem: *mut rw_semaphore) {
     let words = unsafe { valid(sem) };
     if context::released(sem.addr(), "rwsem for writing", false) {
         words.count.store(0, SeqCst);
-        words.wake(bucket(sem));
+        words.wake();
     }
 }
 

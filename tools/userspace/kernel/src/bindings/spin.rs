@@ -3,7 +3,10 @@
 //! `linux/spinlock.h`: locks that know their owners.
 
 use super::lock_class_key;
-use crate::mock::context::{self, splat};
+use crate::mock::{
+    context::{self, splat},
+    schedule,
+};
 use core::ffi::{c_char, c_int};
 use std::sync::atomic::{AtomicUsize, Ordering::*};
 
@@ -46,6 +49,7 @@ pub unsafe fn __spin_lock_init(
 /// `lock` is valid for reads for `'a`.
 #[track_caller]
 unsafe fn valid<'a>(lock: *mut spinlock) -> &'a spinlock {
+    schedule::point(schedule::Grain::Call);
     // SAFETY: The caller's promise; any memory is a `spinlock`.
     let lock = unsafe { &*lock };
     if lock.magic.load(Relaxed) != INITIALISED {
@@ -67,13 +71,9 @@ pub unsafe fn spin_lock(lock: *mut spinlock) {
     if this.owner.load(Relaxed) == me {
         splat("spinlock recursion");
     }
-    while this
-        .owner
-        .compare_exchange_weak(0, me, Acquire, Relaxed)
-        .is_err()
-    {
-        std::thread::yield_now();
-    }
+    schedule::spin_until(lock.addr(), || {
+        this.owner.compare_exchange(0, me, Acquire, Relaxed).is_ok()
+    });
     context::acquired(lock.addr(), "spinlock", true);
 }
 
@@ -109,6 +109,7 @@ pub unsafe fn spin_unlock(lock: *mut spinlock) {
     let this = unsafe { valid(lock) };
     if context::released(lock.addr(), "spinlock", true) {
         this.owner.store(0, Release);
+        schedule::wake(lock.addr());
     }
 }
 

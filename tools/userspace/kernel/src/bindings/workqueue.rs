@@ -3,14 +3,11 @@
 //! `linux/workqueue.h`: one thread that does the work of a queue, in order.
 
 use super::Named;
-use crate::mock::context;
+use crate::mock::{context, schedule};
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        mpsc::{Sender, channel},
-    },
-    thread::JoinHandle,
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// `WQ_UNBOUND`.
@@ -19,18 +16,80 @@ pub const wq_flags_WQ_UNBOUND: c_uint = 2;
 /// A work item.
 type Work = Box<dyn FnOnce() + Send>;
 
+/// What is to be done.
+#[derive(Default)]
+struct Items {
+    waiting: VecDeque<Work>,
+    /// Items that were ever queued, and those that are done.
+    queued: usize,
+    done: usize,
+    /// No more will come.
+    closed: bool,
+    /// The thread does no more work: none will come, or an item has panicked.
+    ended: bool,
+}
+
+/// Says that the thread has ended, when it is dropped.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.change(|items| items.ended = true);
+    }
+}
+
+/// The items, shared by the queue and its thread.
+#[derive(Default)]
+struct Shared(Mutex<Items>);
+
+impl Shared {
+    fn items(&self) -> MutexGuard<'_, Items> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What threads wait with for a change, see [`schedule::wait_until`].
+    fn key(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Changes the items, and lets others see it.
+    fn change(&self, change: impl FnOnce(&mut Items)) {
+        change(&mut self.items());
+        schedule::wake(self.key());
+    }
+
+    /// Does the work as it comes, until no more will come.
+    fn work(&self) {
+        let _ended = Ended(self);
+        loop {
+            schedule::wait_until(self.key(), || {
+                let items = self.items();
+                items.closed || !items.waiting.is_empty()
+            });
+            let Some(item) = self.items().waiting.pop_front() else {
+                return;
+            };
+            item();
+            context::must_be_clean("work item");
+            self.change(|items| items.done += 1);
+        }
+    }
+}
+
 /// `struct workqueue_struct`.
 pub struct workqueue_struct {
-    work: Mutex<Sender<Work>>,
-    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+    thread: schedule::thread::JoinHandle<()>,
 }
 
 impl workqueue_struct {
     /// `queue_work()`. Any context.
     pub(crate) fn queue(&self, work: Work) {
-        let sender = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        // Fails only where work before has panicked, which is a splat.
-        let _ = sender.send(work);
+        schedule::point(schedule::Grain::Call);
+        self.shared.change(|items| {
+            items.waiting.push_back(work);
+            items.queued += 1;
+        });
     }
 }
 
@@ -47,18 +106,11 @@ pub unsafe fn alloc_workqueue_noprof(
 ) -> *mut workqueue_struct {
     // SAFETY: The caller's promise.
     let name = unsafe { Named::new(format, name.cast::<c_void>()) };
-    let (work, items) = channel::<Work>();
-    let spawned = std::thread::Builder::new().name(name.0).spawn(move || {
-        for item in items {
-            item();
-            context::must_be_clean("work item");
-        }
-    });
-    match spawned {
-        Ok(thread) => Box::into_raw(Box::new(workqueue_struct {
-            work: Mutex::new(work),
-            thread,
-        })),
+    let shared = Arc::new(Shared::default());
+    let theirs = shared.clone();
+    let thread = schedule::thread::Builder::new().name(name.0);
+    match thread.spawn(move || theirs.work()) {
+        Ok(thread) => Box::into_raw(Box::new(workqueue_struct { shared, thread })),
         Err(_) => core::ptr::null_mut(),
     }
 }
@@ -71,14 +123,14 @@ pub unsafe fn alloc_workqueue_noprof(
 #[track_caller]
 pub unsafe fn __flush_workqueue(queue: *mut workqueue_struct) {
     context::might_sleep();
-    let (done, wait) = channel();
     // SAFETY: The caller's promise.
-    unsafe { (*queue).queue(Box::new(move || drop(done))) };
-    let result: Result<(), _> = wait.recv();
-    debug_assert!(
-        result.is_err(),
-        "the work sends nothing, and drops the sender"
-    );
+    let shared = unsafe { &(*queue).shared };
+    let until = shared.items().queued;
+    // A thread that has panicked is a splat when the queue is destroyed.
+    schedule::wait_until(shared.key(), || {
+        let items = shared.items();
+        items.done >= until || items.ended
+    });
 }
 
 /// `destroy_workqueue()`: does what is left first. Sleeps.
@@ -91,7 +143,7 @@ pub unsafe fn destroy_workqueue(queue: *mut workqueue_struct) {
     context::might_sleep();
     // SAFETY: The caller's promise.
     let queue = unsafe { Box::from_raw(queue) };
-    drop(queue.work);
+    queue.shared.change(|items| items.closed = true);
     if queue.thread.join().is_err() {
         context::splat("a work item has panicked");
     }

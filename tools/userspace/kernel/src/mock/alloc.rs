@@ -5,6 +5,7 @@
 //! `rust/kernel_ext/fail.rs` has the same for the allocations that ask it. This one is below all
 //! code, so it also finds an allocation that forgets to ask, as `failslab` does in the kernel.
 
+use super::schedule::thread_local;
 use crate::alloc::{AllocError, Flags};
 use std::cell::Cell;
 
@@ -23,10 +24,10 @@ pub(crate) fn allocation(flags: Flags) -> Result<(), AllocError> {
     if flags.may_sleep() {
         super::context::might_sleep();
     }
-    match LEFT.get() {
+    match LEFT.with(Cell::get) {
         0 => Ok(()),
         left => {
-            LEFT.set(left - 1);
+            LEFT.with(|place| place.set(left - 1));
             if left == 1 { Err(AllocError) } else { Ok(()) }
         }
     }
@@ -36,7 +37,7 @@ pub(crate) fn allocation(flags: Flags) -> Result<(), AllocError> {
 ///
 /// Returns its result, and whether it came to that allocation.
 pub fn nth<R>(n: usize, operation: impl FnOnce() -> R) -> (R, bool) {
-    LEFT.set(n);
+    LEFT.with(|left| left.set(n));
     let result = operation();
-    (result, LEFT.replace(0) == 0 && n > 0)
+    (result, LEFT.with(Cell::take) == 0 && n > 0)
 }

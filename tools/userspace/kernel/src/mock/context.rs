@@ -6,6 +6,7 @@
 //! Where the kernel would print a splat, [`splat`] panics. There is no check of the order of locks,
 //! nor are there interrupts.
 
+use super::schedule::thread_local;
 use std::{
     cell::{Cell, RefCell},
     panic::Location,
@@ -70,7 +71,7 @@ pub fn has_splat() -> bool {
 /// As [`splat`].
 #[track_caller]
 pub fn might_sleep() {
-    let (rcu, spins) = (RCU.get(), SPINS.get());
+    let (rcu, spins) = (RCU.with(Cell::get), SPINS.with(Cell::get));
     if rcu > 0 {
         splat("sleeping function called in an RCU read section");
     } else if spins > 0 {
@@ -80,31 +81,31 @@ pub fn might_sleep() {
 
 /// Returns how many RCU read sections the thread is in, `rcu_preempt_depth()`.
 pub fn rcu_depth() -> u32 {
-    RCU.get()
+    RCU.with(Cell::get)
 }
 
 /// Returns whether the thread could be preempted, `preemptible()`.
 pub fn preemptible() -> bool {
-    SPINS.get() == 0
+    SPINS.with(Cell::get) == 0
 }
 
 /// Enters an RCU read section; returns whether it is the outermost one.
 pub(super) fn enter_rcu() -> bool {
-    let depth = RCU.get();
-    RCU.set(depth + 1);
+    let depth = RCU.with(Cell::get);
+    RCU.with(|rcu| rcu.set(depth + 1));
     depth == 0
 }
 
 /// Leaves one; returns whether it was the outermost one.
 #[track_caller]
 pub(super) fn leave_rcu() -> bool {
-    match RCU.get() {
+    match RCU.with(Cell::get) {
         0 => {
             splat("rcu_read_unlock() outside of an RCU read section");
             false
         }
         depth => {
-            RCU.set(depth - 1);
+            RCU.with(|rcu| rcu.set(depth - 1));
             depth == 1
         }
     }
@@ -114,8 +115,8 @@ pub(super) fn leave_rcu() -> bool {
 #[track_caller]
 pub(crate) fn acquired(lock: usize, kind: &'static str, spins: bool) {
     let place = Location::caller();
-    HELD.with_borrow_mut(|held| held.push(Held { lock, kind, place }));
-    SPINS.set(SPINS.get() + u32::from(spins));
+    HELD.with(|held| held.borrow_mut().push(Held { lock, kind, place }));
+    SPINS.with(|held| held.set(held.get() + u32::from(spins)));
 }
 
 /// Notes that the thread releases a lock; complains if it does not hold it.
@@ -123,7 +124,8 @@ pub(crate) fn acquired(lock: usize, kind: &'static str, spins: bool) {
 /// Returns whether it does.
 #[track_caller]
 pub(crate) fn released(lock: usize, kind: &'static str, spins: bool) -> bool {
-    let found = HELD.with_borrow_mut(|held| {
+    let found = HELD.with(|held| {
+        let mut held = held.borrow_mut();
         let found = held
             .iter()
             .rposition(|held| held.lock == lock && held.kind == kind);
@@ -135,19 +137,19 @@ pub(crate) fn released(lock: usize, kind: &'static str, spins: bool) -> bool {
         ));
         return false;
     }
-    SPINS.set(SPINS.get() - u32::from(spins));
+    SPINS.with(|held| held.set(held.get() - u32::from(spins)));
     true
 }
 
 /// Returns whether the thread holds the lock at `lock`, `lockdep_is_held()`.
 pub fn holds(lock: usize) -> bool {
-    HELD.with_borrow(|held| held.iter().any(|held| held.lock == lock))
+    HELD.with(|held| held.borrow().iter().any(|held| held.lock == lock))
 }
 
 /// Returns what the thread holds that the end of a test must not leave, and forgets it.
 pub(crate) fn left_behind() -> Option<String> {
-    let held = HELD.take();
-    let (rcu, spins) = (RCU.replace(0), SPINS.replace(0));
+    let held = HELD.with(RefCell::take);
+    let (rcu, spins) = (RCU.with(Cell::take), SPINS.with(Cell::take));
     if let Some(Held { kind, place, .. }) = held.first() {
         return Some(format!(
             "{} held locks, the first a {kind}, of {place}",

@@ -9,9 +9,11 @@
 //! | [`rcu`] | read sections, grace periods |
 //! | [`slab`] | caches that recycle at will, and give memory back after a grace period |
 //! | [`random`] | the choices of `slab`, which depend on a seed alone |
+//! | [`schedule`] | where another thread may run, and how a thread waits |
 
 pub mod alloc;
 pub mod context;
 pub mod random;
 pub mod rcu;
+pub mod schedule;
 pub mod slab;

@@ -6,13 +6,13 @@
 //! was not waited for. Here it ends as soon as it may. Work that waits for one ([`call`]) is done
 //! by [`poll`] and [`barrier`], not in the background; the slab allocator polls.
 
-use super::context;
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst, fence},
-    },
-    time::Duration,
+use super::{
+    context,
+    schedule::{self, thread_local},
+};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst, fence},
 };
 
 /// A thread that has ever been a reader.
@@ -31,6 +31,11 @@ type Work = Box<dyn FnOnce() + Send>;
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 
 static WAITING: Mutex<Vec<(GracePeriod, Work)>> = Mutex::new(Vec::new());
+
+/// What threads wait with for readers, and for work, see [`schedule::wait_until`].
+fn key() -> usize {
+    (&raw const READERS).addr()
+}
 
 /// Takes a lock of this module, also if a thread that had it has panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,6 +65,7 @@ thread_local! {
 
 /// `rcu_read_lock()`.
 pub fn read_lock() {
+    schedule::point(schedule::Grain::Call);
     if context::enter_rcu() {
         READER.with(|reader| reader.0.changes.fetch_add(1, SeqCst));
         fence(SeqCst);
@@ -69,9 +75,11 @@ pub fn read_lock() {
 /// `rcu_read_unlock()`.
 #[track_caller]
 pub fn read_unlock() {
+    schedule::point(schedule::Grain::Call);
     if context::leave_rcu() {
         fence(SeqCst);
         READER.with(|reader| reader.0.changes.fetch_add(1, SeqCst));
+        schedule::wake(key());
     }
 }
 
@@ -106,9 +114,7 @@ impl GracePeriod {
     /// `cond_synchronize_rcu()`: waits until it is over. Sleeps.
     pub fn wait(mut self) {
         context::might_sleep();
-        while !self.is_over() {
-            std::thread::sleep(Duration::from_micros(50));
-        }
+        schedule::wait_until(key(), || self.is_over());
     }
 }
 
@@ -142,6 +148,7 @@ pub fn poll() -> bool {
         work();
     }
     AT_WORK.fetch_sub(1, SeqCst);
+    schedule::wake(key());
     all
 }
 
@@ -149,7 +156,5 @@ pub fn poll() -> bool {
 pub fn barrier() {
     synchronize();
     poll();
-    while AT_WORK.load(SeqCst) > 0 {
-        std::thread::yield_now();
-    }
+    schedule::wait_until(key(), || AT_WORK.load(SeqCst) == 0);
 }

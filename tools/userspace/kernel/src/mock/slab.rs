@@ -14,12 +14,12 @@
 
 mod memory;
 
-pub use memory::is_mapped;
+pub use memory::{is_mapped, on_fault};
 
 use super::{
     context::{self, splat},
     random::{Random, seed_of_process},
-    rcu,
+    rcu, schedule,
 };
 use memory::Memory;
 use std::{
@@ -75,6 +75,8 @@ impl Layout {
 
 /// A slab: memory, and which of its slots are allocated.
 struct Slab {
+    /// Which slab it is of all that there ever were: its address differs from run to run.
+    number: usize,
     cache: Arc<Cache>,
     memory: Memory,
     allocated: Vec<bool>,
@@ -93,12 +95,15 @@ struct All {
     caches: Vec<Arc<Cache>>,
     /// By their addresses.
     slabs: BTreeMap<usize, Slab>,
+    /// The number of the next slab.
+    next: usize,
     random: Option<Random>,
 }
 
 static ALL: Mutex<All> = Mutex::new(All {
     caches: Vec::new(),
     slabs: BTreeMap::new(),
+    next: 0,
     random: None,
 });
 
@@ -124,10 +129,11 @@ impl All {
             .slabs
             .iter()
             .filter(|(_, slab)| Arc::ptr_eq(&slab.cache, cache) && slab.is_empty());
-        let empty: Vec<usize> = empty.map(|(&base, _)| base).skip(kept).collect();
+        let mut empty: Vec<_> = empty.map(|(&base, slab)| (slab.number, base)).collect();
+        empty.sort_unstable();
         let mut state = cache.state();
         let mut taken = Vec::new();
-        for base in empty {
+        for (_, base) in empty.into_iter().skip(kept) {
             if let Some(slab) = self.slabs.remove(&base) {
                 let range = base..base + slab.memory.len();
                 state.free.retain(|slot| !range.contains(slot));
@@ -141,6 +147,11 @@ impl All {
 /// Makes all choices anew by `seed`.
 pub fn set_seed(seed: u64) {
     all().random = Some(Random::new(seed));
+}
+
+/// Returns how many slabs there are, of all caches.
+pub fn slabs() -> usize {
+    all().slabs.len()
 }
 
 /// What changes in a cache.
@@ -214,6 +225,7 @@ impl Cache {
 
     /// `kmem_cache_alloc()`. The caller has made sure that it may sleep.
     pub fn alloc(self: &Arc<Self>) -> *mut c_void {
+        schedule::point(schedule::Grain::Call);
         rcu::poll();
         loop {
             let mut all = all();
@@ -256,7 +268,9 @@ impl Cache {
         self.state()
             .free
             .extend((0..slots).rev().map(|slot| base + slot * stride));
+        all.next += 1;
         let slab = Slab {
+            number: all.next,
             cache: self.clone(),
             memory,
             allocated: vec![false; slots],
@@ -268,6 +282,7 @@ impl Cache {
     /// `kmem_cache_shrink()`: gives all empty slabs back. Sleeps.
     pub fn shrink(self: &Arc<Self>) {
         context::might_sleep();
+        schedule::point(schedule::Grain::Call);
         let taken = all().take_empty(self, 0);
         self.give_back(taken);
         rcu::poll();
@@ -316,6 +331,7 @@ impl Cache {
 
 /// `kfree()`, `kmem_cache_free()`. Any context.
 pub fn free(object: *mut c_void) {
+    schedule::point(schedule::Grain::Call);
     let address = object as usize;
     let mut all = all();
     let Some((base, slab)) = all.slab_at(address) else {

@@ -6,6 +6,7 @@
 //! fences. `core`'s model has no order by dependencies: a relaxed load is only as good as it is on
 //! x86.
 
+use crate::mock::schedule;
 use core::{
     cell::UnsafeCell,
     sync::atomic::{
@@ -238,7 +239,9 @@ impl<T: AtomicType> Atomic<T> {
         unsafe { &*pointer.cast::<Self>() }
     }
 
+    /// Returns the word, for an access: the schedule may switch before it.
     fn word(&self) -> &T::Word {
+        schedule::point(schedule::Grain::Access);
         // SAFETY: Equal size and alignment, as the trait promises; all accesses are atomic.
         unsafe { &*self.0.get().cast::<T::Word>() }
     }

@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     ffi::c_void,
     ptr,
-    sync::{Mutex, Once, PoisonError},
+    sync::{Mutex, Once, OnceLock, PoisonError},
 };
 
 extern "C" {
@@ -114,6 +114,19 @@ pub fn is_mapped(address: *const c_void) -> bool {
         .any(|&(base, len)| (base..base + len).contains(&address))
 }
 
+/// What else a fault does, see [`on_fault`].
+static ON_FAULT: OnceLock<fn(bool)> = OnceLock::new();
+
+/// Calls `f` at a fault, on the thread that faults, and says whether it is one in memory that was
+/// given back. Once for the whole process.
+///
+/// `f` must not return to the fault, and must be sound at the place of a fault: it is where the
+/// program uses memory that is gone, and no mock is at work.
+pub fn on_fault(f: fn(bool)) {
+    // The first one stays.
+    let _ = ON_FAULT.set(f);
+}
+
 /// Lets [`explain`] handle faults.
 fn install() {
     let action = SigAction {
@@ -135,12 +148,16 @@ extern "C" fn explain(_signal: i32, info: *const SigInfo, _context: *const c_voi
     let Ok(gone) = GONE.try_lock() else {
         return;
     };
-    if gone
+    let in_slab = gone
         .iter()
-        .any(|&(base, len)| (base..base + len).contains(&address))
-    {
+        .any(|&(base, len)| (base..base + len).contains(&address));
+    drop(gone);
+    if in_slab {
         let text = b"use after free: memory of a slab that was given back to the system\n";
         // SAFETY: The text is valid.
         unsafe { write(2, text.as_ptr().cast(), text.len()) };
+    }
+    if let Some(f) = ON_FAULT.get() {
+        f(in_slab);
     }
 }

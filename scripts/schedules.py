@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Explores the engine under schedules, in user space: each deliberate bug that is about an
+interleaving is found by search and replayed; the correct rules are clean with the same effort.
+
+Usage: scripts/schedules.py [BUG=NAME|none] [SEED=N] [SECS=N] [REPLAY=FILE] [--short]
+  BUG=NAME     one bug; none: the correct rules alone; list: all of them
+  SEED=N       of all random choices (default: a new one, which is printed)
+  SECS=N       the most for one search (default: 60)
+  REPLAY=FILE  replays a schedule of out/schedules/ 100 times
+  --short      fixed seed, fewer schedules of the correct rules, fewer replays: as in `make test`
+
+Leaves out/schedules/NAME.schedule and out/schedules.json. The last line is
+`schedules: busted caught X/Y, correct clean X/Y`; the exit status is 0 only when X is Y.
+Documentation/schedules.rst says what is explored.
+"""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+from common import (CACHE, CORES, OUT, TOP, Mistake, command_line, program, say, toolchain_env,
+                    write_json)
+
+CRATE = TOP / "tools/userspace/schedules"
+TARGET = CACHE / "schedules-target"
+EXPLORE = TARGET / "debug/explore"
+SCHEDULES = OUT / "schedules"
+WAYS = ("random", "pct:3")
+LOCKS = ("rwsem", "spin")
+ALONE = "alone"
+# Bugs that are shown by trying all schedules: the scenario and the lock.
+ALL_SCHEDULES = {"SkipsSecondCheck": ("small-recycle", "rwsem"),
+                 "LeavesRcuEarly": ("small-give-back", "preemptible"),
+                 "FreesRootFirst": ("small-child", "rwsem")}
+EXHAUSTIVE = "dfs:windows"
+# At least so many schedules of the correct rules for each scenario, scheduler and lock.
+LEAST, LEAST_SHORT = 2000, 100
+# Of the load of a torture, by one thread: each is as long as hundreds of others.
+LEAST_ALONE = 30
+REPLAYS, REPLAYS_SHORT = 100, 10
+SEED_SHORT = 4
+
+
+def build():
+    say("building tools/userspace/schedules ...")
+    done = subprocess.run(["cargo", "build", "--quiet", "--locked"], cwd=CRATE, check=False,
+                          env=toolchain_env() | {"CARGO_TARGET_DIR": str(TARGET),
+                                                 "CARGO_TERM_COLOR": "never"})
+    if done.returncode:
+        raise Mistake("tools/userspace/schedules does not compile")
+
+
+def explore(*words, secs=60):
+    """Runs a search or a replay. Returns its result; a process that dies has one of its own."""
+    try:
+        done = subprocess.run([EXPLORE, *map(str, words)], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=secs + 60, check=False)
+    except subprocess.TimeoutExpired:
+        return {"how": "hangs", "words": f"no end in {secs + 60} s"}
+    if done.returncode == 2:
+        raise Mistake(done.stderr.strip().removeprefix("error: "))
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        last = done.stderr.strip().splitlines()[-1:]
+        return {"how": "died", "words": f"exit status {done.returncode}: {' '.join(last)}"}
+
+
+def inventory():
+    """Returns the names of all scenarios, and all bugs with what is known of them."""
+    done = subprocess.run([EXPLORE, "list"], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return ([line["scenario"] for line in lines if "about" in line],
+            [line for line in lines if "bug" in line])
+
+
+def bound(result, way):
+    """Returns the least probability with which PCT meets a bug of its depth in one schedule."""
+    if not way.startswith("pct:") or not result.get("k"):
+        return None
+    return 1 / (result["n"] * result["k"] ** (int(way[4:]) - 1))
+
+
+def replayed(path, result, times):
+    """Returns how often a schedule leads to the same report at the same step."""
+    same = ("how", "oracle", "rule", "words", "steps")
+    runs = (explore("replay", path) for _ in range(times))
+    return sum(all(run.get(key) == result.get(key) for key in same) for run in runs)
+
+
+class Run:
+    """A run of this script: its parameters, and what it has found."""
+
+    def __init__(self, seed, secs, short):
+        self.seed, self.secs, self.short = seed, secs, short
+        self.replays = REPLAYS_SHORT if short else REPLAYS
+        self.needed = {}
+
+    def search(self, bug, scenario, lock, way, most=10 ** 9, path="-"):
+        return explore("search", bug, scenario, lock, way, self.seed, most, self.secs, path,
+                       secs=self.secs)
+
+    def find(self, bug):
+        """Searches a bug, by its best scheduler first, and replays what is found."""
+        begin, name, tries = time.monotonic(), bug["bug"], []
+        ways = [bug["how"]] + [way for way in ("pct:2", *WAYS) if way != bug["how"]]
+        path = SCHEDULES / f"{name}.schedule"
+        path.unlink(missing_ok=True)
+        for way in ways:
+            result = self.search(name, bug["scenario"], bug["protocol"], way, path=path)
+            tries.append({"how": way} | result | {"bound": bound(result, way)})
+            if result["how"] != "clean":
+                break
+        last = tries[-1]
+        caught = last["how"] == "caught"
+        row = {"bug": name, "rule": bug["rule"], "caught": caught, "way": ways[len(tries) - 1],
+               "schedules": sum(t.get("schedules", 0) for t in tries), "result": last,
+               "tries": tries, "replays": self.replays,
+               "replayed": replayed(path, last, self.replays) if caught else 0}
+        row["caught"] = caught and row["replayed"] == self.replays
+        if name in ALL_SCHEDULES:
+            row["exhaustive"] = self.search(name, *ALL_SCHEDULES[name], EXHAUSTIVE)
+            row["caught"] &= row["exhaustive"]["how"] == "caught"
+        if not self.short:
+            alone = self.search(name, ALONE, bug["protocol"], "random", 100)
+            row["alone"] = alone["how"] != "clean"
+        row["seconds"] = round(time.monotonic() - begin, 3)
+        return row
+
+    def alone(self, bug):
+        """Lets one thread meet a bug that needs no interleaving."""
+        result = self.search(bug["bug"], ALONE, "rwsem", "random")
+        return {"bug": bug["bug"], "rule": bug["rule"], "why": bug["alone"], "result": result,
+                "seen": result["how"] in ("caught", "finding")}
+
+    def clean(self, task):
+        """Explores the correct rules in a scenario by a scheduler, under each lock."""
+        scenario, way = task
+        locks = (*LOCKS, "preemptible") if scenario == "give-back" else LOCKS
+        most = max(self.needed.get(scenario, 0), LEAST_SHORT if self.short else LEAST)
+        if scenario == ALONE:
+            most = LEAST_ALONE
+        if way == EXHAUSTIVE:
+            most = 10 ** 9
+            locks = [lock for name, lock in ALL_SCHEDULES.values() if name == scenario]
+        results = [self.search("none", scenario, lock, way, most) for lock in locks]
+        good = all(result["how"] == "clean" for result in results)
+        if way == EXHAUSTIVE:
+            good &= all(result.get("complete") for result in results)
+        else:
+            # The same effort, or it is not clean.
+            good &= all(result.get("schedules") == most for result in results)
+        return {"scenario": scenario, "way": way, "clean": good, "results": results}
+
+
+def say_found(row):
+    last = row["result"]
+    text = (f"{last['oracle']} {last['rule']} by {row['way']}, {row['schedules']} schedules, "
+            f"{last['preemptions']} preemptions, replayed {row['replayed']}/{row['replays']}"
+            if row["caught"] else f"{last['how']}: {last.get('words')}, "
+            f"replayed {row['replayed']}/{row['replays']}")
+    say(f"  {row['bug']}: {'caught' if row['caught'] else 'MISSED'}: {text}")
+
+
+def say_alone(row):
+    result = row["result"]
+    text = f"seen by {result.get('oracle')}" if row["seen"] else f"NOT SEEN: {result['how']}"
+    say(f"  {row['bug']}: {text}")
+
+
+def say_clean(row):
+    bad = [result for result in row["results"] if result["how"] != "clean"]
+    number = sum(result.get("schedules", 0) for result in row["results"])
+    text = f"clean, {number} schedules" if row["clean"] else \
+        f"NOT CLEAN: {bad or row['results']}"
+    say(f"  {row['scenario']}, {row['way']}: {text}")
+
+
+def each(pool, work, items, tell):
+    rows = []
+    for row in pool.imap(work, items):
+        tell(row)
+        rows.append(row)
+    return rows
+
+
+def choose(bugs, name):
+    """Returns the bugs that were asked for: those that are searched, those that need no search."""
+    missing = [bug["bug"] for bug in bugs if "missing" in bug]
+    if missing:
+        raise Mistake(f"{', '.join(missing)}: neither searched nor left out; see src/bugs.rs")
+    if name not in (None, "none") and name not in (bug["bug"] for bug in bugs):
+        raise Mistake(f"BUG={name}: no such bug; BUG=list shows all")
+    chosen = [bug for bug in bugs if name in (None, bug["bug"])]
+    return ([bug for bug in chosen if "scenario" in bug], [bug for bug in chosen if "alone" in bug])
+
+
+def replay(path, name):
+    """Replays a file, and prints how often that comes to the same report."""
+    if not Path(path).is_file():
+        raise Mistake(f"REPLAY={path}: no such file")
+    first = explore("replay", Path(path).resolve())
+    if name not in (None, first.get("bug", name)):
+        raise Mistake(f"REPLAY={path}: a schedule of {first['bug']}, not of {name}")
+    if "oracle" not in first:
+        raise Mistake(f"REPLAY={path}: {first['how']}, at step {first.get('steps')}: the sources "
+                      "have changed, or the file")
+    count = replayed(Path(path).resolve(), first, REPLAYS) if first["oracle"] != "-" else 0
+    say(f"{first.get('bug')}: {first['oracle']} {first['rule']}: {first['words']}, "
+        f"after {first['steps']} steps")
+    say(f"schedules: replayed {count}/{REPLAYS}")
+    return 0 if count == REPLAYS else 1
+
+
+def show(bugs):
+    for bug in bugs:
+        text = f"alone: {bug['alone']}" if "alone" in bug else \
+            f"{bug['scenario']}, {bug['protocol']}, {bug['how']}"
+        say(f"{bug['bug']:<20} {bug['rule']:<4} {text}")
+    return 0
+
+
+def words():
+    """Returns what was asked for, by name."""
+    parser = command_line(__doc__)
+    parser.add_argument("--short", action="store_true", help=" ")
+    parser.add_argument("words", nargs="*", metavar="NAME=VALUE")
+    options = parser.parse_args()
+    asked = {"short": options.short}
+    for word in options.words:
+        name, equals, value = word.partition("=")
+        if not equals or name not in ("BUG", "SEED", "SECS", "REPLAY"):
+            raise Mistake(f"{word}: unknown; see scripts/schedules.py --help")
+        if name in ("SEED", "SECS"):
+            if not value.isdecimal() or not 0 <= int(value) < 2 ** 63:
+                raise Mistake(f"{word}: not a number")
+            value = int(value)
+        asked[name] = value
+    return asked
+
+
+def main():
+    asked = words()
+    name, short = asked.get("BUG"), asked["short"]
+    build()
+    scenarios, bugs = inventory()
+    if name == "list":
+        return show(bugs)
+    searched, alone = choose(bugs, name)
+    if "REPLAY" in asked:
+        return replay(asked["REPLAY"], name)
+    run = Run(asked.get("SEED", SEED_SHORT if short else random.getrandbits(32)),
+              asked.get("SECS", 60), short)
+    SCHEDULES.mkdir(parents=True, exist_ok=True)
+    say(f"SEED={run.seed}")
+    with ThreadPool(CORES) as pool:
+        say("bugs that need an interleaving:")
+        found = each(pool, run.find, searched, say_found)
+        for row, bug in zip(found, searched):
+            needed = run.needed.setdefault(bug["scenario"], 0)
+            run.needed[bug["scenario"]] = max(needed, row["schedules"])
+        say("bugs that one thread alone meets (not counted):")
+        seen = each(pool, run.alone, alone, say_alone)
+        say("the correct rules:")
+        tasks = [(scenario, way) for scenario in scenarios
+                 for way in ([EXHAUSTIVE] if scenario.startswith("small-") else
+                             ["random"] if scenario == ALONE else WAYS)]
+        clean = each(pool, run.clean, tasks if name in (None, "none") else [], say_clean)
+    caught = sum(row["caught"] for row in found)
+    good = sum(row["clean"] for row in clean)
+    write_json(OUT / "schedules.json", {
+        "version": 1, "seed": run.seed, "secs": run.secs, "short": short, "bugs": found,
+        "alone": seen, "correct": clean})
+    say(f"schedules: busted caught {caught}/{len(found)}, correct clean {good}/{len(clean)}")
+    whole = caught == len(found) and good == len(clean) and all(row["seen"] for row in seen)
+    return 0 if whole else 1
+
+
+if __name__ == "__main__":
+    program("schedules", main)
