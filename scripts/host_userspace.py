@@ -220,8 +220,11 @@ class Build:
     def _hooks():
         return [f"-D{name}=host_{name}" for name in SLAB_CALLS] + STRICT
 
-    def host_sources(self):
-        return [(OWN / "host.c", True, self._hooks())]
+    def host_sources(self, variant):
+        # gcov has its own way to tell what has run.
+        traced = [] if variant == "coverage" else ["-fsanitize-coverage=trace-pc"]
+        return [(OWN / "host.c", True, [*self._hooks(), *traced]),
+                (OWN / "coverage.c", True, STRICT)]
 
     def common_sources(self):
         shared, library = self.tree / SHARED, self.tree / "tools/lib"
@@ -268,7 +271,7 @@ class Build:
         options = VARIANTS[variant]
         tell(f"compiling the host's own mm/ for user space ({variant}) ...")
         self.derive()
-        objects = self.compile(self.host_sources(), options, self.folder / variant)
+        objects = self.compile(self.host_sources(variant), options, self.folder / variant)
         objects += self._common_objects(variant, options)
         new = path.with_suffix(".new")
         link(["gcc", "-shared", *objects, *options, "-Wl,-Bsymbolic,-z,defs", "-o", new,
