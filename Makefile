@@ -11,7 +11,7 @@ asked = $(foreach n,BUST SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL RE
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus userspace torture soak experiment bench check vm rmapctl clean help
+.PHONY: module demo test litmus userspace fuzz torture soak experiment bench check vm rmapctl clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -42,6 +42,14 @@ litmus:
 #:                    the tests with NAME in their names
 userspace:
 	@scripts/userspace.sh $(asked) $(NAME)
+
+#: make fuzz          the host's own mm/ and the shadow do the same random steps, each by itself, and
+#:                    are compared; SECS= STEPS= SEED= JOBS= VARIANT=sanitized PATCH= REPLAY=
+fuzz:
+	@scripts/setup.sh
+	@scripts/fuzz.py $(foreach n,secs:SECS steps:STEPS seed:SEED jobs:JOBS variant:VARIANT \
+		patch:PATCH replay:REPLAY,$(if $($(lastword $(subst :, ,$n))),\
+		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))'))
 
 #: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
 #:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see

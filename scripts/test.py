@@ -8,6 +8,7 @@ The steps, chosen by --target and --only:
   host-litmus   scripts/litmus.sh: what the kernel's memory model says of each rule about order
   host-userspace  cargo test of tools/userspace: the KUnit suites in user space, also with a new seed
   host-mm       scripts/host_test.py: the host's own mm/ in user space, and broken copies of it
+  host-fuzz     scripts/fuzz_test.py: the host's own mm/ and the shadow do the same random steps
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
@@ -149,6 +150,10 @@ def host_userspace(step):
 
 def host_mm(step):
     add_results(step, *step.stream([SCRIPTS / "host_test.py"], r"^test .* FAILED|^error"))
+
+
+def host_fuzz(step):
+    add_results(step, *step.stream([SCRIPTS / "fuzz_test.py"], r"^test .* FAILED|^error"))
 
 
 def host_litmus(step):
@@ -339,7 +344,7 @@ def torture(step):
 # As many at a time as there are cores.
 STEPS = {"x86_64-guest": guest, "um-guest": guest, "x86_64-lazy": lazy, "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
-         "host-litmus": host_litmus, "um-busted": busted, "um-runner": vm_runner,
+         "host-litmus": host_litmus, "host-fuzz": host_fuzz, "um-busted": busted, "um-runner": vm_runner,
          "x86_64-runner": vm_runner}
 # Then these, one by one: their guests keep several cores busy.
 ALONE = {"um-again": again, "um-torture": torture}
