@@ -11,7 +11,8 @@ asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD S
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus userspace schedules torture soak experiment bench check vm rmapctl clean help
+.PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge \
+	judge-self-test vm rmapctl clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -49,6 +50,14 @@ schedules:
 	@scripts/setup.sh
 	@scripts/schedules.py $(asked)
 
+#: make fuzz          the host's own mm/ and the shadow do the same random steps, each by itself, and
+#:                    are compared; SECS= STEPS= SEED= JOBS= VARIANT=sanitized PATCH= REPLAY=
+fuzz:
+	@scripts/setup.sh
+	@scripts/fuzz.py $(foreach n,secs:SECS steps:STEPS seed:SEED jobs:JOBS variant:VARIANT \
+		patch:PATCH replay:REPLAY,$(if $($(lastword $(subst :, ,$n))),\
+		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))'))
+
 #: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
 #:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see
 #:                    scripts/torture.py --help
@@ -76,6 +85,19 @@ bench:
 check:
 	@scripts/setup.sh
 	@scripts/check.sh
+
+#: make judge         a change of the kernel's anonymous reverse map (PATCH=FILE, or KDIR=) against the
+#:                    rules: first in user space, then its kernel; SECS= SEED= STAGE=1 or STAGE=2
+judge:
+	@$(if $(PATCH)$(KDIR),,echo "error: give PATCH=FILE, KDIR=FOLDER or both" >&2; exit 2)
+	@scripts/setup.sh
+	@scripts/judge.py $(if $(PATCH),--patch '$(PATCH)') $(if $(SECS),--secs '$(SECS)') \
+		$(if $(SEED),--seed '$(SEED)') $(if $(STAGE),--stage '$(STAGE)')
+
+#: make judge-self-test   the judge notices each of its deliberately broken kernels; SECS= SEED=
+judge-self-test:
+	@scripts/setup.sh
+	@scripts/judge_self_test.py $(if $(SECS),--secs '$(SECS)') $(if $(SEED),--seed '$(SEED)')
 
 #: make vm            a shell in the test VM with the module loaded; VM=um (default) or VM=x86_64;
 #:                    WITH="kunit torture" puts these modules into its folder

@@ -72,9 +72,10 @@ def kernel_folder(target):
     return script_lines("kernel.sh", target)[-1]
 
 
-def modules(target, *words):
-    """Builds modules; returns their paths by name.  `words` are those of scripts/module.sh."""
-    paths = [Path(line) for line in script_lines("module.sh", target, *words)
+def modules(target, *words, **env):
+    """Builds modules; returns their paths by name.  `words` and `env` are those of
+    scripts/module.sh."""
+    paths = [Path(line) for line in script_lines("module.sh", target, *words, **env)
              if line.endswith(".ko")]
     return {path.stem: path for path in paths}
 

@@ -1,31 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Tests the host kernel's own code in user space, and that the tests notice a host that is broken.
+"""Tests the host kernel's own code in user space.
 
   1. cargo test of tools/userspace/host over the sanitized shared object that
      scripts/host_userspace.py makes.
   2. Random sequences over the one without sanitizers, which does more of them in the same time.
-  3. Each patch of tools/userspace/mutants breaks one rule in a copy of the source. The tests must
-     fail, with the words that the patch's line `Expect:` names.
 
 Each result is a line `test NAME ... ok` or `test NAME ... FAILED`. KDIR= or --tree chooses the
-kernel's source; the mutants are for the lab's.
+kernel's source. That a host which is broken is noticed shows scripts/judge_self_test.py.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from common import CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
+from common import CACHE, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
 from host_userspace import ensure_tools, script_output
 
 CRATE = TOP / "tools/userspace/host"
-MUTANTS = sorted((TOP / "tools/userspace/mutants").glob("*.patch"))
-SOAK = {"sanitized": 100_000, "plain": 500_000, "mutant": 30_000}
+SOAK = {"sanitized": 100_000, "plain": 500_000}
 
 
 class Tests:
@@ -81,23 +76,6 @@ class Tests:
                 self.failed += 1
                 say(text[-3000:])
 
-    def mutant(self, patch):
-        """Returns what is wrong: nothing when the tests notice the mutant by what it breaks."""
-        head = patch.read_text(encoding="utf-8").partition("\n--- ")[0]
-        expected = re.search(r"^Expect: (.+)$", head, re.M)
-        if not expected or not re.search(r"^Rule: R\d+$", head, re.M):
-            return "the patch names no rule, or not what notices it"
-        library = self.library("sanitized", "--patch", patch, "--skip-tests")
-        text, failed = "", False
-        for program in ("rules", "memory", "soak"):
-            code, more = self.run(program, library, "sanitized", SOAK["mutant"], show=False)
-            text += more
-            failed = failed or code != 0
-            if code and re.search(expected[1], more):
-                return ""
-        (OUT / "host" / f"{patch.stem}.log").write_text(text, encoding="utf-8")
-        return f"no test says: {expected[1]}" if failed else "no test fails"
-
 
 def report(name, good):
     say(f"test {name} ... {'ok' if good else 'FAILED'}")
@@ -106,31 +84,12 @@ def report(name, good):
 def main():
     parser = command_line(__doc__)
     parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
-    parser.add_argument("--no-mutants", action="store_true", help="only the tests")
-    parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="only these mutants")
     options = parser.parse_args()
     exit_on_sigterm()
-    (OUT / "host").mkdir(parents=True, exist_ok=True)
-    chosen = [p for p in MUTANTS if not options.mutants or p.stem in options.mutants]
-    unknown = set(options.mutants) - {p.stem for p in MUTANTS}
-    if unknown:
-        raise Mistake(f"no mutant {', '.join(sorted(unknown))}; there are: "
-                      f"{', '.join(p.stem for p in MUTANTS)}")
     ensure_tools()
     tests = Tests(options.tree)
-    if not options.mutants:
-        tests.clean("sanitized", ("damage", "rules", "memory", "soak"))
-        tests.clean("plain", ("soak",))
-    if options.no_mutants or options.tree or os.environ.get("KDIR"):
-        chosen = []
-    begin = time.monotonic()
-    for number, patch in enumerate(chosen, 1):
-        wrong = tests.mutant(patch)
-        report(f"mutant {patch.stem} is noticed", not wrong)
-        if wrong:
-            tests.failed += 1
-            say(f"  {wrong}: out/host/{patch.stem}.log")
-        say(f"  {number} of {len(chosen)} mutants, {time.monotonic() - begin:.0f} s")
+    tests.clean("sanitized", ("damage", "rules", "memory", "soak"))
+    tests.clean("plain", ("soak",))
     return 1 if tests.failed else 0
 
 

@@ -220,8 +220,11 @@ class Build:
     def _hooks():
         return [f"-D{name}=host_{name}" for name in SLAB_CALLS] + STRICT
 
-    def host_sources(self):
-        return [(OWN / "host.c", True, self._hooks())]
+    def host_sources(self, variant):
+        # gcov has its own way to tell what has run.
+        traced = [] if variant == "coverage" else ["-fsanitize-coverage=trace-pc"]
+        return [(OWN / "host.c", True, [*self._hooks(), *traced]),
+                (OWN / "coverage.c", True, STRICT)]
 
     def common_sources(self):
         shared, library = self.tree / SHARED, self.tree / "tools/lib"
@@ -253,6 +256,17 @@ class Build:
         tell(f"  {last}")
         self.tested.write_text(done.stdout, encoding="utf-8")
 
+    def ensure_tested(self):
+        """Runs the tree's own tests, once for each contents of it."""
+        if self.tested.is_file():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):
+            self.derive()
+            self.own_tests()
+            shutil.rmtree(self.folder / "vma-tests")
+            (self.folder / "vma").unlink()
+
     def library(self, variant):
         """Returns the path of the shared object, which is built where it is missing."""
         path = self.folder / f"host-{variant}.so"
@@ -268,7 +282,7 @@ class Build:
         options = VARIANTS[variant]
         tell(f"compiling the host's own mm/ for user space ({variant}) ...")
         self.derive()
-        objects = self.compile(self.host_sources(), options, self.folder / variant)
+        objects = self.compile(self.host_sources(variant), options, self.folder / variant)
         objects += self._common_objects(variant, options)
         new = path.with_suffix(".new")
         link(["gcc", "-shared", *objects, *options, "-Wl,-Bsymbolic,-z,defs", "-o", new,
@@ -313,25 +327,22 @@ def tell(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def patched(tree, patch):
-    """Returns a copy of what is used of a tree, with a patch; unchanged files are links."""
+def changed_files(tree, text):
+    """Returns the paths of a tree that a patch changes, of those that are there."""
+    names = re.findall(r"^--- a/(\S+)", text.decode(errors="replace"), re.M)
+    return [tree / name for name in names if (tree / name).is_file()]
+
+
+def read_patch(patch):
     try:
-        text = patch.read_bytes()
+        return patch.read_bytes()
     except OSError as error:
         raise Mistake(f"{patch}: {error.strerror}") from error
-    names = re.findall(r"^--- a/(\S+)", text.decode(errors="replace"), re.M)
-    changed = [tree / name for name in names if (tree / name).is_file()]
-    # The files that are no links must be those of the tree as it is now.
-    parts = [bytes(tree), text, *(path.read_bytes() for path in changed)]
-    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    copy = CACHE / f"host-tree-{key}"
-    if (copy / "patched").is_file():
-        return copy
-    shutil.rmtree(copy, ignore_errors=True)
-    for folder in LINKED:
-        (copy / folder).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-as", tree / folder, copy / folder], check=True)
-    for path in changed:
+
+
+def apply(tree, patch, copy):
+    """Applies a patch to a copy of a tree, which may consist of links to it."""
+    for path in changed_files(tree, read_patch(patch)):
         place = copy / path.relative_to(tree)
         place.unlink(missing_ok=True)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -341,6 +352,22 @@ def patched(tree, patch):
     if done.returncode:
         lines = done.stdout.strip().splitlines() or [done.stderr.strip()]
         raise Mistake(f"{patch} does not apply to {tree}: {'; '.join(lines[-2:])}")
+
+
+def patched(tree, patch):
+    """Returns a copy of what is used of a tree, with a patch; unchanged files are links."""
+    text = read_patch(patch)
+    # The files that are no links must be those of the tree as it is now.
+    parts = [bytes(tree), text, *(path.read_bytes() for path in changed_files(tree, text))]
+    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    copy = CACHE / f"host-tree-{key}"
+    if (copy / "patched").is_file():
+        return copy
+    shutil.rmtree(copy, ignore_errors=True)
+    for folder in LINKED:
+        (copy / folder).parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-as", tree / folder, copy / folder], check=True)
+    apply(tree, patch, copy)
     (copy / "patched").touch()
     return copy
 

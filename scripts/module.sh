@@ -11,7 +11,7 @@
 #   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module
 #   SHADOW_RMAP_BUST=1     a deliberately wrong shadow_rmap.ko, see rust/torture/at_load.rs
 # The modules are built in build/<target>; with KDIR in build/<target>-own, whatever target was
-# named; those of CLIPPY, _CASE and _BUST in a folder of their own.
+# named, or in build/<target>-$VARIANT; those of CLIPPY, _CASE and _BUST in a folder of their own.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -26,7 +26,7 @@ if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
 	kernel=$(cd "$KDIR" && pwd)
 	target=x86_64
 	! grep -qx CONFIG_UML=y "$kernel/include/config/auto.conf" || target=um
-	VARIANT=own
+	VARIANT=${VARIANT:-own}
 fi
 out=$TOP/build/$target${VARIANT:+-$VARIANT}
 modules=(shadow_rmap) symbols=() goals=() arguments=() quiet_case=

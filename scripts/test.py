@@ -9,7 +9,9 @@ The steps, chosen by --target and --only:
   host-userspace  cargo test of tools/userspace: the KUnit suites in user space, also with a new seed
   host-schedules  scripts/schedules.py --short: each bug that is about an interleaving is found and
                 replayed, the correct rules are clean
-  host-mm       scripts/host_test.py: the host's own mm/ in user space, and broken copies of it
+  host-fuzz     scripts/fuzz_test.py: the host's own mm/ and the shadow do the same random steps
+  host-mm       scripts/host_test.py: the host's own mm/ in user space
+  um-judge      scripts/judge_self_test.py --sample: the judge notices broken hosts, and no others
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
@@ -22,6 +24,7 @@ is `N passed, N failed`; the exit status is 0 only when nothing failed and every
 rust/ has run. Details are in out/test/, the list of all tests in out/test.json.
 """
 
+import os
 import random
 import re
 import shutil
@@ -165,6 +168,18 @@ def host_schedules(step):
     for row in result.get("correct", ()):
         step.check(f"{row['scenario']}, {row['way']}", row["clean"], str(row["results"]))
     step.must_have_run(code)
+
+
+def host_fuzz(step):
+    add_results(step, *step.stream([SCRIPTS / "fuzz_test.py"], r"^test .* FAILED|^error"))
+
+
+def judge(step):
+    if os.environ.get("KDIR"):
+        step.add("the judge", "skipped", "its broken hosts are patches of the lab's source")
+        return
+    add_results(step, *step.stream([SCRIPTS / "judge_self_test.py", "--sample"],
+                                   r"^test .* FAILED|^error"))
 
 
 def host_litmus(step):
@@ -355,10 +370,11 @@ def torture(step):
 # As many at a time as there are cores.
 STEPS = {"x86_64-guest": guest, "um-guest": guest, "x86_64-lazy": lazy, "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
-         "host-litmus": host_litmus, "host-schedules": host_schedules, "um-busted": busted, "um-runner": vm_runner,
+         "host-litmus": host_litmus, "host-fuzz": host_fuzz, "host-schedules": host_schedules,
+         "um-busted": busted, "um-runner": vm_runner,
          "x86_64-runner": vm_runner}
 # Then these, one by one: their guests keep several cores busy.
-ALONE = {"um-again": again, "um-torture": torture}
+ALONE = {"um-judge": judge, "um-again": again, "um-torture": torture}
 
 
 # The modules besides shadow_rmap.ko, and the steps that load them.

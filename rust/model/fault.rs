@@ -5,6 +5,7 @@
 //! C: [`mm/memory.c`](srctree/mm/memory.c)
 
 use super::{
+    attributes::VmFlags,
     mapping,
     mm::Mm,
     page::Page,
@@ -66,7 +67,7 @@ impl<R: Modelled> Mm<R> {
         loop {
             let mmap = self.core().mmap_read();
             let vma = self.space().vmas.find(address).ok_or(EFAULT)?;
-            if !vma.prot().write {
+            if !vma.flags().has(VmFlags::WRITE) {
                 return Err(EACCES);
             }
             let ptes = self.space().table.lock();
@@ -97,7 +98,7 @@ impl<R: Modelled> Mm<R> {
         let vmas = self.core().try_vma_read().ok_or(EAGAIN)?;
         let vma = self.space().vmas.find(address).ok_or(EAGAIN)?;
         // The first anon_vma needs the neighbours, and so `mmap_lock`.
-        if vma.core.is_unfaulted() || !vma.prot().write {
+        if vma.core.is_unfaulted() || !vma.flags().has(VmFlags::WRITE) {
             return Err(EAGAIN);
         }
         if self.space().table.lock().get(address).is_none() {
@@ -118,10 +119,9 @@ impl<R: Modelled> Mm<R> {
         if !vma.core.is_unfaulted() {
             return Ok(());
         }
-        // `anon_vma_compatible()`: the protection may differ, because `mprotect()` may make it
-        // equal.
-        let range = vma.range(mmap);
-        let [prev, next] = Self::neighbours(self.core(), vma.addresses(mmap), mmap);
+        let (range, attributes) = (vma.range(mmap), vma.attributes());
+        let [prev, next] = Self::neighbours(self.core(), vma.addresses(mmap), mmap)
+            .map(|vma| vma.filter(|vma| attributes.may_share(vma.attributes())));
         let prev = prev.filter(|prev| prev.range(mmap).last.wrapping_add(1) == range.start);
         let next = next.filter(|next| next.range(mmap).start == range.last.wrapping_add(1));
         anon_vma_prepare(

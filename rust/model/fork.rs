@@ -6,6 +6,7 @@
 //! [`mm/memory.c`](srctree/mm/memory.c).
 
 use super::{
+    attributes::VmFlags,
     mapping,
     mm::Mm,
     space::Vma,
@@ -41,14 +42,20 @@ impl<R: Modelled> Mm<R> {
     fn copy_to(&self, child: &Self, mmap: &MmapWrite<'_, R>) -> Result {
         let child_mmap = child.core().mmap_write_nested();
         for slot in self.space().vmas.range(0, usize::MAX) {
+            let flags = slot.vma.flags();
+            if flags.has(VmFlags::DONTCOPY) {
+                continue;
+            }
+            // It keeps its page offsets, even where no page of it is copied.
             let pgoff = slot.vma.range(mmap).start;
-            let vma = Vma::new(
-                child.core(),
-                (slot.first, slot.last),
-                pgoff,
-                slot.vma.prot(),
-            )?;
+            let attributes = slot.vma.attributes();
+            let attributes = attributes.with_flags(flags.without(VmFlags::LOCKED));
+            let vma = Vma::new(child.core(), (slot.first, slot.last), pgoff, attributes)?;
             let store = child.space().reserve_store(slot.first, slot.last, &vma)?;
+            if flags.has(VmFlags::WIPEONFORK) {
+                store.commit();
+                continue;
+            }
             anon_vma_fork(&vma.core, &child_mmap, &slot.vma.core, mmap, Reuse::ByRule)?;
             store.commit();
             self.copy_ptes(child, slot.first, slot.last);

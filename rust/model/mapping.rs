@@ -56,6 +56,7 @@ pub(super) fn map_new<R: Modelled>(
     // SAFETY: The PTE is made below, under its lock, at an address of this VMA: (1), (2).
     let mapped = here && unsafe { vma.core.add_new_anon_rmap(&page.rmap, exclusive, mmap) };
     mapped.then(|| {
+        page.set_exclusive(exclusive, ptes);
         ptes.set(
             address,
             Pte::Present {
@@ -77,8 +78,11 @@ pub(super) fn map_again<R: Modelled>(
     page: &Arc<Page<R>>,
     writable: bool,
 ) -> Option<Pte<R>> {
-    if !matches!(ptes.get(address), Pte::Swap(_) | Pte::Migration { .. }) {
-        return None;
+    match ptes.get(address) {
+        // Others may have entries as well.
+        Pte::Swap(_) => page.set_exclusive(false, ptes),
+        Pte::Migration { .. } => {}
+        Pte::None | Pte::Present { .. } => return None,
     }
     // SAFETY: The VMA of the entry is linked to the page's anon_vma (3), and is not unlinked before
     // the entry, or the PTE that replaces it, is gone (2).
@@ -111,6 +115,7 @@ pub(super) fn reuse<R: Modelled>(
     // address space could make another, and the page's lock keeps the page where it is.
     let moved = alone && unsafe { vma.core.move_anon_rmap(&page.rmap, mmap) };
     moved.then(|| {
+        page.set_exclusive(true, ptes);
         ptes.set(
             address,
             Pte::Present {
@@ -128,6 +133,7 @@ pub(super) fn copy_pte<R: Modelled>(from: &mut Ptes<'_, R>, to: &mut Ptes<'_, R>
     if let Some(page) = pte.page() {
         // SAFETY: The PTE is made below. By (3) the child's VMA is linked to the page's anon_vma.
         unsafe { page.rmap.add_anon_rmap() };
+        page.set_exclusive(false, from);
     }
     // Nothing was there: the child is new.
     let _ = to.set(address, pte);
@@ -139,6 +145,7 @@ pub(super) fn replace<R: Modelled>(new: &Page<R>, old: &Page<R>) {
     // SAFETY: A migration maps the new page only where entries of the old one are, in VMAs that are
     // linked to its anon_vma; if there is none left, nothing maps it.
     unsafe { new.rmap.take_mapping_of(&old.rmap) };
+    new.take_exclusive_of(old);
 }
 
 /// Lets a page that is read in again lead to where it was before: all users of its swap slot are

@@ -15,12 +15,10 @@
 //! ```
 
 use super::{
+    attributes::Attributes,
     mapping,
     mm::Mm,
-    space::{
-        Prot,
-        Vma, //
-    },
+    space::Vma,
     steps::ModelSteps,
     Modelled, //
 };
@@ -49,7 +47,7 @@ use kernel::{
 pub(crate) struct Request<'a, R: Modelled> {
     addresses: (usize, usize),
     pgoff: usize,
-    prot: Prot,
+    attributes: Attributes,
     /// The VMA whose pages are, or will be, at these addresses.
     anon: Option<&'a Arc<Vma<R>>>,
     /// The VMA that covers at least these addresses now.
@@ -63,11 +61,15 @@ pub(crate) struct Request<'a, R: Modelled> {
 impl<'a, R: Modelled> Request<'a, R> {
     /// A request for `addresses` (first and last) that no VMA covers yet, with page offsets from
     /// `pgoff` on.
-    pub(crate) fn new(addresses: (usize, usize), pgoff: usize, prot: Prot) -> Self {
+    pub(crate) fn new(
+        addresses: (usize, usize),
+        pgoff: usize,
+        attributes: impl Into<Attributes>,
+    ) -> Self {
         Self {
             addresses,
             pgoff,
-            prot,
+            attributes: attributes.into(),
             anon: None,
             middle: None,
             copied_from: None,
@@ -149,6 +151,23 @@ pub(super) fn try_merge<R: Modelled>(
     }
 }
 
+/// [`try_merge`] for addresses that can have a VMA of their own: without memory the merge is left
+/// out. Sleeps.
+///
+/// # Errors
+///
+/// Those of [`try_merge`] but `ENOMEM`.
+pub(super) fn merge_or_not<R: Modelled>(
+    mm: &Arc<rmap::mm::Mm<R>>,
+    request: Request<'_, R>,
+    mmap: &mut MmapWrite<'_, R>,
+) -> Result<Option<Arc<Vma<R>>>> {
+    match try_merge(mm, request, mmap) {
+        Err(error) if error == ENOMEM => Ok(None),
+        done => done,
+    }
+}
+
 /// Decides which VMAs are merged.
 fn plan<R: Modelled>(
     mm: &rmap::mm::Mm<R>,
@@ -163,7 +182,7 @@ fn plan<R: Modelled>(
 
     let forked = request.copied_from.or(request.middle).map(|vma| &vma.core);
     let mergeable = |vma: &Arc<Vma<R>>, at_pgoff: usize, pgoff: usize| {
-        vma.prot() == request.prot
+        vma.attributes() == request.attributes
             && at_pgoff == pgoff
             && request.not.is_none_or(|not| !Arc::ptr_eq(vma, not))
             && is_mergeable_anon_vma(
@@ -188,6 +207,11 @@ fn plan<R: Modelled>(
     });
 
     let whole = middle.filter(|_| left_side && right_side);
+    if whole.is_some_and(|(vma, _)| !vma.attributes().may_go()) {
+        return None;
+    }
+    // If the VMA behind must stay, the one before takes the addresses alone.
+    let next = next.filter(|next| prev.is_none() || next.attributes().may_go());
     let gone = whole.map(|(vma, _)| vma.clone());
     let part = middle.filter(|_| !(left_side && right_side));
     // A VMA that is moved takes its links along.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping, unmapping, splitting, growing, exiting.
+//! Mapping, unmapping, splitting, exiting.
 //!
 //! C: [`mm/vma.c`](srctree/mm/vma.c).
 //!
@@ -8,6 +8,10 @@
 //! is reserved first, then links are cloned, then the store is done.
 
 use super::{
+    attributes::{
+        Attributes,
+        VmFlags, //
+    },
     mapping,
     may_allocate,
     merge::{
@@ -94,9 +98,33 @@ impl<R: Modelled> Mm<R> {
         if self.space().vmas.range(first, last).next().is_some() {
             return Err(EEXIST);
         }
-        let request = Request::new((first, last), first, prot);
-        if merge::try_merge(&self.0, request, &mut mmap)?.is_none() {
-            let vma = Vma::new(&self.0, (first, last), first, prot)?;
+        self.map_locked(first, last, prot.into(), &mut mmap)
+    }
+
+    /// `mmap(MAP_FIXED)`: maps `pages` pages from `first` on, and unmaps what is there. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unmap`](Self::unmap); without memory for the new VMA the addresses are left
+    /// unmapped.
+    pub(crate) fn map_over(&self, first: usize, pages: usize, attributes: Attributes) -> Result {
+        let last = self.last_of(first, pages)?;
+        let mut mmap = self.0.mmap_write();
+        self.unmap_locked(first, last, &mut mmap)?;
+        self.map_locked(first, last, attributes, &mut mmap)
+    }
+
+    /// `mmap_region()`: maps `first..=last`, where nothing is, under the lock.
+    fn map_locked(
+        &self,
+        first: usize,
+        last: usize,
+        attributes: Attributes,
+        mmap: &mut MmapWrite<'_, R>,
+    ) -> Result {
+        let request = Request::new((first, last), first, attributes);
+        if merge::merge_or_not(&self.0, request, mmap)?.is_none() {
+            let vma = Vma::new(&self.0, (first, last), first, attributes)?;
             self.space().reserve_store(first, last, &vma)?.commit();
         }
         Ok(())
@@ -106,8 +134,8 @@ impl<R: Modelled> Mm<R> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` outside of the address space; `ENOMEM`, and then nothing is unmapped, but a VMA may
-    /// have been split.
+    /// `EINVAL` outside of the address space; `EPERM` if a VMA is sealed, `ENOMEM`: then nothing is
+    /// unmapped, but a VMA may have been split.
     pub(crate) fn unmap(&self, first: usize, pages: usize) -> Result {
         let last = self.last_of(first, pages)?;
         self.unmap_locked(first, last, &mut self.0.mmap_write())
@@ -120,7 +148,16 @@ impl<R: Modelled> Mm<R> {
         last: usize,
         mmap: &mut MmapWrite<'_, R>,
     ) -> Result {
+        let vmas = &self.space().vmas;
+        let sealed = |vma: &Vma<R>| vma.flags().has(VmFlags::SEALED);
+        // The first VMA is split before the others are looked at, as in the kernel.
+        if vmas.find(first).is_some_and(|vma| sealed(&vma)) {
+            return Err(EPERM);
+        }
         self.split_at(first, true, mmap)?;
+        if vmas.range(first, last).any(|slot| sealed(&slot.vma)) {
+            return Err(EPERM);
+        }
         if let Some(behind) = last.checked_add(1) {
             self.split_at(behind, false, mmap)?;
         }
@@ -206,7 +243,7 @@ impl<R: Modelled> Mm<R> {
         } else {
             ((at, last), upper, lower)
         };
-        let part = Vma::new(&self.0, addresses, new.start, vma.prot())?;
+        let part = Vma::new(&self.0, addresses, new.start, vma.attributes())?;
         let store = self
             .space()
             .reserve_store(addresses.0, addresses.1, &part)?;
@@ -214,81 +251,6 @@ impl<R: Modelled> Mm<R> {
         store.commit();
         vma.core.set_range(rest, mmap);
         Ok(())
-    }
-
-    /// `mprotect()`. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` outside of the address space; `ENOMEM` if not all addresses are mapped, or without
-    /// memory: then a part may have been changed.
-    pub(crate) fn protect(&self, first: usize, pages: usize, prot: Prot) -> Result {
-        let last = self.last_of(first, pages)?;
-        let mut mmap = self.0.mmap_write();
-        let mut from = first;
-        while from <= last {
-            let vma = self.space().vmas.find(from).ok_or(ENOMEM)?;
-            let (start, end) = vma.addresses(&mmap);
-            let to = end.min(last);
-            if vma.prot() != prot {
-                self.protect_part(&vma, (start, end), (from, to), prot, &mut mmap)?;
-            }
-            from = to + 1;
-        }
-        Ok(())
-    }
-
-    /// `mprotect_fixup()`: changes the protection of a part of one VMA.
-    fn protect_part(
-        &self,
-        vma: &Arc<Vma<R>>,
-        (start, end): (usize, usize),
-        (from, to): (usize, usize),
-        prot: Prot,
-        mmap: &mut MmapWrite<'_, R>,
-    ) -> Result {
-        let pgoff = vma.range(mmap).start + (from - start);
-        let request = Request::new((from, to), pgoff, prot).of_existing(vma);
-        if merge::try_merge(&self.0, request, mmap)?.is_none() {
-            if start < from {
-                self.split_at(from, true, mmap)?;
-            }
-            if to < end {
-                self.split_at(to + 1, false, mmap)?;
-            }
-            if let Some(part) = self.space().vmas.find(from) {
-                part.set_prot(prot, mmap);
-            }
-        }
-        if !prot.write {
-            let mut ptes = self.space().table.lock();
-            for address in from..=to {
-                ptes.wrprotect(address);
-            }
-        }
-        Ok(())
-    }
-
-    /// `mremap()`: makes the VMA at `address` longer by `pages` pages, where it is. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if there is no VMA, `EINVAL` outside of the address space, `EEXIST` if there is
-    /// another VMA behind, `ENOMEM`.
-    pub(crate) fn grow(&self, address: usize, pages: usize) -> Result {
-        let mut mmap = self.0.mmap_write();
-        let vma = self.space().vmas.find(address).ok_or(EFAULT)?;
-        let (first, last) = vma.addresses(&mmap);
-        let (from, to) = (last + 1, self.last_of(last + 1, pages)?);
-        if self.space().vmas.range(from, to).next().is_some() {
-            return Err(EEXIST);
-        }
-        let pgoff = vma.range(&mmap).start + (from - first);
-        let request = Request::new((from, to), pgoff, vma.prot()).with_pages_of(&vma);
-        // A VMA can always be merged with itself.
-        merge::try_merge(&self.0, request, &mut mmap)?
-            .map(|_| ())
-            .ok_or(ENOMEM)
     }
 
     /// `exit_mmap()`: unmaps all VMAs. Sleeps; does not fail.

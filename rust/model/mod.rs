@@ -8,13 +8,17 @@
 //! | [`page`] | a page: what the reverse map keeps in it, its lock, its memory | `struct folio` |
 //! | [`table`] | page tables | `mm/memory.c`, `set_pte_at()` and its like |
 //! | [`space`] | the VMAs and the page table of an address space | `struct mm_struct` |
-//! | [`mm`] | map, unmap, split, grow, exit | `mm/vma.c` |
+//! | [`attributes`] | flags of a VMA, and what it maps | `vm_flags`, `is_mergeable_vma()` |
+//! | [`mm`] | map, unmap, split, exit | `mm/vma.c` |
+//! | `protect` | changing flags | `mm/mprotect.c`, `vma_modify()` |
+//! | `resize` | longer and shorter in place | `mm/mremap.c` |
 //! | [`fork`] | copying an address space | `kernel/fork.c`, `mm/mmap.c` |
 //! | [`mapping`] | PTEs that map pages, made and counted in one place | `folio_add_anon_rmap_pte()` |
 //! | [`steps`] | a method for each place where a rule about page tables is followed | |
 //! | [`fault`] | reading and writing, copy-on-write, swapping in | `mm/memory.c` |
 //! | [`merge`] | merging VMAs | `mm/vma.c` |
 //! | [`remap`] | moving a part of an address space elsewhere | `mm/mremap.c` |
+//! | `move_vmas` | moving several VMAs, and to another length | `mm/mremap.c` |
 //! | [`swap`] | pages that are taken out of all page tables | `mm/swapfile.c` |
 //! | [`walk`] | from a page to all page tables that map it | `mm/rmap.c` |
 //! | [`take_all`] | every lock of an address space at once | `mm/vma.c`, `mm_take_all_locks()` |
@@ -66,13 +70,17 @@ use steps::{
     ModelSteps, //
 };
 
+pub(crate) mod attributes;
 pub(crate) mod fault;
 mod fork;
 pub(crate) mod mapping;
 pub(crate) mod merge;
 pub(crate) mod mm;
+mod move_vmas;
 pub(crate) mod page;
+mod protect;
 pub(crate) mod remap;
+mod resize;
 pub(crate) mod space;
 pub(crate) mod steps;
 pub(crate) mod swap;

@@ -10,6 +10,7 @@
 use super::{
     may_allocate,
     swap::Slot,
+    table::Ptes,
     Modelled, //
 };
 use crate::{
@@ -44,6 +45,9 @@ pub(crate) struct Page<R: Modelled> {
     pub(crate) id: u64,
     /// What the reverse map keeps in it.
     pub(crate) rmap: PageRmap<R>,
+    /// 1 if one PTE alone maps it, and the page is of the VMA's own anon_vma: `PageAnonExclusive`.
+    /// Changes under the lock of that PTE's page table.
+    exclusive: Atomic<i32>,
     /// Its memory.
     pub(crate) frame: Frame,
     /// The page lock, and what it protects: the slot of swap, as long as the swap cache has the
@@ -69,12 +73,29 @@ impl<R: Modelled> Page<R> {
             pin_init!(Self {
                 id: NEXT_ID.fetch_add(1, Relaxed),
                 rmap: PageRmap::new(index),
+                exclusive: Atomic::new(0),
                 frame,
                 lock <- new_mutex!(None, "shadow_rmap::page_lock"),
                 _counted: Counted::new(),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Returns whether it is one process's alone (R20).
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.exclusive.load(Relaxed) != 0
+    }
+
+    /// `SetPageAnonExclusive()` or `ClearPageAnonExclusive()`, with the PTE's page table locked.
+    pub(super) fn set_exclusive(&self, exclusive: bool, _ptes: &mut Ptes<'_, R>) {
+        self.exclusive.store(exclusive.into(), Relaxed);
+    }
+
+    /// Takes over whether `old` is exclusive, whose place this page takes: migration, with both
+    /// locked and neither in a page table.
+    pub(super) fn take_exclusive_of(&self, old: &Self) {
+        self.exclusive.store(old.exclusive.load(Relaxed), Relaxed);
     }
 
     /// `folio_lock()`. Sleeps.

@@ -10,6 +10,7 @@
 //! source when the PTE has left. So such a move takes the family's lock (R36).
 
 use super::{
+    attributes::VmFlags,
     mapping,
     merge::{
         self,
@@ -41,6 +42,27 @@ use kernel::{
 /// A move of so many pages is one of a whole page table.
 const BULK: usize = 4;
 
+/// Addresses that are moved, or where they are moved to.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The first address.
+    pub(super) first: usize,
+    /// How many there are: one at least.
+    pub(super) pages: usize,
+}
+
+impl Place {
+    /// The `pages` addresses from `first` on.
+    pub(super) fn new(first: usize, pages: usize) -> Self {
+        Self { first, pages }
+    }
+
+    /// Returns the last address.
+    pub(super) fn last(self) -> usize {
+        self.first + self.pages - 1
+    }
+}
+
 impl<R: Modelled> Mm<R> {
     /// `mremap(MREMAP_MAYMOVE | MREMAP_FIXED)`: moves `pages` pages from `old` to `new`, and unmaps
     /// `new` first. With `keep` (`MREMAP_DONTUNMAP`) a VMA without pages stays at `old`. Sleeps.
@@ -67,25 +89,48 @@ impl<R: Modelled> Mm<R> {
         self.unmap_locked(new, new_last, &mut mmap)?;
         // It may be another VMA now: the destination may have been a part of the same VMA.
         let vma = one_vma(&mmap)?;
+        let (old, new) = (Place::new(old, pages), Place::new(new, pages));
+        self.move_vma(&vma, old, new, keep, &mut mmap)
+    }
 
-        let (copy, merged) = self.copy_vma(&vma, old, (new, new_last), keep, &mut mmap)?;
+    /// `move_vma()`: moves `old`, a part of `vma`, to `new`, where nothing is, and which may be
+    /// longer.
+    pub(super) fn move_vma(
+        &self,
+        vma: &Arc<Vma<R>>,
+        old: Place,
+        new: Place,
+        keep: bool,
+        mmap: &mut MmapWrite<'_, R>,
+    ) -> Result {
+        let locked = vma.flags().has(VmFlags::LOCKED);
+        if keep && locked {
+            // What stays is not locked any more.
+            self.split_at(old.first, true, mmap)?;
+            self.split_at(old.last() + 1, false, mmap)?;
+        }
+        let (copy, merged) = self.copy_vma(vma, old.first, (new.first, new.last()), keep, mmap)?;
         // If the copy was merged with the source, that VMA may be gone.
-        let vma = self.space().vmas.find(old).ok_or(EFAULT)?;
-        self.move_ptes(&vma, old, &copy, new, pages, merged, &mmap);
+        let vma = self.space().vmas.find(old.first).ok_or(EFAULT)?;
+        self.move_ptes(&vma, old.first, &copy, new.first, old.pages, merged, mmap);
+        let whole = vma.addresses(mmap);
         if !keep {
             // The pages have moved, and stay there. Without memory an empty source is left.
-            let _ = self.unmap_locked(old, old_last, &mut mmap);
+            if self.unmap_locked(old.first, old.last(), mmap).is_err() {
+                self.forget_account(whole, mmap);
+            }
             return Ok(());
         }
-        if vma.addresses(&mmap) == (old, old_last) {
+        vma.set_flags(vma.flags().without(VmFlags::LOCKED), mmap);
+        if whole == (old.first, old.last()) {
             // It has no pages any more, so it is unlinked (R33), and gets the offset of its
             // address.
-            unlink_anon_vmas(mapping::emptied(&vma, &mut mmap));
+            unlink_anon_vmas(mapping::emptied(&vma, mmap));
             let range = Range {
-                start: old,
-                last: old_last,
+                start: old.first,
+                last: old.last(),
             };
-            vma.core.set_range(range, &mut mmap);
+            vma.core.set_range(range, mmap);
             vma.core.set_shift(0);
         }
         Ok(())
@@ -144,14 +189,15 @@ impl<R: Modelled> Mm<R> {
         } else {
             vma.range(mmap).start + (old - vma.addresses(mmap).0)
         };
-        let mut request = Request::new(to, pgoff, vma.prot()).of_copy(vma);
+        let attributes = vma.attributes().moved(old, to.0);
+        let mut request = Request::new(to, pgoff, attributes).of_copy(vma);
         if unfaulted && keep {
             request = request.not_with(vma);
         }
-        if let Some(merged) = merge::try_merge(self.core(), request, mmap)? {
+        if let Some(merged) = merge::merge_or_not(self.core(), request, mmap)? {
             return Ok((merged, true));
         }
-        let copy = Vma::new(self.core(), to, pgoff, vma.prot())?;
+        let copy = Vma::new(self.core(), to, pgoff, attributes)?;
         let store = self.space().reserve_store(to.0, to.1, &copy)?;
         anon_vma_clone(&copy.core, mmap, &vma.core, mmap, Operation::Copy)?;
         store.commit();

@@ -6,6 +6,10 @@
 //! [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
 
 use super::{
+    attributes::{
+        Attributes,
+        VmFlags, //
+    },
     may_allocate,
     table::PageTable,
     take_all::{
@@ -170,7 +174,7 @@ impl<R: Modelled> Space<R> {
     }
 }
 
-/// The protection of a VMA. VMAs are merged only if they have the same.
+/// What `mmap()` and `mprotect()` are told of a VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prot {
     /// Whether it may be written to. It may always be read.
@@ -190,8 +194,10 @@ pub(crate) struct Vma<R: Modelled> {
     /// The part that the reverse map knows.
     #[pin]
     pub(crate) core: rmap::vma::Vma<R>,
-    /// 1 if it may be written to; changes under `mmap_lock` for writing.
-    writable: Atomic<i32>,
+    /// Its [`VmFlags`]; they change under `mmap_lock` for writing.
+    flags: Atomic<u64>,
+    /// See [`Attributes::file`].
+    file: Option<usize>,
 }
 
 impl<R: Modelled> Vma<R> {
@@ -205,9 +211,10 @@ impl<R: Modelled> Vma<R> {
         mm: &Arc<rmap::mm::Mm<R>>,
         (first, last): (usize, usize),
         pgoff: usize,
-        prot: Prot,
+        attributes: impl Into<Attributes>,
     ) -> Result<Arc<Self>> {
         may_allocate::<R>()?;
+        let Attributes { flags, file } = attributes.into();
         let range = Range {
             start: pgoff,
             last: pgoff + (last - first),
@@ -216,7 +223,8 @@ impl<R: Modelled> Vma<R> {
         let vma = Arc::pin_init(
             pin_init!(Self {
                 core <- core,
-                writable: Atomic::new(prot.write.into()),
+                flags: Atomic::new(flags.bits()),
+                file,
             }),
             GFP_KERNEL,
         )?;
@@ -224,16 +232,22 @@ impl<R: Modelled> Vma<R> {
         Ok(vma)
     }
 
-    /// Returns its protection.
-    pub(crate) fn prot(&self) -> Prot {
-        Prot {
-            write: self.writable.load(Relaxed) != 0,
+    /// Returns its flags.
+    pub(crate) fn flags(&self) -> VmFlags {
+        VmFlags::from_bits(self.flags.load(Relaxed))
+    }
+
+    /// Returns what must be the same in a VMA that it is merged with.
+    pub(crate) fn attributes(&self) -> Attributes {
+        Attributes {
+            flags: self.flags(),
+            file: self.file,
         }
     }
 
-    /// Sets its protection, without its PTEs.
-    pub(crate) fn set_prot(&self, prot: Prot, _mmap: &mut MmapWrite<'_, R>) {
-        self.writable.store(prot.write.into(), Relaxed);
+    /// Sets its flags, without its PTEs.
+    pub(super) fn set_flags(&self, flags: VmFlags, _mmap: &mut MmapWrite<'_, R>) {
+        self.flags.store(flags.bits(), Relaxed);
     }
 
     /// Returns the page offsets that it covers.

@@ -146,7 +146,7 @@ impl<R: Modelled> Slot<R> {
     }
 
     /// Returns the anon_vma to which its page led.
-    pub(super) fn anon_vma(&self) -> &AnonVma<R> {
+    pub(crate) fn anon_vma(&self) -> &AnonVma<R> {
         &self.pin
     }
 

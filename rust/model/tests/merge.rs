@@ -7,6 +7,7 @@ use kernel::macros::kunit_tests;
 #[kunit_tests(shadow_rmap_merge_model)]
 mod suite {
     use super::super::super::{
+        space::Prot,
         verify::verify,
         walk::try_to_unmap,
         Model, //

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     model::{
+        attributes::VmFlags,
         table::Pte,
         tests::reference::{
             self,
@@ -66,7 +67,7 @@ impl<R: Modelled> Pair<R> {
             place.size("the first address of a VMA", at, first)?;
             place.size("the last address of a VMA", slot.last, last)?;
             place.size("a page offset", vma.range(&mmap).start, area.pgoff)?;
-            let write = vma.prot().write;
+            let write = vma.flags().has(VmFlags::WRITE);
             place.same("a protection", write.into(), area.write.into())?;
 
             let names = &mut self.anon_vmas;

@@ -141,6 +141,12 @@ static int host_change_flags(struct mm_struct *mm, unsigned long start, unsigned
 			return -ENOMEM;
 		if (vma->vm_start < from)
 			prev = vma;
+		/* mseal() passes over what is sealed; all others refuse it. */
+		if (vma_is_sealed(vma) && (set & VM_SEALED)) {
+			prev = vma;
+			from = vma->vm_end;
+			continue;
+		}
 		error = mprotect_fixup(&vmi, &tlb, vma, &prev, from, min(vma->vm_end, end),
 				       (vma->vm_flags | set) & ~clear);
 		if (error)
@@ -352,5 +358,6 @@ const struct host_api host_api = {
 	.fail_allocations = host_fail_allocations,
 	.allocations = host_allocations,
 	.cache = host_cache,
+	.edges = host_edges,
 	.damage = host_damage,
 };

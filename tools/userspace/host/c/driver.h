@@ -119,6 +119,7 @@ struct host_api {
 	void (*fail_allocations)(unsigned long first, unsigned long count);
 	unsigned long (*allocations)(void);
 	const char *(*cache)(int index, unsigned long *objects);
+	unsigned long (*edges)(void);
 	unsigned long (*damage)(void *object, enum host_field field, unsigned long value);
 };
 
@@ -131,5 +132,9 @@ unsigned long kmem_cache_nr_allocated(struct kmem_cache *cachep);
 void host_fail_allocations(unsigned long first, unsigned long count);
 unsigned long host_allocations(void);
 const char *host_cache(int index, unsigned long *objects);
+
+/* coverage.c */
+unsigned long host_edges(void);
+void __sanitizer_cov_trace_pc(void);
 
 #endif /* HOST_DRIVER_H */

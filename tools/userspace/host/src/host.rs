@@ -343,6 +343,12 @@ impl Host {
         self.library.allocations()
     }
 
+    /// Returns how many branches of the host's code were taken since the program began: pairs of
+    /// basic blocks that ran one after the other. 0 with the variant `coverage`.
+    pub fn edges(&self) -> u64 {
+        self.library.edges()
+    }
+
     /// Returns the number of objects of each slab cache of the host's code.
     pub fn objects(&self) -> BTreeMap<String, u64> {
         self.library.caches().into_iter().collect()

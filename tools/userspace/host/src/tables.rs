@@ -165,8 +165,11 @@ impl Tables {
     /// Takes a page away from every process that has it, as reclaim does; finds them by the host's
     /// own walk. Returns how many entries there were.
     pub(crate) fn swap_out(&mut self, folio: Folio) -> usize {
-        let slot = self.next_slot;
-        self.next_slot += 1;
+        let mut slots = self.slots.iter();
+        // A page that was read from the swap and is still there goes back to its place.
+        let old = slots.find(|(_, slot)| slot.cached == Some(folio));
+        let slot = old.map_or(self.next_slot, |(&number, _)| number);
+        self.next_slot = self.next_slot.max(slot + 1);
         let mut entries = 0;
         for (mm, address) in self.library.walk(folio) {
             if self.entry(mm, address) != Some(Entry::Page(folio)) {
@@ -180,6 +183,11 @@ impl Tables {
             self.slots.entry(slot).or_default().entries += 1;
             self.put(folio);
             entries += 1;
+        }
+        if let Some(slot) = self.slots.get_mut(&slot) {
+            if slot.cached.take().is_some() {
+                self.put(folio);
+            }
         }
         entries
     }

@@ -182,6 +182,40 @@ fn different_anon_vmas_do_not_merge() {
     assert_ne!(anon_vma(&graph, pid, 0).0, anon_vma(&graph, pid, 2).0);
 }
 
+/// Moves two pages away, maps two others behind their old place, and moves them back.
+fn move_beside_an_unfaulted_mapping(host: &mut Host, pid: Pid) {
+    let len = 2 * PAGE_SIZE;
+    host.move_to(pid, at(0), len, len, at(20), false)
+        .expect("move");
+    host.map(pid, at(2), len, Flags::PRIVATE).expect("map");
+    host.move_to(pid, at(20), len, len, at(0), true)
+        .expect("move");
+}
+
+/// R21: a mapping that merges where it moves brings its links.
+#[test]
+fn a_moved_mapping_brings_its_links() {
+    let (mut host, pid) = start(2);
+    move_beside_an_unfaulted_mapping(&mut host, pid);
+    let graph = good(&mut host);
+    let joined = vma(&graph, pid, 0);
+    assert_eq!((joined.start, joined.end), (at(0), at(4)));
+    assert_eq!(joined.chain.len(), 1);
+}
+
+/// R26: one that was forked does not merge where it moves.
+#[test]
+fn a_moved_mapping_that_was_forked_does_not_merge() {
+    let (mut host, parent) = start(2);
+    let child = host.fork(parent).expect("fork");
+    host.write(child, at(0)).expect("write");
+    move_beside_an_unfaulted_mapping(&mut host, child);
+    let graph = good(&mut host);
+    assert_eq!(vma(&graph, child, 0).chain.len(), 2);
+    assert_eq!(vma(&graph, child, 0).end, at(2));
+    assert_eq!(vma(&graph, child, 2).anon_vma, None);
+}
+
 /// R27: prepare takes the neighbour's anon_vma, but not that of a VMA that was forked.
 #[test]
 fn prepare_reuses_that_of_a_neighbour_with_one_link() {

@@ -38,6 +38,7 @@ macro_rules! errors {
 }
 
 errors! {
+    EPERM 1 "Operation not permitted.";
     ENOENT 2 "No such file or directory.";
     ESRCH 3 "No such process.";
     EINTR 4 "Interrupted system call.";

@@ -8,9 +8,11 @@
 
 mod graph;
 mod space;
+mod state;
 
 pub use graph::{AnonVma, Graph, Page, Vma};
 pub use space::Space;
+pub use state::{AnonVmaState, Entry, PageState, State, Vma as VmaState, state};
 
 use crate::{
     kernel_ext::rwsem::RwSem,
@@ -134,4 +136,10 @@ pub fn numbers() -> Numbers {
         pages: live.pages,
         slots: live.slots,
     }
+}
+
+/// Runs `operation`, whose `n`th allocation on this thread fails, from 1. Returns its result, and
+/// whether it came to that allocation.
+pub fn failing<T>(n: usize, operation: impl FnOnce() -> T) -> (T, bool) {
+    kernel::mock::alloc::nth(n, operation)
 }

@@ -4,7 +4,12 @@
 
 use super::Kind;
 use crate::{
-    model::{mm::Mm, space::Prot, walk},
+    model::{
+        attributes::{Attributes, Change, VmFlags},
+        mm::Mm,
+        space::Prot,
+        walk,
+    },
     module::Module,
 };
 use kernel::{Result, error::code::EFAULT};
@@ -42,6 +47,54 @@ impl Space {
     /// `EEXIST` if there is a VMA already, `EINVAL` outside of the address space, `ENOMEM`.
     pub fn map(&self, first: usize, pages: usize, write: bool) -> Result {
         self.mm.map(first, pages, prot(write))
+    }
+
+    /// `mmap(MAP_FIXED)` with the kernel's `vm_flags`; with `file` of the file from that offset on,
+    /// whose VMAs have a `close`.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if a VMA there is sealed, `EINVAL`, `ENOMEM`.
+    pub fn map_over(&self, first: usize, pages: usize, flags: u64, file: Option<usize>) -> Result {
+        let flags = VmFlags::from_bits(flags).accounted();
+        let attributes = match file {
+            Some(pgoff) => Attributes::of_file(flags, pgoff, first),
+            None => Attributes::anonymous(flags),
+        };
+        self.mm.map_over(first, pages, attributes)
+    }
+
+    /// `mprotect()`, `madvise()`, `mlock()`, `mseal()`: sets and clears bits of `vm_flags`.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if a VMA is sealed, `EINVAL`; `ENOMEM`, also if not all is mapped.
+    pub fn change_flags(&self, first: usize, pages: usize, set: u64, clear: u64) -> Result {
+        let change = Change {
+            set: VmFlags::from_bits(set),
+            clear: VmFlags::from_bits(clear),
+            accounts: true,
+        };
+        self.mm.change_flags(first, pages, change)
+    }
+
+    /// `mremap()` without flags: another length in the same place.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` without a VMA, `EPERM` if it is sealed, `EINVAL`; `ENOMEM`, also without room.
+    pub fn resize(&self, address: usize, old: usize, new: usize) -> Result {
+        self.mm.resize(address, old, new)
+    }
+
+    /// `mremap(MREMAP_FIXED)` of any number of VMAs, or to another length; with `keep`,
+    /// `MREMAP_DONTUNMAP`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if `from` is not mapped, `EPERM` if a VMA is sealed, `EINVAL`, `ENOMEM`.
+    pub fn move_to(&self, from: usize, old: usize, to: usize, new: usize, keep: bool) -> Result {
+        self.mm.move_to(from, old, to, new, keep)
     }
 
     /// `munmap()`.

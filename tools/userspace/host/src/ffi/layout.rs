@@ -168,5 +168,6 @@ pub(super) struct Api {
     pub(super) fail_allocations: unsafe extern "C" fn(c_ulong, c_ulong),
     pub(super) allocations: unsafe extern "C" fn() -> c_ulong,
     pub(super) cache: unsafe extern "C" fn(c_int, *mut c_ulong) -> *const c_char,
+    pub(super) edges: unsafe extern "C" fn() -> c_ulong,
     pub(super) damage: unsafe extern "C" fn(*mut c_void, Field, c_ulong) -> c_ulong,
 }

@@ -217,6 +217,11 @@ impl Library {
         call!(self, allocations())
     }
 
+    /// Returns how many branches of the code were ever taken.
+    pub(crate) fn edges(self) -> u64 {
+        call!(self, edges())
+    }
+
     /// Returns the name of each slab cache and the number of its objects.
     pub(crate) fn caches(self) -> Vec<(String, u64)> {
         let mut caches = Vec::new();

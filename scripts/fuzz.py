@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Drives the host's own mm/ and the shadow with the same random steps, and compares them.
+
+Each side decides for itself what a step does; after each step both must be the same. A difference
+is shrunk to few steps, and left in the folder of --out: NAME.steps, which --replay does again, and
+NAME.scn in the language of rmapctl. fuzz.json has it all. KDIR= or --tree chooses the kernel's
+source. Exit status: 0 no difference, 1 a difference, 2 an error.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from common import (CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, program, say,
+                    toolchain_env)
+from host_userspace import VARIANTS, ensure_tools, locked, script_output
+
+CRATE = TOP / "tools/userspace/fuzz"
+
+
+def build(to):
+    """Compiles the program where that is needed, and copies it to `to`."""
+    target = CACHE / "fuzz-target"
+    target.mkdir(parents=True, exist_ok=True)
+    env = toolchain_env() | {"CARGO_TARGET_DIR": str(target), "CARGO_TERM_COLOR": "never"}
+    say("compiling the shadow ...")
+    # A run in another checkout compiles to the same place.
+    with locked(target):
+        done = subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=CRATE,
+                              env=env, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise Mistake("tools/userspace/fuzz does not compile")
+        return shutil.copy(target / "release/fuzz", to)
+
+
+def library(options):
+    """Returns the shared object of the host's code."""
+    command = [SCRIPTS / "host_userspace.py", "--variant", options.variant]
+    for name in ("tree", "patch"):
+        value = getattr(options, name)
+        command += [f"--{name}", value] if value else []
+    command += ["--skip-tests"] if options.skip_tests else []
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or "host_userspace.py failed").splitlines()[-1]
+        raise Mistake(last.removeprefix("error: "))
+    return Path(done.stdout.strip())
+
+
+def number(text):
+    value = int(text)
+    if not 0 <= value < 1 << 48:
+        raise ValueError(text)
+    return value
+
+
+def arguments(words=None):
+    parser = command_line(__doc__)
+    parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
+    parser.add_argument("--patch", type=Path, help="apply this to a copy of the source first")
+    parser.add_argument("--skip-tests", action="store_true",
+                        help="accept a tree whose own tools/testing/vma fails")
+    parser.add_argument("--variant", choices=VARIANTS, default="plain",
+                        help="coverage: counts lines for gcov (default: plain)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--secs", type=number, help="for so many seconds (default: 60)")
+    length.add_argument("--steps", type=number, help="so many steps")
+    parser.add_argument("--seed", type=number, help="default: another one each time")
+    parser.add_argument("--jobs", type=number, default=2, help="workers (default: 2)")
+    parser.add_argument("--out", type=Path, default=OUT / "fuzz", metavar="DIR",
+                        help="default: out/fuzz")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="do the steps of a file")
+    parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
+    parser.add_argument("--blind", action="store_true",
+                        help="choose steps without looking at what is there and what has run")
+    return parser.parse_args(words)
+
+
+def main():
+    options = arguments()
+    exit_on_sigterm()
+    if options.replay and not options.replay.is_file():
+        raise Mistake(f"{options.replay}: no such file")
+    ensure_tools()
+    # Copies: another run may replace what it has compiled.
+    own = options.out / "run"
+    shutil.rmtree(own, ignore_errors=True)
+    for old in (*options.out.glob("*.scn"), *options.out.glob("*.steps")):
+        if not options.replay or old.resolve() != options.replay.resolve():
+            old.unlink()
+    own.mkdir(parents=True, exist_ok=True)
+    host = shutil.copy(library(options), own / "host.so")
+    fuzz = build(own / "fuzz")
+    env = os.environ | {"HOST_LIBRARY": str(host.resolve()), "RUST_BACKTRACE": "0"}
+    if options.variant == "sanitized":
+        # The sanitizers must be the first to see malloc().
+        env |= {"LD_PRELOAD": script_output(["gcc", "-print-file-name=libasan.so"]).strip(),
+                "ASAN_OPTIONS": "detect_leaks=0"}
+    if options.replay:
+        command = [fuzz, "replay", options.replay, options.out, options.variant]
+    else:
+        seed = random.randrange(1 << 31) if options.seed is None else options.seed
+        secs = 60 if options.secs is None and not options.steps else options.secs or 0
+        say(f"fuzz: seed {seed}, {options.variant}, {max(options.jobs, 1)} workers")
+        command = [fuzz, "run", secs, options.steps or 0, seed, options.jobs, options.out,
+                   options.variant]
+        command += [f"--{flag}" for flag in ("keep-going", "blind")
+                    if getattr(options, flag.replace("-", "_"))]
+    process = subprocess.Popen([str(word) for word in command], env=env)
+    try:
+        return process.wait()
+    finally:
+        process.kill()
+
+
+if __name__ == "__main__":
+    program("error", main)

@@ -1,0 +1,53 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in the test guest, on a kernel that is judged: live mappings by samples, corner cases and
+# random sequences. It ends with the first that fails, whose output goes to $OUT/said.txt and whose
+# steps go to $OUT/failed.scn; $OUT/tests.txt has the results.
+#
+# Usage: judge.sh SEED SECS     random sequences from SEED on, for SECS seconds
+# scripts/judge.py starts it, beside shadow_rmap.ko, rmapctl, try.sh and samples/*.scn
+
+case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
+seed=$1 secs=$2 here=$PWD
+# shellcheck source=scripts/guest/try.sh
+. ./try.sh
+
+# keep STEPS TEST...: a test, and what it leaves when it fails: its output, and STEPS, a command
+# that prints the scenario.
+keep() {
+	steps=$1
+	shift
+	try "$@" && return
+	cp /tmp/said "$OUT/said.txt"
+	$steps >"$OUT/failed.scn"
+	[ -s "$OUT/failed.scn" ] || rm "$OUT/failed.scn"
+	return 1
+}
+
+# A scenario saves files with relative names in its working folder.
+scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 600 "$here/rmapctl" run "$here/$1")
+
+print_random() { ./rmapctl random --seed "$seed" --steps 1000 --check-every 10 --print; }
+
+no_rule_is_broken() {
+	! grep -v ' violations=0$' /sys/kernel/debug/shadow_rmap/rules
+}
+
+all_tests() {
+	keep true "the module loads" insmod ./shadow_rmap.ko || return
+	for f in samples/*.scn; do
+		keep "cat $f" "${f#samples/}" scenario "$f" || return
+	done
+	keep true "corner cases" timeout 600 ./rmapctl selftest || return
+	end=$(($(date +%s) + secs))
+	while [ "$(date +%s)" -lt $end ]; do
+		keep print_random "random steps of seed $seed" timeout 600 \
+			./rmapctl random --quiet --seed "$seed" --steps 1000 --check-every 10 || return
+		seed=$((seed + 1))
+	done
+	keep true "the rules of the shadow" no_rule_is_broken || return
+	keep true "the module unloads" rmmod shadow_rmap
+}
+
+run_tests all_tests

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The second stage of scripts/judge.py: the UML kernel of a patched source, with live mappings.
+
+A patched kernel is built from copies of the lab's source and of the lab's build folder, which are
+made anew for each patch: no object of another patch can be taken for one of this. The copies keep
+the times of the files, and the commands that make compares get the new path of the source, so that
+only what the patch changes is compiled. Neither the source nor the build folder of the lab is
+written to.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from common import (CACHE, SCRIPTS, TOP, Mistake, kernel_folder, modules, read, read_json, stream,
+                    toolchain_env)
+from host_userspace import apply, locked
+
+COMPILED = re.compile(r"^  (?:CC|AS|RUSTC)\b.*", re.M)
+# Files of a build folder that name the source.
+NAME_SOURCE = ("*.cmd", "*.d", "Makefile")
+
+
+def copy_source(tree, patch, to):
+    """Makes a patched copy of a source. Unchanged files are hard links where that is possible."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if subprocess.run(["cp", "-al", tree, to], stderr=subprocess.DEVNULL, check=False).returncode:
+        shutil.rmtree(to, ignore_errors=True)
+        subprocess.run(["cp", "-a", tree, to], check=True)
+    apply(tree, patch, to)
+
+
+def copy_build(build, tree, to, source):
+    """Makes a copy of the build folder of `tree` that belongs to `source`, a copy of that tree."""
+    shutil.rmtree(to, ignore_errors=True)
+    subprocess.run(["cp", "-a", build, to], check=True)
+    (to / "source").unlink(missing_ok=True)
+    (to / "source").symlink_to(source)
+    for pattern in NAME_SOURCE:
+        for path in to.rglob(pattern):
+            if path.is_symlink() or not path.is_file():
+                continue
+            old = path.read_bytes()
+            new = old.replace(bytes(build), bytes(to)).replace(bytes(tree), bytes(source))
+            if new != old:
+                times = path.stat()
+                path.write_bytes(new)
+                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def make(source, build, log):
+    """Brings a kernel up to date; returns the files that were compiled."""
+    env = toolchain_env()
+    code, text = stream(["make", "-C", source, f"O={build}", "ARCH=um", f"RUSTC={env['RUSTC']}",
+                         f"BINDGEN={env['BINDGEN']}", "-j", str(os.cpu_count() + 1), "linux",
+                         "modules"], log, "building the patched kernel", env=env, limit=3600)
+    if code:
+        error = re.search(r"^(\S+?):(\d+):(?:\d+:)? (?:fatal )?error: (.*)$", text, re.M)
+        what = f"{error[1].replace(f'{source}/', '')}, line {error[2]}: {error[3]}" if error else \
+            f"exit status {code}"
+        raise Mistake(f"the kernel of this source does not compile: {what} (all of it is in {log})")
+    return [line.split()[-1] for line in COMPILED.findall(text)]
+
+
+class Kernel:
+    """A UML kernel of a source, and the module that was built for it."""
+
+    def __init__(self, tree, patch, out):
+        begin = time.monotonic()
+        lab = Path(kernel_folder("um"))
+        if patch:
+            folder = CACHE / "judge-kernel"
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(folder):
+                copy_source(tree, patch, folder / "source")
+                copy_build(lab, tree, folder / "build", folder / "source")
+                compiled = make(folder / "source", folder / "build", out / "kernel.log")
+            self.folder = folder / "build"
+            self.what = f"{len(compiled)} files compiled: {' '.join(compiled[:6])}" \
+                + (" ..." if len(compiled) > 6 else "")
+        else:
+            # scripts/kernel.sh keeps a build folder for each source, and lets make look at it.
+            self.folder, self.what = lab, "what has changed was compiled"
+        self.seconds = time.monotonic() - begin
+        # A module of another patch may be newer than the headers of this one.
+        shutil.rmtree(TOP / "build/um-judge", ignore_errors=True)
+        self.module = modules("um", KDIR=str(self.folder), VARIANT="judge")["shadow_rmap"]
+
+
+def guest_command(kernel, rmapctl, seed, secs, out):
+    files = [f"{kernel.module}:shadow_rmap.ko", f"{rmapctl}:rmapctl", f"{SCRIPTS}/guest/try.sh:try.sh"]
+    files += [f"{path}:samples/{path.name}" for path in sorted((TOP / "samples").glob("*.scn"))]
+    options = [word for file in files for word in ("--file", file)]
+    return [SCRIPTS / "vm.py", "--target", "um", "--kernel", kernel.folder, "--out", out, "--quiet",
+            "--time-limit", str(600 + 4 * secs), *options, "--", SCRIPTS / "guest/judge.sh", str(seed),
+            str(secs)]
+
+
+def boot(kernel, rmapctl, seed, secs, out):
+    """Runs the guest; returns what was run, and what failed: (who noticed it, text, scenario)."""
+    shutil.rmtree(out, ignore_errors=True)
+    stream(guest_command(kernel, rmapctl, seed, secs, out), out.with_suffix(".log"),
+           "live mappings", re.compile(r"^(?:not )?ok: "), limit=1200 + 8 * secs)
+    return judge_guest(out)
+
+
+def judge_guest(out):
+    """Returns ([what was run], (what noticed it, text, scenario) or None) by a guest's results."""
+    result, tests = read_json(out / "vm.json"), read(out / "tests.txt")
+    ran = re.findall(r"^ok: (.+)$", tests, re.M)
+    failed = re.search(r"^not ok: (.+?): exit status", tests, re.M)
+    said = [line.strip() for line in read(out / "said.txt").splitlines() if line.strip()]
+    scenario = next(iter(sorted(out.glob("*.scn"))), None)
+    splats = result.get("splats") or []
+    if failed:
+        # A difference says more than a warning that came with it.
+        words = [line for line in said if re.match(r"(vma|anon_vma|page|mm) .*: |R\d+ ", line)]
+        words += [*(splat["line"] for splat in splats), *said[-1:], failed[1]]
+        return ran, (failed[1], words[0], scenario)
+    if splats:
+        return ran, ("the kernel", splats[0]["line"], scenario)
+    if result.get("reason") != "exit" or result.get("exit") or "tests: done" not in tests:
+        return ran, ("the guest", result.get("text", "it left no result"), scenario)
+    return ran, None

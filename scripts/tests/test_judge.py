@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests what scripts/judge.py makes of its findings and of bad input, and that its copies of a
+kernel leave the lab's as it is. Whether it notices broken hosts is tested by
+scripts/judge_self_test.py."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+import judge
+import judge_kernel
+from common import SCRIPTS, Mistake, read_json, write_json
+
+PATCH = "--- a/mm/x.c\n+++ b/mm/x.c\n@@ -1 +1 @@\n-old\n+new\n"
+
+
+@pytest.mark.parametrize("text, rule", [
+    ("R24: anon_vma 0: num_children 1, expected 2", "R24"),
+    ("vma 4: reuse at fork (R23): host none, shadow number 1 of the parent", "R23"),
+    ("R12 page_mapped before and after locking: violations=2", "R12"),
+    ("warning: anon_vma_fork(): !__tree->root->rwsem.writers (mm/rmap.c:440)", "R29"),
+    ("warning: unlink_anon_vmas(): !__tree->root->rwsem.writers (mm/rmap.c:500)", "R15"),
+    ("WARNING: possible recursive locking detected", "R34"),
+    ("2 locks are held after the operation", "R15"),
+    ("anon_vma 1 (root), the host's 1: num_children: host 1, shadow 2", "R24"),
+    ("anon_vma 2: refcount: host 1, shadow 2", "R16"),
+    ("anon_vma_chain: 3 are in use, of {}", "R37"),
+    ("anon_vma: 3 are in use, of {}", "R18"),
+    ("page 1 (index 2): mapcount: host 2, shadow 1", "R3"),
+    ("warning: assert_sane_pgoff(): pgoff != vma->vm_start >> 12", "R41"),
+    ("vma 4 (pid 5 child): chain: host links 2 anon_vmas, shadow 1", "R21"),
+    ("the host crashes: ERROR: AddressSanitizer: heap-use-after-free on address 0x6060", ""),
+    ("the guest ended without a status", ""),
+])
+def test_the_rule_of_a_report(text, rule):
+    assert judge.rules_of(text) == ([rule] if rule else [])
+
+
+def test_the_cause_comes_before_its_consequences():
+    assert judge.rules_of("the host: page 0: mapping leads to no anon_vma; also R21: the host: no",
+                          "R18") == ["R21", "R18"]
+    assert judge.rules_of("Violation { rule: 18, what: }, Violation { rule: 21, what: }") == \
+        ["R21", "R18"]
+    assert judge.rules_of("anon_vma_chain: 3 are in use", "R18") == ["R37"]
+    assert judge.rules_of("warning: __anon_vma_prepare(): !__tree->root->rwsem.writers", "R15") == \
+        ["R29"]
+    assert judge.rules_of("VMAs: only the host has process 1 9..11", "R32") == ["R26"]
+    assert judge.rules_of("page 1: tag 0", "R1") == ["R1"]
+
+
+def test_a_choice_is_about_the_rule_that_makes_it():
+    text = "VMA 1..2: the chain is [1, 0] on the host, [2, 1, 0] by the rules; also R26: VMA 1..2: " \
+        "->anon_vma is Some(1) on the host, Some(2) by the rules"
+    assert judge.rules_of(text, "R21", "fork 1") == ["R24", "R26"]
+    assert judge.rules_of(text, "R21", "write 1 27") == ["R27", "R26"]
+    assert judge.rules_of(text, "R21", "map 1 2 3 rw") == ["R21", "R26"]
+
+
+def test_the_rule_of_a_test():
+    assert judge.rule_of_test("a_failed_merge_leaves_no_pointer") == "R37"
+    assert judge.rule_of_test("a_write_copies_a_shared_page_and_moves_the_last") == "R19"
+    assert judge.rule_of_test("a_sealed_mapping_stays") == ""
+    assert judge.rule_of_test("no_such_test") == ""
+
+
+def test_the_last_line():
+    finding = judge.Finding(["R21"], "vma 4:\n  no link " + "x" * 300, "random steps, plain")
+    assert finding.verdict().startswith("judge: FAIL R21 vma 4: no link xxx")
+    assert "\n" not in finding.verdict() and len(finding.verdict()) < 230
+    assert judge.Finding(["R3"], "R3: page 1", "x").verdict() == "judge: FAIL R3 page 1"
+    assert judge.Finding([], "1 of 26 failed", "vma-tests").verdict() == \
+        "judge: FAIL vma-tests 1 of 26 failed"
+    assert judge.Finding([], "no boot", "the guest").verdict() == "judge: FAIL the-guest no boot"
+
+
+@pytest.fixture(name="judged")
+def fixture_judged(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    return judge.Judge(tmp_path / "tree", None, 7, 5, out)
+
+
+def test_a_report(judged):
+    judged.did("1000 steps")
+    finding = judge.Finding(["R21"], "one\ntwo; also R3: three", "random steps, plain", judged.out / "a.scn", 4,
+                            "do it again")
+    assert judged.report(finding, 3).startswith("judge: FAIL R21 one two; also R3: three")
+    text = (judged.out / "report.txt").read_text()
+    for part in ("seed    7", "  1000 steps", "R21 every VMA mapping a page is linked to it",
+                 "a.scn (4 steps)", "again     do it again", "\n            R3: three\n"):
+        assert part in text
+    assert text.splitlines()[-1] == "judge: FAIL R21 one two; also R3: three"
+    result = read_json(judged.out / "verdict.json")
+    assert result["verdict"] == "FAIL" and result["rule"] == "R21" and result["steps"] == 4
+    assert judged.report(None, 3) == "judge: PASS"
+    assert read_json(judged.out / "verdict.json")["verdict"] == "PASS"
+
+
+def test_a_failed_test_names_its_rule(judged):
+    panic = "thread 'x' panicked at tests/memory.rs:1:2:\n{}\ntest x ... FAILED\n"
+    finding = judged.test_finding("memory", ["a_failed_merge_leaves_no_pointer"],
+                                  panic.format("R33: vma 1: anon_vma Some(0), chain []"))
+    assert finding.rule == "R33" and finding.what.startswith("a_failed_merge_leaves_no_pointer: R33")
+    finding = judged.test_finding("memory", ["a_failed_merge_leaves_no_pointer"],
+                                  panic.format("assertion failed: host.ok"))
+    assert finding.rule == "R37" and "assertion failed" in finding.what
+    crash = "test a_move_keeps_the_index ... ==1==ERROR: AddressSanitizer: heap-use-after-free\n"
+    finding = judged.test_finding("rules", [], crash)
+    assert finding.rule == "R41" and "use-after-free" in finding.what
+
+
+def test_a_failure_of_the_trees_own_tests(judged, monkeypatch):
+    def fails(_self):
+        raise Mistake("tools/testing/vma of this tree fails: 26 tests run, 1 failed (--skip-tests ...)")
+    monkeypatch.setattr(judge.host_userspace.Build, "__init__", lambda *_: None)
+    monkeypatch.setattr(judge.host_userspace.Build, "ensure_tested", fails)
+    assert judged.vma_tests().verdict() == \
+        "judge: FAIL vma-tests tools/testing/vma of this tree fails: 26 tests run, 1 failed"
+
+
+def fuzzed(judged, monkeypatch, code, differences):
+    """Runs the random steps with a scripts/fuzz.py that ends like this."""
+    def ends(command, *_, **__):
+        out = command[command.index("--out") + 1]
+        write_json(out / "fuzz.json", {"steps": 99, "differences": differences})
+        for name in ("1-r21.scn", "1-r21.steps"):
+            (out / name).write_text("touch\n")
+        return code, "compiling\nerror: no host"
+    monkeypatch.setattr(judge, "stream", ends)
+    return judged.random_steps(["plain"])
+
+
+def test_a_difference_of_the_random_steps(judged, monkeypatch):
+    found = {"rule": "R21", "words": "R21: vma 1 has no link", "steps": ["a", "b"],
+             "scenario": "1-r21.scn"}
+    finding = fuzzed(judged, monkeypatch, 1, [found])
+    assert (finding.rule, finding.steps, finding.by) == ("R21", 2, "random steps, plain")
+    assert finding.scenario == judged.out / "1-r21.scn" and finding.scenario.is_file()
+    assert finding.replay.endswith(f"--replay {judged.out / '1-r21.steps'}")
+    assert (judged.out / "1-r21.steps").is_file()
+    crash = found | {"rule": None, "words": "refcount of anon_vma 1: host 2, shadow 1"}
+    assert fuzzed(judged, monkeypatch, 1, [crash]).rule == "R16"
+    assert fuzzed(judged, monkeypatch, 0, []) is None
+    assert judged.tried[-1].startswith("plain: 99 random steps beside the shadow, seed 7: no diff")
+    with pytest.raises(Mistake, match="fuzz.py failed.*no host"):
+        fuzzed(judged, monkeypatch, 2, [])
+    with pytest.raises(Mistake, match="fuzz.py failed"):
+        fuzzed(judged, monkeypatch, 1, [])
+
+
+def guest(out, tests, said="", **result):
+    out.mkdir(exist_ok=True)
+    (out / "tests.txt").write_text(tests)
+    (out / "said.txt").write_text(said)
+    write_json(out / "vm.json", {"exit": 0, "reason": "exit", "text": "exit status 0", "splats": []}
+               | result)
+    return judge_kernel.judge_guest(out)
+
+
+def test_the_results_of_a_guest(tmp_path):
+    out, splat = tmp_path / "vm", {"splats": [{"name": "WARNING", "line": "WARNING: mm/rmap.c:5"}]}
+    good = "ok: the module loads\nok: a.scn\ntests: done\n"
+    assert guest(out, good) == (["the module loads", "a.scn"], None)
+    assert guest(out, good, reason="splat", exit=3, **splat)[1] == \
+        ("the kernel", "WARNING: mm/rmap.c:5", None)
+    # It ended too early, or left nothing.
+    assert guest(out, "ok: a.scn\n")[1][0] == "the guest"
+    assert guest(out, good, reason="time-limit", exit=124, text="too long")[1][1] == "too long"
+    bad = "ok: a.scn\nnot ok: b.scn: exit status 1: check: differences=1\ntests: done\n"
+    (out / "failed.scn").touch()
+    said = "check: vmas=1\n  vma 3 (pid 5 main): chain: host links 1\nb.scn:4: check: differences=1\n"
+    assert guest(out, bad, said, reason="splat", exit=3, **splat)[1] == \
+        ("b.scn", "vma 3 (pid 5 main): chain: host links 1", out / "failed.scn")
+    assert guest(out, bad, "some words\n")[1][1] == "some words"
+
+
+def test_a_copy_leaves_the_source_as_it_is(tmp_path):
+    tree, patch, copy = tmp_path / "tree", tmp_path / "x.patch", tmp_path / "copy"
+    (tree / "mm").mkdir(parents=True)
+    (tree / "mm/x.c").write_text("old\n")
+    (tree / "mm/y.c").write_text("same\n")
+    patch.write_text(PATCH)
+    for _ in range(2):
+        judge_kernel.copy_source(tree, patch, copy)
+        assert (tree / "mm/x.c").read_text() == "old\n"
+        assert (copy / "mm/x.c").read_text() == "new\n"
+        assert (copy / "mm/y.c").samefile(tree / "mm/y.c")
+    patch.write_text(PATCH.replace("-old", "-other"))
+    with pytest.raises(Mistake, match="does not apply"):
+        judge_kernel.copy_source(tree, patch, copy)
+
+
+def test_a_copied_build_belongs_to_the_copied_source(tmp_path):
+    build, tree = tmp_path / "build", tmp_path / "tree"
+    build.mkdir()
+    (build / "source").symlink_to(tree)
+    (build / ".x.o.cmd").write_text(f"savedcmd_x.o := gcc -I{tree}/include -o x.o {tree}/x.c\n")
+    (build / "x.o").write_text(f"object of {tree}")
+    for path in build.glob("*.*"):
+        os.utime(path, (time.time() - 1000,) * 2)
+    to, source = tmp_path / "judge/build", tmp_path / "judge/source"
+    to.parent.mkdir()
+    judge_kernel.copy_build(build, tree, to, source)
+    assert (to / ".x.o.cmd").read_text() == \
+        f"savedcmd_x.o := gcc -I{source}/include -o x.o {source}/x.c\n"
+    assert (to / "x.o").read_text() == f"object of {tree}"
+    assert os.readlink(to / "source") == str(source) and os.readlink(build / "source") == str(tree)
+    for name in (".x.o.cmd", "x.o"):
+        assert (to / name).stat().st_mtime_ns == (build / name).stat().st_mtime_ns
+
+
+def run(*words, **env):
+    done = subprocess.run([SCRIPTS / "judge.py", *words], capture_output=True, text=True, check=False,
+                          env=os.environ | env)
+    return done.returncode, done.stderr.strip().splitlines()[-1]
+
+
+def test_bad_input(tmp_path):
+    out = ("--out", tmp_path / "out")
+    (tmp_path / "x.patch").write_text(PATCH.replace("x.c", "rmap.c"))
+    code, text = run("--patch", tmp_path / "x.patch", *out)
+    assert code == 2 and text.startswith("error: ") and "does not apply" in text
+    code, text = run("--patch", tmp_path / "none.patch", *out)
+    assert code == 2 and "No such file" in text
+    code, text = run("--tree", tmp_path, *out)
+    assert code == 2 and text.startswith("error: ")
+    (tmp_path / "old/mm").mkdir(parents=True)
+    (tmp_path / "old/mm/rmap.c").touch()
+    code, text = run("--tree", tmp_path / "old", "--stage", "1", *out)
+    assert code == 2 and "has no tools/testing/vma/vma_internal.h" in text
+    assert run("--secs", "0", *out)[0] == 2

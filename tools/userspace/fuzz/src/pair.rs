@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The host and the shadow, driven with the same steps. Each decides by itself; after each step
+//! both must be the same.
+
+use engine::world::{self, State};
+use host::random::Step;
+use host::{Errno, Graph, Host, PAGE_SIZE};
+
+use crate::action::Action;
+use crate::compare::{self, Difference};
+use crate::shadow::Shadow;
+
+/// How many processes there are at most: a step that would make more is left out.
+pub const PROCESSES: usize = 6;
+
+/// After so many steps the engine's structures are verified.
+const VERIFY_EVERY: usize = 64;
+
+/// Both sides.
+pub struct Pair {
+    /// Dropped before the host, which is one at a time: so worlds of the engine are, too.
+    shadow: Shadow,
+    host: Host,
+    /// What the shadow has done, and which of its allocations failed in each step.
+    done: Vec<(Step, usize)>,
+    /// The state after the last step.
+    state: State,
+    /// Whether a known warning of the host may come.
+    stale: bool,
+    violations: usize,
+}
+
+impl Pair {
+    /// Both sides without processes.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what is missing.
+    pub fn new() -> Result<Self, String> {
+        Ok(Self {
+            host: Host::new()?,
+            shadow: Shadow::new(),
+            done: Vec::new(),
+            state: State::default(),
+            stale: false,
+            violations: world::violations(),
+        })
+    }
+
+    /// Returns the state after the last step.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The host's side, for a test that does on it what the shadow does not.
+    pub fn host(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    /// Returns the pids of the processes that live.
+    pub fn pids(&self) -> Vec<usize> {
+        self.shadow.pids()
+    }
+
+    /// Returns how many branches of the host's code were ever taken.
+    pub fn edges(&self) -> u64 {
+        self.host.edges()
+    }
+
+    /// Does a step on both sides.
+    ///
+    /// # Errors
+    ///
+    /// Each difference, and what is wrong on one of the sides.
+    pub fn step(&mut self, action: Action) -> Result<(), Vec<Difference>> {
+        let full = self.shadow.pids().len() >= PROCESSES;
+        if full && matches!(action.step, Step::Spawn | Step::Fork { .. }) {
+            return Ok(());
+        }
+        let count = u64::from(action.fail > 0);
+        self.host.fail_allocations(action.fail, count);
+        let result = action.step.run(&mut self.host);
+        let failed = count > 0 && self.host.allocations() >= action.fail;
+        self.host.fail_allocations(0, 0);
+
+        let graph = self.host.graph();
+        let mut found = self.check_host(&graph, failed);
+        let host = compare::of_host(&graph);
+        let differences = if failed {
+            self.follow_failure(action.step, result, &host)
+        } else {
+            self.follow(action.step, result, &host)
+        };
+        found.extend(differences);
+        found.extend(self.check_shadow());
+        self.state = host;
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    }
+
+    /// Lets all processes exit; returns what is left on one side.
+    pub fn end(mut self) -> Option<Difference> {
+        for pid in self.host.pids() {
+            // It is one of those that live.
+            let _ = self.host.exit(pid);
+        }
+        let left: u64 = self.host.objects().values().sum();
+        if left != 0 {
+            let words = format!("the host: objects are left: {:?}", self.host.objects());
+            return Some(Difference::new(18, words));
+        }
+        drop(self.shadow);
+        let numbers = world::numbers();
+        let left = numbers.anon_vmas + numbers.links + numbers.pages + numbers.slots;
+        (left != 0)
+            .then(|| Difference::new(18, format!("the shadow: objects are left: {numbers:?}")))
+    }
+
+    /// Checks the host's graph by itself.
+    fn check_host(&mut self, graph: &Graph, failed: bool) -> Vec<Difference> {
+        let violations = host::verify(graph).into_iter();
+        let mut found: Vec<_> = violations
+            .map(|v| Difference::new(v.rule, format!("the host: {}", v.what)))
+            .collect();
+        for problem in self.host.problems() {
+            // Two warnings of 7.3 are known, and expected where they belong.
+            let known = (self.stale && problem.contains("assert_sane_pgoff()"))
+                || (failed && problem.contains("__mas_set_range()"));
+            if !known {
+                found.push(compare::problem(&problem));
+            }
+        }
+        let lost = self.host.lost_objects(graph).into_iter();
+        found.extend(lost.map(|words| Difference::new(18, format!("the host: {words}"))));
+        self.stale = graph
+            .vmas
+            .iter()
+            .any(|vma| !vma.file && vma.anon_vma.is_none() && vma.pgoff != vma.start / PAGE_SIZE);
+        found
+    }
+
+    /// Checks the engine by itself.
+    fn check_shadow(&mut self) -> Vec<Difference> {
+        let mut found = Vec::new();
+        if self.done.len() % VERIFY_EVERY == 0 {
+            if let Some((rule, words)) = self.shadow.verify() {
+                let rule = rule.and_then(|rule| rule.trim_start_matches('R').parse().ok());
+                found.push(Difference::new(rule, format!("the shadow: {words}")));
+            }
+        }
+        let violations = world::violations();
+        if violations != self.violations {
+            let new = violations - self.violations;
+            let words = format!("the shadow: its own checks found {new} violations");
+            found.push(Difference::new(None, words));
+            self.violations = violations;
+        }
+        found
+    }
+
+    /// Does a step on the shadow's side, all of whose allocations succeed.
+    fn follow(&mut self, step: Step, result: Result<(), Errno>, host: &State) -> Vec<Difference> {
+        let (ours, _) = self.shadow.run(step, 0);
+        self.done.push((step, 0));
+        let mut found = compare::states(&self.shadow.state(), host);
+        found.extend(compare::results(ours, result));
+        found
+    }
+
+    /// Does a step in which one of the host's allocations failed. What the rules permit then is
+    /// what the shadow does when one of its own allocations fails, whichever it is, or none: the
+    /// host may do without. The host must have done one of these.
+    fn follow_failure(
+        &mut self,
+        step: Step,
+        result: Result<(), Errno>,
+        host: &State,
+    ) -> Vec<Difference> {
+        let mut fail = usize::from(result.is_err());
+        let first = loop {
+            let (ours, reached) = self.shadow.run(step, fail);
+            let state = self.shadow.state();
+            let mut found = compare::states(&state, host);
+            found.extend(compare::failures(ours, result));
+            if found.is_empty() {
+                self.done.push((step, fail));
+                return found;
+            }
+            // As long as nothing has happened, the next one can be tried at once.
+            if !reached || ours.is_ok() || state != self.state {
+                break found;
+            }
+            fail += 1;
+        };
+        self.other_outcomes(step, result, host)
+            .map_or(first, |()| Vec::new())
+    }
+
+    /// Looks for the host's outcome among all that are permitted, each from the beginning.
+    fn other_outcomes(
+        &mut self,
+        step: Step,
+        result: Result<(), Errno>,
+        host: &State,
+    ) -> Option<()> {
+        for fail in 0.. {
+            let mut other = Shadow::new();
+            for &(step, fail) in &self.done {
+                let _ = other.run(step, fail);
+            }
+            let (ours, reached) = other.run(step, fail);
+            let same = compare::failures(ours, result).is_none();
+            if same && compare::states(&other.state(), host).is_empty() {
+                self.shadow = other;
+                self.done.push((step, fail));
+                return Some(());
+            }
+            if fail > 0 && !reached {
+                break;
+            }
+        }
+        None
+    }
+}
+
+/// Does a sequence from the beginning; returns the number of the step that differs, from 1, and
+/// what.
+///
+/// # Errors
+///
+/// A text that says what is missing.
+pub fn run(actions: &[Action]) -> Result<Option<(usize, Vec<Difference>)>, String> {
+    let mut pair = Pair::new()?;
+    for (number, &action) in actions.iter().enumerate() {
+        if let Err(found) = pair.step(action) {
+            return Ok(Some((number + 1, found)));
+        }
+    }
+    Ok(pair.end().map(|wrong| (actions.len(), vec![wrong])))
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files of steps, scenarios, the corpus.
+
+use fuzz::action::{Action, SIZE, parse_all};
+use fuzz::corpus::{Corpus, Planned};
+use fuzz::scenario::scenario;
+use host::random::Random;
+
+const ALL: &str = "spawn\nmap 0 3 5 rw\nmap 0 9 1 r\nfail 3 map-file 0 20 8 300\nunmap 0 1 2\nwrite 0 4\n\
+                   read 0 4\nswap-out 0 4\nchange 0 3 5 4398046511104 0\nchange 0 3 2 0 2\n\
+                   move 0 3 2 4 30\nmove 0 3 2 2 40 keep\nresize 0 30 4 6\nfork 0\nexit 1\n";
+
+#[test]
+fn what_is_written_is_read_again() {
+    let actions = parse_all(ALL).expect("steps");
+    let text: String = actions.iter().map(|action| format!("{action}\n")).collect();
+    assert_eq!(text, ALL);
+    assert_eq!(parse_all(&format!("# a comment\n\n  {ALL}")), Ok(actions));
+}
+
+#[test]
+fn bad_lines_are_named() {
+    for (line, expected) in [
+        ("jump 0", "line 2: `jump 0`: unknown step `jump`"),
+        (
+            "map 0 3",
+            "line 2: `map 0 3`: expected a number, found the end of the line",
+        ),
+        ("map 0 3 5 x", "line 2: `map 0 3 5 x`: expected rw or r"),
+        ("write 0 4 4", "line 2: `write 0 4 4`: unexpected `4`"),
+        (
+            "write 0 64",
+            "line 2: `write 0 64`: beyond the 64 pages that a process has",
+        ),
+        (
+            "unmap 0 3 0",
+            "line 2: `unmap 0 3 0`: beyond the 64 pages that a process has",
+        ),
+    ] {
+        assert_eq!(
+            parse_all(&format!("spawn\n{line}\n")),
+            Err(expected.to_owned())
+        );
+    }
+    assert_eq!(SIZE, 64);
+}
+
+#[test]
+fn a_scenario_has_a_line_for_each_step() {
+    let text = scenario(&parse_all(ALL).expect("steps"), "R21: words");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "# SPDX-License-Identifier: GPL-2.0",
+            "#",
+            "# R21: words",
+            "",
+            "mode pinned",
+            "check every 1",
+            "map main m 64",
+            "unmap main m all",
+            "map main m1 5 over m 3 at 3",
+            "map main m2 1 ro over m 9 at 9",
+            "fail 3 map main m3 8 over m 20 at 300",
+            "unmap main m 1..3",
+            "touch main m1 1..2 write",
+            "touch main m1 1..2 read",
+            "advise main m1 1..2 pageout",
+            "seal main m1 0..5",
+            "protect main m1 0..2 r",
+            "move main m1 0..2 to 4 onto m 30",
+            "move main m1 0..2 onto m 40 keep",
+            "# no word for: resize 0 30 4 6",
+            "fork main p1",
+            "exit p1",
+        ]
+    );
+}
+
+#[test]
+fn the_corpus_changes_its_members() {
+    let (mut corpus, mut random) = (Corpus::default(), Random::new(1));
+    assert_eq!(corpus.plan(&mut random, 9), [Planned::New; 9]);
+    let member = parse_all(ALL).expect("steps");
+    corpus.add(&member, &mut random);
+    let mut kept = 0;
+    let mut others = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let plan = corpus.plan(&mut random, 40);
+        assert_eq!(plan.len(), 40);
+        let known: Vec<Action> = plan
+            .iter()
+            .filter_map(|planned| match planned {
+                Planned::Known(action) => Some(*action),
+                Planned::New => None,
+            })
+            .collect();
+        kept += usize::from(known.len() > 4);
+        others.insert(known.iter().map(|a| format!("{a};")).collect::<String>());
+    }
+    assert!(kept > 50 && others.len() > 50, "{kept}, {}", others.len());
+}
