@@ -62,7 +62,7 @@ impl Stop {
     pub(crate) fn sleep(&self, ticks: usize) {
         if !self.requested() {
             // SAFETY: The function has no preconditions but that this thread may sleep.
-            unsafe { ffi::schedule_timeout_interruptible(ticks as _) };
+            unsafe { ffi::schedule_timeout_interruptible(ticks as isize) };
         }
     }
 }

@@ -201,8 +201,8 @@ pub unsafe fn kthread_should_stop() -> bool {
 /// # Safety
 ///
 /// None; it is unsafe in the kernel.
-pub unsafe fn schedule_timeout_interruptible(ticks: i64) -> i64 {
-    std::thread::sleep(std::time::Duration::from_millis(ticks.unsigned_abs()));
+pub unsafe fn schedule_timeout_interruptible(ticks: isize) -> isize {
+    std::thread::sleep(std::time::Duration::from_millis(ticks.unsigned_abs() as u64));
     0
 }
 
