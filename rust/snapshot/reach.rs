@@ -78,6 +78,7 @@ mod tests {
                 absent: false,
                 reused: None,
                 tainted: false,
+                wrongly_merged: 0,
             };
             vmas.push(vma, GFP_KERNEL)?;
         }

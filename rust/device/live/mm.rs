@@ -22,10 +22,7 @@ use crate::{
     kernel_ext::{
         gather::gather,
         gfp::GFP_BOUNDED,
-        sched::{
-            cond_resched,
-            resched_each, //
-        },
+        sched::resched_each,
         sort::sort_by_key, //
     },
     rmap, //

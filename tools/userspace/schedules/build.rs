@@ -17,6 +17,7 @@ fn main() {
     for name in [
         "CONFIG_PREEMPT_RT",
         "CONFIG_UML",
+        "shadow_rmap_busted",
         "shadow_rmap_torture",
         "shadow_rmap_kunit",
     ] {
