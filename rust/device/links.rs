@@ -272,16 +272,6 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
     }
 }
 
-/// Updates the links of one VMA. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(super) fn links(vma: &LiveVma, mmap: &mut MmapWrite<'_>) -> Result {
-    unlink_lost(vma, mmap);
-    prepare_as_seen(vma, mmap)
-}
-
 /// Copies the links of `vma`, which is about to be closed, to the VMA to which its pages were
 /// moved, if the host has done so: it may merge the moved range into a VMA without anon_vma.
 /// Sleeps.

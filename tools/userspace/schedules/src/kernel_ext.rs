@@ -11,6 +11,10 @@ pub(crate) mod frame;
 #[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/gather.rs"]
 pub(crate) mod gather;
+/// Stands for `rust/kernel_ext/gfp.rs`: nothing is reclaimed here.
+pub(crate) mod gfp {
+    pub(crate) use kernel::alloc::flags::GFP_KERNEL_ACCOUNT as GFP_BOUNDED;
+}
 #[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/interval_tree.rs"]
 pub(crate) mod interval_tree;
