@@ -272,10 +272,10 @@ impl LiveVma {
         for page in resched_each(pages.values()) {
             page.rmap.remove_rmap();
         }
-        // At the end of an address space no page is moved.
+        // At the end of an address space no page is moved. A VMA that is gone may have been merged.
         match self.host.read(|host| host.mm_users()) {
-            Some(1..) => self.mm.keep_all(&mut pages),
-            _ => clear(&mut pages),
+            Some(0) => clear(&mut pages),
+            _ => self.mm.keep_all(&mut pages),
         }
     }
 }
