@@ -19,6 +19,7 @@ use super::{
     taken::{
         lock_all,
         owners,
+        Listed,
         Taken, //
     }, //
 };
@@ -79,10 +80,14 @@ pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair>
 
 /// As [`take`], with all address spaces `mms` locked.
 fn take_locked(mmaps: &AllMmaps<'_>, mms: &[Arc<LiveMm>], files: &[Arc<OpenFile>]) -> Result<Pair> {
+    let mut listed = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
+    for mm in mms {
+        listed.push(Listed::new(mmaps, mm)?, GFP_BOUNDED)?;
+    }
     let mut all = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
     let mut has_all_vmas = files.iter().all(|file| file.has_all_vmas());
-    for mm in mms {
-        let taken = Taken::new(mmaps, mm)?;
+    for (mm, listed) in mms.iter().zip(listed) {
+        let taken = Taken::new(mm, listed)?;
         has_all_vmas &= taken.has_all_vmas;
         // The process may have ended.
         if !taken.pass.vmas.is_empty() || !taken.unknown.is_empty() {

@@ -74,12 +74,40 @@ pub(super) fn lock_all(
             sort_by_key(&mut mms, |mm| mm.id);
             return Ok(mms);
         }
-        if let Some(mm) = busy {
+        // Another file may have the same address space, and its lock may have been free by then.
+        if let Some(mm) = busy.filter(|mm| !mmaps.holds(&mm.host)) {
             // This waits for a fork of `mm`; the next round finds the new address space.
             mmaps.lock(mm.host.clone(), true)?;
         }
     }
     Err(EAGAIN)
+}
+
+/// The host's VMAs of an address space, each with its lock held for writing: a fault or an
+/// `madvise()` may do without the `mmap_lock`.
+pub(super) struct Listed<'a> {
+    vmas: KVVec<HostVma<'a>>,
+    /// The number of VMAs of the file that the driver was never told of.
+    skipped: usize,
+}
+
+impl<'a> Listed<'a> {
+    /// Lists and locks the VMAs. Sleeps.
+    ///
+    /// The pages of one address space are not looked at before the VMAs of all are locked: another
+    /// process may map or unmap them meanwhile, and the mapcount would be that of another moment.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINTR` if this thread is being killed.
+    pub(super) fn new(mmaps: &'a AllMmaps<'_>, mm: &LiveMm) -> Result<Self> {
+        let mut skipped = 0;
+        let vmas = vm_ops::shadowed_vmas(mmaps.locked(&mm.host)?, mm, || skipped += 1)?;
+        for &host in resched_each(&vmas) {
+            mmaps.start_write(host)?;
+        }
+        Ok(Self { vmas, skipped })
+    }
 }
 
 /// An address space while its graphs are taken.
@@ -96,17 +124,13 @@ pub(super) struct Taken<'a> {
 }
 
 impl<'a> Taken<'a> {
-    /// Lists the host's VMAs, and brings the shadow's up to date, but for new pages.
-    pub(super) fn new(mmaps: &'a AllMmaps<'_>, mm: &'a LiveMm) -> Result<Self> {
+    /// Brings the shadow's VMAs up to date, but for new pages.
+    pub(super) fn new(mm: &'a LiveMm, listed: Listed<'a>) -> Result<Self> {
         if host::mm::is_being_killed() {
             return Err(EINTR);
         }
         mm.changed_around.store(false, Relaxed);
-        let mut skipped = 0;
-        let mut listed = vm_ops::shadowed_vmas(mmaps.locked(&mm.host)?, mm, || skipped += 1)?;
-        for &host in resched_each(&listed) {
-            mmaps.start_write(host)?;
-        }
+        let (mut listed, skipped) = (listed.vmas, listed.skipped);
         let mut mmap = mm.core.mmap_write();
         if mm.file.is_mergeable() {
             mergeable::follow(mm, &mut mmap, mergeable::Prepare::All)?;

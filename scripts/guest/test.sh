@@ -304,9 +304,7 @@ all_tests() {
 		done
 	done
 	missing_options
-	# On the emulated machine it finds what Documentation/live-mapping.rst says under "Busy processes".
-	[ "$VM_TARGET" = x86_64 ] ||
-		try "stress: 20 s" timeout 600 ./rmapctl stress --secs 20 --seed "${seeds##* }"
+	try "stress: 20 s" timeout 600 ./rmapctl stress --secs 20 --seed "${seeds##* }"
 	[ "$VM_TARGET" != x86_64 ] || out_of_memory
 	try "debugfs: an open file keeps its text" open_file_keeps_its_text
 	try "module: unload is refused while a mapping lives" mapping_holds
