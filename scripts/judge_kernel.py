@@ -101,7 +101,7 @@ def guest_command(kernel, rmapctl, seed, secs, out):
 
 
 def boot(kernel, rmapctl, seed, secs, out):
-    """Runs the guest; returns what was run, and what failed: (who noticed it, text, scenario)."""
+    """Runs the guest; returns what was run, and what failed: (what noticed it, text, scenario)."""
     shutil.rmtree(out, ignore_errors=True)
     stream(guest_command(kernel, rmapctl, seed, secs, out), out.with_suffix(".log"),
            "live mappings", re.compile(r"^(?:not )?ok: "), limit=1200 + 8 * secs)
