@@ -213,7 +213,7 @@ bugs! {
     fork::ForgetsRootLink: R21, [], Forks, [RwSem Spin], [WalkCompleteness Topology];
     merge::ShiftsWithoutLinks: R21, [11], Merges, [RwSem Spin], [WalkCompleteness];
     merge::CopiesBackwards: R21, [34], Merges, [RwSem Spin], [WalkCompleteness Kernel];
-    merge::MovesWithoutLinks: R21, [38], Moves, [RwSem Spin], [WalkCompleteness Kernel];
+    merge::MovesWithoutLinks: R21, [38], Moves, [RwSem Spin], [WalkCompleteness Topology Kernel];
     prepare::PublishesFirst: R21, [], Merges, [RwSem Spin], [WalkCompleteness];
     vma::LinksLast: R22, [12], Forks, [RwSem Spin], [Topology] inspection;
     fork::SharesWithParent: R23, [28], Forks, [RwSem Spin], [Topology];
