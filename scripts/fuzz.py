@@ -15,8 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import (CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, program, say,
-                    toolchain_env)
+from common import (CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, program, say, toolchain_env)
 from host_userspace import VARIANTS, ensure_tools, locked, script_output
 
 CRATE = TOP / "tools/userspace/fuzz"
@@ -72,8 +71,8 @@ def arguments(words=None):
     length.add_argument("--steps", type=number, help="so many steps")
     parser.add_argument("--seed", type=number, help="default: another one each time")
     parser.add_argument("--jobs", type=number, default=2, help="workers (default: 2)")
-    parser.add_argument("--out", type=Path, default=OUT / "fuzz", metavar="DIR",
-                        help="default: out/fuzz")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="default: out/fuzz, and out/fuzz-replay for --replay")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="do the steps of a file")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
     parser.add_argument("--blind", action="store_true",
@@ -83,16 +82,18 @@ def arguments(words=None):
 
 def main():
     options = arguments()
-    exit_on_sigterm()
-    if options.replay and not options.replay.is_file():
-        raise Mistake(f"{options.replay}: no such file")
+    options.out = options.out or OUT / ("fuzz-replay" if options.replay else "fuzz")
+    if options.replay:
+        if not options.replay.is_file():
+            raise Mistake(f"{options.replay}: no such file")
+        if options.replay.resolve().parent == options.out.resolve():
+            raise Mistake(f"{options.replay}: its folder is that of --out, which is emptied")
     ensure_tools()
     # Copies: another run may replace what it has compiled.
     own = options.out / "run"
     shutil.rmtree(own, ignore_errors=True)
     for old in (*options.out.glob("*.scn"), *options.out.glob("*.steps")):
-        if not options.replay or old.resolve() != options.replay.resolve():
-            old.unlink()
+        old.unlink()
     own.mkdir(parents=True, exist_ok=True)
     host = shutil.copy(library(options), own / "host.so")
     fuzz = build(own / "fuzz")

@@ -4,13 +4,10 @@
 
 use engine::world::{State, VmaState};
 use host::Flags;
-use host::random::{Random, Step};
+use host::random::{PAGES, PROCESSES, Random, Step};
 
 use crate::action::Action;
-use crate::pair::{PROCESSES, Pair};
-
-/// Steps are chosen in so many pages: few, so that they meet.
-pub const PAGES: u64 = 40;
+use crate::pair::Pair;
 
 /// What changes: most often that which a merge may undo.
 const FLAGS: [Flags; 13] = [

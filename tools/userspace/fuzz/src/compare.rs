@@ -152,6 +152,10 @@ pub fn states(shadow: &State, host: &State) -> Vec<Difference> {
         found.entries(shadow, host);
         found.pages(shadow, host);
     }
+    if found.0.is_empty() {
+        let words = "the states differ in something that has no name here";
+        found.0.push(Difference::new(None, words));
+    }
     found.0
 }
 

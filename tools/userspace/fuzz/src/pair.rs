@@ -4,22 +4,20 @@
 //! both must be the same.
 
 use engine::world::{self, State};
-use host::random::Step;
-use host::{Errno, Graph, Host, PAGE_SIZE};
+use host::random::{PROCESSES, Step};
+use host::verify::is_known;
+use host::{Errno, Graph, Host};
 
 use crate::action::Action;
 use crate::compare::{self, Difference};
 use crate::shadow::Shadow;
-
-/// How many processes there are at most: a step that would make more is left out.
-pub const PROCESSES: usize = 6;
 
 /// After so many steps the engine's structures are verified.
 const VERIFY_EVERY: usize = 64;
 
 /// Both sides.
 pub struct Pair {
-    /// Dropped before the host, which is one at a time: so worlds of the engine are, too.
+    /// Dropped before the host, which is one at a time.
     shadow: Shadow,
     host: Host,
     /// What the shadow has done, and which of its allocations failed in each step.
@@ -28,6 +26,8 @@ pub struct Pair {
     state: State,
     /// Whether a known warning of the host may come.
     stale: bool,
+    /// Whether an allocation of the host failed in the last step.
+    failed: bool,
     violations: usize,
 }
 
@@ -44,6 +44,7 @@ impl Pair {
             done: Vec::new(),
             state: State::default(),
             stale: false,
+            failed: false,
             violations: world::violations(),
         })
     }
@@ -56,6 +57,11 @@ impl Pair {
     /// The host's side, for a test that does on it what the shadow does not.
     pub fn host(&mut self) -> &mut Host {
         &mut self.host
+    }
+
+    /// Returns whether an allocation of the host failed in the last step.
+    pub fn failed(&self) -> bool {
+        self.failed
     }
 
     /// Returns the pids of the processes that live.
@@ -83,6 +89,7 @@ impl Pair {
         let result = action.step.run(&mut self.host);
         let failed = count > 0 && self.host.allocations() >= action.fail;
         self.host.fail_allocations(0, 0);
+        self.failed = failed;
 
         let graph = self.host.graph();
         let mut found = self.check_host(&graph, failed);
@@ -98,11 +105,17 @@ impl Pair {
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    /// Lets all processes exit; returns what is left on one side.
+    /// Verifies the engine, and lets all processes exit; returns what is wrong, or left on one side.
     pub fn end(mut self) -> Option<Difference> {
+        if let Some(wrong) = self.verified() {
+            return Some(wrong);
+        }
         for pid in self.host.pids() {
             // It is one of those that live.
             let _ = self.host.exit(pid);
+        }
+        if let Some(problem) = self.host.problems().first() {
+            return Some(compare::problem(problem));
         }
         let left: u64 = self.host.objects().values().sum();
         if left != 0 {
@@ -123,19 +136,13 @@ impl Pair {
             .map(|v| Difference::new(v.rule, format!("the host: {}", v.what)))
             .collect();
         for problem in self.host.problems() {
-            // Two warnings of 7.3 are known, and expected where they belong.
-            let known = (self.stale && problem.contains("assert_sane_pgoff()"))
-                || (failed && problem.contains("__mas_set_range()"));
-            if !known {
+            if !is_known(&problem, self.stale, failed) {
                 found.push(compare::problem(&problem));
             }
         }
         let lost = self.host.lost_objects(graph).into_iter();
         found.extend(lost.map(|words| Difference::new(18, format!("the host: {words}"))));
-        self.stale = graph
-            .vmas
-            .iter()
-            .any(|vma| !vma.file && vma.anon_vma.is_none() && vma.pgoff != vma.start / PAGE_SIZE);
+        self.stale = graph.has_stale_offset();
         found
     }
 
@@ -143,10 +150,7 @@ impl Pair {
     fn check_shadow(&mut self) -> Vec<Difference> {
         let mut found = Vec::new();
         if self.done.len() % VERIFY_EVERY == 0 {
-            if let Some((rule, words)) = self.shadow.verify() {
-                let rule = rule.and_then(|rule| rule.trim_start_matches('R').parse().ok());
-                found.push(Difference::new(rule, format!("the shadow: {words}")));
-            }
+            found.extend(self.verified());
         }
         let violations = world::violations();
         if violations != self.violations {
@@ -156,6 +160,13 @@ impl Pair {
             self.violations = violations;
         }
         found
+    }
+
+    /// Verifies the engine's structures.
+    fn verified(&self) -> Option<Difference> {
+        let (rule, words) = self.shadow.verify()?;
+        let rule = rule.and_then(|rule| rule.trim_start_matches('R').parse().ok());
+        Some(Difference::new(rule, format!("the shadow: {words}")))
     }
 
     /// Does a step on the shadow's side, all of whose allocations succeed.

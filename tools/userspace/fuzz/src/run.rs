@@ -42,6 +42,8 @@ struct Worker {
     lines: Receiver<String>,
     errors: Receiver<String>,
     heard: Instant,
+    /// How many steps it is to do, if not 0.
+    share: u64,
     steps: u64,
     edges: u64,
     kept: u64,
@@ -89,6 +91,7 @@ impl Worker {
             seed,
             log,
             heard: Instant::now(),
+            share: steps,
             steps: 0,
             edges: 0,
             kept: 0,
@@ -179,13 +182,15 @@ pub fn run(options: &Options) -> Result<Report, String> {
             if !options.keep_going {
                 ended_steps += workers.drain(..).map(|worker| worker.steps).sum::<u64>();
             }
+            let rest = worker.share.saturating_sub(worker.steps);
             let finding = found(options, worker, outcome, seconds)?;
             println!("fuzz: {}", finding.words());
             findings.push(finding);
             let left = options.secs.saturating_sub(begin.elapsed().as_secs());
-            if options.keep_going && (options.secs == 0 || left > 0) {
+            let is_over = (options.secs > 0 && left == 0) || (options.steps > 0 && rest == 0);
+            if options.keep_going && !is_over {
                 let seed = options.seed.wrapping_mul(1000) + options.jobs + findings.len() as u64;
-                workers.push(Worker::start(options, seed, left, share(options.steps))?);
+                workers.push(Worker::start(options, seed, left, rest)?);
             }
         }
         if told.elapsed() >= Duration::from_secs(5) && !workers.is_empty() {

@@ -73,9 +73,10 @@ impl Text {
     }
 
     fn action(&mut self, action: &Action) {
-        let fail = match action.fail {
-            0 => String::new(),
-            nth => format!("fail {nth} "),
+        // There `fail N` lets N allocations succeed, and the exit of a process cannot fail.
+        let fail = match (action.fail, action.step) {
+            (0, _) | (_, Step::Spawn | Step::Exit { .. }) => String::new(),
+            (nth, _) => format!("fail {} ", nth - 1),
         };
         match self.command(action.step) {
             Some(commands) => {
@@ -219,6 +220,10 @@ impl Text {
         (to, new): (u64, u64),
         keep: bool,
     ) -> Option<Vec<String>> {
+        // The language cannot keep the source of a move to another length; nor can mremap().
+        if keep && new != old {
+            return None;
+        }
         let target = self.target(pid, page, old)?;
         let (mapping, first) = self.names.get(&pid)?.pages.get(to as usize)?.clone();
         let length = if new == old {

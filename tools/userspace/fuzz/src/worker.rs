@@ -62,8 +62,10 @@ impl Log {
 /// Prints a line to the parent, which reads it at once.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    // If the parent has gone, nothing is left to do: the next step ends it.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        // The parent has gone.
+        std::process::exit(2);
+    }
 }
 
 fn say_differs(step: usize, found: &[Difference]) {

@@ -58,6 +58,9 @@ fn layout() {
         s.vmas.pop();
     });
     fires(32, "process 2 0..8", |s| s.vmas[0].pid = 2);
+    fires(32, "only the host has process 0 1..8", |s| {
+        s.vmas[0].first = 1
+    });
 }
 
 #[test]
@@ -103,6 +106,10 @@ fn page_tables() {
     fires(35, "what the other side has not", |s| {
         s.entries.pop();
     });
+    fires(35, "what the other side has not", |s| {
+        s.entries[0].address = 7
+    });
+    fires(35, "what the other side has not", |s| s.entries[0].pid = 7);
     // In the swap on one side only.
     fires(35, "what the other side has not", |s| {
         let entry = s.entries.iter_mut().find(|entry| entry.page.is_none());
@@ -142,6 +149,15 @@ fn warnings_name_a_rule() {
         rule("warning: f(): anon_vma->num_active_vmas (/x/rmap.c:1)"),
         Some(24)
     );
+    for (part, expected) in [
+        ("num_children", 24),
+        ("atomic_read(&a->refcount) < 1", 16),
+        ("!vma->anon_vma", 26),
+        ("vm_pgoff != 0", 41),
+    ] {
+        let text = format!("warning: f(): {part} (/x/rmap.c:1)");
+        assert_eq!(rule(&text), Some(expected), "{text}");
+    }
     // Neither the name of the function nor that of the file says what is wrong.
     assert_eq!(
         rule("warning: unlink_anon_vmas(): x (/anon_vma/rmap.c:1)"),

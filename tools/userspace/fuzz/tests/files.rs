@@ -63,7 +63,7 @@ fn a_scenario_has_a_line_for_each_step() {
             "unmap main m all",
             "map main m1 5 over m 3 at 3",
             "map main m2 1 ro over m 9 at 9",
-            "fail 3 map main m3 8 over m 20 at 300",
+            "fail 2 map main m3 8 over m 20 at 300",
             "unmap main m 1..3",
             "touch main m1 1..2 write",
             "touch main m1 1..2 read",

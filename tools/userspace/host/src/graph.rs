@@ -151,6 +151,16 @@ impl Graph {
         self
     }
 
+    /// Returns whether a VMA without anon_vma has another page offset than its address says.
+    ///
+    /// 7.3 makes such a VMA when it forks one that mremap() has moved and that is wiped on fork, and
+    /// warns of it when the child's VMA is split. Without one the warning is not expected.
+    pub fn has_stale_offset(&self) -> bool {
+        let page = |vma: &Vma| vma.start / crate::host::PAGE_SIZE;
+        let mut vmas = self.vmas.iter();
+        vmas.any(|vma| !vma.file && vma.anon_vma.is_none() && vma.pgoff != page(vma))
+    }
+
     /// Returns the number of links between VMAs and anon_vmas.
     pub fn links(&self) -> usize {
         self.vmas.iter().map(|vma| vma.chain.len()).sum()

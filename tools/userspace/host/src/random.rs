@@ -89,8 +89,8 @@ pub enum Step {
 pub const BASE: u64 = 0x1000_0000;
 /// How many pages sequences use: few, so that they meet.
 pub const PAGES: u64 = 40;
-/// How many processes sequences have at most.
-const PROCESSES: usize = 6;
+/// How many processes sequences have at most: a step that would make more is left out.
+pub const PROCESSES: usize = 6;
 
 /// Returns the address of a page.
 pub const fn at(page: u64) -> u64 {

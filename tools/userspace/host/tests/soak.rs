@@ -6,34 +6,14 @@
 //! before it is done, for a host that crashes.
 
 use host::random::{Random, Step};
-use host::{Graph, Host, PAGE_SIZE, verify};
+use host::verify::is_known;
+use host::{Host, verify};
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(default)
-}
-
-/// Returns whether a VMA without anon_vma has another page offset than its address says.
-///
-/// 7.3 makes such a VMA when it forks one that mremap() has moved and that is wiped on fork, and
-/// warns of it when the child's VMA is split. Without one the warning is not expected.
-fn has_stale_offset(graph: &Graph) -> bool {
-    graph
-        .vmas
-        .iter()
-        .any(|vma| !vma.file && vma.anon_vma.is_none() && vma.pgoff != vma.start / PAGE_SIZE)
-}
-
-/// Returns whether a warning is one that 7.3 is known to give here.
-///
-/// - [`has_stale_offset`] was true before.
-/// - mmap() found no memory to grow the VMA before it. It makes a new one then, with an iterator
-///   that still is at the other, of which the maple tree warns in `__mas_set_range()`.
-fn is_known(problem: &str, stale: bool, failed: bool) -> bool {
-    (stale && problem.contains("assert_sane_pgoff()"))
-        || (failed && problem.contains("__mas_set_range()"))
 }
 
 /// Runs a sequence; returns its last steps and what was wrong after them.
@@ -57,7 +37,7 @@ fn sequence(host: &mut Host, seed: u64, steps: u64, done: &mut u64) -> Result<()
         let mut problems = host.problems();
         problems.retain(|problem| !is_known(problem, stale, failed));
         wrong.extend(problems);
-        stale = has_stale_offset(&graph);
+        stale = graph.has_stale_offset();
         failed = matches!(step, Step::Fail { .. });
         wrong.extend(host.lost_objects(&graph));
         *done += 1;
