@@ -109,7 +109,7 @@ fn used_by_other_modules() -> Result {
         max_vmas: 0,
         max_pages: 0,
     };
-    let _published = device::registry::publish(device::registry::Registry::new(limits)?);
+    let _published = device::registry::publish(device::registry::Registry::new(limits)?)?;
     let _debugfs = debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?)?;
     let _sweeper = device::mergeable::Sweeper::new(device::registry::registry().ok_or(ENODEV)?)?;
     let _device = MiscDeviceRegistration::<device::file::OpenFile>::register(MiscDeviceOptions {

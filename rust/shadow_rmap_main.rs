@@ -176,7 +176,7 @@ impl kernel::InPlaceModule for ShadowRmap {
             _: {
                 bench::run(bench)?;
             },
-            _published: device::registry::publish(device::registry::Registry::new(limits)?),
+            _published: device::registry::publish(device::registry::Registry::new(limits)?)?,
             _sweeper: device::mergeable::Sweeper::new(
                 device::registry::registry().ok_or(ENODEV)?
             )?,

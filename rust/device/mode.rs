@@ -49,12 +49,15 @@ impl ModeCell {
     ///
     /// `EBUSY` if the file has been mapped, or is being mapped.
     pub(crate) fn set(&self, mode: Mode) -> Result {
-        let state = self.0.load(Relaxed);
         let new = i64::from(mode == Mode::Mergeable);
-        if state > 1 || self.0.cmpxchg(state, new, Full).is_err() {
-            return Err(EBUSY);
+        let mut state = self.0.load(Relaxed);
+        while state <= 1 {
+            match self.0.cmpxchg(state, new, Full) {
+                Ok(_) => return Ok(()),
+                Err(now) => state = now,
+            }
         }
-        Ok(())
+        Err(EBUSY)
     }
 
     /// Returns whether the file has been mapped.

@@ -24,6 +24,12 @@ use kernel::{
     prelude::*,
     rbtree::RBTree,
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Release, //
+        },
         global_lock,
         Arc,
         Mutex, //
@@ -85,8 +91,14 @@ impl Registry {
     }
 }
 
+/// Whether [`REGISTRY`] is initialised: [`NO`], [`BEGUN`] or [`YES`].
+static INITIALISED: Atomic<i32> = Atomic::new(NO);
+const NO: i32 = 0;
+const BEGUN: i32 = 1;
+const YES: i32 = 2;
+
 global_lock! {
-    // SAFETY: Initialised in `publish`, before the device and debugfs exist.
+    // SAFETY: `publish` initialises it once, and nothing uses it before `INITIALISED` says so.
     unsafe(uninit) static REGISTRY: Mutex<Option<Arc<Registry>>> = None;
 }
 
@@ -95,12 +107,18 @@ pub(crate) struct Published(());
 
 /// Stores `registry` where the device finds it.
 ///
-/// Call it once, when the module is initialised.
-pub(crate) fn publish(registry: Arc<Registry>) -> Published {
-    // SAFETY: Only the initialisation of the module calls this function, once.
+/// # Errors
+///
+/// `EBUSY` the second time.
+pub(crate) fn publish(registry: Arc<Registry>) -> Result<Published> {
+    if INITIALISED.xchg(BEGUN, Full) != NO {
+        return Err(EBUSY);
+    }
+    // SAFETY: The exchange succeeds once.
     unsafe { REGISTRY.init() };
     *REGISTRY.lock() = Some(registry);
-    Published(())
+    INITIALISED.store(YES, Release);
+    Ok(Published(()))
 }
 
 impl Drop for Published {
@@ -112,5 +130,8 @@ impl Drop for Published {
 
 /// Returns the registry, while the module is loaded.
 pub(crate) fn registry() -> Option<Arc<Registry>> {
+    if INITIALISED.load(Acquire) != YES {
+        return None;
+    }
     REGISTRY.lock().clone()
 }
