@@ -115,6 +115,8 @@ pub(super) fn forget(vma: &LiveVma) {
     vma.mm.file.numbers.remove(vma);
     vma.mm.file.uncharge(vma.charged.load(Relaxed));
     if vma.mm.remove(vma) {
+        // No VMA is left in which a page could turn up.
+        vma.mm.forget_unmapped();
         vma.mm.file.remove_mm(&vma.mm);
     }
 }
@@ -303,11 +305,11 @@ pub(crate) fn released(file: &OpenFile) {
 
 /// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.
 ///
-/// `neighbours` are the VMAs of this driver directly after and directly before `host`.
-pub(crate) fn fault(
+/// `neighbours` returns the VMAs of this driver directly after and directly before `host`.
+pub(crate) fn fault<'a>(
     vma: &LiveVma,
     host: HostVma<'_>,
-    neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
+    neighbours: impl FnOnce() -> [Option<(HostVma<'a>, Arc<LiveVma>)>; 2],
     write: bool,
 ) {
     stats::EVENT_FAULT.inc();

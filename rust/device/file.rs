@@ -73,7 +73,7 @@ pub(crate) struct OpenFile {
     mms: Mutex<RBTree<usize, Arc<LiveMm>>>,
     /// The VMAs that the shadow has.
     #[pin]
-    pub(super) numbers: Numbers,
+    pub(crate) numbers: Numbers,
     /// The kind of its mappings.
     mode: ModeCell,
     /// VMAs that the shadow could not follow, since the file was opened.

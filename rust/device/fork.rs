@@ -71,15 +71,16 @@ pub(super) fn forked(
     let mut choices = choices(opening, &source, &parent_mmap);
     if choices.is_some_and(|(by_rule, seen)| by_rule != seen) {
         // A VMA that has lost its links, and was not looked at since, counts no more in the host.
-        let family = links::family(&source, &parent_mmap)?;
-        drop(parent_mmap);
         if file.is_mergeable() {
+            drop(parent_mmap);
             mergeable::sweep_others(
                 file,
                 &[source.mm.key(), host.mm_key()],
                 mergeable::Which::All,
             )?;
         } else {
+            let family = links::family(&source, &parent_mmap)?;
+            drop(parent_mmap);
             links::unlink_lost_elsewhere(&family, &source.mm);
         }
         parent_mmap = source.mm.core.mmap_write();

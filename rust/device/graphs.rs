@@ -70,20 +70,26 @@ use kernel::{
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
     let mut mmaps = AllMmaps::begin(&registry.check_lock)?;
     let mms = lock_all(&mut mmaps, files)?;
+    let mut listed = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
     let mut found = Found::new();
-    for mm in mms.iter().filter(|mm| mm.file.is_mergeable()) {
-        found.add_all(mmaps.locked(&mm.host)?, mm)?;
+    for mm in &mms {
+        let here = Listed::new(&mmaps, mm)?;
+        if mm.file.is_mergeable() {
+            found.add_all(here.vmas(), mm)?;
+        }
+        listed.push(here, GFP_BOUNDED)?;
     }
     // The locks are released when both graphs are copied.
-    found.with(|| take_locked(&mmaps, &mms, files))
+    found.with(|| take_locked(&mmaps, &mms, listed, files))
 }
 
-/// As [`take`], with all address spaces `mms` locked.
-fn take_locked(mmaps: &AllMmaps<'_>, mms: &[Arc<LiveMm>], files: &[Arc<OpenFile>]) -> Result<Pair> {
-    let mut listed = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
-    for mm in mms {
-        listed.push(Listed::new(mmaps, mm)?, GFP_BOUNDED)?;
-    }
+/// As [`take`], with all address spaces `mms` locked, and their VMAs.
+fn take_locked<'a>(
+    mmaps: &'a AllMmaps<'_>,
+    mms: &'a [Arc<LiveMm>],
+    listed: KVVec<Listed<'a>>,
+    files: &[Arc<OpenFile>],
+) -> Result<Pair> {
     let mut all = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
     let mut has_all_vmas = files.iter().all(|file| file.has_all_vmas());
     for (mm, listed) in mms.iter().zip(listed) {

@@ -45,15 +45,16 @@ use kernel::{
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(super) fn fault(
+pub(super) fn fault<'a>(
     vma: &LiveVma,
     host: HostVma<'_>,
-    neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
+    neighbours: impl FnOnce() -> [Option<(HostVma<'a>, Arc<LiveVma>)>; 2],
 ) -> Result {
     let lost = vma.has_lost_links(host);
     if !lost && !vma.core.is_unfaulted() {
         return Ok(());
     }
+    let neighbours = neighbours();
     // The boundary has shifted before this first fault. The next look finds the VMA that has gained
     // what this one has lost, and prepares this one.
     let shifted = |host: HostVma<'_>, vma: &LiveVma| {

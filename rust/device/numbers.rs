@@ -42,7 +42,7 @@ impl Numbers {
     }
 
     /// Returns the VMA with this number.
-    pub(super) fn get(&self, number: usize) -> Option<Arc<LiveVma>> {
+    pub(crate) fn get(&self, number: usize) -> Option<Arc<LiveVma>> {
         self.vmas.lock().get(number).map(Arc::from)
     }
 

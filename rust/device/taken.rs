@@ -87,7 +87,7 @@ pub(super) fn lock_all(
 /// `madvise()` may do without the `mmap_lock`.
 pub(super) struct Listed<'a> {
     vmas: KVVec<HostVma<'a>>,
-    /// The number of VMAs of the file that the driver was never told of.
+    /// The number of VMAs of the file that the shadow does not have.
     skipped: usize,
 }
 
@@ -107,6 +107,11 @@ impl<'a> Listed<'a> {
             mmaps.start_write(host)?;
         }
         Ok(Self { vmas, skipped })
+    }
+
+    /// Returns the VMAs, in order of address.
+    pub(super) fn vmas(&self) -> &[HostVma<'a>] {
+        &self.vmas
     }
 }
 

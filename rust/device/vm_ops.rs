@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host's callbacks, as calls of safe functions; and the static that holds the registry.
+//! The host's callbacks, as calls of safe functions.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h), `struct vm_operations_struct`.
 //!
@@ -93,7 +93,7 @@ impl<'a> Opening<'a> {
     /// Returns whether the VMA may be a copy of `source`: only then does the host hold the
     /// `mmap_lock` of both. It is a copy of another VMA if the host has copied that from `source`
     /// without calling `open`.
-    fn may_copy(&self, source: &LiveVma) -> bool {
+    pub(super) fn may_copy(&self, source: &LiveVma) -> bool {
         let forks = |mm: &MmWithUser| mm.as_raw().addr() == source.mm.key();
         source.mm.key() == self.0.mm_key() || current!().mm().is_some_and(forks)
     }
@@ -145,8 +145,8 @@ pub(crate) fn mmap(file: ArcBorrow<'_, OpenFile>, vma: &VmaNew, mode: Mode) -> R
 ///
 /// # Safety
 ///
-/// The VMA has [`OPERATIONS`] or is about to get them, and is not closed.
-unsafe fn set_number(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma>>) {
+/// The VMA has operations of this driver or is about to get them, and is not closed.
+pub(super) unsafe fn set_number(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma>>) {
     let number = live.map_or(0, |live| live.number());
     // INVARIANT: (1).
     // SAFETY: The caller's promise.
@@ -160,7 +160,7 @@ unsafe fn set_number(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma
 /// `vma` has [`OPERATIONS`], and is not closed.
 unsafe fn number(vma: NonNull<ffi::vm_area_struct>) -> usize {
     // SAFETY: The caller's promise.
-    unsafe { (*vma.as_ptr()).vm_private_data }.addr()
+    unsafe { HostVma::from_raw(vma) }.private_number()
 }
 
 /// Returns the [`LiveVma`] of `vma`. A VMA for which the host has not called `open` has the number
@@ -210,6 +210,21 @@ unsafe fn neighbour<'a>(
     }
 }
 
+/// Returns whether `host` maps `file` by this driver, in the file's mode.
+pub(super) fn is_of(host: HostVma<'_>, file: &OpenFile) -> bool {
+    let operations = if file.is_mergeable() {
+        mergeable::vm_ops::operations()
+    } else {
+        &raw const OPERATIONS.0
+    };
+    let Some(raw) = NonNull::new(host.as_ptr()) else {
+        return false;
+    };
+    // SAFETY: By the type invariant it is not closed. Without operations of this driver the VMA is
+    // not one of its (2).
+    unsafe { ptr::eq((*raw.as_ptr()).vm_ops, operations) && ptr::eq(&*open_file(raw), file) }
+}
+
 /// Returns the VMAs of the host that map the file of `mm` in its address space, in order of
 /// address, and that are shadowed: `open` was called for them, or should have been. Calls `skipped`
 /// for each that is not shadowed.
@@ -222,22 +237,9 @@ pub(crate) fn shadowed_vmas<'a>(
     mm: &LiveMm,
     mut skipped: impl FnMut(),
 ) -> Result<KVVec<HostVma<'a>>> {
-    let operations = if mm.file.is_mergeable() {
-        mergeable::vm_ops::operations()
-    } else {
-        &raw const OPERATIONS.0
-    };
     let mut vmas = KVVec::new();
     locked.for_each_vma(|vma| {
-        let Some(raw) = NonNull::new(vma.as_ptr()) else {
-            return Ok(());
-        };
-        // SAFETY: The address space is locked, and its VMAs are not closed (3). Without operations
-        // of this driver the VMA is not one of its (2).
-        let is_of_file = unsafe {
-            ptr::eq((*raw.as_ptr()).vm_ops, operations) && ptr::eq(&*open_file(raw), &*mm.file)
-        };
-        match (is_of_file, vma.private_number()) {
+        match (is_of(vma, &mm.file), vma.private_number()) {
             (false, _) => {}
             (true, 0) => skipped(),
             (true, _) => vmas.push(vma, GFP_BOUNDED)?,
@@ -336,13 +338,7 @@ unsafe extern "C" fn mremap(vma: *mut ffi::vm_area_struct) -> c_int {
 /// `vmf` describes a fault in a VMA with [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     // SAFETY: The caller's promise.
-    let (vma, write) = unsafe {
-        (
-            NonNull::new((*vmf).__bindgen_anon_1.vma),
-            !(*vmf).cow_page.is_null(),
-        )
-    };
-    let Some(vma) = vma else {
+    let Some((vma, write)) = (unsafe { faulting(vmf) }) else {
         return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
     };
     // SAFETY: (2), (3).
@@ -351,32 +347,30 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     unsafe {
         let host = HostVma::from_raw(vma);
         if let Some(live) = live(vma) {
-            let neighbours = [
-                neighbour(vma, host.end()),
-                neighbour(vma, host.start().wrapping_sub(1)),
-            ];
+            let addresses = [host.end(), host.start().wrapping_sub(1)];
+            let neighbours = || addresses.map(|address| neighbour(vma, address));
             events::fault(&live, host, neighbours, write);
         } else {
             count_if_unannounced(vma);
         }
     }
     // SAFETY: The caller's promise.
-    unsafe { give_zero_page(vmf, &file) }
+    unsafe { file.registry.zero_pages.give(vmf) }
 }
 
-/// Answers a fault with a page of zeros.
+/// Returns the VMA of a fault, and whether the host will map an anonymous page.
 ///
 /// # Safety
 ///
-/// `vmf` describes a fault in a private mapping of `file`.
-pub(super) unsafe fn give_zero_page(vmf: *mut ffi::vm_fault, file: &OpenFile) -> ffi::vm_fault_t {
-    let Some(page) = file.registry.zero_pages.get() else {
-        return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
-    };
-    // SAFETY: The host takes the reference over. It copies the page of a private mapping before it
-    // is written to.
-    unsafe { (*vmf).page = page.into_raw() };
-    0
+/// `vmf` describes a fault.
+pub(super) unsafe fn faulting(
+    vmf: *mut ffi::vm_fault,
+) -> Option<(NonNull<ffi::vm_area_struct>, bool)> {
+    // SAFETY: The caller's promise.
+    unsafe {
+        let vma = NonNull::new((*vmf).__bindgen_anon_1.vma)?;
+        Some((vma, !(*vmf).cow_page.is_null()))
+    }
 }
 
 /// Operations of VMAs.

@@ -53,8 +53,23 @@ impl ZeroPages {
 
     /// Returns a reference on the page of this CPU, or on another one if that has reached its
     /// limit; `None` if all have.
-    pub(crate) fn get(&self) -> Option<ZeroPage> {
+    fn get(&self) -> Option<ZeroPage> {
         self.get_below(LIMIT)
+    }
+
+    /// Answers a fault with a page of zeros; `VM_FAULT_SIGBUS` if all have reached their limit.
+    ///
+    /// # Safety
+    ///
+    /// `vmf` describes a fault in a private mapping.
+    pub(super) unsafe fn give(&self, vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
+        let Some(page) = self.get() else {
+            return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
+        };
+        // SAFETY: The host takes the reference over. It copies the page of a private mapping before
+        // it is written to.
+        unsafe { (*vmf).page = page.into_raw() };
+        0
     }
 
     /// As [`get`](Self::get), with another limit.
@@ -73,7 +88,7 @@ impl ZeroPages {
 
 impl ZeroPage {
     /// Returns the page; the caller owns the reference.
-    pub(crate) fn into_raw(self) -> *mut ffi::page {
+    fn into_raw(self) -> *mut ffi::page {
         ManuallyDrop::new(self).0.as_ptr()
     }
 }

@@ -44,6 +44,10 @@ use kernel::{
 /// `nest`. The host itself holds two `mmap_lock`s only at fork: the parent's and the child's, and
 /// no other thread can find the child before the fork has released it. A [`TriedRead`] does not
 /// wait.
+///
+/// # Invariants
+///
+/// This thread has locked each of `locked`, and holds `nest`, for writing.
 pub(crate) struct AllMmaps<'a> {
     nest: &'a RwSem,
     /// By key.
@@ -81,10 +85,11 @@ impl<'a> AllMmaps<'a> {
     pub(crate) fn lock(&mut self, mm: ARef<Mm>, wait: bool) -> Result {
         let (key, raw) = (mm.as_raw().addr(), mm.as_raw());
         let node = RBTreeNode::new(key, mm, GFP_BOUNDED)?;
-        // SAFETY: `node` holds a reference; `_nest` holds `nest`.
+        // SAFETY: `node` holds a reference; by the type invariant `nest` is held.
         to_result(unsafe {
             ffi::shadow_rmap_mmap_write_lock_killable(raw, self.nest.as_ptr(), wait)
         })?;
+        // INVARIANT: It was locked just now.
         self.locked.insert(node);
         Ok(())
     }
@@ -98,7 +103,7 @@ impl<'a> AllMmaps<'a> {
         if !self.holds(mm) {
             return Err(EINVAL);
         }
-        // SAFETY: It stays locked for as long as `self` is borrowed.
+        // SAFETY: By the type invariant it stays locked for as long as `self` is borrowed.
         Ok(unsafe { LockedMm::from_raw(NonNull::new(mm.as_raw()).ok_or(EINVAL)?) })
     }
 
@@ -107,9 +112,12 @@ impl<'a> AllMmaps<'a> {
     ///
     /// # Errors
     ///
-    /// `EINTR` if this thread is being killed.
+    /// `EINTR` if this thread is being killed; `EINVAL` if its address space is not locked.
     pub(crate) fn start_write(&self, vma: HostVma<'_>) -> Result {
-        // SAFETY: The VMA is not closed, and `self` holds its `mmap_lock` for writing.
+        if self.locked.get(&vma.mm_key()).is_none() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The VMA is not closed; by the type invariant its `mmap_lock` is held for writing.
         to_result(unsafe { ffi::shadow_rmap_vma_start_write_killable(vma.as_ptr()) })
     }
 }
@@ -117,7 +125,7 @@ impl<'a> AllMmaps<'a> {
 impl Drop for AllMmaps<'_> {
     fn drop(&mut self) {
         for mm in self.locked.values() {
-            // SAFETY: `lock` has locked it.
+            // SAFETY: By the type invariant.
             unsafe { ffi::shadow_rmap_mmap_write_unlock(mm.as_raw()) };
         }
     }

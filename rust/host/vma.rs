@@ -143,9 +143,10 @@ impl<'a> HostVma<'a> {
     /// Returns whether its anon_vma is that of other VMAs as well (`num_active_vmas`). The caller
     /// holds `mmap_lock`.
     pub(crate) fn has_anon_vma_of_others(self) -> bool {
-        // SAFETY: By the type invariant; a linked anon_vma exists, and the word is read once.
+        // SAFETY: By the type invariant; a linked anon_vma exists, and each word is read once.
         unsafe {
-            let anon_vma: *mut ffi::anon_vma = (*self.as_ptr()).anon_vma.cast();
+            let anon_vma = (&raw const (*self.as_ptr()).anon_vma).read_volatile();
+            let anon_vma: *mut ffi::anon_vma = anon_vma.cast();
             !anon_vma.is_null() && (&raw const (*anon_vma).num_active_vmas).read_volatile() > 1
         }
     }

@@ -155,9 +155,10 @@ impl LiveMm {
         last
     }
 
-    /// Returns the VMA with this number. Sleeps.
-    pub(crate) fn vma(&self, id: u64) -> Option<Arc<LiveVma>> {
-        self.vmas.lock().get(&id).cloned()
+    /// Returns the VMA with this number, if it is of this address space.
+    pub(crate) fn vma(&self, number: usize) -> Option<Arc<LiveVma>> {
+        let vma = self.file.numbers.get(number);
+        vma.filter(|vma| core::ptr::eq(&*vma.mm, self))
     }
 
     /// Returns the number of VMAs. Sleeps.

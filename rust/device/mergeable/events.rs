@@ -10,7 +10,10 @@ use super::{
         follow,
         Prepare, //
     },
-    found::Found,
+    found::{
+        live_of,
+        Found, //
+    },
     sweep::{
         sweep_others,
         Which, //
@@ -20,13 +23,15 @@ use crate::{
     device::{
         events,
         file::OpenFile,
-        fork,
-        links,
+        fork, links,
         live::{
             LiveMm,
             LiveVma, //
         },
-        vm_ops::Opening, //
+        vm_ops::{
+            is_of,
+            Opening, //
+        },
     },
     host::{
         mm::LockedMm,
@@ -76,8 +81,8 @@ fn make_room(file: &OpenFile, here: LockedMm<'_>, pages: usize) -> Result {
 
 /// `open`: the host has copied a VMA, by fork, split or move. Sleeps.
 ///
-/// `here` is the address space of the copy; `forking` returns that of the process that forks, if
-/// the copy is of another address space.
+/// `here` is the address space of the copy; `forking` returns that of the process that forks. It is
+/// called only if the VMA may be a copy of one of another address space.
 ///
 /// A copy of an untracked VMA is untracked.
 pub(super) fn opened<'a>(
@@ -86,20 +91,16 @@ pub(super) fn opened<'a>(
     here: LockedMm<'a>,
     forking: impl FnOnce() -> Option<LockedMm<'a>>,
 ) -> Option<Arc<LiveVma>> {
-    let number = opening.host().private_number() as u64;
-    let source_in = |key| file.mm(key)?.vma(number);
-    let (source, result) = if let Some(source) = source_in(here.key()) {
-        let result = copied(opening, &source, here);
-        (Some(source), result)
-    } else if let Some(parent) = forking() {
-        let source = source_in(parent.key());
-        let result = match &source {
-            Some(source) => forked(opening, source, parent),
-            None => Err(EINVAL),
-        };
-        (source, result)
-    } else {
-        (None, Err(EINVAL))
+    // The VMA has the number of its source.
+    let source = file.numbers.get(opening.host().private_number());
+    let source = source.filter(|source| opening.may_copy(source));
+    let result = match &source {
+        None => Err(EINVAL),
+        Some(source) if source.mm.key() == here.key() => copied(opening, source, here),
+        Some(source) => {
+            let parent = forking().ok_or(EINVAL);
+            parent.and_then(|parent| forked(opening, source, parent))
+        }
     };
     match (source, result) {
         (_, Ok(vma)) => return Some(vma),
@@ -113,7 +114,7 @@ pub(super) fn opened<'a>(
 /// Returns the VMA with the number of `vma` at `address`.
 fn host_at<'a>(here: LockedMm<'a>, vma: &LiveVma, address: usize) -> Option<HostVma<'a>> {
     here.vma_at(address)
-        .filter(|host| host.private_number() as u64 == vma.id())
+        .filter(|host| host.private_number() == vma.number() && is_of(*host, &vma.mm.file))
 }
 
 /// A split, or a move.
@@ -124,10 +125,15 @@ fn copied(
 ) -> Result<Arc<LiveVma>> {
     let mm = &source.mm;
     mm.note_call();
-    make_room(&mm.file, here, opening.host().pages())?;
-    // At a split the tree still has the whole source, and has not got the copy.
-    let host = host_at(here, source, opening.host().start())
-        .or_else(|| host_at(here, source, source.place.get().addresses.0));
+    // At a split the tree still has the whole source, and has not got the copy. It adds no pages.
+    let whole = host_at(here, source, opening.host().start());
+    let more = if whole.is_some() {
+        0
+    } else {
+        opening.host().pages()
+    };
+    make_room(&mm.file, here, more)?;
+    let host = whole.or_else(|| host_at(here, source, source.place.get().addresses.0));
     let near = host.map(|host| near(here, host, mm)).transpose()?;
     if let Some(near) = near.filter(Found::are_settled) {
         return near.with(|| events::copy(opening, source.as_arc_borrow()));
@@ -177,19 +183,18 @@ fn forked(
 
 /// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.
 pub(super) fn fault(file: &OpenFile, host: HostVma<'_>, here: LockedMm<'_>, write: bool) {
-    let Some(mm) = file.mm(here.key()) else {
+    let vma = file.numbers.get(host.private_number());
+    let Some(vma) = vma.filter(|vma| vma.mm.key() == here.key()) else {
         return;
     };
-    let Some(vma) = mm.vma(host.private_number() as u64) else {
-        return;
-    };
+    let mm = &vma.mm;
     stats::EVENT_FAULT.inc();
     // No fork of this address space runs now.
     mm.changed_around.store(false, Relaxed);
     if !write || (!vma.core.is_unfaulted() && !vma.has_lost_links(host)) {
         return;
     }
-    if prepared(&mm, &vma, host, here).is_err() {
+    if prepared(mm, &vma, host, here).is_err() {
         events::untrack(&vma, &mm.core.mmap_read());
     }
 }
@@ -205,7 +210,7 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
     }
     let mut live = [None, None];
     for (live, host) in live.iter_mut().zip(neighbours) {
-        *live = host.and_then(|host| Some((host, mm.vma(host.private_number() as u64)?)));
+        *live = host.and_then(|host| Some((host, live_of(host, mm)?)));
     }
     if vma.is_in_place(host) && !vma.has_lost_links(host) && others.are_settled() {
         others.add(host, mm)?;

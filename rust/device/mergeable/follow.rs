@@ -90,7 +90,7 @@ pub(in crate::device) fn follow(mm: &LiveMm, mmap: &mut MmapWrite<'_>, prepare: 
         mm.file.note_change(&[mm.key()]);
     }
     for vma in resched_each(&all) {
-        if is_gone(vma) && mm.vma(vma.id()).is_some() {
+        if is_gone(vma) && mm.vma(vma.number()).is_some() {
             stats::EVENT_VANISH.inc();
             events::close(vma, mmap);
         }
@@ -103,11 +103,13 @@ pub(in crate::device) fn follow(mm: &LiveMm, mmap: &mut MmapWrite<'_>, prepare: 
             continue;
         };
         layout::take_range(vma, addresses, range, mmap);
-        if prepare != Prepare::None && prepare != Prepare::AllBut(vma.id()) {
-            links::prepare_as_seen(vma, mmap)?;
-        }
     }
-    Ok(())
+    if prepare == Prepare::None {
+        return Ok(());
+    }
+    let key = |vma: &LiveVma| vma.host.read(|host| host.anon_vma_key()).unwrap_or(0);
+    let late = resched_each(&all).filter(|vma| prepare != Prepare::AllBut(vma.id()));
+    links::prepare_all_as_seen(late.map(|vma| (vma, key(vma))), mmap)
 }
 
 /// Returns whether the host has removed `vma`.

@@ -27,6 +27,14 @@ use kernel::{
     sync::Arc, //
 };
 
+/// Returns the shadow's VMA of `host`, which may be a VMA of any driver.
+pub(super) fn live_of(host: HostVma<'_>, mm: &LiveMm) -> Option<Arc<LiveVma>> {
+    if !vm_ops::is_of(host, &mm.file) {
+        return None;
+    }
+    mm.vma(host.private_number())
+}
+
 /// VMAs of the shadow, each with the host's VMA that has its number.
 pub(in crate::device) struct Found<'a>(KVVec<(Arc<LiveVma>, HostVma<'a>)>);
 
@@ -36,36 +44,36 @@ impl<'a> Found<'a> {
         Self(KVVec::new())
     }
 
-    /// Adds all VMAs of an address space that the host has. Sleeps.
+    /// Adds those of `hosts` that the shadow has. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(in crate::device) fn add_all(&mut self, locked: LockedMm<'a>, mm: &LiveMm) -> Result {
-        for host in resched_each(vm_ops::shadowed_vmas(locked, mm, || {})?) {
+    pub(in crate::device) fn add_all(&mut self, hosts: &[HostVma<'a>], mm: &LiveMm) -> Result {
+        for &host in resched_each(hosts) {
             self.add(host, mm)?;
         }
         Ok(())
     }
 
-    /// As [`add_all`](Self::add_all), in a new list.
+    /// Returns all VMAs of an address space that both the host and the shadow have. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(super) fn all(locked: LockedMm<'a>, mm: &LiveMm) -> Result<Self> {
         let mut found = Self::new();
-        found.add_all(locked, mm)?;
+        found.add_all(&vm_ops::shadowed_vmas(locked, mm, || {})?, mm)?;
         Ok(found)
     }
 
-    /// Adds `host`, which is of this driver, if the shadow has it. Sleeps.
+    /// Adds `host`, if it is of the file of `mm`, and the shadow has it. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(super) fn add(&mut self, host: HostVma<'a>, mm: &LiveMm) -> Result {
-        if let Some(vma) = mm.vma(host.private_number() as u64) {
+        if let Some(vma) = live_of(host, mm) {
             self.0.push((vma, host), GFP_BOUNDED)?;
         }
         Ok(())

@@ -18,7 +18,8 @@ use crate::{
         file::OpenFile,
         live::LiveVma,
         vm_ops::{
-            give_zero_page,
+            self,
+            faulting,
             open_file,
             Opening,
             Operations, //
@@ -30,10 +31,7 @@ use crate::{
         vma::HostVma, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     current,
     prelude::*,
@@ -49,12 +47,11 @@ use kernel::{
 ///
 /// The VMA is being set up by this driver.
 unsafe fn set_number(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma>>) {
-    let number = live.as_ref().map_or(0, |live| live.id() as usize);
-    if let Some(live) = live {
+    if let Some(live) = &live {
         live.host.clear();
     }
     // SAFETY: The caller's promise. INVARIANT: (1).
-    unsafe { (*vma.as_ptr()).vm_private_data = ptr::without_provenance_mut(number) };
+    unsafe { vm_ops::set_number(vma, live) };
 }
 
 /// Returns the address space of `vma`.
@@ -103,7 +100,8 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     let (file, here) = unsafe { (open_file(vma), mm_of(vma)) };
     // SAFETY: (3). The cell is emptied in `set_number`, or the `LiveVma` was dropped.
     let opening = unsafe { Opening::new(HostVma::from_raw(vma)) };
-    // SAFETY: This is called for a fork alone, by the process that forks (3).
+    // SAFETY: `events::opened` calls this if the VMA may be a copy of one of another address space,
+    // which is that of the current process: so that process forks, and holds both locks (3).
     let forking = || unsafe {
         let task = current!();
         let mm = task.mm()?;
@@ -121,13 +119,7 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
 /// `vmf` describes a fault in a VMA with [`OPERATIONS`], as in invariants (1) to (3).
 unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
     // SAFETY: The caller's promise.
-    let (vma, write) = unsafe {
-        (
-            NonNull::new((*vmf).__bindgen_anon_1.vma),
-            !(*vmf).cow_page.is_null(),
-        )
-    };
-    let Some(vma) = vma else {
+    let Some((vma, write)) = (unsafe { faulting(vmf) }) else {
         return ffi::vm_fault_reason_VM_FAULT_SIGBUS;
     };
     // SAFETY: (2), (3).
@@ -138,7 +130,7 @@ unsafe extern "C" fn fault(vmf: *mut ffi::vm_fault) -> ffi::vm_fault_t {
         events::fault(&file, host, here, write);
     }
     // SAFETY: The caller's promise.
-    unsafe { give_zero_page(vmf, &file) }
+    unsafe { file.registry.zero_pages.give(vmf) }
 }
 
 /// Returns the operations of all mergeable VMAs.

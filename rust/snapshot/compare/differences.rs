@@ -133,7 +133,10 @@ impl Pair<'_> {
             }
         }
         if shadow.wrongly_merged > 0 {
-            found.push(Difference::Merged(shadow.wrongly_merged), GFP_KERNEL)?;
+            found.push(
+                Difference::Merged(shadow.wrongly_merged),
+                GFP_KERNEL_ACCOUNT,
+            )?;
         }
         self.points(found, "anon_vma", host.anon_vma, shadow.anon_vma)?;
 
