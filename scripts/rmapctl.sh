@@ -10,8 +10,12 @@ source "$(dirname "$0")/lab.sh"
 toolchain
 export CARGO_TARGET_DIR=$CACHE/rmapctl-target
 
-# The folder's own .cargo/config.toml asks for a static program.
-build() { cd "$TOP/tools/rmapctl" && cargo build --release --locked; }
+# The folder's own .cargo/config.toml asks for a static program. It is copied, because another checkout
+# may build its own.
+build() {
+	(cd "$TOP/tools/rmapctl" && cargo build --release --locked)
+	install -D -t "$TOP/build/bin" "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/rmapctl"
+}
 
 with_lock rmapctl quietly "building rmapctl" "$CACHE/log/rmapctl.log" build
-echo "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/rmapctl"
+echo "$TOP/build/bin/rmapctl"
