@@ -18,7 +18,6 @@ Documentation/schedules.rst says what is explored.
 import json
 import random
 import subprocess
-import sys
 import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -93,6 +92,11 @@ def replayed(path, result, times):
     return sum(all(run.get(key) == result.get(key) for key in same) for run in runs)
 
 
+def met(result):
+    """Returns whether an oracle has reported, one of the bug's or another."""
+    return result["how"] in ("caught", "finding")
+
+
 class Run:
     """A run of this script: its parameters, and what it has found."""
 
@@ -113,12 +117,12 @@ class Run:
         path.unlink(missing_ok=True)
         for way in ways:
             result = self.search(name, bug["scenario"], bug["protocol"], way, path=path)
-            tries.append({"how": way} | result | {"bound": bound(result, way)})
+            tries.append({"way": way} | result | {"bound": bound(result, way)})
             if result["how"] != "clean":
                 break
         last = tries[-1]
         caught = last["how"] == "caught"
-        row = {"bug": name, "rule": bug["rule"], "caught": caught, "way": ways[len(tries) - 1],
+        row = {"bug": name, "rule": bug["rule"], "way": last["way"],
                "schedules": sum(t.get("schedules", 0) for t in tries), "result": last,
                "tries": tries, "replays": self.replays,
                "replayed": replayed(path, last, self.replays) if caught else 0}
@@ -128,7 +132,7 @@ class Run:
             row["caught"] &= row["exhaustive"]["how"] == "caught"
         if not self.short:
             alone = self.search(name, ALONE, bug["protocol"], "random", 100)
-            row["alone"] = alone["how"] != "clean"
+            row["alone"] = met(alone)
         row["seconds"] = round(time.monotonic() - begin, 3)
         return row
 
@@ -136,7 +140,7 @@ class Run:
         """Lets one thread meet a bug that needs no interleaving."""
         result = self.search(bug["bug"], ALONE, "rwsem", "random")
         return {"bug": bug["bug"], "rule": bug["rule"], "why": bug["alone"], "result": result,
-                "seen": result["how"] in ("caught", "finding")}
+                "seen": met(result)}
 
     def clean(self, task):
         """Explores the correct rules in a scenario by a scheduler, under each lock."""
@@ -164,6 +168,9 @@ def say_found(row):
             f"{last['preemptions']} preemptions, replayed {row['replayed']}/{row['replays']}"
             if row["caught"] else f"{last['how']}: {last.get('words')}, "
             f"replayed {row['replayed']}/{row['replays']}")
+    exhaustive = row.get("exhaustive")
+    if exhaustive and exhaustive["how"] != "caught":
+        text += f", {EXHAUSTIVE}: {exhaustive['how']}"
     say(f"  {row['bug']}: {'caught' if row['caught'] else 'MISSED'}: {text}")
 
 

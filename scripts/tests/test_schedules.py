@@ -73,6 +73,37 @@ def run_of(monkeypatch, result, short=True):
     return run
 
 
+BUG = {"bug": "A", "rule": "R12", "scenario": "pin", "protocol": "rwsem", "how": "pct:3"}
+
+
+@pytest.mark.parametrize("name, result, times, caught", [
+    ("A", CAUGHT, schedules.REPLAYS_SHORT, True),
+    ("A", CAUGHT, schedules.REPLAYS_SHORT - 1, False),
+    ("A", CAUGHT | {"how": "finding"}, schedules.REPLAYS_SHORT, False),
+    ("A", {"how": "died"}, schedules.REPLAYS_SHORT, False),
+    ("SkipsSecondCheck", CAUGHT, schedules.REPLAYS_SHORT, True),
+])
+def test_a_catch_is_replayed_each_time(monkeypatch, tmp_path, name, result, times, caught):
+    monkeypatch.setattr(schedules, "SCHEDULES", tmp_path)
+    monkeypatch.setattr(schedules, "replayed", lambda *_: times)
+    row = run_of(monkeypatch, result).find(BUG | {"bug": name})
+    assert row["caught"] is caught and row["way"] == row["tries"][-1]["way"]
+
+
+def test_an_exhaustive_search_must_catch_it_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(schedules, "SCHEDULES", tmp_path)
+    monkeypatch.setattr(schedules, "replayed", lambda *_: schedules.REPLAYS_SHORT)
+    run = schedules.Run(1, 1, True)
+    monkeypatch.setattr(run, "search", lambda *words, **_: CAUGHT | {
+        "how": "clean" if schedules.EXHAUSTIVE in words else "caught"})
+    assert not run.find(BUG | {"bug": "SkipsSecondCheck"})["caught"]
+
+
+def test_only_an_oracle_meets_a_bug():
+    assert [how for how in ("caught", "finding", "clean", "died", "hangs", "failed")
+            if schedules.met({"how": how})] == ["caught", "finding"]
+
+
 def test_fewer_schedules_are_not_the_same_effort(monkeypatch):
     enough = {"how": "clean", "schedules": schedules.LEAST_SHORT, "complete": False}
     assert run_of(monkeypatch, enough).clean(("pin", "random"))["clean"]

@@ -30,9 +30,8 @@ pub(crate) mod percpu;
 #[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/random.rs"]
 pub(crate) mod random;
-#[rustfmt::skip]
-#[path = "../../../../rust/kernel_ext/rwonce.rs"]
-pub(crate) mod rwonce;
+// The crate chooses it: that of `rust/`, or one whose accesses are points of a schedule.
+pub(crate) use crate::rwonce;
 #[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/rwsem.rs"]
 pub(crate) mod rwsem;

@@ -45,6 +45,9 @@ mod model;
 #[path = "../../../../rust/rmap/mod.rs"]
 mod rmap;
 #[rustfmt::skip]
+#[path = "../../../../rust/kernel_ext/rwonce.rs"]
+mod rwonce;
+#[rustfmt::skip]
 #[path = "../../../../rust/snapshot/mod.rs"]
 mod snapshot;
 #[rustfmt::skip]

@@ -8,6 +8,7 @@
 //! explore replay FILE
 //! ```
 //!
+//! `as-correct:BUG` judges the steps of a bug as the correct rules are judged: a test of the search.
 //! HOW is `random`, `pct:DEPTH`, or `dfs:` with the finest points: `windows`, `calls`, `accesses`.
 //! Results are lines of JSON.
 
@@ -65,8 +66,11 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             let seed = number("seed", seed)?;
             let most = usize::try_from(number("number of schedules", most)?).unwrap_or(usize::MAX);
             let time = Duration::from_secs(number("number of seconds", secs)?);
+            let as_correct = bug.strip_prefix("as-correct:");
+            let bust = self::bug(as_correct.unwrap_or(bug))?;
             let search = Search {
-                bust: self::bug(bug)?,
+                bust,
+                correct: as_correct.is_some() || bust.rule.is_none(),
                 scenario: scenario.name,
                 protocol: protocol.1,
                 scheduler: format!("{how} seed={seed}"),
@@ -83,8 +87,10 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             let saved = Saved::read(path)?;
             let scenario = self::scenario(saved.value(path, "scenario")?)?;
             let protocol = self::protocol(saved.value(path, "protocol")?)?;
+            let bust = self::bug(saved.value(path, "bug")?)?;
             let search = Search {
-                bust: self::bug(saved.value(path, "bug")?)?,
+                bust,
+                correct: bust.rule.is_none(),
                 scenario: scenario.name,
                 protocol: protocol.1,
                 scheduler: "replay".to_owned(),

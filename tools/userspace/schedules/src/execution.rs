@@ -35,7 +35,6 @@ pub(crate) fn run<R: Modelled>(bust: &Bust, scenario: fn(&World<R>) -> Result) {
     slab::set_seed(record().seed);
     oracle::clear();
     torture::choose(bust);
-    let violations = rules::violations();
     let before = Live::now();
     let done = Module::get().and_then(|module| {
         let world = World::<R>::new()?;
@@ -52,12 +51,9 @@ pub(crate) fn run<R: Modelled>(bust: &Bust, scenario: fn(&World<R>) -> Result) {
     Oracle::Refcount.holds(Rule::R18, Live::now() == before);
     report::look();
     // As in a torture: with a bug, a check of a rule that fails does no harm yet.
-    if let (None, Some((rule, ..))) = (bust.rule, broken(violations)) {
-        report::end(
-            Some(Oracle::Topology),
-            Some(rule),
-            "a check of the rule fails",
-        );
+    if let (true, Some(rule)) = (report::is_correct(), broken()) {
+        let oracle = oracle_of(Some(rule));
+        report::end(Some(oracle), Some(rule), "a check of the rule fails");
     }
     if slab::slabs() > 0 || schedule::reset() > 0 {
         report::end(
@@ -68,15 +64,10 @@ pub(crate) fn run<R: Modelled>(bust: &Bust, scenario: fn(&World<R>) -> Result) {
     }
 }
 
-/// Returns the first rule that was broken, if any was since there were `before` violations.
-fn broken(before: usize) -> Option<(Rule, &'static str, &'static str)> {
-    if rules::violations() == before {
-        return None;
-    }
-    rules::ALL
-        .iter()
-        .copied()
-        .find(|(rule, ..)| rule.counts().violations > 0)
+/// Returns the first rule that was broken. With correct steps the first one ends the process.
+fn broken() -> Option<Rule> {
+    let mut rules = rules::ALL.iter().map(|&(rule, ..)| rule);
+    rules.find(|rule| rule.counts().violations > 0)
 }
 
 /// Verifies address spaces that no thread uses.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `kernel_ext`, `model`, `rmap`, `snapshot`, `stats` | files of `rust/`, but for `rwonce` |
 //! | `bindings`, `ffi`, `module` | those of `tools/userspace/engine` |
+//! | `rwonce` | as that of `rust/`, but each access is a point of a schedule |
 //! | `torture` | the deliberate bugs, and steps that are chosen at run time |
 //! | `bugs` | where each bug is looked for, or why it is not |
 //! | `scenarios` | what the threads do |
@@ -52,6 +53,7 @@ mod execution;
 #[path = "../../engine/src/ffi.rs"]
 mod ffi;
 mod file;
+#[path = "../../engine/src/kernel_ext.rs"]
 mod kernel_ext;
 #[rustfmt::skip]
 #[path = "../../../../rust/model/mod.rs"]
@@ -63,6 +65,7 @@ mod report;
 #[rustfmt::skip]
 #[path = "../../../../rust/rmap/mod.rs"]
 mod rmap;
+mod rwonce;
 mod scenarios;
 mod schedulers;
 #[rustfmt::skip]

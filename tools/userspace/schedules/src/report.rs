@@ -31,6 +31,8 @@ use std::{panic::PanicHookInfo, sync::OnceLock, time::Instant};
 pub(crate) struct Search {
     /// The bug, or none.
     pub(crate) bust: &'static Bust,
+    /// Whether each report is a fault: the steps are correct, or are judged as such.
+    pub(crate) correct: bool,
     /// The scenario, the lock, the scheduler with its parameters, in words.
     pub(crate) scenario: &'static str,
     pub(crate) protocol: &'static str,
@@ -60,6 +62,11 @@ pub(crate) fn begin(search: Search) {
     });
 }
 
+/// Returns whether each report is a fault.
+pub(crate) fn is_correct() -> bool {
+    SEARCH.get().is_some_and(|search| search.correct)
+}
+
 /// Ends the search if an oracle of the engine has reported.
 pub(crate) fn look() {
     if let Some((oracle, rule)) = schedule::quietly(oracle::first) {
@@ -74,7 +81,7 @@ pub(crate) fn end(oracle: Option<Oracle>, rule: Option<Rule>, words: &str) -> ! 
     };
     let how = match oracle {
         None => "failed",
-        Some(_) if search.bust.rule.is_none() => "reported",
+        Some(_) if search.correct => "reported",
         Some(oracle) if search.bust.oracles.contains(&oracle) => "caught",
         Some(_) => "finding",
     };

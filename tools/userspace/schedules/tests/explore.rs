@@ -145,7 +145,7 @@ fn a_seed_is_repeated() {
     assert_eq!(first, second);
 }
 
-/// The correct rules are clean where the bug is found, and a small scenario comes to its end.
+/// The correct rules are clean where the bug is found.
 #[test]
 fn the_correct_rules_are_clean() {
     let (code, result, _) = explore(&[
@@ -158,6 +158,65 @@ fn the_correct_rules_are_clean() {
     );
     assert_eq!(value(&result, "schedules"), Some("500"));
     assert_eq!(value(&result, "complete"), Some("false"));
+}
+
+/// A small scenario comes to its end.
+#[test]
+fn all_schedules_are_tried() {
+    let (code, result, _) = explore(&[
+        "search",
+        "none",
+        "small-child",
+        "rwsem",
+        "dfs:windows",
+        "1",
+        "1000000",
+        "120",
+        "-",
+    ]);
+    assert_eq!(
+        (code, value(&result, "how"), value(&result, "complete")),
+        (0, Some("clean"), Some("true")),
+        "{result}"
+    );
+}
+
+fn search(bug: &str, scenario: &str, how: &str, most: &str) -> String {
+    let (code, result, _) = explore(&[
+        "search", bug, scenario, "rwsem", how, "1", most, "60", "-",
+    ]);
+    assert_eq!(code, 0, "{result}");
+    result
+}
+
+/// Steps that are judged as the correct ones are reported: by an oracle, or by a check of a rule.
+#[test]
+fn the_correct_rules_can_be_reported() {
+    let result = search("as-correct:SkipsSecondCheck", "recycle", "pct:3", "100000");
+    assert_eq!(value(&result, "how"), Some("reported"), "{result}");
+    let result = search("as-correct:ClearsMapping", "prepare", "random", "1");
+    assert_eq!(
+        (value(&result, "how"), value(&result, "words")),
+        (Some("reported"), Some("a check of the rule fails")),
+        "{result}"
+    );
+}
+
+/// The scenarios that no plan names see harm, too.
+#[test]
+fn each_scenario_can_report() {
+    for (bug, scenario) in [
+        ("LinksLast", "fork"),
+        ("ForgetsRootLink", "exit"),
+        ("TakesRootsAgain", "take-all"),
+        ("UnmapsTwice", "split"),
+    ] {
+        let result = search(bug, scenario, "random", "100");
+        assert!(
+            matches!(value(&result, "how"), Some("caught" | "finding")),
+            "{scenario}: {result}"
+        );
+    }
 }
 
 /// What is wrong is said in one line.

@@ -202,7 +202,7 @@ pub unsafe fn kthread_should_stop() -> bool {
 ///
 /// None; it is unsafe in the kernel.
 pub unsafe fn schedule_timeout_interruptible(ticks: isize) -> isize {
-    std::thread::sleep(std::time::Duration::from_millis(ticks.unsigned_abs() as u64));
+    schedule::pause(std::time::Duration::from_millis(ticks.unsigned_abs() as u64));
     0
 }
 
