@@ -3,6 +3,8 @@
 scripts and programs are run. It is imported, not run."""
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import select
@@ -58,6 +60,14 @@ def write_json(path, value):
     new.replace(path)
 
 
+@contextlib.contextmanager
+def locked(folder):
+    """Waits for another run that makes the same."""
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def script_lines(name, *args, **env):
     """Runs another script of this folder and returns the lines that it printed."""
     done = subprocess.run([SCRIPTS / name, *args], stdout=subprocess.PIPE, text=True, check=False,
@@ -99,7 +109,8 @@ def command_line(text, **options):
 
 
 def program(name, main):
-    """Runs `main` as the whole program: a mistake of the caller is one line, and exit status 2."""
+    """Runs `main` as the whole program: a mistake of the caller is one line, and exit status 2. No
+    command that it has started runs on."""
     exit_on_sigterm()
     try:
         sys.exit(main())
@@ -109,6 +120,8 @@ def program(name, main):
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    finally:
+        stop_all()
 
 
 def stop(process, gently=True):
@@ -125,8 +138,14 @@ def stop(process, gently=True):
     process.wait()
 
 
-# The commands that run now, so that an interrupted script can end them.
+# The commands of stream() that run now, in any thread.
 RUNNING = set()
+
+
+def stop_all():
+    """Ends the commands that run now."""
+    for process in list(RUNNING):
+        stop(process)
 
 
 def follow(process, log, echo=False):

@@ -12,11 +12,11 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from common import (CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, program, say, toolchain_env)
-from host_userspace import VARIANTS, ensure_tools, locked, script_output
+import host_program
+from common import (CACHE, OUT, TOP, Mistake, command_line, locked, program, say, toolchain_env)
+from host_userspace import VARIANTS
 
 CRATE = TOP / "tools/userspace/fuzz"
 
@@ -38,17 +38,10 @@ def build(to):
 
 def library(options):
     """Returns the shared object of the host's code."""
-    command = [SCRIPTS / "host_userspace.py", "--variant", options.variant]
-    for name in ("tree", "patch"):
-        value = getattr(options, name)
-        command += [f"--{name}", value] if value else []
-    command += ["--skip-tests"] if options.skip_tests else []
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          check=False)
-    if done.returncode:
-        last = (done.stderr.strip() or "host_userspace.py failed").splitlines()[-1]
-        raise Mistake(last.removeprefix("error: "))
-    return Path(done.stdout.strip())
+    words = [word for name in ("tree", "patch") if getattr(options, name)
+             for word in (f"--{name}", getattr(options, name))]
+    words += ["--skip-tests"] if options.skip_tests else []
+    return host_program.library(options.variant, *words)
 
 
 def number(text):
@@ -88,7 +81,7 @@ def main():
             raise Mistake(f"{options.replay}: no such file")
         if options.replay.resolve().parent == options.out.resolve():
             raise Mistake(f"{options.replay}: its folder is that of --out, which is emptied")
-    ensure_tools()
+    host_program.ensure_tools()
     # Copies: another run may replace what it has compiled.
     own = options.out / "run"
     shutil.rmtree(own, ignore_errors=True)
@@ -97,11 +90,7 @@ def main():
     own.mkdir(parents=True, exist_ok=True)
     host = shutil.copy(library(options), own / "host.so")
     fuzz = build(own / "fuzz")
-    env = os.environ | {"HOST_LIBRARY": str(host.resolve()), "RUST_BACKTRACE": "0"}
-    if options.variant == "sanitized":
-        # The sanitizers must be the first to see malloc().
-        env |= {"LD_PRELOAD": script_output(["gcc", "-print-file-name=libasan.so"]).strip(),
-                "ASAN_OPTIONS": "detect_leaks=0"}
+    env = os.environ | host_program.environment(host.resolve(), options.variant)
     if options.replay:
         command = [fuzz, "replay", options.replay, options.out, options.variant]
     else:

@@ -21,7 +21,7 @@ from pathlib import Path
 import fuzz
 from common import (CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, read, read_json,
                     say, toolchain_env)
-from host_userspace import ensure_tools
+from host_program import ensure_tools
 
 RESULTS = OUT / "fuzz-test"
 MUTANTS = {"reuse-with-two-children": ("plain", "R21"),
@@ -56,7 +56,7 @@ def cargo():
     options = fuzz.arguments(["--variant", "plain"])
     env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "fuzz-target"),
                              "CARGO_TERM_COLOR": "never", "RUST_BACKTRACE": "0",
-                             "HOST_LIBRARY": str(fuzz.library(options))}
+                             "HOST_LIBRARY": fuzz.library(options)}
     done = subprocess.run(["cargo", "test", "--release", "--locked", "--quiet", "--no-fail-fast", "--",
                            "--format=pretty"], cwd=fuzz.CRATE, env=env, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)

@@ -16,8 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import CACHE, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
-from host_userspace import ensure_tools, script_output
+import host_program
+from common import CACHE, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
 
 CRATE = TOP / "tools/userspace/host"
 SOAK = {"sanitized": 100_000, "plain": 500_000}
@@ -31,7 +31,6 @@ class Tests:
         self.env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "host-target"),
                                       "CARGO_TERM_COLOR": "never",
                                       "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
-        self.asan = script_output(["gcc", "-print-file-name=libasan.so"]).strip()
         self.failed = 0
         say("compiling the tests ...")
         built = subprocess.run(["cargo", "test", "--locked", "--no-run",
@@ -44,19 +43,12 @@ class Tests:
                          if m.get("executable") and "test" in m["target"]["kind"]}
 
     def library(self, variant, *options):
-        command = [SCRIPTS / "host_userspace.py", "--variant", variant, *self.tree, *options]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              check=False)
-        if done.returncode:
-            raise Mistake(done.stderr.strip().removeprefix("error: "))
-        return done.stdout.strip()
+        return host_program.library(variant, *self.tree, *options)
 
     def run(self, program, library, variant, steps, show):
         """Runs a test program; returns (exit status, output)."""
-        env = self.env | {"HOST_LIBRARY": library, "SOAK_STEPS": str(steps), "RUST_BACKTRACE": "0"}
-        if variant == "sanitized":
-            # The sanitizers must be the first to see malloc().
-            env |= {"LD_PRELOAD": self.asan, "ASAN_OPTIONS": "detect_leaks=1"}
+        env = self.env | host_program.environment(library, variant, leaks=True) | {
+            "SOAK_STEPS": str(steps)}
         process = subprocess.Popen([self.programs[program], "--nocapture"], env=env, text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    errors="replace")
@@ -86,7 +78,7 @@ def main():
     parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
     options = parser.parse_args()
     exit_on_sigterm()
-    ensure_tools()
+    host_program.ensure_tools()
     tests = Tests(options.tree)
     tests.clean("sanitized", ("damage", "rules", "memory", "soak"))
     tests.clean("plain", ("soak",))

@@ -16,8 +16,6 @@ The results are kept in the cache by the contents of what they were made from. T
 of tools/testing/vma run once for each.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -28,7 +26,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from c_text import CFile
-from common import CACHE, CORES, SCRIPTS, TOP, Mistake, command_line, read, script_lines
+from common import CACHE, CORES, TOP, Mistake, command_line, locked, read, script_lines
+from host_program import ensure_tools, script_output
+from patches import patched
 
 OWN = TOP / "tools/userspace/host/c"
 # So many results stay in the cache.
@@ -306,14 +306,6 @@ class Build:
         return sorted((self.common / variant).glob("*.o"))
 
 
-@contextlib.contextmanager
-def locked(folder):
-    """Waits for another run that makes the same."""
-    with open(folder / "lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def forget_old():
     """Removes the oldest results, so that patched trees do not fill the cache."""
     for pattern in ("host-*/derived", "host-*/patched", "host-common-*/lock"):
@@ -327,51 +319,6 @@ def tell(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def changed_files(tree, text):
-    """Returns the paths of a tree that a patch changes, of those that are there."""
-    names = re.findall(r"^--- a/(\S+)", text.decode(errors="replace"), re.M)
-    return [tree / name for name in names if (tree / name).is_file()]
-
-
-def read_patch(patch):
-    try:
-        return patch.read_bytes()
-    except OSError as error:
-        raise Mistake(f"{patch}: {error.strerror}") from error
-
-
-def apply(tree, patch, copy):
-    """Applies a patch to a copy of a tree, which may consist of links to it."""
-    for path in changed_files(tree, read_patch(patch)):
-        place = copy / path.relative_to(tree)
-        place.unlink(missing_ok=True)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, place)
-    done = subprocess.run(["patch", "-p1", "--batch", "--forward", "-d", copy, "-i",
-                           patch.resolve()], capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stdout.strip().splitlines() or [done.stderr.strip()]
-        raise Mistake(f"{patch} does not apply to {tree}: {'; '.join(lines[-2:])}")
-
-
-def patched(tree, patch):
-    """Returns a copy of what is used of a tree, with a patch; unchanged files are links."""
-    text = read_patch(patch)
-    # The files that are no links must be those of the tree as it is now.
-    parts = [bytes(tree), text, *(path.read_bytes() for path in changed_files(tree, text))]
-    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    copy = CACHE / f"host-tree-{key}"
-    if (copy / "patched").is_file():
-        return copy
-    shutil.rmtree(copy, ignore_errors=True)
-    for folder in LINKED:
-        (copy / folder).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-as", tree / folder, copy / folder], check=True)
-    apply(tree, patch, copy)
-    (copy / "patched").touch()
-    return copy
-
-
 def link(command):
     done = subprocess.run(command, text=True, stderr=subprocess.PIPE, check=False)
     if done.returncode:
@@ -380,19 +327,6 @@ def link(command):
         if names:
             raise Mistake(f"this tree's code calls {names}, which no adaptor has")
         raise Mistake(f"the linker failed: {done.stderr.strip()[-300:]}")
-
-
-def script_output(command):
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def ensure_tools():
-    """Installs what is missing: most often nothing."""
-    header = ["gcc", "-E", "-include", "urcu.h", "-x", "c", os.devnull, "-o", os.devnull]
-    if not all(map(shutil.which, ("gcc", "patch"))) or \
-            subprocess.run(header, stderr=subprocess.DEVNULL, check=False).returncode or \
-            not (CACHE / "toolchain.env").is_file():
-        subprocess.run([SCRIPTS / "setup.sh"], stdout=sys.stderr, check=True)
 
 
 def main():
@@ -405,7 +339,7 @@ def main():
     options = parser.parse_args()
     ensure_tools()
     tree = (options.tree or Path(script_lines("source.sh")[-1])).resolve()
-    build = Build(patched(tree, options.patch) if options.patch else tree, options.skip_tests)
+    build = Build(patched(tree, options.patch, LINKED) if options.patch else tree, options.skip_tests)
     for variant in options.variant or ["sanitized"]:
         print(build.library(variant))
 

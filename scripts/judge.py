@@ -29,8 +29,10 @@ import fuzz
 import host_test
 import host_userspace
 import judge_kernel
-from common import (OUT, RUNNING, SCRIPTS, TOP, Mistake, command_line, program, read, read_json, say,
-                    script_lines, stop, stream, write_json)
+from common import (OUT, SCRIPTS, TOP, Mistake, command_line, program, read, read_json, say,
+                    script_lines, stop_all, stream, write_json)
+from host_program import ensure_tools
+from patches import patched
 
 VARIANTS = ("sanitized", "plain")
 # Random steps of tests/soak.rs: those of the host alone, a state after each.
@@ -127,7 +129,7 @@ class Judge:
 
     def __init__(self, tree, patch, seed, secs, out):
         self.base, self.patch, self.seed, self.secs, self.out = tree, patch, seed, secs, out
-        self.tree = host_userspace.patched(tree, patch) if patch else tree
+        self.tree = patched(tree, patch, host_userspace.LINKED) if patch else tree
         self.tried = []
         # The other run of random steps is ended, for one of them has found something.
         self.over = False
@@ -138,7 +140,8 @@ class Judge:
 
     def source(self):
         """Returns the words of a command that choose the same source."""
-        words = [f"--tree {self.base}"] if os.environ.get("KDIR") else []
+        other = os.environ.get("KDIR") or os.environ.get("KERNEL_TARBALL")
+        words = [f"--tree {self.base}"] if other else []
         return " ".join(words + ([f"--patch {self.patch}"] if self.patch else []))
 
     def compile(self, variants=VARIANTS):
@@ -191,8 +194,7 @@ class Judge:
             for finding in pool.imap_unordered(self.fuzz, variants):
                 if finding:
                     self.over = True
-                    for process in list(RUNNING):
-                        stop(process)
+                    stop_all()
                     return finding
         return None
 
@@ -240,10 +242,10 @@ class Judge:
 
     def live(self):
         """Stage 2."""
-        kernel = judge_kernel.Kernel(self.base, self.patch, self.out)
-        self.did(f"its User-Mode Linux kernel was built in {kernel.seconds:.0f} s: {kernel.what}")
         rmapctl = script_lines("rmapctl.sh")[-1]
-        ran, failed = judge_kernel.boot(kernel, rmapctl, self.seed, self.secs, self.out / "vm")
+        with judge_kernel.built(self.base, self.patch, self.out) as kernel:
+            self.did(f"its User-Mode Linux kernel was built in {kernel.seconds:.0f} s: {kernel.what}")
+            ran, failed = judge_kernel.boot(kernel, rmapctl, self.seed, self.secs, self.out / "vm")
         self.did(f"live mappings: {len(ran)} tests passed: {', '.join(ran)}")
         if not failed:
             return None
@@ -284,6 +286,15 @@ class Judge:
         return verdict
 
 
+def empty(folder):
+    """Makes an empty folder for the results. What is outside of out/ is not the judge's to remove."""
+    if folder.resolve().is_relative_to(OUT):
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Mistake(f"--out {folder}: it is not an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def main():
     parser = command_line(__doc__)
     parser.add_argument("--patch", type=Path, metavar="FILE", help="applied to a copy of the source")
@@ -298,12 +309,11 @@ def main():
     begin = time.monotonic()
     if args.secs < 1:
         raise Mistake(f"--secs {args.secs}: at least 1")
-    host_userspace.ensure_tools()
+    ensure_tools()
     if args.tree:
         os.environ["KDIR"] = str(args.tree)
     tree = Path(script_lines("source.sh")[-1])
-    shutil.rmtree(args.out, ignore_errors=True)
-    args.out.mkdir(parents=True)
+    empty(args.out)
     say(f"judge: seed {args.seed}, {tree}" + (f" with {args.patch}" if args.patch else ""))
     judge = Judge(tree, args.patch, args.seed, args.secs, args.out)
     finding = None

@@ -8,6 +8,7 @@ only what the patch changes is compiled. Neither the source nor the build folder
 written to.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,10 +16,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from common import (CACHE, SCRIPTS, TOP, Mistake, kernel_folder, modules, read, read_json, stream,
+from common import (CACHE, SCRIPTS, TOP, Mistake, kernel_folder, locked, modules, read, read_json, stream,
                     toolchain_env)
-from host_userspace import apply, locked
+from patches import apply
 
+# The kernel of the last patch.
+FOLDER = CACHE / "judge-kernel"
 COMPILED = re.compile(r"^  (?:CC|AS|RUSTC)\b.*", re.M)
 # Files of a build folder that name the source.
 NAME_SOURCE = ("*.cmd", "*.d", "Makefile")
@@ -66,6 +69,17 @@ def make(source, build, log):
     return [line.split()[-1] for line in COMPILED.findall(text)]
 
 
+@contextlib.contextmanager
+def built(tree, patch, out):
+    """Builds the kernel of a source; no other judge changes it until the block ends."""
+    if not patch:
+        yield Kernel(tree, patch, out)
+        return
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with locked(FOLDER):
+        yield Kernel(tree, patch, out)
+
+
 class Kernel:
     """A UML kernel of a source, and the module that was built for it."""
 
@@ -73,13 +87,10 @@ class Kernel:
         begin = time.monotonic()
         lab = Path(kernel_folder("um"))
         if patch:
-            folder = CACHE / "judge-kernel"
-            folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder):
-                copy_source(tree, patch, folder / "source")
-                copy_build(lab, tree, folder / "build", folder / "source")
-                compiled = make(folder / "source", folder / "build", out / "kernel.log")
-            self.folder = folder / "build"
+            copy_source(tree, patch, FOLDER / "source")
+            copy_build(lab, tree, FOLDER / "build", FOLDER / "source")
+            compiled = make(FOLDER / "source", FOLDER / "build", out / "kernel.log")
+            self.folder = FOLDER / "build"
             self.what = f"{len(compiled)} files compiled: {' '.join(compiled[:6])}" \
                 + (" ..." if len(compiled) > 6 else "")
         else:

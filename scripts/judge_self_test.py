@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from common import (CORES, OUT, RUNNING, SCRIPTS, TOP, Mistake, command_line, program, read,
-                    read_json, say, stop, stream, write_json)
+from common import (CORES, OUT, SCRIPTS, TOP, Mistake, command_line, program, read,
+                    read_json, say, stream, write_json)
 
 PATCHES = TOP / "tools/userspace"
 RESULTS = OUT / "judge-self-test"
@@ -181,11 +181,7 @@ def main():
     unknown = set(args.mutants) - {patch.path.stem for patch in mutants()}
     if unknown:
         raise Mistake(f"no mutant {', '.join(sorted(unknown))}")
-    try:
-        return self_test(args)
-    finally:
-        for process in list(RUNNING):
-            stop(process)
+    return self_test(args)
 
 
 def self_test(args):

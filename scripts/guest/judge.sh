@@ -26,9 +26,9 @@ keep() {
 }
 
 # A scenario saves files with relative names in its working folder.
-scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 600 "$here/rmapctl" run "$here/$1")
+scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 600 "$here/rmapctl" run --mode "$1" "$here/$2")
 
-print_random() { ./rmapctl random --seed "$seed" --steps 1000 --check-every 10 --print; }
+random() { ./rmapctl random --mode "$1" --seed "$seed" --steps 1000 --check-every 10 "$2"; }
 
 no_rule_is_broken() {
 	! grep -v ' violations=0$' /sys/kernel/debug/shadow_rmap/rules
@@ -37,15 +37,21 @@ no_rule_is_broken() {
 all_tests() {
 	keep true "the module loads" insmod ./shadow_rmap.ko || return
 	for f in samples/*.scn; do
-		keep "cat $f" "${f#samples/}" scenario "$f" || return
+		for mode in pinned mergeable; do
+			keep "cat $f" "${f#samples/} ($mode)" scenario $mode "$f" || return
+		done
 	done
 	keep true "corner cases" timeout 600 ./rmapctl selftest || return
 	end=$(($(date +%s) + secs))
 	while [ "$(date +%s)" -lt $end ]; do
-		keep print_random "random steps of seed $seed" timeout 600 \
-			./rmapctl random --quiet --seed "$seed" --steps 1000 --check-every 10 || return
+		for mode in pinned mergeable; do
+			keep "random $mode --print" "random steps of seed $seed ($mode)" \
+				random $mode --quiet || return
+		done
 		seed=$((seed + 1))
 	done
+	keep true "processes at full speed, seed $seed" timeout 600 \
+		./rmapctl stress --secs "$secs" --seed "$seed" || return
 	keep true "the rules of the shadow" no_rule_is_broken || return
 	keep true "the module unloads" rmmod shadow_rmap
 }

@@ -225,7 +225,7 @@ starve() {
 
 # A file without memory for its text cannot be opened: a reader never gets a part of it.
 unreadable() {
-	failed=0
+	unread=0
 	for bytes in $(seq 0 256 16000); do
 		set_slab times=1 interval=1 space="$bytes" probability=100 || return 1
 		(
@@ -238,11 +238,11 @@ unreadable() {
 			must grep -q ']}$' /tmp/read || return 1
 			continue
 		fi
-		failed=$((failed + 1))
+		unread=$((unread + 1))
 		must test ! -s /tmp/read && must grep -q 'Cannot allocate memory' /tmp/errors || return 1
 	done
-	echo "$failed of 63 reads failed"
-	[ $failed -gt 0 ]
+	echo "$unread of 63 reads failed"
+	[ $unread -gt 0 ]
 }
 
 # Kmemleak allocates as well, and turns itself off for ever when it cannot.

@@ -9,6 +9,7 @@ import pytest
 
 import c_text
 import host_userspace
+import patches
 from common import SCRIPTS, Mistake, script_lines
 
 SOURCE = r'''
@@ -150,11 +151,11 @@ def test_what_is_no_tree_and_no_patch(tmp_path):
 
 def test_a_tree_that_has_changed_is_copied_again(tmp_path, monkeypatch):
     tree, patch = tmp_path / "tree", tmp_path / "change.patch"
-    monkeypatch.setattr(host_userspace, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(patches, "CACHE", tmp_path / "cache")
     for folder in host_userspace.LINKED:
         (tree / folder).mkdir(parents=True, exist_ok=True)
     patch.write_text("--- a/mm/x.c\n+++ b/mm/x.c\n@@ -2 +2 @@\n-b\n+c\n")
     for first in ("old", "new"):
         (tree / "mm/x.c").write_text(f"{first}\nb\n")
-        copy = host_userspace.patched(tree, patch)
+        copy = patches.patched(tree, patch, host_userspace.LINKED)
         assert (copy / "mm/x.c").read_text() == f"{first}\nc\n"

@@ -50,6 +50,18 @@ def test_the_cause_comes_before_its_consequences():
     assert judge.rules_of("page 1: tag 0", "R1") == ["R1"]
 
 
+def test_no_folder_of_others_is_emptied(tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "OUT", tmp_path / "out")
+    for folder in (tmp_path / "out/judge", tmp_path / "mine"):
+        judge.empty(folder)
+        (folder / "report.txt").touch()
+    judge.empty(tmp_path / "out/judge")
+    assert not any((tmp_path / "out/judge").iterdir())
+    with pytest.raises(Mistake, match="mine: it is not an empty folder"):
+        judge.empty(tmp_path / "mine")
+    assert (tmp_path / "mine/report.txt").exists()
+
+
 def test_a_choice_is_about_the_rule_that_makes_it():
     text = "VMA 1..2: the chain is [1, 0] on the host, [2, 1, 0] by the rules; also R26: VMA 1..2: " \
         "->anon_vma is Some(1) on the host, Some(2) by the rules"

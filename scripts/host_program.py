@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the programs over the host's own code share: how it is compiled, and how they run. It is
+imported, not run."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from common import CACHE, SCRIPTS, Mistake
+
+
+def script_output(command):
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def ensure_tools():
+    """Installs what is missing: most often nothing."""
+    header = ["gcc", "-E", "-include", "urcu.h", "-x", "c", os.devnull, "-o", os.devnull]
+    if not all(map(shutil.which, ("gcc", "patch"))) or \
+            subprocess.run(header, stderr=subprocess.DEVNULL, check=False).returncode or \
+            not (CACHE / "toolchain.env").is_file():
+        subprocess.run([SCRIPTS / "setup.sh"], stdout=sys.stderr, check=True)
+
+
+def library(variant, *options):
+    """Returns the path of the shared object that scripts/host_userspace.py makes."""
+    done = subprocess.run([SCRIPTS / "host_userspace.py", "--variant", variant, *options],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or "host_userspace.py failed").splitlines()[-1]
+        raise Mistake(last.removeprefix("error: "))
+    return done.stdout.strip()
+
+
+def environment(path, variant, leaks=False):
+    """Returns what a program over the shared object `path` must have in its environment."""
+    env = {"HOST_LIBRARY": str(path), "RUST_BACKTRACE": "0"}
+    if variant == "sanitized":
+        # The sanitizers must be the first to see malloc().
+        env |= {"LD_PRELOAD": script_output(["gcc", "-print-file-name=libasan.so"]).strip(),
+                "ASAN_OPTIONS": f"detect_leaks={int(leaks)}"}
+    return env
