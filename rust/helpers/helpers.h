@@ -65,6 +65,8 @@ bool shadow_rmap_cpu_online(unsigned int cpu);
 bool shadow_rmap_preemptible(void);
 void shadow_rmap_preempt_here(void);
 void shadow_rmap_cond_resched(void);
+void shadow_rmap_set_interruptible(void);
+void shadow_rmap_set_running(void);
 void shadow_rmap_might_sleep(void);
 bool shadow_rmap_lockdep_works(void);
 bool shadow_rmap_tainted(unsigned int flag);

@@ -31,6 +31,16 @@ void shadow_rmap_cond_resched(void)
 		cond_resched();
 }
 
+void shadow_rmap_set_interruptible(void)
+{
+	set_current_state(TASK_INTERRUPTIBLE);
+}
+
+void shadow_rmap_set_running(void)
+{
+	__set_current_state(TASK_RUNNING);
+}
+
 void shadow_rmap_might_sleep(void)
 {
 	might_sleep();

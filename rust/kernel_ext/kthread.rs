@@ -57,13 +57,17 @@ impl Stop {
         unsafe { ffi::kthread_should_stop() }
     }
 
-    /// `schedule_timeout_interruptible()`: sleeps for `ticks` jiffies, or until the thread is asked
-    /// to stop.
+    /// `schedule_timeout()`: sleeps for `ticks` jiffies, or until the thread is asked to stop.
     pub(crate) fn sleep(&self, ticks: usize) {
+        // SAFETY: The functions have no preconditions but that this thread may sleep.
+        unsafe { ffi::shadow_rmap_set_interruptible() };
+        // The state was set before: a request that comes now ends the sleep.
         if !self.requested() {
-            // SAFETY: The function has no preconditions but that this thread may sleep.
-            unsafe { ffi::schedule_timeout_interruptible(ticks as isize) };
+            // SAFETY: As above.
+            unsafe { ffi::schedule_timeout(ticks as isize) };
         }
+        // SAFETY: As above.
+        unsafe { ffi::shadow_rmap_set_running() };
     }
 }
 

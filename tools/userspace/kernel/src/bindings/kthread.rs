@@ -196,12 +196,26 @@ pub unsafe fn kthread_should_stop() -> bool {
     unsafe { (*current()).should_stop.load(Acquire) }
 }
 
-/// `schedule_timeout_interruptible()`: sleeps for so many milliseconds. Nothing wakes the thread.
+/// `set_current_state(TASK_INTERRUPTIBLE)`: does nothing, because nothing wakes a thread.
 ///
 /// # Safety
 ///
 /// None; it is unsafe in the kernel.
-pub unsafe fn schedule_timeout_interruptible(ticks: isize) -> isize {
+pub unsafe fn shadow_rmap_set_interruptible() {}
+
+/// `__set_current_state(TASK_RUNNING)`: does nothing.
+///
+/// # Safety
+///
+/// None; it is unsafe in the kernel.
+pub unsafe fn shadow_rmap_set_running() {}
+
+/// `schedule_timeout()`: sleeps for so many milliseconds. Nothing wakes the thread.
+///
+/// # Safety
+///
+/// None; it is unsafe in the kernel.
+pub unsafe fn schedule_timeout(ticks: isize) -> isize {
     schedule::pause(std::time::Duration::from_millis(ticks.unsigned_abs() as u64));
     0
 }
