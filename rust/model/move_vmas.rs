@@ -84,7 +84,7 @@ impl<R: Modelled> Mm<R> {
 
     /// `mremap_to()`: moves a part of one VMA, after it has unmapped its destination, and what it
     /// is to be shorter by.
-    fn move_one_vma(
+    pub(super) fn move_one_vma(
         &self,
         mut old: Place,
         new: Place,

@@ -70,27 +70,14 @@ impl<R: Modelled> Mm<R> {
     /// # Errors
     ///
     /// `EINVAL` outside of the address space, or if both overlap; `EFAULT` if `old` is not in one
-    /// VMA; `ENOMEM`, and then nothing has moved, but `new` may be unmapped.
+    /// VMA; `EPERM` if that is sealed; `ENOMEM`, and then nothing has moved, but `new` may be unmapped.
     pub(crate) fn remap(&self, old: usize, pages: usize, new: usize, keep: bool) -> Result {
         let (old_last, new_last) = (self.last_of(old, pages)?, self.last_of(new, pages)?);
         if old <= new_last && new <= old_last {
             return Err(EINVAL);
         }
-        let mut mmap = self.core().mmap_write();
-        let one_vma = |mmap: &MmapWrite<'_, R>| {
-            let vma = self.space().vmas.find(old).ok_or(EFAULT)?;
-            if vma.addresses(mmap).1 >= old_last {
-                Ok(vma)
-            } else {
-                Err(EFAULT)
-            }
-        };
-        one_vma(&mmap)?;
-        self.unmap_locked(new, new_last, &mut mmap)?;
-        // It may be another VMA now: the destination may have been a part of the same VMA.
-        let vma = one_vma(&mmap)?;
         let (old, new) = (Place::new(old, pages), Place::new(new, pages));
-        self.move_vma(&vma, old, new, keep, &mut mmap)
+        self.move_one_vma(old, new, keep, &mut self.core().mmap_write())
     }
 
     /// `move_vma()`: moves `old`, a part of `vma`, to `new`, where nothing is, and which may be
