@@ -45,7 +45,7 @@ pub(crate) struct DebugFs {
     _stats: File<Shared>,
     /// A bug is chosen by writing its name.
     #[cfg(shadow_rmap_busted)]
-    _bust: File<()>,
+    _bust: File<Shared>,
 }
 
 impl DebugFs {
@@ -62,20 +62,24 @@ impl DebugFs {
             _chains_dot: dir.read_file(c"chains.dot", registry.clone(), show_dot)?,
             _compare: dir.read_file(c"compare", registry.clone(), show_compare)?,
             _rules: dir.read_file(c"rules", registry.clone(), show_rules)?,
-            _stats: dir.read_file(c"stats", registry, show_stats)?,
+            _stats: dir.read_file(c"stats", registry.clone(), show_stats)?,
             #[cfg(shadow_rmap_busted)]
-            _bust: dir.read_write_file(c"bust", (), |(), _| Ok(()), choose_bug)?,
+            _bust: dir.read_write_file(c"bust", registry, |_, _| Ok(()), choose_bug)?,
         })
     }
 }
 
 /// Chooses a bug of the engine by the name that is written.
+///
+/// # Errors
+///
+/// `EBUSY` while a file of the device is open: one shadow would be built by two kinds of steps.
 #[cfg(shadow_rmap_busted)]
-fn choose_bug(_: &(), name: &mut UserSliceReader) -> Result {
+fn choose_bug(registry: &Shared, name: &mut UserSliceReader) -> Result {
     let mut bytes = [0; 64];
     let bytes = bytes.get_mut(..name.len()).ok_or(EINVAL)?;
     name.read_slice(bytes)?;
-    crate::torture::at_load::choose(bytes.trim_ascii())
+    registry.while_idle(|| crate::torture::at_load::choose(bytes.trim_ascii()))
 }
 
 /// Writes the shadow of all open files, as `show` does.

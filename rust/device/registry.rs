@@ -89,6 +89,20 @@ impl Registry {
             },
         )
     }
+
+    /// Calls `f`, and no file is opened meanwhile. `f` must open none. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if a file is open; those of `f`.
+    #[cfg(shadow_rmap_busted)]
+    pub(crate) fn while_idle(&self, f: impl FnOnce() -> Result) -> Result {
+        let files = self.files.lock();
+        if !files.is_empty() {
+            return Err(EBUSY);
+        }
+        f()
+    }
 }
 
 /// Whether [`REGISTRY`] is initialised: [`NO`], [`BEGUN`] or [`YES`].

@@ -79,7 +79,7 @@ pub(crate) fn host_forgets_open() -> bool {
     NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsOpen")
 }
 
-/// Chooses a bug by its name. There is no live mapping yet.
+/// Chooses a bug by its name, for all mappings from now on.
 ///
 /// # Errors
 ///
