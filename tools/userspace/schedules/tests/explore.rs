@@ -182,9 +182,7 @@ fn all_schedules_are_tried() {
 }
 
 fn search(bug: &str, scenario: &str, how: &str, most: &str) -> String {
-    let (code, result, _) = explore(&[
-        "search", bug, scenario, "rwsem", how, "1", most, "60", "-",
-    ]);
+    let (code, result, _) = explore(&["search", bug, scenario, "rwsem", how, "1", most, "60", "-"]);
     assert_eq!(code, 0, "{result}");
     result
 }
