@@ -316,6 +316,7 @@ def guest(step):
     # QEMU without KVM is slow: fewer seeds there. The last one is new in each run.
     seeds = [*range(1, {"um": 3, "x86_64": 1}[step.target]), step.lab.seed]
     append, mode = PREEMPT[step.target]
+    files["lessons.rst"] = TOP / "Documentation/lessons.rst"
     boot(step, files | {path.relative_to(TOP): path for path in samples}, "test.sh",
          *mode, *seeds, append=append)
     add_suites(step)

@@ -8,7 +8,7 @@
 # Usage: test.sh [--preempt MODE] [SEED...]     of random sequences; without any, the KUnit suites alone
 #   --preempt MODE   fails unless the kernel is preempted in this mode
 # scripts/test.py starts it, with shadow_rmap.ko, shadow_rmap_kunit.ko, rmapctl, try.sh,
-# samples/*.scn, samples/failslab/* and samples/bad-input/* in the same folder
+# samples/**/*.scn and lessons.rst in the same folder
 
 preempt=''
 case ${1:-} in
@@ -76,6 +76,17 @@ mode_is() {
 
 # A scenario saves files with relative names in its working folder.
 scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 1200 "$here/rmapctl" run "$@")
+
+# lesson SCENARIO: each anon_vma that it draws is on the page, but for the numbers of VMAs.
+lesson() {
+	scenario "$here/$1" >/tmp/lesson || return 1
+	sed 's,/[0-9]*,,g; s/^ *//' lessons.rst >/tmp/page
+	grep ' refcount=' /tmp/lesson | sed 's,/[0-9]*,,g; s/^ *//' >/tmp/drawn
+	[ -s /tmp/drawn ] || { echo "$1 draws nothing"; return 1; }
+	while read -r line; do
+		grep -qxF -- "$line" /tmp/page || { echo "not in lessons.rst: $line"; return 1; }
+	done </tmp/drawn
+}
 
 nothing_is_shadowed() {
 	cat >/tmp/plain.scn <<-END
@@ -305,6 +316,7 @@ all_tests() {
 				./rmapctl random --mode $mode --seed "$seed" --steps 2000 --check-every 20
 		done
 	done
+	for f in samples/lessons/*.scn; do try "lesson: ${f##*/}" lesson "$f"; done
 	missing_options
 	try "stress: 20 s" timeout 600 ./rmapctl stress --secs 20 --seed "${seeds##* }"
 	[ "$VM_TARGET" != x86_64 ] || out_of_memory
