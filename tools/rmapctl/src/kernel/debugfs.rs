@@ -44,12 +44,7 @@ impl Debugfs {
     ///
     /// Those of [`read`](Self::read); there is no such number.
     pub fn stat(&self, key: &str) -> Result<u64> {
-        let stats = self.read("stats")?;
-        let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
-        let (_, value) = lines
-            .find(|(name, _)| *name == key)
-            .with_context(|| format!("stats has no {key}"))?;
-        value.parse().with_context(|| format!("{key}: {value}"))
+        stat(&self.read("stats")?, key)
     }
 
     fn explain(&self, path: &Path, error: &std::io::Error) -> anyhow::Error {
@@ -131,19 +126,26 @@ fn lines_of_violations(compare: &str) -> u64 {
         .count() as u64
 }
 
+/// Returns the number `key` of the text of `stats`.
+///
+/// # Errors
+///
+/// There is no line `key: N`.
+pub fn stat(stats: &str, key: &str) -> Result<u64> {
+    stats
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+        .and_then(|value| value.trim().parse().ok())
+        .with_context(|| format!("the debugfs file `stats` has no line `{key}: N`"))
+}
+
 /// Returns the callbacks of the host that `stats` counts.
 ///
 /// # Errors
 ///
 /// `stats` lacks one of the counters.
 pub fn parse_events(stats: &str) -> Result<Events> {
-    let get = |name: &str| -> Result<u64> {
-        stats
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-            .and_then(|value| value.trim().parse().ok())
-            .with_context(|| format!("the debugfs file `stats` has no line `{name}: N`"))
-    };
+    let get = |key| stat(stats, key);
     Ok(Events {
         opens: get("events_fork")? + get("events_split")? + get("events_move")?,
         closes: get("events_close")?,

@@ -2,6 +2,7 @@
 
 //! Tests of what the module prints, and of the numbers of its ioctls.
 
+use super::debugfs::stat;
 use super::*;
 use crate::scenario::Condition;
 use std::fs;
@@ -133,4 +134,14 @@ fn callbacks_are_counted_from_one_check_to_the_next() {
         }
     );
     assert!(parse_events("events_fork: 1\n").is_err());
+}
+
+#[test]
+fn a_number_of_stats_is_found_by_its_whole_name() {
+    let stats = "live_pages_peak: 9\nlive_pages: 4\nnames: R1 R2\n";
+    assert_eq!(stat(stats, "live_pages").expect("is there"), 4);
+    for absent in ["live", "pages", "names"] {
+        let error = stat(stats, absent).expect_err("no number").to_string();
+        assert!(error.ends_with(&format!("no line `{absent}: N`")), "{error}");
+    }
 }
