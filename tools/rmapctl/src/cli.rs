@@ -3,11 +3,16 @@
 //! The command line.
 
 use crate::engine::Options;
+use crate::kernel::Target;
 use crate::scenario::Mode;
 use crate::worker;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The largest pid of Linux, less one (`PID_MAX_LIMIT`).
+const MAX_PID: i64 = (1 << 22) - 1;
 
 /// Printed at the end of `rmapctl --help`.
 const EXIT_STATUS: &str = "\
@@ -68,6 +73,28 @@ violations, differences, opens or closes; VALUE is N, KEY or N*KEY. Documentatio
 
 Exit status: 0 all scenarios passed, 1 a scenario failed, 2 the command line is wrong.";
 
+/// Printed at the end of `rmapctl show --help`.
+const SHOW: &str = "\
+  rmapctl show                          the shadow's chains
+  rmapctl show --host 1                 the host's chains of process 1
+  rmapctl show --host --all             ... of all processes
+  rmapctl show --host 1 --format svg > chains.svg
+
+The tree of the host marks with `*` the VMAs that have an anon_vma as their ->anon_vma.
+Numbers of anon_vmas count from 1 in each output.
+
+Exit status: 0 the graph was printed, 1 it cannot be read, 2 the command line is wrong.";
+
+/// Printed at the end of `rmapctl check --help`.
+const CHECK: &str = "\
+`rmapctl check` compares the shadow with the host. `rmapctl check --host` checks the host's own
+structures of all processes against the rules, `rmapctl check --host PID` those of one process.
+
+Exit status:
+  0  nothing is wrong: differences, violations and untracked are 0
+  1  something is wrong, or, without --host, the module or a file cannot be read
+  2  the command line is wrong, or, with --host, the check could not be made";
+
 /// Runs scenarios over /dev/shadow_rmap and shows the anonymous reverse map they build.
 #[derive(Debug, Parser)]
 #[command(name = "rmapctl", version, after_help = EXIT_STATUS)]
@@ -86,10 +113,12 @@ pub enum Command {
     Random(RandomArgs),
     /// Check at full speed beside busy processes that come and go, and threads
     Stress(StressArgs),
-    /// Draw the shadow's chains
+    /// Draw the chains of the shadow, or of the host
+    #[command(after_help = SHOW)]
     Show(ShowArgs),
     /// Print differences and violations; fail unless differences, violations and untracked are all
     /// 0
+    #[command(after_help = CHECK)]
     Check(CheckArgs),
     /// Try bad input and corner cases on the device, one line for each
     Selftest(SelftestArgs),
@@ -219,11 +248,66 @@ pub struct StressArgs {
     pub debugfs: DebugfsArgs,
 }
 
+/// The host's own reverse map, instead of the shadow.
+#[derive(Debug, Args)]
+pub struct HostArgs {
+    /// The kernel's own reverse map, of one process
+    #[arg(long, value_name = "PID", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(1..=MAX_PID))]
+    pub host: Option<Option<u32>>,
+    /// The kernel's own reverse map, of all processes
+    #[arg(long)]
+    pub all: bool,
+}
+
+impl HostArgs {
+    /// Returns the processes; `None` means the shadow. `--host` alone means `default`.
+    ///
+    /// # Errors
+    ///
+    /// The options contradict each other, or `--host` needs a PID.
+    pub fn target(&self, default: Option<Target>) -> Result<Option<Target>, clap::Error> {
+        let refuse = |kind, text| Err(Cli::command().error(kind, text));
+        match (self.host, self.all) {
+            (None, false) => Ok(None),
+            (Some(Some(pid)), false) => Ok(Some(Target::Pid(pid))),
+            (None | Some(None), true) => Ok(Some(Target::All)),
+            (Some(None), false) if default.is_some() => Ok(default),
+            (Some(None), false) => refuse(
+                ErrorKind::MissingRequiredArgument,
+                "--host needs a PID, or --all",
+            ),
+            (Some(Some(_)), true) => refuse(
+                ErrorKind::ArgumentConflict,
+                "--host PID and --all cannot be used together",
+            ),
+        }
+    }
+}
+
+/// How `show` prints a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text: the anon_vmas as trees
+    Tree,
+    /// The text of chains.json
+    Json,
+    /// The text of chains.dot, for Graphviz
+    Dot,
+    /// A picture, drawn by the program dot of Graphviz
+    Svg,
+}
+
 /// Arguments of `show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// A saved chains.json, or - for standard input [default: chains.json in debugfs]
+    #[arg(conflicts_with_all = ["host", "all"])]
     pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub host: HostArgs,
+    /// How to print the graph
+    #[arg(long, value_enum, default_value_t = Format::Tree)]
+    pub format: Format,
     /// Do not truncate lists
     #[arg(long)]
     pub full: bool,
@@ -231,11 +315,28 @@ pub struct ShowArgs {
     pub debugfs: DebugfsArgs,
 }
 
+impl ShowArgs {
+    /// Returns the processes; `None` means the shadow, or a file.
+    ///
+    /// # Errors
+    ///
+    /// The options contradict each other.
+    pub fn target(&self) -> Result<Option<Target>, clap::Error> {
+        if self.file.is_some() && matches!(self.format, Format::Dot | Format::Svg) {
+            let text = "a saved chains.json can be shown with --format tree or json only";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        self.host.target(None)
+    }
+}
+
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    #[command(flatten)]
+    pub host: HostArgs,
     /// A saved copy of `compare` to read instead of debugfs
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["host", "all"])]
     pub compare_file: Option<PathBuf>,
     #[command(flatten)]
     pub debugfs: DebugfsArgs,
@@ -275,7 +376,6 @@ pub struct CostArgs {
 mod tests {
     use super::*;
     use crate::scenario::Scenario;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -6,10 +6,13 @@
 //! Exit status: 0 when everything passed, 1 when something failed, 2 when the command line is
 //! wrong.
 
+mod check;
 mod cli;
 mod corners;
 mod cost;
 mod engine;
+mod families;
+mod graph;
 mod kernel;
 mod model;
 mod random;
@@ -19,15 +22,13 @@ mod show;
 mod stress;
 mod worker;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
-use cli::{
-    CheckArgs, Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, ShowArgs, StressArgs,
-};
+use cli::{Cli, Command, CostArgs, RandomArgs, RunArgs, SelftestArgs, StressArgs};
 use engine::{Options, counted};
-use kernel::{Debugfs, Device};
+use kernel::{Debugfs, Device, Target};
 use scenario::{Scenario, ScenarioError};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,8 +38,15 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Random(args) => random(&args),
         Command::Stress(args) => stress(&args),
-        Command::Show(args) => show(&args).map(|()| true),
-        Command::Check(args) => check(&args),
+        Command::Show(args) => {
+            let target = args.target().unwrap_or_else(|error| error.exit());
+            show::run(&args, target).map(|()| true)
+        }
+        Command::Check(args) => match args.host.target(Some(Target::All)) {
+            Ok(Some(target)) => return check::host(&args, target),
+            Ok(None) => check::shadow(&args),
+            Err(error) => error.exit(),
+        },
         Command::Selftest(args) => selftest(&args),
         Command::Cost(args) => cost(&args).map(|()| true),
         Command::Worker { inherited, name } => worker::serve(inherited, &name),
@@ -214,57 +222,6 @@ fn stress(args: &StressArgs) -> Result<bool> {
         seed: args.seed.map_or_else(seed_from_clock, Ok)?,
     };
     stress::run(&settings, &Debugfs::new(&args.debugfs.debugfs))
-}
-
-/// `rmapctl show`.
-fn show(args: &ShowArgs) -> Result<()> {
-    let text = match &args.file {
-        Some(path) if path.as_os_str() == "-" => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .context("standard input")?;
-            text
-        }
-        Some(path) => read_file(path)?,
-        None => Debugfs::new(&args.debugfs.debugfs).read("chains.json")?,
-    };
-    let drawn = show::render(&show::Graph::parse(&text)?, args.full);
-    // A closed pipe, as in `rmapctl show | head`, is not an error.
-    let _ = std::io::stdout().write_all(drawn.as_bytes());
-    Ok(())
-}
-
-/// `rmapctl check`. Returns whether there are no differences, violations and untracked VMAs.
-fn check(args: &CheckArgs) -> Result<bool> {
-    let debugfs = Debugfs::new(&args.debugfs.debugfs);
-    let compare = match &args.compare_file {
-        Some(path) => read_file(path)?,
-        None => debugfs.read("compare")?,
-    };
-    let counts = kernel::compare_counts(&compare)?;
-    for line in kernel::complaints(&compare) {
-        println!("{line}");
-    }
-    println!("{}", kernel::last_line(&compare));
-    let mut violations = counts.violations;
-    if args.compare_file.is_none() {
-        let text = debugfs.read("rules")?;
-        let rules = kernel::parse_rules(&text);
-        if rules.is_empty() {
-            bail!(
-                "the debugfs file `rules` has no line `R<number> <title> ... checks=N violations=N`"
-            );
-        }
-        for rule in rules.iter().filter(|rule| rule.violations > 0) {
-            println!("{} {}: violations={}", rule.id, rule.title, rule.violations);
-        }
-        violations = rules.iter().map(|rule| rule.violations).sum();
-        let steps: u64 = rules.iter().map(|rule| rule.steps).sum();
-        let checks: u64 = rules.iter().map(|rule| rule.checks).sum();
-        println!("rules: steps={steps} checks={checks} violations={violations}");
-    }
-    Ok(counts.untracked == 0 && counts.differences == 0 && violations == 0)
 }
 
 /// `rmapctl selftest`. Returns whether every case passed.

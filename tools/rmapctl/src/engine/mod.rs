@@ -14,6 +14,7 @@ mod poll;
 mod processes;
 mod request;
 
+use crate::graph::Graph;
 use crate::kernel::{self, Check, Debugfs, Device, Events, Numbers};
 use crate::model::{FIRST_PROCESS, Model};
 use crate::scenario::{Mode, Needs, Scenario, ScenarioError, Step};
@@ -262,7 +263,7 @@ impl<'a> Engine<'a> {
             }
             Step::Show => {
                 if let Some(text) = self.debugfs_file("chains.json")? {
-                    let graph = show::Graph::parse(&text)?;
+                    let graph = Graph::parse(&text)?;
                     self.say(&show::render(&graph, false));
                 }
             }

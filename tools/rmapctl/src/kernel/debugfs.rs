@@ -28,13 +28,18 @@ impl Debugfs {
         self.root.is_dir()
     }
 
+    /// Returns the path of a file.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// Reads a file.
     ///
     /// # Errors
     ///
     /// The file cannot be read.
     pub fn read(&self, name: &str) -> Result<String> {
-        let path = self.root.join(name);
+        let path = self.path(name);
         fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))
     }
 
@@ -47,7 +52,8 @@ impl Debugfs {
         stat(&self.read("stats")?, key)
     }
 
-    fn explain(&self, path: &Path, error: &std::io::Error) -> anyhow::Error {
+    /// Adds what to do about it to an error.
+    pub(super) fn explain(&self, path: &Path, error: &std::io::Error) -> anyhow::Error {
         let hint = match error.kind() {
             ErrorKind::NotFound if !self.exists() => {
                 " (load the module: insmod shadow_rmap.ko; \

@@ -4,6 +4,7 @@
 
 mod debugfs;
 mod device;
+mod host;
 #[cfg(test)]
 mod tests;
 
@@ -12,3 +13,4 @@ pub use debugfs::{
     parse_rules,
 };
 pub use device::{Check, Device, Events, Numbers};
+pub use host::{HostCheck, Target, host_check};

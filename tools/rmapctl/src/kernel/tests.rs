@@ -142,6 +142,9 @@ fn a_number_of_stats_is_found_by_its_whole_name() {
     assert_eq!(stat(stats, "live_pages").expect("is there"), 4);
     for absent in ["live", "pages", "names"] {
         let error = stat(stats, absent).expect_err("no number").to_string();
-        assert!(error.ends_with(&format!("no line `{absent}: N`")), "{error}");
+        assert!(
+            error.ends_with(&format!("no line `{absent}: N`")),
+            "{error}"
+        );
     }
 }

@@ -6,13 +6,14 @@
 //! with their VMAs, each with its chain in the order of the list. The words are those of debugfs
 //! `chains`.
 
-mod graph;
+mod command;
+mod host;
 #[cfg(test)]
 mod tests;
 
-pub use graph::Graph;
+pub use command::run;
 
-use graph::{AnonVma, Mm};
+use crate::graph::{AnonVma, Graph, Mm};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -77,8 +78,7 @@ fn anon_vma_lines(graph: &Graph, full: bool) -> Vec<(String, String)> {
     while let Some((id, before, below)) = stack.pop() {
         let Some(av) = known.get(&id) else { continue };
         let mut left = format!("{before}anon_vma {id}");
-        let is_root = av.root.is_none_or(|root| root == id);
-        if is_root {
+        if av.is_root() {
             left.push_str(" (root)");
         }
         if let Some(parent) = av.parent.filter(|parent| !known.contains_key(parent)) {
@@ -149,10 +149,8 @@ fn process_lines(graph: &Graph, full: bool) -> Vec<(String, String)> {
                 0 => head.clone(),
                 _ => " ".repeat(head.chars().count()),
             };
-            let pages = match (vma.start.get(), vma.end.get()) {
-                (Some(start), Some(end)) => end.saturating_sub(start) >> PAGE_SHIFT,
-                _ => 0,
-            };
+            let (start, end) = vma.range();
+            let pages = end.saturating_sub(start) >> PAGE_SHIFT;
             let left = format!(
                 "{head}  vma {} pgoff [{}..{})",
                 vma.id,

@@ -2,6 +2,9 @@
 
 //! Parses and validates `chains.json`.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -12,41 +15,44 @@ const VERSION: u64 = 1;
 /// The content of `chains.json`.
 #[derive(Debug, Deserialize)]
 pub struct Graph {
-    pub(super) source: String,
-    pub(super) mms: Vec<Mm>,
-    pub(super) anon_vmas: Vec<AnonVma>,
+    pub(crate) source: String,
+    pub(crate) mms: Vec<Mm>,
+    pub(crate) anon_vmas: Vec<AnonVma>,
     #[serde(default)]
-    pub(super) pages: Vec<Page>,
+    pub(crate) pages: Vec<Page>,
 }
 
+/// The address space of a process.
 #[derive(Debug, Deserialize)]
-pub(super) struct Mm {
-    pub(super) id: u64,
-    pub(super) pid: i64,
-    pub(super) comm: String,
-    pub(super) vmas: Vec<Vma>,
+pub(crate) struct Mm {
+    pub(crate) id: u64,
+    pub(crate) pid: i64,
+    pub(crate) comm: String,
+    pub(crate) vmas: Vec<Vma>,
 }
 
+/// A VMA, with its chain in the order of the list.
 #[derive(Debug, Deserialize)]
-pub(super) struct Vma {
-    pub(super) id: u64,
-    pub(super) start: Address,
-    pub(super) end: Address,
-    pub(super) pgoff: u64,
-    pub(super) anon_vma: Option<u64>,
-    pub(super) chain: Vec<u64>,
+pub(crate) struct Vma {
+    pub(crate) id: u64,
+    pub(crate) start: Address,
+    pub(crate) end: Address,
+    pub(crate) pgoff: u64,
+    pub(crate) anon_vma: Option<u64>,
+    pub(crate) chain: Vec<u64>,
 }
 
 /// A number, or a string with its hexadecimal digits.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Address {
+pub(crate) enum Address {
     Number(u64),
     Text(String),
 }
 
 impl Address {
-    pub(super) fn get(&self) -> Option<u64> {
+    /// Returns the number; `None` if the text is not one.
+    pub(crate) fn get(&self) -> Option<u64> {
         match self {
             Address::Number(number) => Some(*number),
             Address::Text(text) => {
@@ -57,25 +63,42 @@ impl Address {
     }
 }
 
+/// An anon_vma, with the VMAs in its interval tree.
 #[derive(Debug, Deserialize)]
-pub(super) struct AnonVma {
-    pub(super) id: u64,
-    pub(super) root: Option<u64>,
-    pub(super) parent: Option<u64>,
-    pub(super) refcount: i64,
-    pub(super) num_children: i64,
-    pub(super) num_active_vmas: i64,
-    pub(super) vmas: Vec<u64>,
+pub(crate) struct AnonVma {
+    pub(crate) id: u64,
+    pub(crate) root: Option<u64>,
+    pub(crate) parent: Option<u64>,
+    pub(crate) refcount: i64,
+    // A counter of a broken kernel may have wrapped around.
+    pub(crate) num_children: i128,
+    pub(crate) num_active_vmas: i128,
+    pub(crate) vmas: Vec<u64>,
 }
 
+/// A page, and the anon_vma that its mapping leads to.
 #[derive(Debug, Deserialize)]
-pub(super) struct Page {
-    pub(super) id: u64,
-    pub(super) anon_vma: Option<u64>,
+pub(crate) struct Page {
+    pub(crate) id: u64,
+    pub(crate) anon_vma: Option<u64>,
     #[serde(rename = "index")]
     _index: u64,
     #[serde(rename = "mapcount")]
     _mapcount: i64,
+}
+
+impl Vma {
+    /// Returns the first address, and the first behind the VMA; zeroes if they are not numbers.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        (self.start.get().unwrap_or(0), self.end.get().unwrap_or(0))
+    }
+}
+
+impl AnonVma {
+    /// Returns whether this is the root of its family.
+    pub(crate) fn is_root(&self) -> bool {
+        self.root.is_none_or(|root| root == self.id)
+    }
 }
 
 impl Graph {
@@ -139,15 +162,16 @@ impl Graph {
         Ok(())
     }
 
-    pub(super) fn vmas(&self) -> impl Iterator<Item = (&Mm, &Vma)> {
+    /// Lists the VMAs, each with its address space.
+    pub(crate) fn vmas(&self) -> impl Iterator<Item = (&Mm, &Vma)> {
         self.mms
             .iter()
             .flat_map(|mm| mm.vmas.iter().map(move |vma| (mm, vma)))
     }
 
     /// Returns the links that only one side has. A graph of the host may be a part, and has no
-    /// notes.
-    pub(super) fn notes(&self) -> Vec<String> {
+    /// notes of this kind.
+    pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.source == "host" {
             return notes;
