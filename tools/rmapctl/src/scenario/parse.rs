@@ -76,7 +76,7 @@ impl Step {
                 "pinned" => Step::Mode(Mode::Pinned),
                 "mergeable" => Step::Mode(Mode::Mergeable),
                 other => {
-                    return Err(format!("the mode is pinned, not `{other}`"));
+                    return Err(format!("a mode is pinned or mergeable, not `{other}`"));
                 }
             },
             "check" => match words.keyword("every") {
