@@ -68,52 +68,73 @@ fn map_many(device: &Device, vmas: usize) -> Result<()> {
     Ok(())
 }
 
-/// Starts a process that executes `run`.
-fn start(run: impl FnOnce() -> Result<()>) -> Result<Pid> {
-    // SAFETY: This program has one thread.
-    match unsafe { fork() }.context("fork()")? {
-        ForkResult::Child => {
-            let done = run();
-            // SAFETY: Ends the child, and runs no exit handler.
-            unsafe { libc::_exit(i32::from(done.is_err())) }
+/// A child process. Dropping it kills it and waits for its end.
+struct Child(Pid);
+
+impl Child {
+    /// Starts a process that executes `run`.
+    fn start(run: impl FnOnce() -> Result<()>) -> Result<Self> {
+        // SAFETY: The child makes system calls, and ends with `_exit()`.
+        match unsafe { fork() }.context("fork()")? {
+            ForkResult::Child => {
+                let done = run();
+                // SAFETY: Ends the child, and runs no exit handler.
+                unsafe { libc::_exit(i32::from(done.is_err())) }
+            }
+            ForkResult::Parent { child } => Ok(Self(child)),
         }
-        ForkResult::Parent { child } => Ok(child),
+    }
+
+    /// Returns its state, as in `/proc/PID/stat`.
+    fn state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.state(), None | Some('Z'))
+    }
+
+    /// Waits until `done`, or until this process has ended.
+    fn wait_until(&self, done: impl Fn() -> bool) {
+        while !done() && !self.has_ended() {
+            thread::yield_now();
+        }
     }
 }
 
-/// Returns the state of a process, as in `/proc/PID/stat`.
-fn state(pid: Pid) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGKILL);
+        let _ = waitpid(self.0, None);
+    }
 }
 
 /// A check waits for the `mmap_lock` of a process that forks. Returns whether a signal ended it
 /// before the fork was over; `None` if the fork was too short to tell.
 fn killed_during_a_fork(device: &Device, vmas: usize) -> Result<Option<bool>> {
     let progress = Progress::new()?;
-    let forks = start(|| {
+    let forks = Child::start(|| {
         map_many(device, vmas)?;
         progress.set(FORKS);
-        let child = start(|| Ok(()))?;
+        let child = Child::start(|| Ok(()))?;
         progress.set(HAS_FORKED);
-        waitpid(child, None).context("waitpid()").map(drop)
+        waitpid(child.0, None).context("waitpid()").map(drop)
     })?;
-    while progress.get() == MAPS && !matches!(state(forks), None | Some('Z')) {
-        thread::yield_now();
-    }
+    forks.wait_until(|| progress.get() != MAPS);
+    ensure!(
+        progress.get() != MAPS,
+        "the process that forks has ended before its fork"
+    );
     // A check before the fork would not wait for it.
     thread::sleep(Duration::from_millis(5));
-    let checks = start(|| device.check().map(drop))?;
+    let checks = Child::start(|| device.check().map(drop))?;
     // It waits for a lock, and for nothing else that no signal ends.
-    while state(checks) != Some('D') && progress.get() != HAS_FORKED {
-        thread::yield_now();
-    }
+    forks.wait_until(|| checks.state() == Some('D') || progress.get() == HAS_FORKED);
     let waits = progress.get() == FORKS;
-    kill(checks, Signal::SIGKILL).context("kill()")?;
-    waitpid(checks, None).context("waitpid()")?;
+    drop(checks);
     let in_time = progress.get() == FORKS;
-    kill(forks, Signal::SIGKILL).context("kill()")?;
-    waitpid(forks, None).context("waitpid()")?;
+    drop(forks);
     // Nothing has stayed locked, or half done.
     let check = device.check()?;
     ensure!((check.differences, check.untracked) == (0, 0), "{check}");
@@ -139,4 +160,41 @@ pub fn many(path: &Path) -> bool {
     let result = killed(path).map_err(|error| format!("{error:#}"));
     report.case("many VMAs: a check that is killed", result);
     report.failed == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    /// `/dev/null` cannot be mapped, so the process that forks fails at once.
+    #[test]
+    fn a_process_that_ends_early_is_reported() {
+        let device = Device::open(Path::new("/dev/null")).expect("is opened");
+        let error = killed_during_a_fork(&device, 4).expect_err("must fail");
+        assert!(
+            error.to_string().contains("ended before its fork"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_process_ends_the_wait() {
+        let child = Child::start(|| Ok(())).expect("is started");
+        child.wait_until(|| false);
+        assert!(child.has_ended());
+    }
+
+    #[test]
+    fn a_child_is_killed_and_waited_for() {
+        let child = Child::start(|| {
+            thread::sleep(Duration::from_secs(1000));
+            Ok(())
+        })
+        .expect("is started");
+        let pid = child.0;
+        assert_eq!(kill(pid, None), Ok(()));
+        drop(child);
+        assert_eq!(kill(pid, None), Err(Errno::ESRCH));
+    }
 }
