@@ -74,7 +74,7 @@ impl Operation {
     }
 }
 
-/// How often each operation is done.
+/// How often each operation is done; the sum is `TOTAL`.
 const WEIGHTS: [(Operation, u32); 9] = [
     (Operation::Write, 40),
     (Operation::Read, 6),
@@ -86,6 +86,19 @@ const WEIGHTS: [(Operation, u32); 9] = [
     (Operation::Advise, 4),
     (Operation::Fork, 4),
 ];
+const TOTAL: u32 = 100;
+
+/// Returns the operation at the place `n` of `TOTAL`. It allocates nothing, as a child of a process
+/// with threads must not.
+fn weighted(mut n: u32) -> Operation {
+    for (operation, weight) in WEIGHTS {
+        if n < weight {
+            return operation;
+        }
+        n -= weight;
+    }
+    Operation::Write
+}
 
 /// `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE`.
 const ADVICE: [i32; 4] = [libc::MADV_DONTFORK, libc::MADV_DOFORK, 102, 103];
@@ -180,8 +193,7 @@ impl<'a> Arena<'a> {
 
     /// Does a random operation.
     fn once(&self, rng: &mut Xoshiro256PlusPlus) {
-        let chosen = WEIGHTS.choose_weighted(rng, |(_, weight)| *weight);
-        let operation = chosen.map_or(Operation::Write, |(operation, _)| *operation);
+        let operation = weighted(rng.random_range(0..TOTAL));
         let first = rng.random_range(0..PAGES);
         let count = rng.random_range(1..=MOST.min(PAGES - first));
         let result = match operation {
@@ -275,4 +287,17 @@ fn length(pages: u64) -> nix::Result<NonZeroUsize> {
 
 const fn bytes(pages: u64) -> usize {
     (pages * PAGE_SIZE) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_chosen_as_often_as_its_weight_says() {
+        for (operation, weight) in WEIGHTS {
+            let times = (0..TOTAL).filter(|n| weighted(*n) == operation).count();
+            assert_eq!(times, weight as usize, "{}", operation.name());
+        }
+    }
 }
