@@ -230,7 +230,11 @@ impl<'a> Arena<'a> {
                 let advice = ADVICE.choose(rng).copied().unwrap_or(libc::MADV_DOFORK);
                 self.advise(first, count, advice)
             }
-            Operation::Fork | Operation::Exit => self.fork(rng),
+            Operation::Fork | Operation::Exit => match self.fork(rng) {
+                Some(result) => result,
+                // There was no operation to note.
+                None => return,
+            },
         };
         self.note(operation, first, count, result);
     }
@@ -251,16 +255,17 @@ impl<'a> Arena<'a> {
         Errno::result(result).map(drop)
     }
 
-    /// Forks a child, which does some operations and exits, unless there are many.
-    fn fork(&self, rng: &mut Xoshiro256PlusPlus) -> nix::Result<()> {
+    /// Forks a child, which does some operations and exits. Returns `None` and forks nothing if
+    /// there are as many children as there may be.
+    fn fork(&self, rng: &mut Xoshiro256PlusPlus) -> Option<nix::Result<()>> {
         let board = self.board;
         if board.children.fetch_add(1, Relaxed) >= self.children {
             board.children.fetch_sub(1, Relaxed);
-            return Ok(());
+            return None;
         }
         let seed = rng.random();
         // SAFETY: The child makes system calls and allocates nothing.
-        match unsafe { fork() } {
+        Some(match unsafe { fork() } {
             Ok(ForkResult::Child) => {
                 let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
                 let most = rng.random_range(0..LIFE);
@@ -277,7 +282,7 @@ impl<'a> Arena<'a> {
                 board.children.fetch_sub(1, Relaxed);
                 Err(errno)
             }
-        }
+        })
     }
 }
 
@@ -291,7 +296,41 @@ const fn bytes(pages: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::board::Shared;
     use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_fork_beyond_the_limit_is_no_operation() {
+        let shared = Shared::new().expect("is mapped");
+        let board = shared.board();
+        // The child ends at once.
+        board.stop.store(true, Relaxed);
+        let device = Device::open(Path::new("/dev/zero")).expect("is opened");
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut arena = Arena::new(board, &device, 0).expect("is mapped");
+        assert_eq!(arena.fork(&mut rng), None);
+        assert_eq!(
+            (board.forks.load(Relaxed), board.children.load(Relaxed)),
+            (0, 0)
+        );
+        arena.children = 1;
+        assert_eq!(arena.fork(&mut rng), Some(Ok(())));
+        assert_eq!(board.forks.load(Relaxed), 1);
+    }
+
+    /// Of the operations, a fork alone may not be done.
+    #[test]
+    fn what_is_not_done_is_not_counted() {
+        let shared = Shared::new().expect("is mapped");
+        let device = Device::open(Path::new("/dev/zero")).expect("is opened");
+        let arena = Arena::new(shared.board(), &device, 0).expect("is mapped");
+        super::super::touch::survive_faults().expect("is set");
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        arena.work(&mut rng, 1000);
+        let done = shared.board().operations.load(Relaxed);
+        assert!((900..1000).contains(&done), "{done} operations");
+    }
 
     #[test]
     fn an_operation_is_chosen_as_often_as_its_weight_says() {
