@@ -2,11 +2,13 @@
 
 //! The command line.
 
+mod help;
 mod language;
 
 use crate::engine::Options;
 use crate::kernel::Target;
 use crate::scenario::Mode;
+use crate::top::Sort;
 use crate::worker;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -16,38 +18,9 @@ use std::time::Duration;
 /// The largest pid of Linux, less one (`PID_MAX_LIMIT`).
 const MAX_PID: i64 = (1 << 22) - 1;
 
-/// Printed at the end of `rmapctl --help`.
-const EXIT_STATUS: &str = "\
-Exit status:
-  0  everything passed; for `check`: differences, violations and untracked are all 0
-  1  a step, a check or a comparison failed, or the module or a file cannot be read
-  2  the command line is wrong";
-
-/// Printed at the end of `rmapctl show --help`.
-const SHOW: &str = "\
-  rmapctl show                          the shadow's chains
-  rmapctl show --host 1                 the host's chains of process 1
-  rmapctl show --host --all             ... of all processes
-  rmapctl show --host 1 --format svg > chains.svg
-
-The tree of the host marks with `*` the VMAs that have an anon_vma as their ->anon_vma.
-Numbers of anon_vmas count from 1 in each output.
-
-Exit status: 0 the graph was printed, 1 it cannot be read, 2 the command line is wrong.";
-
-/// Printed at the end of `rmapctl check --help`.
-const CHECK: &str = "\
-`rmapctl check` compares the shadow with the host. `rmapctl check --host` checks the host's own
-structures of all processes against the rules, `rmapctl check --host PID` those of one process.
-
-Exit status:
-  0  nothing is wrong: differences, violations and untracked are 0
-  1  something is wrong, or, without --host, the module or a file cannot be read
-  2  the command line is wrong, or, with --host, the check could not be made";
-
 /// Runs scenarios over /dev/shadow_rmap and shows the anonymous reverse map they build.
 #[derive(Debug, Parser)]
-#[command(name = "rmapctl", version, after_help = EXIT_STATUS)]
+#[command(name = "rmapctl", version, after_help = help::EXIT_STATUS)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -64,12 +37,15 @@ pub enum Command {
     /// Check at full speed beside busy processes that come and go, and threads
     Stress(StressArgs),
     /// Draw the chains of the shadow, or of the host
-    #[command(after_help = SHOW)]
+    #[command(after_help = help::SHOW)]
     Show(ShowArgs),
     /// Print differences and violations; fail unless differences, violations and untracked are all
     /// 0
-    #[command(after_help = CHECK)]
+    #[command(after_help = help::CHECK)]
     Check(CheckArgs),
+    /// List the largest families of the host
+    #[command(after_help = help::TOP)]
+    Top(TopArgs),
     /// Try bad input and corner cases on the device, one line for each
     Selftest(SelftestArgs),
     /// Measure what a mapping costs a process, in nanoseconds for each operation
@@ -278,6 +254,28 @@ impl ShowArgs {
         }
         self.host.target(None)
     }
+}
+
+/// Arguments of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Print one table, and end
+    #[arg(long, conflicts_with = "times")]
+    pub once: bool,
+    /// Print so many tables, and end
+    #[arg(short = 'n', value_name = "TIMES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub times: Option<u64>,
+    /// Seconds between two tables
+    #[arg(long, short, value_name = "SECS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub delay: u64,
+    /// The column to sort by, the largest first
+    #[arg(long, value_enum, value_name = "COLUMN", default_value_t = Sort::Vmas)]
+    pub sort: Sort,
+    /// Families to print; 0: all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub rows: usize,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
 }
 
 /// Arguments of `check`.

@@ -21,6 +21,8 @@ pub(crate) struct Family<'g> {
     pub(crate) mms: Vec<&'g Mm>,
     /// Links from these VMAs to anon_vmas of the family.
     pub(crate) links: u64,
+    /// Links of the VMA that has most.
+    pub(crate) longest_chain: u64,
 }
 
 impl Family<'_> {
@@ -29,6 +31,33 @@ impl Family<'_> {
         let depths = self.members.iter().map(|(_, depth)| *depth as u64);
         depths.max().unwrap_or(0)
     }
+
+    /// Returns the number of VMAs in the largest interval tree.
+    pub(crate) fn largest_tree(&self) -> u64 {
+        let sizes = self.members.iter().map(|(av, _)| av.vmas.len() as u64);
+        sizes.max().unwrap_or(0)
+    }
+
+    /// Returns the reference count of the root; 0 if the graph lacks the root.
+    pub(crate) fn refcount(&self) -> i64 {
+        let mut members = self.members.iter();
+        let root = members.find(|(av, _)| av.id == self.root);
+        root.map_or(0, |(av, _)| av.refcount)
+    }
+
+    /// Returns the memory of the family's anon_vmas and links.
+    pub(crate) fn bytes(&self, sizes: Sizes) -> u64 {
+        self.members.len() as u64 * sizes.anon_vma + self.links * sizes.link
+    }
+}
+
+/// The sizes of the kernel's structures in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// `struct anon_vma`.
+    pub(crate) anon_vma: u64,
+    /// `struct anon_vma_chain`.
+    pub(crate) link: u64,
 }
 
 /// Lists the families of `graph` by the number of their root.
@@ -51,6 +80,7 @@ pub(crate) fn families(graph: &Graph) -> Vec<Family<'_>> {
                 };
                 family.vmas += 1;
                 family.links += links;
+                family.longest_chain = family.longest_chain.max(links);
                 if family.mms.last().is_none_or(|last| last.id != mm.id) {
                     family.mms.push(mm);
                 }
@@ -86,6 +116,7 @@ fn trees(graph: &Graph) -> BTreeMap<u64, Family<'_>> {
             vmas: 0,
             mms: Vec::new(),
             links: 0,
+            longest_chain: 0,
         });
         family.members.push((av, depth));
         if let Some(below) = children.get(&id) {
@@ -109,10 +140,17 @@ mod tests {
         let large = &families[0];
         let members: Vec<_> = large.members.iter().map(|(av, d)| (av.id, *d)).collect();
         assert_eq!(members, [(1, 1), (2, 2), (3, 3), (4, 2)]);
-        assert_eq!((large.vmas, large.links), (5, 9));
-        assert_eq!(large.depth(), 3);
+        assert_eq!((large.vmas, large.links, large.longest_chain), (5, 9, 3));
+        assert_eq!((large.depth(), large.largest_tree()), (3, 5));
+        assert_eq!(large.refcount(), 4);
         let pids: Vec<i64> = large.mms.iter().map(|mm| mm.pid).collect();
         assert_eq!(pids, [1, 52, 107]);
+        let sizes = Sizes {
+            anon_vma: 100,
+            link: 7,
+        };
+        assert_eq!(large.bytes(sizes), 463);
+        assert_eq!(families[1].bytes(sizes), 107);
         assert_eq!((families[1].depth(), families[1].mms.len()), (1, 1));
     }
 

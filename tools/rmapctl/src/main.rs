@@ -20,6 +20,7 @@ mod scenario;
 mod selftest;
 mod show;
 mod stress;
+mod top;
 mod worker;
 
 use anyhow::{Context, Result};
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             Ok(None) => check::shadow(&args),
             Err(error) => error.exit(),
         },
+        Command::Top(args) => top::print(&args, args.times.unwrap_or(1)).map(|()| true),
         Command::Selftest(args) => selftest(&args),
         Command::Cost(args) => cost(&args).map(|()| true),
         Command::Worker { inherited, name } => worker::serve(inherited, &name),

@@ -10,7 +10,7 @@ mod tests;
 
 pub use debugfs::{
     Debugfs, ambiguous, compact_rules, compare_counts, complaints, last_line, parse_events,
-    parse_rules,
+    parse_rules, stat,
 };
 pub use device::{Check, Device, Events, Numbers};
 pub use host::{HostCheck, Target, host_check};

@@ -2,7 +2,6 @@
 
 //! Tests of what the module prints, and of the numbers of its ioctls.
 
-use super::debugfs::stat;
 use super::*;
 use crate::scenario::Condition;
 use std::fs;
