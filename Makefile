@@ -11,7 +11,7 @@ asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD S
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge \
+.PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge programs \
 	judge-self-test vm rmapctl clean help
 
 help:
@@ -75,6 +75,11 @@ soak:
 experiment:
 	@scripts/setup.sh
 	@scripts/experiments.py $(E) $(asked)
+
+#: make programs      python3, cc, stress-ng and tests of the kernel, unmodified, with memory of the device
+programs:
+	@scripts/setup.sh --programs
+	@scripts/preload.py
 
 #: make bench         times the shadow beside the host's own rmap in one boot
 bench:

@@ -4,9 +4,10 @@
 # Installs what is missing: packages, a Rust toolchain that can build the kernel, bindgen.
 # Writes the choice to $CACHE/toolchain.env, which scripts/kernel.sh and others source.
 #
-# Usage: scripts/setup.sh [--help | --llvm | --qemu]
+# Usage: scripts/setup.sh [--help | --llvm | --qemu | --programs]
 # --llvm installs clang and its tools as well, as kernels with KASAN and Rust need them, and --qemu
-# what runs x86_64 guests; scripts/kernel.sh asks for both when it builds such a kernel.
+# what runs x86_64 guests; scripts/kernel.sh asks for both when it builds such a kernel. --programs
+# installs what scripts/preload.py runs on the shadow.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -141,4 +142,5 @@ case ${1:-} in
 	install_packages "clang$version" "lld$version" "llvm$version"
 	;;
 --qemu) install_packages qemu-system-x86 ;;
+--programs) install_packages stress-ng ;;
 esac

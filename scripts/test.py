@@ -16,6 +16,7 @@ The steps, chosen by --target and --only:
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is reported
+  um-preload    scripts/guest/preload.sh: unmodified programs with memory of the device
   um-again      scripts/guest/again.sh: one torture after the other, in one boot
   um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
 
@@ -33,6 +34,7 @@ import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import preload
 import torture_report
 from common import (CACHE, CORES, OUT, SCRIPTS, TOP, command_line, kernel_folder, machine,
                     modules, program, read, read_json, say, script_lines,
@@ -338,6 +340,11 @@ def busted(step):
                 "rmapctl": step.lab.rmapctl}, "busted.sh")
 
 
+def programs(step):
+    correct, wrong = (step.lab.modules[name]["shadow_rmap"] for name in ("um", "busted"))
+    boot(step, preload.files(correct, wrong), "preload.sh", options=())
+
+
 def again(step):
     boot(step, files_of(step, "shadow_rmap_torture"), "again.sh", options=())
 
@@ -373,8 +380,8 @@ def torture(step):
 STEPS = {"x86_64-guest": guest, "um-guest": guest, "x86_64-lazy": lazy, "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
          "host-litmus": host_litmus, "host-fuzz": host_fuzz, "host-schedules": host_schedules,
-         "um-busted": busted, "um-runner": vm_runner,
-         "x86_64-runner": vm_runner}
+         "um-busted": busted, "um-preload": programs,
+         "um-runner": vm_runner, "x86_64-runner": vm_runner}
 # Then these, one by one: their guests keep several cores busy.
 ALONE = {"um-judge": judge, "um-again": again, "um-torture": torture}
 
@@ -390,7 +397,7 @@ class Lab:
         targets = sorted({machine(name) for name in names} - {"host"})
         wanted = {target: [target] + [word for word, steps in MODULES.items() if any(
             f"{target}-{step}" in names for step in steps)] for target in targets}
-        if "um-busted" in names:
+        if {"um-busted", "um-preload"} & set(names):
             wanted["busted"] = ("um", "SHADOW_RMAP_BUST=1")
         self.seed = seed
         self.kunit = Kunit(Path(script_lines("source.sh")[-1]))
