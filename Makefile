@@ -12,6 +12,7 @@ asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD S
 
 .DEFAULT_GOAL := module
 .PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge programs \
+	probe install modules_install in-tree \
 	judge-self-test vm rmapctl clean help
 
 help:
@@ -29,6 +30,19 @@ module:
 #: make demo          boots the test VM and shows real processes, their chains, the comparison
 demo:
 	@scripts/demo.sh
+
+#: make probe         says what the build folder of KDIR= lacks for the modules (default: this kernel's)
+probe:
+	@bash -c '. scripts/lab.sh && toolchain && scripts/probe.sh'
+
+#: make install       builds the modules for KDIR= (default: this kernel) and installs them below
+#:                    INSTALL_MOD_PATH=; WITH="kunit torture" as above. modules_install is the same
+install modules_install:
+	@$(if $(INSTALL_MOD_PATH),INSTALL_MOD_PATH='$(INSTALL_MOD_PATH)') scripts/install.sh $(WITH)
+
+#: make in-tree       prints the patch that adds the modules to the kernel's source in KDIR=
+in-tree:
+	@scripts/in_tree.sh
 
 #: make test          everything that must pass
 test:

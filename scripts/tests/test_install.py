@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests the ways to one's own kernel: scripts/probe.sh, scripts/in_tree.sh, dkms.conf and
+scripts/install.sh. Nothing is compiled."""
+
+import os
+import subprocess
+
+import pytest
+
+from common import SCRIPTS, TOP, toolchain_env
+
+METADATA = ("libcore.rmeta", "libkernel.rmeta", "libmacros.so")
+
+
+def run(*command, cwd=None, **env):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=cwd,
+                          check=False, env=os.environ | {k: str(v) for k, v in env.items()})
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(name="kernel")
+def _kernel(tmp_path):
+    """A folder with as much of a built kernel as the probe looks at."""
+    text = run(toolchain_env()["RUSTC"], "--version")[1].split()[1].split("-")[0]
+    major, minor, patch = (int(n) for n in text.split("."))
+    for folder in ("include/config", "rust"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "include/config/auto.conf").write_text("".join(f"CONFIG_{line}\n" for line in (
+        "X86_64=y", "MODULES=y", "RUST=y", "DEBUG_FS=y",
+        f"RUSTC_VERSION={major * 100000 + minor * 100 + patch}")))
+    for name in ("Module.symvers", *(f"rust/{name}" for name in METADATA)):
+        (tmp_path / name).write_text("something")
+    return tmp_path
+
+
+def probe(kernel, **env):
+    return run(SCRIPTS / "probe.sh", kernel, **{"RUSTC": toolchain_env()["RUSTC"]} | env)
+
+
+def test_a_complete_folder_passes(kernel):
+    code, output, _ = probe(kernel)
+    assert (code, output) == (0, f"{kernel}: modules can be built\n")
+
+
+def test_the_probe_needs_neither_home_nor_cache(kernel):
+    done = subprocess.run([SCRIPTS / "probe.sh", kernel], capture_output=True, text=True, check=False,
+                          env={"PATH": os.environ["PATH"], "RUSTC": toolchain_env()["RUSTC"]})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["Module.symvers", *(f"rust/{name}" for name in METADATA)])
+def test_a_missing_file_is_named(kernel, name):
+    (kernel / name).unlink()
+    code, _, errors = probe(kernel)
+    first, *lacking = errors.splitlines()
+    assert code == 1 and first == f"error: no module can be built in {kernel}, which lacks:"
+    assert len(lacking) == 1 and lacking[0].startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("option", ["X86_64", "MODULES", "RUST", "DEBUG_FS"])
+def test_a_missing_option_is_named(kernel, option):
+    config = kernel / "include/config/auto.conf"
+    config.write_text(config.read_text().replace(f"CONFIG_{option}=y\n", ""))
+    code, _, errors = probe(kernel)
+    assert code == 1 and errors.splitlines()[1].startswith(f"CONFIG_{option}=y")
+
+
+def test_another_compiler_is_named(kernel):
+    config = kernel / "include/config/auto.conf"
+    config.write_text(config.read_text().replace("RUSTC_VERSION=", "RUSTC_VERSION=9"))
+    code, _, errors = probe(kernel)
+    assert code == 1 and "compiled the kernel" in errors
+
+
+@pytest.mark.parametrize("rustc", ["/bin/true", "/no/such/compiler"])
+def test_what_is_no_compiler_is_an_error(kernel, rustc):
+    assert probe(kernel, RUSTC=rustc) == (1, "", f"error: {rustc}: no Rust compiler (set RUSTC=)\n")
+
+
+@pytest.mark.parametrize("script", ["probe.sh", "install.sh"])
+def test_what_is_no_build_folder_is_an_error(tmp_path, script):
+    code, _, errors = run(SCRIPTS / script, KDIR=tmp_path)
+    assert code == 1 and errors.startswith(f"error: {tmp_path}: ")
+
+
+@pytest.fixture(name="tree")
+def _tree(tmp_path):
+    misc = tmp_path / "tree/drivers/misc"
+    misc.mkdir(parents=True)
+    (misc / "Kconfig").write_text('menu "Misc devices"\nsource "drivers/misc/other/Kconfig"\nendmenu\n')
+    (misc / "Makefile").write_text("obj-y\t\t\t\t+= other/\n")
+    return tmp_path / "tree"
+
+
+@pytest.mark.parametrize("tool", [("git", "apply"), ("patch", "-s", "-p1", "-i")])
+def test_the_patch_applies_and_has_every_file(tree, tool):
+    code, patch, errors = run(SCRIPTS / "in_tree.sh", tree)
+    assert (code, errors) == (0, "")
+    (tree / "x.patch").write_text(patch)
+    assert run(*tool, "x.patch", cwd=tree)[0] == 0
+    misc = tree / "drivers/misc"
+    assert (misc / "Kconfig").read_text().endswith(
+        'source "drivers/misc/shadow_rmap/Kconfig"\nendmenu\n')
+    assert "+= shadow_rmap/\n" in (misc / "Makefile").read_text()
+    names = run("git", "ls-files", "Kbuild", "Kconfig", "rust", "include", cwd=TOP)[1].splitlines()
+    assert len(names) > 200
+    for name in names:
+        assert (misc / "shadow_rmap" / name).read_bytes() == (TOP / name).read_bytes(), name
+    # A second patch would add them again.
+    code, patch, errors = run(SCRIPTS / "in_tree.sh", tree)
+    assert (code, patch) == (1, "") and "has the modules already" in errors
+
+
+def test_what_is_no_source_tree_is_an_error(tmp_path):
+    code, patch, errors = run(SCRIPTS / "in_tree.sh", tmp_path)
+    assert (code, patch) == (1, "") and "no kernel's source tree" in errors
+
+
+def test_dkms_calls_the_probe_and_the_compilers_of_the_kernel():
+    code, output, _ = run("bash", "-c", 'kernel_source_dir=/k dkms_tree=/t; . ./dkms.conf; '
+                          'printf "%s\\n" "${PRE_BUILD%% *}" "${MAKE[0]}" "${BUILT_MODULE_NAME[0]}"',
+                          cwd=TOP, RUSTC="/r", BINDGEN="/b")
+    script, make, name = output.splitlines()
+    assert code == 0 and os.access(TOP / script, os.X_OK) and name == "shadow_rmap"
+    assert make == "make -C /k M=/t/shadow_rmap/0.1.0/build RUSTC=/r BINDGEN=/b modules"
