@@ -114,7 +114,7 @@ impl Sweeper {
                 if stop.requested() {
                     break;
                 }
-                let which = if round.is_multiple_of(ALL_AFTER) {
+                let which = if round % ALL_AFTER == 0 {
                     Which::All
                 } else {
                     Which::Changed
