@@ -21,15 +21,16 @@ help:
 #: KDIR=FOLDER is your kernel, for each target: its source tree or its build folder.
 #: KERNEL_TARBALL=FILE is the source of another one.
 #:
-#: make               shadow_rmap.ko for the lab's kernel (VM=um or VM=x86_64), or for yours: where KDIR
-#:                    is built, with CONFIG_RUST, it is used as it is (KDIR=/lib/modules/.../build).
+#: make               shadow_rmap.ko for the lab's kernel (VM=um or VM=x86_64), Debian's (VM=debian), or
+#:                    yours: where KDIR is built, with CONFIG_RUST, it is used as it is.
 #:                    WITH="kunit torture" builds shadow_rmap_kunit.ko and shadow_rmap_torture.ko too
 module:
 	@scripts/module.sh $(VM) $(WITH) $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(W),W=$(W))
 
-#: make demo          boots the test VM and shows real processes, their chains, the comparison
+#: make demo          boots the test VM and shows real processes, their chains, the comparison; VM=um
+#:                    (default), VM=x86_64 or VM=debian: Debian's own kernel, as Debian compiled it
 demo:
-	@scripts/demo.sh
+	@scripts/demo.sh $(VM)
 
 #: make probe         says what the build folder of KDIR= lacks for the modules (default: this kernel's)
 probe:
@@ -44,10 +45,10 @@ install modules_install:
 in-tree:
 	@scripts/in_tree.sh
 
-#: make test          everything that must pass
+#: make test          everything that must pass; VM=um, x86_64 or debian: what is about this machine
 test:
 	@scripts/setup.sh
-	@scripts/test.py
+	@scripts/test.py $(if $(filter file,$(origin VM)),,--only '$(VM)-')
 
 #: make litmus        the order of each rule, in the kernel's own memory model; RULE=R17
 litmus:
@@ -118,8 +119,8 @@ judge-self-test:
 	@scripts/setup.sh
 	@scripts/judge_self_test.py $(if $(SECS),--secs '$(SECS)') $(if $(SEED),--seed '$(SEED)')
 
-#: make vm            a shell in the test VM with the module loaded; VM=um (default) or VM=x86_64;
-#:                    WITH="kunit torture" puts these modules into its folder
+#: make vm            a shell in the test VM with the module loaded; VM=um (default), VM=x86_64
+#:                    or VM=debian; WITH="kunit torture" puts these modules into its folder
 vm:
 	@scripts/setup.sh
 	@scripts/vm.py --target $(VM) --shell $(WITH)

@@ -23,5 +23,5 @@ lacks() {
 	built=$(sed -n 's/^CONFIG_RUSTC_VERSION=//p' "$kernel/include/config/auto.conf")
 	here=$("$@" --version 2>/dev/null | awk '{ split($2, v, /[.-]/); print v[1] * 100000 + v[2] * 100 + v[3] }')
 	[ "$built" = "$here" ] ||
-		echo "a match for rustc $(dotted "${here:-0}"): $(dotted "${built:-0}") compiled the kernel (set RUSTC=)"
+		echo "the rustc that is used, $(dotted "${here:-0}"): $(dotted "${built:-0}") compiled the kernel (RUSTC=)"
 }

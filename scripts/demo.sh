@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The main job, seen: boots User-Mode Linux, loads the module, runs three generations of real
+# The main job, seen: boots a kernel, loads the module, runs three generations of real
 # processes over a live mapping, and shows their chains, the rules, and the comparison with the
 # host's own reverse map. Leaves out/chains.svg.
 #
-# Usage: scripts/demo.sh [--help]         the last line is `demo: PASS` or `demo: FAIL <why>`
+# Usage: scripts/demo.sh [um|x86_64|debian]     User-Mode Linux (default), or in QEMU the lab's kernel
+# or Debian's own; the last line is `demo: PASS` or `demo: FAIL <why>`
 
 source "$(dirname "$0")/lab.sh"
 
@@ -13,14 +14,16 @@ fail() {
 	echo "demo: FAIL $*"
 	exit 1
 }
+target=${1:-um}
+case $target in um | x86_64 | debian) ;; *) fail "no machine $target: there are um, x86_64 and debian" ;; esac
 trap 'echo "demo: FAIL the set-up, see above"' ERR
 
 "$TOP/scripts/setup.sh"
-module=$("$TOP/scripts/module.sh" um)
+module=$("$TOP/scripts/module.sh" "$target")
 rmapctl=$("$TOP/scripts/rmapctl.sh")
 trap - ERR
 rm -rf "$OUT/demo"
-"$TOP/scripts/vm.py" --target um --time-limit 120 --module "$module" --file "$rmapctl:rmapctl" \
+"$TOP/scripts/vm.py" --target "$target" --time-limit 300 --module "$module" --file "$rmapctl:rmapctl" \
 	--file "$TOP/samples/three-generations.scn" --out "$OUT/demo" \
 	-- "$TOP/scripts/guest/demo.sh" || fail "the guest: exit status $?"
 [ -s "$OUT/demo/chains.dot" ] || fail "there is no picture"

@@ -3,10 +3,11 @@
 #
 # Builds the kernel of one target and prints its build folder.
 #
-# Usage: scripts/kernel.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle
+# Usage: scripts/kernel.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle|debian
 # um-bench is um without the checks of locks and memory, for measuring. x86_64-kasan has KASAN, which
 # sees the use of a freed type-safe object, and x86_64-kasan-recycle has KASAN and lets them be
-# allocated again within a grace period; both are compiled by clang.
+# allocated again within a grace period; both are compiled by clang. debian is Debian's own kernel
+# (scripts/debian.sh).
 #
 # The result is cached by source, toolchain and configuration. KDIR= and KERNEL_TARBALL= choose
 # another source, see scripts/source.sh. In a kernel of KDIR make looks each time for what has
@@ -16,6 +17,7 @@ source "$(dirname "$0")/lab.sh"
 
 target=${1:-}
 case $target in
+debian) exec "$TOP/scripts/debian.sh" ;;
 um) arch=um parts=(um checks) ;;
 um-bench) arch=um parts=(um) ;;
 x86_64) arch=x86_64 parts=(x86_64 checks) ;;

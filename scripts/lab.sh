@@ -76,31 +76,50 @@ with_lock() {
 	) 9>"$lock"
 }
 
-# unpack_packages SUITE FOLDER PACKAGE...: fetches packages of another Debian suite and unpacks them
-# into the folder, without installing them. The address of the archive comes from apt itself; apt
-# gets a private list, state and cache, so that the machine's own configuration stays as it was.
-unpack_packages() {
-	local suite=$1 dest=$2 private=$CACHE/apt-$1 uri options package
-	shift 2
+# private_apt SUITE: lets the array `apt_options` name this suite of Debian's archive alone. Its address
+# comes from apt itself; apt gets a private list, state and cache below `apt_folder`, so that the
+# machine's own configuration stays as it was. No package counts as installed.
+private_apt() {
+	local uri
+	apt_folder=$CACHE/apt-$1-$(basename "$0" .sh)
 	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
 		grep '/debian/$' | sort -u | head -n1) || true
-	[ -n "$uri" ] || die "apt has no Debian archive configured, where $* would come from"
-	rm -rf "$private"
-	mkdir -p "$private/lists/partial" "$private/cache/archives/partial" "$private/deb" "$dest"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" \
-		>"$private/sources.list"
-	options=(
-		-o "Dir::Etc::sourcelist=$private/sources.list" -o Dir::Etc::sourceparts=/dev/null
-		-o "Dir::State::Lists=$private/lists" -o "Dir::Cache=$private/cache"
+	[ -n "$uri" ] || die "apt has no Debian archive configured, of which $1 would be a suite"
+	rm -rf "$apt_folder"
+	mkdir -p "$apt_folder/lists/partial" "$apt_folder/cache/archives/partial" "$apt_folder/deb"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $1 main" \
+		>"$apt_folder/sources.list"
+	: >"$apt_folder/status"
+	apt_options=(
+		-o "Dir::Etc::sourcelist=$apt_folder/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		-o "Dir::State::Lists=$apt_folder/lists" -o "Dir::State::status=$apt_folder/status"
+		-o "Dir::Cache=$apt_folder/cache" -o Debug::NoLocking=1
 		-o APT::Sandbox::User=root -o Acquire::Languages=none
 	)
-	quietly "looking for $*" "$CACHE/log/apt-$suite.log" apt-get "${options[@]}" update
+	quietly "reading the package lists of $1" "$CACHE/log/apt-$1.log" \
+		apt-get "${apt_options[@]}" update
+}
+
+# unpack_debs FOLDER FILE...: without installing them.
+unpack_debs() {
+	local dest=$1 package
+	shift
+	mkdir -p "$dest"
+	for package; do dpkg-deb -x "$package" "$dest"; done
+}
+
+# unpack_packages SUITE FOLDER PACKAGE...: fetches packages of another Debian suite and unpacks them
+# into the folder, without installing them.
+unpack_packages() {
+	local suite=$1 dest=$2 apt_folder apt_options
+	shift 2
+	private_apt "$suite"
 	(
-		cd "$private/deb"
-		quietly "fetching $*" "$CACHE/log/apt-$suite-fetch.log" apt-get "${options[@]}" download "$@"
-		for package in ./*.deb; do dpkg-deb -x "$package" "$dest"; done
+		cd "$apt_folder/deb"
+		quietly "fetching $*" "$CACHE/log/apt-$suite-fetch.log" apt-get "${apt_options[@]}" download "$@"
+		unpack_debs "$dest" ./*.deb
 	)
-	rm -rf "$private"
+	rm -rf "$apt_folder"
 }
 
 # unpack_program FOLDER NAME SUITE PACKAGES [OPTION...]: unpacks a program of another Debian suite.

@@ -4,8 +4,8 @@
 # Builds the modules for one kernel and prints their paths, one a line: shadow_rmap.ko, then
 # shadow_rmap_kunit.ko and shadow_rmap_torture.ko if they are named.
 #
-# Usage: scripts/module.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle [kunit] [torture]
-#                          [MAKE-ARGUMENT...]
+# Usage: scripts/module.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle|debian
+#                          [kunit] [torture] [MAKE-ARGUMENT...]
 #   KDIR=FOLDER            a kernel's build folder is used as it is; a kernel's source is built first
 #   CLIPPY=1               all three crates are compiled by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module
@@ -14,10 +14,11 @@
 # named, or in build/<target>-$VARIANT; those of CLIPPY, _CASE and _BUST in a folder of their own.
 
 source "$(dirname "$0")/lab.sh"
+source "$TOP/scripts/build_folder.sh"
 
 target=${1:-}
 case $target in
-um | um-bench | x86_64 | x86_64-kasan | x86_64-kasan-recycle) shift ;;
+um | um-bench | x86_64 | x86_64-kasan | x86_64-kasan-recycle | debian) shift ;;
 *) usage 1 ;;
 esac
 
@@ -51,25 +52,28 @@ done
 
 toolchain
 [ -n "$kernel" ] || kernel=$("$TOP/scripts/kernel.sh" "$target")
-# configured OPTION: the kernel has it built in.
-configured() { grep -qx "CONFIG_$1=y" "$kernel/include/config/auto.conf"; }
-configured X86_64 || die "$kernel: only kernels for x86-64 are supported, and User-Mode Linux on it"
-for option in RUST DEBUG_FS; do configured $option || die "$kernel: no CONFIG_$option=y"; done
-[ -s "$kernel/Module.symvers" ] ||
-	die "$kernel: no Module.symvers, which a complete build of the kernel leaves there (make)"
+# A module is compiled by what its kernel was compiled with.
+inside=() compilers=("RUSTC=$RUSTC" "BINDGEN=$BINDGEN") arch=${target%%-*}
+if [ "$target" = debian ]; then
+	inside=("$TOP/scripts/chroot.sh") compilers=(CC=x86_64-linux-gnu-gcc-14 HOSTCC=gcc-14) arch=x86
+	RUSTC=rustc
+elif configured CC_IS_CLANG; then
+	compilers+=("LLVM=${LLVM:-$(llvm_suffix "$LIBCLANG_PATH")}")
+fi
+missing=$(lacks "${inside[@]}" "$RUSTC")
+[ -z "$missing" ] ||
+	die "no module can be built in $kernel, which lacks:"$'\n'"$missing"$'\n'"VM=debian in place of KDIR=" \
+		"builds one for Debian's own kernel, see Documentation/on-debian.rst"
 case " ${symbols[*]} " in
 *KUNIT*) configured KUNIT || die "$kernel: no CONFIG_KUNIT=y, so there are no suites" ;;
 esac
-# A module is compiled by what its kernel was compiled with.
-llvm=()
-! configured CC_IS_CLANG || llvm=("LLVM=${LLVM:-$(llvm_suffix "$LIBCLANG_PATH")}")
 mkdir -p "$out"
 
 build() {
 	# Clippy and the cases leave nothing behind that make could take for done.
 	for goal in "${goals[@]}"; do rm -f "$out/$goal"; done
-	make -C "$kernel" ARCH="${target%%-*}" M="$TOP" MO="$out" RUSTC="$RUSTC" BINDGEN="$BINDGEN" \
-		"${llvm[@]}" -j "$JOBS" "${symbols[@]}" "${arguments[@]}" "${goals[@]:-modules}"
+	"${inside[@]}" make -C "$kernel" ARCH=$arch M="$TOP" MO="$out" "${compilers[@]}" -j "$JOBS" \
+		"${symbols[@]}" "${arguments[@]}" "${goals[@]:-modules}"
 }
 
 if [ -n "$quiet_case" ]; then
@@ -82,8 +86,10 @@ fi
 
 with_lock "$out" \
 	quietly "building ${modules[*]} (${out##*/})" "$out/build.log" build
-# Rust and C are expected to compile without a single warning.
-if grep -E '(^|: )warning(:|\[)|error:' "$out/build.log" | grep -v 'the compiler differs' >&2; then
+# Rust and C are expected to compile without a single warning. With the padding of Debian's kernel objtool
+# warns of names that it cannot make longer.
+if grep -E '(^|: )warning(:|\[)|error:' "$out/build.log" |
+	grep -vE "the compiler differs|objtool: .*: symbol name too long, can't create __pfx_ symbol" >&2; then
 	die "the module does not compile without warnings, see $out/build.log"
 fi
 if [ ${#goals[@]} -gt 0 ]; then

@@ -90,7 +90,7 @@ def stage(args, top):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
     settings = {
-        "VM_TARGET": machine(args.target),
+        "VM_TARGET": "um" if args.is_um else "x86_64",
         "VM_OUT": args.out if args.is_um else "",
         "VM_KMEMLEAK": "1" if args.kmemleak else "",
         "VM_SHELL": "1" if args.shell else "",
@@ -136,8 +136,7 @@ def um_command(args, image, work):
 # 31 times too fast, and time limits in the guest mean nothing; with a frequency that is too high
 # the boot hangs in delays. So the clock is the HPET, whose frequency is known, and delays have a
 # fixed length.
-X86_64_ARGS = ("console=ttyS0 rdinit=/run/vm/init.sh preempt=full clocksource=hpet tsc=unstable "
-               "lpj=10000000")
+X86_64_ARGS = "console=ttyS0 rdinit=/run/vm/init.sh clocksource=hpet tsc=unstable lpj=10000000"
 
 
 def x86_64_command(args, image, work):
@@ -151,12 +150,14 @@ def x86_64_command(args, image, work):
         subprocess.run([find_program("cpio"), "--quiet", "-o", "-H", "newc", "-R", "0:0"],
                        input=names.encode(), stdout=archive, cwd=root, check=True)
     serial = "mon:stdio" if args.shell else "stdio"
+    # Debian's kernel is preempted as Debian has it.
+    preempt = [] if args.target == "debian" else ["preempt=full"]
     # /dev/kvm may exist and still not start a guest, so it is not tried.
     return [find_program("qemu-system-x86_64"), "-accel", "tcg,thread=multi",
             "-smp", str(args.cpus), "-m", f"{args.megabytes}M", "-display", "none", "-no-reboot",
             "-nodefaults", "-serial", serial, "-serial", f"file:{work}/results",
             "-kernel", str(image), "-initrd", str(work / "initramfs"),
-            "-append", " ".join([*X86_64_ARGS.split(), *kernel_args(args)])]
+            "-append", " ".join([*X86_64_ARGS.split(), *preempt, *kernel_args(args)])]
 
 
 def um_environment(args, work):
@@ -307,8 +308,8 @@ def add_lab(args):
 def parse(argv):
     parser = command_line(__doc__, usage="scripts/vm.py --target TARGET [options] -- COMMAND ARGS...")
     add = parser.add_argument
-    add("--target", choices=TARGETS, required=True,
-        help="User-Mode Linux, or x86_64 in QEMU; the kernels of scripts/kernel.sh")
+    add("--target", choices=[*TARGETS, "debian"], required=True,
+        help="User-Mode Linux, or in QEMU x86_64 or Debian's own; the kernels of scripts/kernel.sh")
     add("--kernel", metavar="DIR", help="kernel build folder (default: scripts/kernel.sh TARGET)")
     add("--time-limit", type=float, metavar="SECS", help="from boot to end, default 120; none with --shell")
     add("--module", metavar="FILE.ko", help="loaded before the command")

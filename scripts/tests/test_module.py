@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests what scripts/module.sh says of a build folder in which no module can be built."""
+
+import os
+import subprocess
+
+import pytest
+
+from common import SCRIPTS, toolchain_env
+
+CONFIG = ("X86_64=y", "MODULES=y", "RUST=y", "DEBUG_FS=y")
+METADATA = ("libcore.rmeta", "libkernel.rmeta", "libmacros.so")
+
+
+def rustc_version():
+    """Returns the version of the lab's rustc, as a kernel's configuration has it."""
+    env = toolchain_env()
+    text = subprocess.run([env["RUSTC"], "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor, patch = (int(n) for n in text.split()[1].split("-")[0].split("."))
+    return major * 100000 + minor * 100 + patch
+
+
+def build_folder(tmp_path, config=CONFIG, files=METADATA, version=None):
+    """Makes a folder with as much of a built kernel as is asked for."""
+    for folder in ("include/config", "rust"):
+        (tmp_path / folder).mkdir(parents=True)
+    lines = [*config, f"RUSTC_VERSION={version or rustc_version()}"]
+    (tmp_path / "include/config/auto.conf").write_text("".join(f"CONFIG_{line}\n" for line in lines))
+    (tmp_path / "Module.symvers").write_text("0x0\tsymbol\tvmlinux\tEXPORT_SYMBOL\n")
+    for name in files:
+        (tmp_path / "rust" / name).write_text("metadata")
+    return tmp_path
+
+
+def module(folder, target="um"):
+    done = subprocess.run([SCRIPTS / "module.sh", target], capture_output=True, text=True, check=False,
+                          env=os.environ | {"KDIR": str(folder), "VARIANT": "test"})
+    return done.returncode, done.stderr
+
+
+def lacking(output):
+    """Returns the lines of the one error between its first and its last line."""
+    lines = output.splitlines()
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    first = next(n for n, line in enumerate(lines) if line.endswith(", which lacks:"))
+    last = next(n for n, line in enumerate(lines) if "VM=debian" in line)
+    return lines[first + 1:last]
+
+
+@pytest.mark.parametrize("option", ["X86_64", "MODULES", "DEBUG_FS"])
+def test_missing_option_is_named(tmp_path, option):
+    config = [line for line in CONFIG if not line.startswith(option)]
+    code, output = module(build_folder(tmp_path, config))
+    assert code == 1
+    assert [line.split(":")[0] for line in lacking(output)] == [f"CONFIG_{option}=y"]
+
+
+def test_kernel_without_rust_lacks_only_that(tmp_path):
+    code, output = module(build_folder(tmp_path, [c for c in CONFIG if c != "RUST=y"], files=()))
+    assert (code, lacking(output)) == (1, ["CONFIG_RUST=y"])
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_missing_metadata_is_named(tmp_path, name):
+    code, output = module(build_folder(tmp_path, files=[other for other in METADATA if other != name]))
+    assert (code, lacking(output)) == (1, [f"rust/{name}: metadata of the kernel's Rust code"])
+
+
+def test_headers_without_any_metadata_and_of_another_rustc(tmp_path):
+    code, output = module(build_folder(tmp_path, files=(), version=109999))
+    assert code == 1
+    assert [line.split(":")[0].split()[0] for line in lacking(output)] == [
+        *(f"rust/{name}" for name in METADATA), "the"]
+    assert "1.99.99 compiled the kernel" in output
+
+
+def test_missing_symbols_are_named(tmp_path):
+    folder = build_folder(tmp_path)
+    (folder / "Module.symvers").unlink()
+    code, output = module(folder)
+    assert code == 1
+    assert lacking(output) == ["Module.symvers: a complete build of the kernel (make) writes it"]
+
+
+def test_complete_folder_goes_on_to_make(tmp_path):
+    """Nothing is lacking, so the folder's own Makefile is asked, which is not there."""
+    code, output = module(build_folder(tmp_path))
+    assert code == 1
+    assert "lacks" not in output
+    assert "No rule to make target" in output or "no makefile" in output.lower()
+
+
+@pytest.mark.parametrize("name", ["KDIR", "KERNEL_TARBALL"])
+def test_debian_kernel_is_not_built_from_another_source(name, tmp_path):
+    done = subprocess.run([SCRIPTS / "debian.sh"], capture_output=True, text=True, check=False,
+                          env=os.environ | {name: str(tmp_path)})
+    assert done.returncode == 1
+    assert "Debian's own kernel" in done.stderr
