@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Builds what the tests need, and runs everything that must pass, on this machine and in both guests.
+"""Builds what the tests need, and runs everything that must pass, on this machine and in its guests.
 
 The steps, chosen by --target and --only:
   host-scripts  pytest: the scripts of this folder, with each gate of scripts/check.sh
@@ -14,6 +14,7 @@ The steps, chosen by --target and --only:
   um-judge      scripts/judge_self_test.py --sample: the judge notices broken hosts, and no others
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
+  debian-guest  scripts/guest/debian.sh: the module on Debian's own kernel, with KSM, huge pages and swap
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is reported
   um-preload    scripts/guest/preload.sh: unmodified programs with memory of the device
@@ -34,6 +35,7 @@ import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import debian_guest
 import preload
 import torture_report
 from common import (CACHE, CORES, OUT, SCRIPTS, TOP, command_line, kernel_folder, machine,
@@ -335,6 +337,10 @@ def lazy(step):
     add_suites(step)
 
 
+def debian(step):
+    debian_guest.debian_guest(step, boot)
+
+
 def busted(step):
     boot(step, {"shadow_rmap.ko": step.lab.modules["busted"]["shadow_rmap"],
                 "rmapctl": step.lab.rmapctl}, "busted.sh")
@@ -377,7 +383,7 @@ def torture(step):
 
 
 # As many at a time as there are cores.
-STEPS = {"x86_64-guest": guest, "um-guest": guest, "x86_64-lazy": lazy, "host-rmapctl": host_rmapctl,
+STEPS = {"x86_64-guest": guest, "um-guest": guest, "debian-guest": debian, "x86_64-lazy": lazy, "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
          "host-litmus": host_litmus, "host-fuzz": host_fuzz, "host-schedules": host_schedules,
          "um-busted": busted, "um-preload": programs,
@@ -387,16 +393,17 @@ ALONE = {"um-judge": judge, "um-again": again, "um-torture": torture}
 
 
 # The modules besides shadow_rmap.ko, and the steps that load them.
-MODULES = {"kunit": ("guest", "lazy"), "torture": ("again", "torture")}
+MODULES = {"kunit": ("um-guest", "x86_64-guest", "x86_64-lazy"), "torture": ("um-again", "um-torture")}
 
 
 class Lab:
     """What the steps need."""
 
     def __init__(self, names, seed):
-        targets = sorted({machine(name) for name in names} - {"host"})
+        targets = sorted({machine(name) for name in names} - {"host"} -
+                         ({"debian"} if debian_guest.unwanted() else set()))
         wanted = {target: [target] + [word for word, steps in MODULES.items() if any(
-            f"{target}-{step}" in names for step in steps)] for target in targets}
+            machine(step) == target and step in names for step in steps)] for target in targets}
         if {"um-busted", "um-preload"} & set(names):
             wanted["busted"] = ("um", "SHADOW_RMAP_BUST=1")
         self.seed = seed
@@ -424,7 +431,7 @@ def run_step(step):
 def main():
     parser = command_line(__doc__)
     add = parser.add_argument
-    add("--target", choices=("um", "x86_64", "all"), default="all", help="which guests")
+    add("--target", choices=("um", "x86_64", "debian", "all"), default="all", help="which guests")
     add("--only", metavar="NAME", default="", help="only the steps with NAME in their name")
     add("--seed", type=int, default=random.getrandbits(31),
         help="of one random sequence in each guest, and of the torture (default: random, shown)")

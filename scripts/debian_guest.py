@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The step debian-guest of scripts/test.py: the module on Debian's own kernel. It is imported, not run."""
+
+import os
+from pathlib import Path
+
+from common import TOP, read
+
+# Of each of two random sequences: emulated, a step takes some hundredths of a second.
+STEPS = 200
+
+
+def debian_guest(step, boot):
+    """Boots Debian's kernel and counts the tests of scripts/guest/debian.sh. `boot` is that of
+    scripts/test.py."""
+    if unwanted():
+        step.add("Debian's kernel", "skipped", unwanted())
+        return
+    folder = Path(step.lab.kernels["debian"])
+    files = {"shadow_rmap.ko": step.lab.modules["debian"]["shadow_rmap"], "rmapctl": step.lab.rmapctl}
+    files |= {path.relative_to(TOP): path for path in (TOP / "samples").glob("*.scn")}
+    release = read(folder / "include/config/kernel.release").strip()
+    boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=())
+
+
+def unwanted():
+    """Says why Debian's kernel is not tested, or nothing."""
+    return "KDIR or KERNEL_TARBALL is another kernel" if (
+        os.environ.get("KDIR") or os.environ.get("KERNEL_TARBALL")) else ""

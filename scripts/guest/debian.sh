@@ -1,0 +1,78 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in the test guest, on Debian's own kernel, unmodified: loads the module, turns on KSM and huge
+# pages, and tests live mappings meanwhile. $OUT/tests.txt has the result of each test.
+#
+# Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
+# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh and samples/*.scn
+
+case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
+release=$1 seed=$2 steps=$3 here=$PWD
+debugfs=/sys/kernel/debug/shadow_rmap
+mm=/sys/kernel/mm
+# shellcheck source=scripts/guest/try.sh
+. ./try.sh
+
+release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
+
+loaded() { grep -q "^shadow_rmap " /proc/modules; }
+
+# put VALUE FILE: the file then has the value, in brackets where it is a choice.
+put() { echo "$1" >"$2" && must grep -qE "^$1\$|\[$1\]" "$2"; }
+
+ksm() { put 1 $mm/ksm/run && put 1000 $mm/ksm/pages_to_scan && put 20 $mm/ksm/sleep_millisecs; }
+
+huge_pages() { put always $mm/transparent_hugepage/enabled; }
+
+# A scenario saves files with relative names in its working folder.
+scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 600 "$here/rmapctl" run --quiet "$here/$1")
+
+# compare_is_equal: for three processes that are alive.
+compare_is_equal() {
+	cat >/tmp/family.scn <<-END
+		map main buf 64
+		touch main buf all write
+		fork main child
+		touch child buf 0..32 write
+		fork child grand
+		touch grand buf 16..48 write
+		repeat 1000000
+		  touch main buf 0 write
+		end
+	END
+	timeout 600 ./rmapctl run /tmp/family.scn >/tmp/family.log 2>&1 &
+	family=$!
+	left=60
+	until cat $debugfs/compare >/tmp/compare && grep -q "^compare: vmas=3 .* pages=128 " /tmp/compare ||
+		[ $left = 0 ]; do
+		left=$((left - 1))
+		sleep 1
+	done
+	kill $family
+	wait $family
+	tail -n 20 /tmp/compare /tmp/family.log
+	grep -q "^compare: vmas=3 .* pages=128 untracked=0 .*violations=0 differences=0$" /tmp/compare
+}
+
+no_rule_is_broken() { ! grep -v ' violations=0$' $debugfs/rules; }
+
+unload() { rmmod shadow_rmap && ! loaded; }
+
+all_tests() {
+	try "the kernel is Debian's" release_is || return
+	try "the module loads" insmod ./shadow_rmap.ko && loaded || return
+	try "KSM is on" ksm
+	try "huge pages are on" huge_pages
+	for f in samples/*.scn; do try "${f#samples/}" scenario "$f"; done
+	try "corner cases" timeout 600 ./rmapctl selftest
+	for mode in pinned mergeable; do
+		try "random steps of seed $seed ($mode)" timeout 900 \
+			./rmapctl random --quiet --mode $mode --seed "$seed" --steps "$steps" --check-every 20
+	done
+	try "compare finds no difference in a family" compare_is_equal
+	try "no rule is broken" no_rule_is_broken
+	try "the module unloads" unload
+}
+
+run_tests all_tests
