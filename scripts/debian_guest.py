@@ -4,20 +4,20 @@
 import os
 from pathlib import Path
 
-from common import TOP, read
+from common import TOP, kernel_folder, modules, read
 
 # Of each of two random sequences: emulated, a step takes some hundredths of a second.
 STEPS = 200
 
 
 def debian_guest(step, boot):
-    """Boots Debian's kernel and counts the tests of scripts/guest/debian.sh. `boot` is that of
+    """Prepares and boots Debian's kernel, and counts the tests of scripts/guest/debian.sh. `boot` is that of
     scripts/test.py."""
     if unwanted():
         step.add("Debian's kernel", "skipped", unwanted())
         return
-    folder = Path(step.lab.kernels["debian"])
-    files = {"shadow_rmap.ko": step.lab.modules["debian"]["shadow_rmap"], "rmapctl": step.lab.rmapctl}
+    folder = step.lab.kernels["debian"] = Path(kernel_folder("debian"))
+    files = {"shadow_rmap.ko": modules("debian")["shadow_rmap"], "rmapctl": step.lab.rmapctl}
     files |= {path.relative_to(TOP): path for path in (TOP / "samples").glob("*.scn")}
     release = read(folder / "include/config/kernel.release").strip()
     boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=())
