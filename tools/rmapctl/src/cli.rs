@@ -46,6 +46,9 @@ pub enum Command {
     /// List the largest families of the host
     #[command(after_help = help::TOP)]
     Top(TopArgs),
+    /// Show chains, families, rules, counters and differences on a terminal
+    #[command(after_help = help::WATCH)]
+    Watch(WatchArgs),
     /// Try bad input and corner cases on the device, one line for each
     Selftest(SelftestArgs),
     /// Measure what a mapping costs a process, in nanoseconds for each operation
@@ -274,6 +277,18 @@ pub struct TopArgs {
     /// Families to print; 0: all
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub rows: usize,
+    #[command(flatten)]
+    pub debugfs: DebugfsArgs,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    pub host: HostArgs,
+    /// Seconds between two readings
+    #[arg(long, short, value_name = "SECS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub delay: u64,
     #[command(flatten)]
     pub debugfs: DebugfsArgs,
 }

@@ -21,6 +21,7 @@ mod selftest;
 mod show;
 mod stress;
 mod top;
+mod watch;
 mod worker;
 
 use anyhow::{Context, Result};
@@ -48,7 +49,15 @@ fn main() -> ExitCode {
             Ok(None) => check::shadow(&args),
             Err(error) => error.exit(),
         },
-        Command::Top(args) => top::print(&args, args.times.unwrap_or(1)).map(|()| true),
+        Command::Top(args) => {
+            let times = args.times.or(args.once.then_some(1));
+            let done = times.map_or_else(|| watch::top(&args), |times| top::print(&args, times));
+            done.map(|()| true)
+        }
+        Command::Watch(args) => {
+            let target = args.host.target(None).unwrap_or_else(|error| error.exit());
+            watch::run(&args, target).map(|()| true)
+        }
         Command::Selftest(args) => selftest(&args),
         Command::Cost(args) => cost(&args).map(|()| true),
         Command::Worker { inherited, name } => worker::serve(inherited, &name),

@@ -47,6 +47,23 @@ linked to them. One lock, that of the root, covers it. The columns:
   REFS       references on the root
   BYTES      bytes of the anon_vmas and links
 
-The module visits all processes for each table.
+The module visits all processes for each table. On a terminal, without --once and -n, the table is
+read again and again, as the view `families` of `rmapctl watch`.
 
-Exit status: 0 the tables were printed, 1 the module cannot be read, 2 the command line is wrong.";
+Exit status: 0 the tables were printed, 1 the module cannot be read or there is no terminal, 2 the
+command line is wrong.";
+
+/// Printed at the end of `rmapctl watch --help`.
+pub(super) const WATCH: &str = "\
+With --host or --all the view `chains` is that of the host. The other views are the families of the
+host, as of `rmapctl top`; the rules, with their steps, checks and violations; the counters of
+`stats`; the differences that `compare` finds. The files of the view that is shown are read, and the
+module stops the processes that it looks at while it does.
+
+Keys: 1 to 5, Tab: another view. Arrows, PgUp, PgDn, Home, End: scroll. Space: pause. r: read now.
+s: another order of the families. q, Esc, Ctrl-C: quit.
+
+Colours mark what has changed and what is wrong, unless the variable NO_COLOR is set.
+
+Exit status: 0 after a key or a signal that ends it, 1 the module cannot be read or there is no
+terminal, 2 the command line is wrong.";

@@ -88,14 +88,19 @@ extern "C" fn interrupt(_: libc::c_int) {
 
 /// Makes Ctrl-C and `kill` end the running scenario and its processes.
 pub fn catch_interrupts() -> Result<()> {
+    catch(&[Signal::SIGINT, Signal::SIGTERM])
+}
+
+/// Makes each of these signals do what Ctrl-C does.
+pub fn catch(signals: &[Signal]) -> Result<()> {
     let action = SigAction::new(
         SigHandler::Handler(interrupt),
         SaFlags::empty(),
         SigSet::empty(),
     );
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for signal in signals {
         // SAFETY: The handler only stores to an atomic.
-        unsafe { sigaction(signal, &action) }.context("sigaction")?;
+        unsafe { sigaction(*signal, &action) }.context("sigaction")?;
     }
     Ok(())
 }

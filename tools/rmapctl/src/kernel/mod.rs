@@ -9,7 +9,7 @@ mod host;
 mod tests;
 
 pub use debugfs::{
-    Debugfs, ambiguous, compact_rules, compare_counts, complaints, last_line, parse_events,
+    Debugfs, Rule, ambiguous, compact_rules, compare_counts, complaints, last_line, parse_events,
     parse_rules, stat,
 };
 pub use device::{Check, Device, Events, Numbers};

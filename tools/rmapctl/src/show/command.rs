@@ -2,7 +2,6 @@
 
 //! `rmapctl show`.
 
-use super::{host, render};
 use crate::cli::{Format, ShowArgs};
 use crate::graph::Graph;
 use crate::kernel::{Debugfs, Target};
@@ -31,12 +30,10 @@ pub fn run(args: &ShowArgs, target: Option<Target>) -> Result<()> {
         Format::Json | Format::Tree => {
             let text = source.read("chains.json")?;
             let graph = Graph::parse(&text)?;
-            match (args.format, graph.source.as_str()) {
-                (Format::Json, _) => text,
-                (_, "host") => host::render(&graph, args.full),
-                _ => render(&graph, args.full),
+            match args.format {
+                Format::Json => text.into_bytes(),
+                _ => super::text(&graph, args.full).into_bytes(),
             }
-            .into_bytes()
         }
     };
     // A closed pipe, as in `rmapctl show | head`, is not an error.

@@ -22,7 +22,15 @@ const PAGE_SHIFT: u32 = 12;
 const MOST_NAMES: usize = 8;
 const MOST_VMAS: usize = 24;
 
-/// Draws `graph`; `full` prints all lists completely.
+/// Draws `graph` as its source is drawn; `full` prints all lists completely.
+pub fn text(graph: &Graph, full: bool) -> String {
+    match graph.source.as_str() {
+        "host" => host::render(graph, full),
+        _ => render(graph, full),
+    }
+}
+
+/// Draws a graph of the shadow; `full` prints all lists completely.
 pub fn render(graph: &Graph, full: bool) -> String {
     let mut out = String::new();
     for (left, right) in aligned(&anon_vma_lines(graph, full)) {

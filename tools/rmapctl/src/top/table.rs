@@ -31,6 +31,15 @@ pub enum Sort {
     Memory,
 }
 
+impl Sort {
+    /// Returns the next column, and after the last the first.
+    pub fn next(self) -> Self {
+        let all = Self::value_variants();
+        let at = all.iter().position(|sort| *sort == self).unwrap_or(0);
+        all[(at + 1) % all.len()]
+    }
+}
+
 impl fmt::Display for Sort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_possible_value() {
@@ -210,6 +219,12 @@ mod tests {
             let first: Vec<u64> = (0..9).map(|other| u64::from(other == column)).collect();
             assert_eq!(keys, first, "{sort}");
         }
+    }
+
+    #[test]
+    fn the_next_column_of_the_last_is_the_first() {
+        assert_eq!(Sort::Vmas.next(), Sort::Procs);
+        assert_eq!(Sort::Memory.next(), Sort::Vmas);
     }
 
     #[test]
