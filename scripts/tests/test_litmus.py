@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 import litmus
-import test as runner
+import results
+import steps
 from common import SCRIPTS, TOP
 
 RULE = "C R1+rule\n(*\n * Result: Never\n *)\n{}\nP0(int *x) { }\nexists (x=1)\n"
@@ -128,11 +129,12 @@ def test_each_counts_in_make_test(tmp_path, monkeypatch, rows, code, passed, fai
     write = f"echo '{json.dumps(rows)}' >{tmp_path}/litmus.json" if rows else "true"
     script.write_text(f"#!/bin/sh\n{write}\nexit {code}\n")
     script.chmod(0o755)
-    for name, value in (("SCRIPTS", tmp_path), ("OUT", tmp_path), ("RESULTS", tmp_path)):
-        monkeypatch.setattr(runner, name, value)
+    for name in ("SCRIPTS", "OUT"):
+        monkeypatch.setattr(steps, name, tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
 
-    step = runner.Step("host-litmus")
-    runner.host_litmus(step)
+    step = results.Step("host-litmus")
+    steps.host_litmus(step)
     assert (step.count("passed"), step.count("failed")) == (passed, failed)
 
 

@@ -6,16 +6,17 @@ import re
 import pytest
 
 import common
+import results as counts
 import test as runner
 
 
 @pytest.fixture(scope="module")
 def kunit():
-    return runner.Kunit(common.Path(common.script_lines("source.sh")[-1]))
+    return counts.Kunit(common.Path(common.script_lines("source.sh")[-1]))
 
 
 def counted(kunit, text):
-    step = runner.Step("x")
+    step = counts.Step("x")
     names = kunit.add(step, text, "document")
     return step.count("passed"), step.count("failed"), names, step.tests
 
@@ -36,12 +37,12 @@ def test_document_with_gaps_fails(kunit):
 
 
 def test_tests_of_a_guest():
-    step = runner.Step("x")
-    runner.add_tests(step, "a.sh", "ok: a: b\n[ 1.0] not ok: c\n"
+    step = counts.Step("x")
+    counts.add_tests(step, "a.sh", "ok: a: b\n[ 1.0] not ok: c\n"
                      "not ok: d: e: exit status 2: why\ntests: done\n")
     assert [(test["name"], test["status"], test["reason"]) for test in step.tests] == [
         ("a: b", "passed", ""), ("d: e", "failed", "exit status 2: why")]
-    runner.add_tests(step, "a.sh", "ok: a\n")
+    counts.add_tests(step, "a.sh", "ok: a\n")
     assert step.tests[-1]["name"] == "guest: a.sh" and step.count("failed") == 2
 
 
@@ -55,31 +56,31 @@ RULES = "".join(f"R{n} words steps=1 checks={n % 9} violations=0\n" for n in ran
     ("checks=0 violations=0", "checks=0 violations=1", 0), ("R4", "", 0)])
 def test_rules_of_a_guest(tmp_path, old, new, passed):
     (tmp_path / "rules").write_text(RULES.replace(old, new))
-    step = runner.Step("x")
-    runner.add_rules(step, tmp_path, {"R9", "R18", "R27", "R36"})
+    step = counts.Step("x")
+    counts.add_rules(step, tmp_path, {"R9", "R18", "R27", "R36"})
     assert step.count("passed") == passed and len(step.tests) == 1
 
 
 @pytest.mark.parametrize("judge, stats, passed", [
-    (runner.add_broken_rules, "rules_shown_broken: 9\nrules_not_shown_broken: R4 R7\n", 1),
-    (runner.add_broken_rules, "rules_shown_broken: 9\nrules_not_shown_broken: R4 R5\n", 0),
-    (runner.add_broken_rules, "", 0),
-    (runner.add_freed, "vma_allocs: 5\nvma_frees: 5\npages_allocated: 2\npages_freed: 2\n", 1),
-    (runner.add_freed, "vma_allocs: 5\nvma_frees: 4\n", 0), (runner.add_freed, "vma_allocs: 5\n", 0),
-    (runner.add_freed, "", 0)])
+    (counts.add_broken_rules, "rules_shown_broken: 9\nrules_not_shown_broken: R4 R7\n", 1),
+    (counts.add_broken_rules, "rules_shown_broken: 9\nrules_not_shown_broken: R4 R5\n", 0),
+    (counts.add_broken_rules, "", 0),
+    (counts.add_freed, "vma_allocs: 5\nvma_frees: 5\npages_allocated: 2\npages_freed: 2\n", 1),
+    (counts.add_freed, "vma_allocs: 5\nvma_frees: 4\n", 0), (counts.add_freed, "vma_allocs: 5\n", 0),
+    (counts.add_freed, "", 0)])
 def test_counters_of_a_guest(judge, stats, passed):
-    step = runner.Step("x")
+    step = counts.Step("x")
     judge(step, stats)
     assert step.count("passed") == passed and len(step.tests) == 1
 
 
 def results(code, output):
-    step = runner.Step("x")
-    runner.add_results(step, code, output)
+    step = counts.Step("x")
+    counts.add_results(step, code, output)
     return step.count("passed"), step.count("failed"), step.tests[-1]
 
 
-def test_results_of_cargo_and_pytest():
+def test_counts_cargo_and_pytest():
     passed, failed, last = results(101, "test a::b ... ok\ntest c ... FAILED\n\nfailures:\n\n"
                                    "---- c stdout ----\nthread 'c' panicked at src/x.rs:1:2\n\n"
                                    "failures:\n    c\n")
@@ -101,12 +102,12 @@ def test_torture_results():
               "correct": [run, run | {"clean": False, "reasons": ["LI reported"]}], "runs": [],
               "planned": [3, 2], "not_shown": [{"bust": "D", "reason": "x"}], "restarts": 2}
     for planned, failed in (([3, 2], 3), ([3, 3], 4)):
-        step = runner.Step("x")
-        runner.add_torture(step, 1, result | {"planned": planned})
+        step = counts.Step("x")
+        counts.add_torture(step, 1, result | {"planned": planned})
         assert [step.count(s) for s in ("passed", "failed", "skipped")] == [2, failed, 1]
         assert step.restarts == 2
-    step = runner.Step("x")
-    runner.add_torture(step, 2, {})
+    step = counts.Step("x")
+    counts.add_torture(step, 2, {})
     assert step.count("failed") == 1
 
 
@@ -130,6 +131,6 @@ def test_step_that_fails_or_runs_nothing_is_a_failure(monkeypatch):
     monkeypatch.setattr(runner, "STEPS", {"good": lambda step: step.check("a", True, ""),
                                           "empty": lambda step: None, "bad": lambda step: 1 / 0})
     for name, passed, failed in (("good", 1, 0), ("empty", 0, 1), ("bad", 0, 1)):
-        step = runner.Step(name)
+        step = counts.Step(name)
         runner.run_step(step)
         assert (step.count("passed"), step.count("failed")) == (passed, failed)
