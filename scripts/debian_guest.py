@@ -7,7 +7,7 @@ from pathlib import Path
 from common import TOP, kernel_folder, modules, read
 
 # Of each of two random sequences: emulated, a step takes some hundredths of a second.
-STEPS = 200
+STEPS = 120
 
 
 def debian_guest(step, boot):

@@ -62,6 +62,10 @@ use kernel::{
     },
 };
 
+/// Whether parts of the host besides its reverse map hold references on its anon_vmas: KSM one for
+/// each page that it has merged, migration and reclaim while they work.
+const OTHERS_HOLD: bool = cfg!(any(CONFIG_KSM, CONFIG_MIGRATION));
+
 /// Takes both graphs of all mappings of `files`. Sleeps.
 ///
 /// # Errors
@@ -324,5 +328,7 @@ fn host_graph(all: &[Taken<'_>], owners: &[MmNode], mmaps: &AllMmaps<'_>) -> Res
             .and_then(|(_, seen)| seen.host_page(at))
             .is_some_and(|page| page.key == key)
     })?;
-    Ok(builder.finish())
+    let mut graph = builder.finish();
+    graph.held = OTHERS_HOLD;
+    Ok(graph)
 }

@@ -137,6 +137,8 @@ pub(crate) struct Graph {
     /// Whether a VMA may share the anon_vma of any neighbour, as in 2010 (R25). If not, it shares
     /// only that of a neighbour whose chain has one link (R27).
     pub(crate) shared: bool,
+    /// Whether others may hold references on the anon_vmas as well: KSM, migration and reclaim.
+    pub(crate) held: bool,
     /// The address spaces.
     pub(crate) mms: KVVec<MmNode>,
     /// The VMAs, ordered by address space and address.
@@ -153,6 +155,7 @@ impl Graph {
         Self {
             source,
             shared: false,
+            held: false,
             mms: KVVec::new(),
             vmas: KVVec::new(),
             anon_vmas: KVVec::new(),

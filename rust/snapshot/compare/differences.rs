@@ -193,12 +193,15 @@ impl Pair<'_> {
             ] {
                 number(&mut found, name, host as i128, shadow as i128)?;
             }
-            number(
-                &mut found,
-                "refcount",
-                host.refcount.into(),
-                shadow.refcount.into(),
-            )?;
+            // References of others may be more, and are never fewer.
+            if !self.host.graph.held || host.refcount < shadow.refcount {
+                number(
+                    &mut found,
+                    "refcount",
+                    host.refcount.into(),
+                    shadow.refcount.into(),
+                )?;
+            }
             if self.host.trees.get(at) != self.shadow.trees.get(index) {
                 found.push(Difference::Tree, GFP_KERNEL_ACCOUNT)?;
             }

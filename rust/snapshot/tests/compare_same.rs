@@ -50,6 +50,26 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
         Ok(())
     }
 
+    /// What KSM and others hold is no difference, where there are others; one that is missing is.
+    #[test]
+    fn references_of_others() -> Result {
+        for (held, more, expected) in [
+            (true, 0, 0),
+            (true, 2000, 0),
+            (true, -1, 1),
+            (false, 0, 0),
+            (false, 1, 1),
+            (false, -1, 1),
+        ] {
+            let (shadow, mut host) = generations(&[0, 1, 2])?;
+            host.held = held;
+            host.anon_vmas.get_mut(0).ok_or(EINVAL)?.refcount += more;
+            let outcome = compare(&shadow, &host, &mut |_| ())?;
+            assert_eq!(outcome.differences, expected);
+        }
+        Ok(())
+    }
+
     #[test]
     fn the_same_after_reuse() -> Result {
         let expected = "\
