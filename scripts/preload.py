@@ -41,7 +41,8 @@ def build_self_test(name, source):
 
 
 def build_shim():
-    compile_program("the shim", ["make", "-C", SHIM, f"O={FOLDER}"])
+    compile_program("the shim", ["make", "-C", SHIM, f"O={FOLDER}",
+                                 "CFLAGS=-O2 -g -Wall -Wextra -Werror"])
     return FOLDER / "shadow_preload.so"
 
 

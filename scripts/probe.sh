@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Says what a kernel's build folder lacks for modules in Rust, one thing a line. It needs nothing of the
-# lab, so it can be run before anything is installed; dkms.conf calls it before a build.
+# lab, so it can be run before anything is installed; dkms.conf calls it before each build.
 #
 # Usage: scripts/probe.sh [FOLDER]    default: KDIR, or /lib/modules/$(uname -r)/build
 #   RUSTC=PROGRAM    the compiler that is to build the modules (default: rustc)

@@ -239,20 +239,24 @@ REPLACES_LIBC void *realloc(void *p, size_t size)
 
 REPLACES_LIBC void *memalign(size_t alignment, size_t size)
 {
+	size_t power = 2 * sizeof(struct head);
 	struct head *head, *second;
 	char *p, *aligned;
 
 	if (alignment <= sizeof(*head))
 		return malloc(size);
-	if (size > PTRDIFF_MAX - PAGE || alignment > PTRDIFF_MAX - PAGE - size) {
+	if (size > PTRDIFF_MAX / 4 || alignment > PTRDIFF_MAX / 4) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	p = malloc(size + alignment);
+	/* As glibc does, another number is made a power of two. */
+	while (power < alignment)
+		power *= 2;
+	p = malloc(size + power);
 	if (!p)
 		return NULL;
 	head = head_of(p);
-	aligned = (char *)round_up((uintptr_t)p, alignment);
+	aligned = (char *)round_up((uintptr_t)p, power);
 	if (aligned == p)
 		return p;
 	/* Both are multiples of 16 bytes: there is room for a second head. */

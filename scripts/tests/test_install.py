@@ -4,10 +4,11 @@ scripts/install.sh. Nothing is compiled."""
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from common import SCRIPTS, TOP, toolchain_env
+from common import SCRIPTS, TOP, script_lines, toolchain_env
 
 METADATA = ("libcore.rmeta", "libkernel.rmeta", "libmacros.so")
 
@@ -111,6 +112,32 @@ def test_the_patch_applies_and_has_every_file(tree, tool):
     assert (code, patch) == (1, "") and "has the modules already" in errors
 
 
+def test_kconfig_of_a_patched_tree_offers_the_modules(tmp_path):
+    """The source itself stays as it is: the tree consists of links to its files."""
+    source, tree, out = Path(script_lines("source.sh")[-1]), tmp_path / "tree", tmp_path / "out"
+    for folder in ("", "drivers", "drivers/misc"):
+        (tree / folder).mkdir()
+        for entry in (source / folder).iterdir():
+            if entry not in (source / "drivers", source / "drivers/misc"):
+                (tree / folder / entry.name).symlink_to(entry)
+    for name in ("Kconfig", "Makefile"):
+        path = tree / "drivers/misc" / name
+        path.unlink()
+        path.write_text((source / "drivers/misc" / name).read_text())
+    (tmp_path / "x.patch").write_text(run(SCRIPTS / "in_tree.sh", tree)[1])
+    assert run("git", "apply", "../x.patch", cwd=tree)[0] == 0
+    (tmp_path / "fragment").write_text("CONFIG_SHADOW_RMAP=y\nCONFIG_SHADOW_RMAP_TORTURE_TEST=m\n")
+    out.mkdir()
+    env = toolchain_env()
+    code, output, errors = run(
+        "scripts/kconfig/merge_config.sh", "-n", "-s", "-O", out, TOP / ".config.fragment",
+        SCRIPTS / "config/um.fragment", tmp_path / "fragment", cwd=tree,
+        **env | {"MAKEFLAGS": f"ARCH=um RUSTC={env['RUSTC']} BINDGEN={env['BINDGEN']}"})
+    assert code == 0, output + errors
+    config = (out / ".config").read_text()
+    assert "\nCONFIG_SHADOW_RMAP=y\n" in config and "\nCONFIG_SHADOW_RMAP_TORTURE_TEST=m\n" in config
+
+
 def test_what_is_no_source_tree_is_an_error(tmp_path):
     code, patch, errors = run(SCRIPTS / "in_tree.sh", tmp_path)
     assert (code, patch) == (1, "") and "no kernel's source tree" in errors
@@ -118,8 +145,10 @@ def test_what_is_no_source_tree_is_an_error(tmp_path):
 
 def test_dkms_calls_the_probe_and_the_compilers_of_the_kernel():
     code, output, _ = run("bash", "-c", 'kernel_source_dir=/k dkms_tree=/t; . ./dkms.conf; '
-                          'printf "%s\\n" "${PRE_BUILD%% *}" "${MAKE[0]}" "${BUILT_MODULE_NAME[0]}"',
+                          'printf "%s\n" "${MAKE[0]}" "${BUILT_MODULE_NAME[0]}"',
                           cwd=TOP, RUSTC="/r", BINDGEN="/b")
-    script, make, name = output.splitlines()
-    assert code == 0 and os.access(TOP / script, os.X_OK) and name == "shadow_rmap"
-    assert make == "make -C /k M=/t/shadow_rmap/0.1.0/build RUSTC=/r BINDGEN=/b modules"
+    build, name = output.splitlines()
+    probed, make = build.split(" && ")
+    assert (code, probed, name) == (0, "scripts/probe.sh /k", "shadow_rmap")
+    assert make.startswith("make -j")
+    assert make.endswith(" -C /k M=/t/shadow_rmap/0.1.0/build RUSTC=/r BINDGEN=/b modules")

@@ -59,6 +59,7 @@ for size in (1, 40, 5000, 65_520, 65_521, 200_000):
         assert holds(p, size, 7)
         libc.free(ctypes.c_void_p(p))
 assert libc.pvalloc(size_t(1)) % 4096 == 0
+assert all(libc.aligned_alloc(size_t(24), size_t(n)) % 32 == 0 for n in range(1, 100))
 
 # No memory, and no overflow.
 p = ctypes.c_void_p()
