@@ -32,10 +32,13 @@ def compile_program(what, command):
 def build_self_test(name, source):
     """Builds a self-test of the kernel, as its Makefile does where there is no liburing."""
     tests, path = source / "tools/testing/selftests", FOLDER / name
+    # The helpers of 7.3 and, with thp_settings, of kernels before.
+    helpers = [file for file in ("vm_util", "hugepage_settings", "thp_settings")
+               if (tests / f"mm/{file}.c").exists()]
     compile_program(name, [
         "cc", "-O2", "-w", "-D_GNU_SOURCE=", "-U_FORTIFY_SOURCE", f"-I{FOLDER}", f"-I{tests}",
         f"-I{source}", "-isystem", source / "tools/include/uapi", "-o", path,
-        *(tests / "mm" / f"{file}.c" for file in (name, "vm_util", "hugepage_settings")),
+        *(tests / "mm" / f"{file}.c" for file in (name, *helpers)),
         "-lrt", "-lpthread", "-lm"])
     return path
 

@@ -17,9 +17,9 @@ debugfs=/sys/kernel/debug/shadow_rmap
 # shellcheck source=scripts/guest/try.sh
 . ./try.sh
 
-# watch NAME: compares again and again.
+# watch NAME: compares again and again, until the file /tmp/watching is gone.
 watch() {
-	while :; do
+	while [ -e /tmp/watching ]; do
 		cat $debugfs/compare >/tmp/compared || return
 		tail -n 1 /tmp/compared >>"$OUT/$1.compare"
 		grep -q ' violations=0 differences=0$' /tmp/compared ||
@@ -35,13 +35,15 @@ run() {
 	for file in out report compare differences; do rm -f "$OUT/$ran.$file"; done
 	watcher=''
 	if [ -e $debugfs ]; then
+		: >/tmp/watching
 		watch "$ran" &
 		watcher=$!
 	fi
 	timeout 300 env LD_PRELOAD="$here/shadow_preload.so" SHADOW_PRELOAD_CHECK=1 \
 		SHADOW_PRELOAD_REPORT="$OUT/$ran.report" "$@" >"$OUT/$ran.out" 2>&1
 	rc=$?
-	[ -z "$watcher" ] || { kill $watcher; wait $watcher; }
+	rm -f /tmp/watching
+	[ -z "$watcher" ] || wait "$watcher"
 	tail -n 5 "$OUT/$ran.out"
 	return $rc
 }
@@ -71,9 +73,14 @@ had_pages() {
 	grep -qs ' pages=[1-9][0-9]* untracked=' "$OUT/$1.report" "$OUT/$1.compare"
 }
 
+# A process that was killed may need a moment.
 nothing_left() {
-	cat $debugfs/compare
-	grep -q '^compare: vmas=0 .* violations=0 differences=0$' $debugfs/compare
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		cat $debugfs/compare
+		grep -q '^compare: vmas=0 .* violations=0 differences=0$' $debugfs/compare && return
+		sleep 1
+	done
+	return 1
 }
 
 # Shows what the tests of one program are about.
