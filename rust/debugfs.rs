@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/shadow_rmap/` of `shadow_rmap.ko`: files to read, mode 0400.
+//! `/sys/kernel/debug/shadow_rmap/` of `shadow_rmap.ko`.
+
+mod host;
 
 use crate::{
     bench,
@@ -43,6 +45,7 @@ pub(crate) struct DebugFs {
     _compare: File<Shared>,
     _rules: File<Shared>,
     _stats: File<Shared>,
+    _host: host::HostFiles,
     /// A bug is chosen by writing its name.
     #[cfg(shadow_rmap_busted)]
     _bust: File<Shared>,
@@ -63,6 +66,7 @@ impl DebugFs {
             _compare: dir.read_file(c"compare", registry.clone(), show_compare)?,
             _rules: dir.read_file(c"rules", registry.clone(), show_rules)?,
             _stats: dir.read_file(c"stats", registry.clone(), show_stats)?,
+            _host: host::HostFiles::new(&dir)?,
             #[cfg(shadow_rmap_busted)]
             _bust: dir.read_write_file(c"bust", registry, |_, _| Ok(()), choose_bug)?,
         })

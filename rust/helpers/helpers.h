@@ -18,6 +18,7 @@
 
 struct anon_vma;
 struct dentry;
+struct pid;
 struct task_struct;
 
 /* A closed range of page offsets, owned by whatever a tree node stands for. */
@@ -94,7 +95,9 @@ int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semapho
 void shadow_rmap_mmap_write_unlock(struct mm_struct *mm);
 int shadow_rmap_vma_start_write_killable(struct vm_area_struct *vma);
 bool shadow_rmap_mmap_read_trylock(struct mm_struct *mm);
+int shadow_rmap_mmap_read_lock_killable(struct mm_struct *mm);
 void shadow_rmap_mmap_read_unlock(struct mm_struct *mm);
+bool shadow_rmap_mmap_is_contended(struct mm_struct *mm);
 bool shadow_rmap_mmap_is_locked(struct mm_struct *mm);
 struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address);
 bool shadow_rmap_fatal_signal_pending(void);
@@ -102,6 +105,8 @@ unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma);
 bool shadow_rmap_vma_same_policy(struct vm_area_struct *a, struct vm_area_struct *b);
 bool shadow_rmap_vma_same_flags(struct vm_area_struct *a, struct vm_area_struct *b);
 struct task_struct *shadow_rmap_next_process(struct task_struct *task);
+struct mm_struct *shadow_rmap_mm_of_pid(struct pid *pid, char *comm);
+struct mm_struct *shadow_rmap_next_mm(int *nr, char *comm);
 pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address);
 pmd_t shadow_rmap_pmd_read(pmd_t *pmd);
 bool shadow_rmap_pmd_is_table(pmd_t pmd);

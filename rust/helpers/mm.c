@@ -42,9 +42,19 @@ bool shadow_rmap_mmap_read_trylock(struct mm_struct *mm)
 	return mmap_read_trylock(mm);
 }
 
+int shadow_rmap_mmap_read_lock_killable(struct mm_struct *mm)
+{
+	return mmap_read_lock_killable(mm);
+}
+
 void shadow_rmap_mmap_read_unlock(struct mm_struct *mm)
 {
 	mmap_read_unlock(mm);
+}
+
+bool shadow_rmap_mmap_is_contended(struct mm_struct *mm)
+{
+	return mmap_lock_is_contended(mm);
 }
 
 int shadow_rmap_vma_start_write_killable(struct vm_area_struct *vma)
@@ -142,10 +152,12 @@ pte_t *shadow_rmap_pte_offset(pmd_t pmd, unsigned long address)
 	return pte_offset_kernel(&pmd, address);
 }
 
-/* The page that the PTE maps, or NULL. */
+/* The page that the PTE maps, or NULL. What it maps may have no struct page if it is special. */
 struct page *shadow_rmap_pte_page(pte_t *pte)
 {
-	return pte_present(ptep_get(pte)) ? pte_page(ptep_get(pte)) : NULL;
+	pte_t entry = ptep_get(pte);
+
+	return pte_present(entry) && !pte_special(entry) ? pte_page(entry) : NULL;
 }
 
 /* get_page(), unless the page has @limit references. */

@@ -9,6 +9,7 @@
 #include "mm.c"
 #include "mutex.c"
 #include "percpu.c"
+#include "pid.c"
 #include "prandom.c"
 #include "ratelimit.c"
 #include "rcu.c"

@@ -12,11 +12,18 @@
 //! 2. The links of a VMA do not change while its `mmap_lock` is held for writing, as by
 //!    [`AllMmaps`](mm::AllMmaps). A linked anon_vma exists.
 //! 3. The interval trees of a family change only under the root's `rwsem`, held for writing.
+//!
+//! [`fsck`] and [`chains`] read any process, and rely on these alone:
+//!
+//! 4. A VMA in the maple tree is not closed, and keeps its anon_vma, while `mmap_lock` is held.
 
 #![allow(unsafe_code, reason = "reads the host's structures")]
 
 pub(crate) mod bench;
+pub(crate) mod chains;
+pub(crate) mod fsck;
 pub(crate) mod graph;
 pub(crate) mod mm;
 pub(crate) mod page_table;
+pub(crate) mod process;
 pub(crate) mod vma;

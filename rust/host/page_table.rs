@@ -7,7 +7,10 @@
 //! `get_user_pages()` would do the same, but takes a reference on each page, which other processes
 //! notice when they write to it, and gives up if the caller is being killed.
 
-use super::vma::HostVma;
+use super::{
+    process::ReadLocked,
+    vma::HostVma, //
+};
 use crate::{
     ffi,
     kernel_ext::{
@@ -153,6 +156,48 @@ impl Drop for LockedPtes<'_> {
 }
 
 impl HostVma<'_> {
+    /// Calls `f` with the address of each anonymous page that it maps, from `address` on, and the
+    /// page. Returns the address behind the last PTE that was looked at; that is less than the end
+    /// of the VMA if it is large.
+    ///
+    /// `f` runs under the lock of a page table, and must not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the VMA is not in the locked address space.
+    pub(super) fn pages_from(
+        self,
+        mmap: &ReadLocked<'_>,
+        address: usize,
+        mut f: impl FnMut(usize, HostPage),
+    ) -> Result<usize> {
+        if !mmap.has(self) {
+            return Err(EINVAL);
+        }
+        let (n, table_end) = self.batch(address);
+        // SAFETY: `mmap_lock` is held, and its holder passes addresses of the VMA.
+        let Some(ptes) = (unsafe { LockedPtes::new(self, address) }) else {
+            return Ok(table_end);
+        };
+        let first = self.range().start + ((address - self.start()) >> PAGE_SHIFT);
+        for i in 0..n {
+            // SAFETY: The table reaches to `table_end` at least.
+            if let Some(page) = unsafe { ptes.page(i, first + i) } {
+                f(address + i * PAGE_SIZE, page);
+            }
+        }
+        Ok(address + n * PAGE_SIZE)
+    }
+
+    /// Returns how many PTEs from `address` on to read under one hold of the lock, and the end of
+    /// their page table or of the VMA.
+    fn batch(self, address: usize) -> (usize, usize) {
+        let table_end = (address | (ffi::SR_PMD_SIZE - 1))
+            .saturating_add(1)
+            .min(self.end());
+        (BATCH.min((table_end - address) >> PAGE_SHIFT), table_end)
+    }
+
     /// Returns the anonymous pages that it maps, in order of address. Sleeps.
     ///
     /// The caller holds `mmap_lock`. If for writing, no page appears or disappears meanwhile if the
@@ -180,10 +225,7 @@ impl HostVma<'_> {
         let mut address = start;
         while address < end {
             cond_resched();
-            let table_end = (address | (ffi::SR_PMD_SIZE - 1))
-                .saturating_add(1)
-                .min(end);
-            let n = BATCH.min((table_end - address) >> PAGE_SHIFT);
+            let (n, table_end) = self.batch(address);
             // Nothing is allocated under the lock.
             if pages.capacity() - pages.len() < n {
                 pages.reserve(n, GFP_BOUNDED)?;

@@ -17,7 +17,11 @@ use core::{
     ptr::{
         self,
         NonNull, //
-    }, //
+    },
+    sync::atomic::{
+        AtomicPtr,
+        Ordering, //
+    },
 };
 use kernel::{
     mm::Mm,
@@ -138,6 +142,25 @@ impl<'a> HostVma<'a> {
     pub(crate) fn anon_vma_key(self) -> usize {
         // SAFETY: By the type invariant; the word is read once.
         unsafe { (&raw const (*self.as_ptr()).anon_vma).read_volatile() }.addr()
+    }
+
+    /// As [`anon_vma_key`](Self::anon_vma_key), `None` for 0. What was written before it was
+    /// published is visible behind the call.
+    pub(super) fn anon_vma_acquired(self) -> Option<usize> {
+        // SAFETY: By the type invariant; the place is aligned, and other threads write to it as a
+        // whole.
+        let place = unsafe {
+            AtomicPtr::from_ptr((&raw mut (*self.as_ptr()).anon_vma).cast::<*mut ffi::anon_vma>())
+        };
+        NonNull::new(place.load(Ordering::Acquire)).map(|key| key.as_ptr().expose_provenance())
+    }
+
+    /// Returns whether its PTEs may map what has no `struct page` of its own, or none of the usual
+    /// size.
+    pub(crate) fn has_odd_pages(self) -> bool {
+        const ODD: ffi::vm_flags_t = ffi::VM_PFNMAP | ffi::VM_MIXEDMAP | ffi::VM_HUGETLB;
+        // SAFETY: By the type invariant.
+        unsafe { (*self.as_ptr()).__bindgen_anon_2.vm_flags & ODD != 0 }
     }
 
     /// Returns whether its anon_vma is that of other VMAs as well (`num_active_vmas`). The caller

@@ -14,6 +14,8 @@
 
 #![allow(unsafe_code, reason = "a room of the design: callbacks from C")]
 
+pub(crate) mod answer;
+
 use crate::ffi;
 use core::{
     marker::PhantomData,

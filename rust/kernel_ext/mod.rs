@@ -14,6 +14,7 @@
 //! | [`kthread`] | `kthread_create()`, `kthread_bind()`, `kthread_stop()` |
 //! | `module` | `try_module_get()` |
 //! | [`mutex`] | `DEFINE_MUTEX()` |
+//! | [`nofault`] | `copy_from_kernel_nofault()` |
 //! | [`percpu`] | per-CPU counters |
 //! | [`random`] | `struct rnd_state` |
 //! | [`rwonce`] | `READ_ONCE()`, `WRITE_ONCE()`, `atomic_dec_and_test()` |
@@ -40,6 +41,7 @@ pub(crate) mod kthread;
 #[cfg(shadow_rmap_torture)]
 pub(crate) mod module;
 pub(crate) mod mutex;
+pub(crate) mod nofault;
 pub(crate) mod percpu;
 pub(crate) mod random;
 pub(crate) mod rwonce;

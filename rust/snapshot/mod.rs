@@ -16,6 +16,7 @@
 //! | [`build`] | builds a graph from what its owner finds under its locks |
 //! | [`verify`] | checks one graph against the rules |
 //! | [`compare`] | compares the shadow's graph with the host's |
+//! | [`family`] | tells what is wrong with what was read of a family of the host |
 //! | [`text`], [`json`], [`dot`] | print a graph |
 
 use kernel::prelude::*;
@@ -23,13 +24,14 @@ use kernel::prelude::*;
 pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod dot;
+pub(crate) mod family;
 pub(crate) mod json;
 mod lineage;
 mod lists;
 mod reach;
 #[cfg(shadow_rmap_kunit)]
 #[path = "tests/sample.rs"]
-mod sample;
+pub(crate) mod sample;
 pub(crate) mod text;
 pub(crate) mod verify;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stands for `rust/kernel_ext/mod.rs`, without `debugfs`.
+//! Stands for `rust/kernel_ext/mod.rs`, without `debugfs` and `nofault`.
 
 #[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/fail.rs"]

@@ -3,9 +3,9 @@
 //! The reverse map of the kernel module in user space: the same sources, over the crate `kernel`.
 //!
 //! The modules `kernel_ext`, `model`, `rmap`, `snapshot` and `stats` are the files of `rust/`; of
-//! `kernel_ext`, `debugfs` is left out, because there is no such file system. `bindings` stands for
-//! `rust/bindings` and `rust/helpers`, `torture` for a part of `rust/torture`. Other crates use
-//! [`world`].
+//! `kernel_ext`, `debugfs` and `nofault` are left out: there is no such file system, and no host to
+//! read. `bindings` stands for `rust/bindings` and `rust/helpers`, `torture` for a part of
+//! `rust/torture`. Other crates use [`world`].
 
 // As the kernel's build does, see `.cargo/config.toml`.
 #![feature(arbitrary_self_types)]

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads the facts of a VMA's links and of the anon_vmas on its chain, under the root's lock.
+
+use super::{
+    read::{
+        AnonVma,
+        Area,
+        Link, //
+    },
+    Notes,
+    Scope, //
+};
+use crate::{
+    host::mm::is_being_killed,
+    kernel_ext::sched::cond_resched,
+    snapshot::family::{
+        AnonVmaCounts,
+        EntryFacts,
+        Fault,
+        LinkFacts, //
+    },
+};
+use kernel::prelude::*;
+
+/// Most links of a chain, and entries of a tree: behind that it is taken for endless.
+const MOST_LINKS: usize = 1 << 16;
+const MOST_ENTRIES: usize = 1 << 24;
+
+/// Lets other threads run; every so often, looks whether this one is being killed.
+fn breathe(n: usize) -> Result {
+    cond_resched();
+    if n % 1024 == 1023 && is_being_killed() {
+        return Err(EINTR);
+    }
+    Ok(())
+}
+
+/// Copies the chain of the VMA into `notes`. Returns whether there was room for it.
+pub(super) fn read_chain(area: &Area, notes: &mut Notes) -> Result<bool> {
+    notes.chain.clear();
+    notes.keys.clear();
+    let mut entry = area.first;
+    while entry != area.head {
+        let place = notes.chain.len() + 1;
+        breathe(place)?;
+        if place > MOST_LINKS {
+            notes.found(Fault::Endless { links: place - 1 });
+            break;
+        }
+        if place > notes.chain.capacity() || place > notes.keys.capacity() {
+            return Ok(false);
+        }
+        let Some(link) = Link::of_entry(entry) else {
+            notes.found(Fault::LeadsNowhere { place });
+            break;
+        };
+        entry = link.next;
+        notes.keys.push(link.anon_vma, GFP_KERNEL)?;
+        notes.chain.push(link, GFP_KERNEL)?;
+    }
+    Ok(true)
+}
+
+/// Examines the chain in `notes`, and each anon_vma on it of which this link is the first.
+pub(super) fn examine(vma: usize, area: &Area, scope: Scope, notes: &mut Notes) -> Result {
+    let links = notes.chain.len();
+    if links == 0 {
+        notes.found(Fault::NoChain);
+    } else if !notes.keys.contains(&area.anon_vma) {
+        notes.found(Fault::NotOnChain { links });
+    }
+    notes.counts.chains += links;
+    for i in 0..links {
+        let (place, Some(&link)) = (i + 1, notes.chain.get(i)) else {
+            break;
+        };
+        let Some(anon_vma) = AnonVma::at(link.anon_vma) else {
+            notes.found(Fault::LeadsNowhere { place });
+            continue;
+        };
+        let facts = LinkFacts {
+            place,
+            own_vma: link.vma == vma,
+            anon_vma: anon_vma.key,
+            root: anon_vma.root,
+            parent: anon_vma.parent,
+            family: notes.root,
+            in_tree: anon_vma.tree != 0 && link.is_below(anon_vma.tree),
+            chain: &notes.keys,
+        };
+        let mut faults = super::Faults::new();
+        facts.judge(|fault| faults.add(fault));
+        let in_tree = facts.in_tree;
+        notes.all_of(faults);
+        if in_tree && is_first(&link, &anon_vma, area.mm, scope)? {
+            notes.counts.anon_vmas += 1;
+            examine_anon_vma(place, &anon_vma, notes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether `link` is the one at which its anon_vma is examined: the first in its tree, or
+/// the first of the address space.
+fn is_first(link: &Link, anon_vma: &AnonVma, mm: usize, scope: Scope) -> Result<bool> {
+    let mut next = Link::first_below(anon_vma.tree).and_then(Link::of_node);
+    let mut n = 0;
+    while let Some(first) = next {
+        if first.key == link.key || scope == Scope::All {
+            return Ok(first.key == link.key);
+        }
+        if Area::at(first.vma).is_some_and(|area| area.mm == mm) {
+            return Ok(false);
+        }
+        n += 1;
+        breathe(n)?;
+        next = first.successor().flatten().filter(|_| n < MOST_ENTRIES);
+    }
+    Ok(false)
+}
+
+/// Examines an anon_vma and its tree, with what the chains of the VMAs in it say.
+fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Result {
+    let first = Link::first_below(anon_vma.tree);
+    let mut next = first.and_then(Link::of_node);
+    let mut seen = Seen::new(anon_vma);
+    let (mut entry, mut before) = (0, None);
+    while let Some(link) = next {
+        entry += 1;
+        breathe(entry)?;
+        let (Some(area), Some(below)) = (Area::at(link.vma), link.below()) else {
+            notes.found(Fault::LeadsNowhere { place });
+            return Ok(());
+        };
+        let on_chain = seen.chain_of(&area, &link)?;
+        let facts = EntryFacts {
+            place,
+            entry,
+            own_anon_vma: link.anon_vma == anon_vma.key,
+            on_chain,
+            start: area.range.start,
+            last: area.range.last,
+            before,
+            subtree_last: link.subtree_last,
+            below: below.map(|link| link.map(|link| link.subtree_last)),
+        };
+        facts.judge(|fault| notes.found(fault));
+        before = Some(area.range.start);
+        next = match link.successor() {
+            _ if entry == MOST_ENTRIES => {
+                notes.found(Fault::EndlessTree {
+                    place,
+                    entries: entry,
+                });
+                return Ok(());
+            }
+            Some(next) => next,
+            None => {
+                notes.found(Fault::LeadsNowhere { place });
+                return Ok(());
+            }
+        };
+    }
+    let root = AnonVma::at(anon_vma.root);
+    let counts = AnonVmaCounts {
+        place,
+        is_root: anon_vma.is_root(),
+        is_own_parent: anon_vma.parent == anon_vma.key,
+        root_is_root: root.is_some_and(|root| root.is_root()),
+        leftmost: first == Some(anon_vma.leftmost),
+        refcount: anon_vma.refcount,
+        num_children: anon_vma.num_children,
+        num_active_vmas: anon_vma.num_active_vmas,
+        active: seen.active,
+        several_mms: seen.several_mms,
+        children: seen.children,
+        members: seen.members,
+    };
+    counts.judge(|fault| notes.found(fault));
+    Ok(())
+}
+
+/// What the chains of the VMAs in the tree of an anon_vma say about it.
+struct Seen<'a> {
+    anon_vma: &'a AnonVma,
+    active: usize,
+    /// The address space of the VMAs of which it is the `->anon_vma`.
+    mm: Option<usize>,
+    several_mms: bool,
+    children: usize,
+    members: usize,
+}
+
+impl<'a> Seen<'a> {
+    fn new(anon_vma: &'a AnonVma) -> Self {
+        Self {
+            anon_vma,
+            active: 0,
+            mm: None,
+            several_mms: false,
+            children: 0,
+            members: 0,
+        }
+    }
+
+    /// Reads the chain of a VMA. Returns whether `link` is on it.
+    ///
+    /// An anon_vma is counted where the chain has the leftmost link of its tree, so once. A VMA that
+    /// is linked to a child is linked to the parent as well (R23): so all children are found.
+    ///
+    /// The VMA may be one that is being forked, outside of the lock: `anon_vma_fork()` puts the link
+    /// to the new anon_vma on the chain before it takes the lock to insert it. The list is valid
+    /// for a reader all the same, because the entry is complete before `list_add()` lets the head
+    /// lead to it, and x86 keeps the order of stores. The tree of the new anon_vma is still empty.
+    fn chain_of(&mut self, area: &Area, link: &Link) -> Result<bool> {
+        if area.anon_vma == self.anon_vma.key {
+            self.active += 1;
+            self.several_mms |= self.mm.is_some_and(|mm| mm != area.mm);
+            self.mm = Some(area.mm);
+        }
+        let (mut entry, mut n, mut on_chain) = (area.first, 0, false);
+        while entry != area.head && n < MOST_LINKS {
+            n += 1;
+            breathe(n)?;
+            // A chain that leads nowhere is a fault where its VMA is examined.
+            let Some(this) = Link::of_entry(entry) else {
+                break;
+            };
+            on_chain |= this.key == link.key;
+            entry = this.next;
+            let Some(other) = AnonVma::at(this.anon_vma) else {
+                continue;
+            };
+            if other.tree == 0 || other.leftmost != this.node() {
+                continue;
+            }
+            self.children += usize::from(other.parent == self.anon_vma.key);
+            let is_member = other.root == self.anon_vma.key && other.key != self.anon_vma.key;
+            self.members += usize::from(is_member);
+        }
+        Ok(on_chain && entry == area.head)
+    }
+}

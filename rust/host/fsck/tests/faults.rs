@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit suite of the check of the host: each damage to real structures is found.
+
+use kernel::macros::kunit_tests;
+
+#[kunit_tests(shadow_rmap_host_fsck)]
+mod suite {
+    use super::super::world::{
+        Raw,
+        World, //
+    };
+    use crate::snapshot::sample;
+    use core::ptr;
+    use kernel::prelude::*;
+
+    /// What a healthy world says of its three VMAs: each anon_vma is examined at its first link.
+    const HEALTHY: [&str; 3] = [
+        "chains=1 anon_vmas=1\n",
+        "chains=2 anon_vmas=1\n",
+        "chains=3 anon_vmas=1\n",
+    ];
+
+    /// An address at which there is no memory.
+    const NOWHERE: usize = 0xdead_0000_0000_0000;
+
+    #[test]
+    fn no_fault() -> Result {
+        let mut world = World::new()?;
+        for (vma, expected) in HEALTHY.into_iter().enumerate() {
+            assert!(sample::is(&world.examine(vma)?, expected));
+        }
+        Ok(())
+    }
+
+    /// A fork has put the link to the new anon_vma on the chain, and not yet in the tree.
+    #[test]
+    fn a_fork_that_is_going_on() -> Result {
+        let mut world = World::new()?;
+        world.put_on_chain(6, 2, 3);
+        let raw = world.raw();
+        let (new, parent) = (
+            ptr::from_mut(&mut raw.anon_vmas[3]),
+            ptr::from_mut(&mut raw.anon_vmas[1]),
+        );
+        raw.anon_vmas[3].parent = parent;
+        raw.anon_vmas[3].root = raw.anon_vmas[1].root;
+        raw.anon_vmas[3].num_active_vmas = 1;
+        // VMA 2 has been cloned from VMA 1, and has no link to anon_vma 2 in this case.
+        raw.vmas[2].anon_vma = new.cast();
+        raw.anon_vmas[2].num_active_vmas = 0;
+        for (vma, expected) in HEALTHY.into_iter().take(2).enumerate() {
+            assert!(sample::is(&world.examine(vma)?, expected));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn counters() -> Result {
+        assert!(broken(
+            0,
+            |raw| {
+                raw.anon_vmas[0].num_children = 3;
+                raw.anon_vmas[0].num_active_vmas = 2;
+                raw.anon_vmas[0].refcount.counter = 2;
+            },
+            "R24 anon_vma 1 of its chain: num_children is 3, linked anon_vmas whose parent it is: 2\n\
+             R24 anon_vma 1 of its chain: num_active_vmas is 2, VMAs whose anon_vma it is: 1\n\
+             R16 anon_vma 1 of its chain: refcount is 2, its links and those whose root it is make 3\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        assert!(broken(
+            1,
+            |raw| raw.anon_vmas[1].num_children = 0,
+            "R24 anon_vma 1 of its chain: num_children is 0, linked anon_vmas whose parent it is: 1\n\
+             chains=2 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    /// Fork names the root as the parent, or the child itself.
+    #[test]
+    fn parents() -> Result {
+        assert!(broken(
+            1,
+            |raw| raw.anon_vmas[2].parent = raw.anon_vmas[2].root,
+            "R24 anon_vma 1 of its chain: num_children is 1, linked anon_vmas whose parent it is: 0\n\
+             chains=2 anon_vmas=1\n",
+        )?);
+        assert!(broken(
+            2,
+            |raw| raw.anon_vmas[2].parent = ptr::from_mut(&mut raw.anon_vmas[2]),
+            "R14 anon_vma 1 of its chain: it is its own parent, but not a root\n\
+             R24 anon_vma 1 of its chain: num_children is 0, linked anon_vmas whose parent it is: 1\n\
+             chains=3 anon_vmas=1\n",
+        )?);
+        assert!(broken(
+            2,
+            |raw| raw.anon_vmas[2].parent = ptr::from_mut(&mut raw.anon_vmas[3]),
+            "R23 anon_vma 1 of its chain: its parent is not on the chain\n\
+             chains=3 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    #[test]
+    fn roots() -> Result {
+        assert!(broken(
+            2,
+            |raw| {
+                raw.anon_vmas[2].root = ptr::from_mut(&mut raw.anon_vmas[2]);
+            },
+            "R15 anon_vma 1 of its chain: it has another root than the VMA's anon_vma\n\
+             R14 anon_vma 1 of its chain: it is a root with a parent\n\
+             chains=3 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    /// A link that is in no tree has a node that was never written: whatever was there.
+    #[test]
+    fn a_link_in_no_tree() -> Result {
+        for above in [0, 1, NOWHERE] {
+            assert!(broken(
+                2,
+                |raw| {
+                    raw.anon_vmas[2].rb_root.rb_root.rb_node = ptr::null_mut();
+                    raw.anon_vmas[2].rb_root.rb_leftmost = ptr::null_mut();
+                    raw.links[3].rb.__rb_parent_color = above;
+                },
+                "R21 anon_vma 1 of its chain: the VMA is not in its tree\n\
+                 chains=3 anon_vmas=0\n",
+            )?);
+            assert!(broken(
+                2,
+                |raw| {
+                    raw.links[2].rb.rb_right = ptr::null_mut();
+                    raw.links[4].rb.__rb_parent_color = above;
+                },
+                "R21 anon_vma 2 of its chain: the VMA is not in its tree\n\
+                 chains=3 anon_vmas=1\n",
+            )?);
+        }
+        Ok(())
+    }
+
+    /// A tree keeps the link of a VMA that has dropped it from its chain.
+    #[test]
+    fn an_entry_that_is_on_no_chain() -> Result {
+        assert!(broken(
+            0,
+            |raw| {
+                // The chain of VMA 2 passes link 4, that to the root.
+                raw.links[3].same_vma.next = &raw mut raw.links[5].same_vma;
+            },
+            "structure anon_vma 1 of its chain: entry 3 of its tree is not on the chain of its VMA\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    #[test]
+    fn chains() -> Result {
+        assert!(broken(
+            0,
+            |raw| {
+                let head = &raw mut raw.vmas[0].anon_vma_chain;
+                (
+                    raw.vmas[0].anon_vma_chain.next,
+                    raw.vmas[0].anon_vma_chain.prev,
+                ) = (head, head);
+            },
+            "R33 it has an anon_vma, but no chain\nchains=0 anon_vmas=0\n",
+        )?);
+        assert!(broken(
+            0,
+            |raw| raw.vmas[0].anon_vma = ptr::from_mut(&mut raw.anon_vmas[3]).cast(),
+            "structure its anon_vma is not on its chain of 1\n\
+             R24 anon_vma 1 of its chain: num_active_vmas is 1, VMAs whose anon_vma it is: 0\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        assert!(broken(
+            1,
+            |raw| raw.links[2].vma = ptr::from_mut(&mut raw.vmas[0]),
+            "structure link 2 of its chain is one of another VMA\n\
+             chains=2 anon_vmas=1\n",
+        )?);
+        assert!(broken(
+            1,
+            |raw| raw.links[1].same_vma.next = ptr::without_provenance_mut(NOWHERE),
+            "structure anon_vma 2 of its chain: a pointer of it or its links leads to no memory\n\
+             R23 anon_vma 1 of its chain: its parent is not on the chain\n\
+             structure anon_vma 1 of its chain: entry 1 of its tree is not on the chain of its VMA\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    /// A range that changed while the VMA was in the trees.
+    #[test]
+    fn intervals() -> Result {
+        assert!(broken(
+            0,
+            |raw| raw.links[2].rb_subtree_last = 6,
+            "R32 anon_vma 1 of its chain: rb_subtree_last of entry 2 is 6, the last below it is 7\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        assert!(broken(
+            0,
+            |raw| raw.vmas[0].__vm_anon_pgoff_lo = 5,
+            "R32 anon_vma 1 of its chain: rb_subtree_last of entry 1 is 7, the last below it is 8\n\
+             R32 anon_vma 1 of its chain: entry 2 of its tree begins before the entry in front of it\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        assert!(broken(
+            0,
+            |raw| raw.anon_vmas[0].rb_root.rb_leftmost = &raw mut raw.links[2].rb,
+            "R32 anon_vma 1 of its chain: rb_leftmost is not the first entry of its tree\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    /// An anon_vma that is reused while a VMA of another process is active.
+    #[test]
+    fn two_processes_with_one_anon_vma() -> Result {
+        assert!(broken(
+            0,
+            |raw| {
+                raw.vmas[1].anon_vma = ptr::from_mut(&mut raw.anon_vmas[0]).cast();
+                raw.anon_vmas[0].num_active_vmas = 2;
+            },
+            "R24 anon_vma 1 of its chain: VMAs of different address spaces have it as their anon_vma\n\
+             chains=1 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    /// Returns whether exactly the `expected` faults are found at `vma` after `change`.
+    fn broken(vma: usize, change: impl FnOnce(&mut Raw), expected: &str) -> Result<bool> {
+        let mut world = World::new()?;
+        change(world.raw());
+        Ok(sample::is(&world.examine(vma)?, expected))
+    }
+}
