@@ -129,7 +129,7 @@ def judge_guest(out):
     splats = result.get("splats") or []
     if failed:
         # A difference says more than a warning that came with it.
-        words = [line for line in said if re.match(r"(vma|anon_vma|page|mm) .*: |R\d+ ", line)]
+        words = [line for line in said if re.match(r"(vma|anon_vma|page|mm) .*: |R\d+[ :]", line)]
         words += [*(splat["line"] for splat in splats), *said[-1:], failed[1]]
         return ran, (failed[1], words[0], scenario)
     if splats:

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the test guest, on a kernel that is judged: live mappings by samples, corner cases and
-# random sequences. It ends with the first that fails, whose output goes to $OUT/said.txt and whose
+# Runs in the test guest, on a kernel that is judged: live mappings by samples, the host's own
+# structures, corner cases and random sequences of live mappings. It ends with the first that fails, whose output goes to $OUT/said.txt and whose
 # steps go to $OUT/failed.scn; $OUT/tests.txt has the results.
 #
 # Usage: judge.sh SEED SECS     random sequences from SEED on, for SECS seconds
@@ -30,6 +30,16 @@ scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 600 "$here/rmapctl" ru
 
 random() { ./rmapctl random --mode "$1" --seed "$seed" --steps 1000 --check-every 10 "$2"; }
 
+# The structures of the host, of processes of three generations that have written to their memory.
+host_is_sound() {
+	( (sleep 3 & sleep 3; :) & sleep 3; :) &
+	sleep 1
+	cat /sys/kernel/debug/shadow_rmap/host/check >/tmp/host || return 1
+	sed 's/^violation of //' /tmp/host
+	wait
+	tail -n 1 /tmp/host | grep -q '^host check: mms=[1-9].* violations=0$'
+}
+
 no_rule_is_broken() {
 	! grep -v ' violations=0$' /sys/kernel/debug/shadow_rmap/rules
 }
@@ -41,6 +51,7 @@ all_tests() {
 			keep "cat $f" "${f#samples/} ($mode)" scenario $mode "$f" || return
 		done
 	done
+	keep true "the host's own structures" host_is_sound || return
 	keep true "corner cases" timeout 600 ./rmapctl selftest || return
 	end=$(($(date +%s) + secs))
 	while [ "$(date +%s)" -lt $end ]; do

@@ -7,7 +7,7 @@
 #
 # Usage: test.sh [--preempt MODE] [SEED...]     of random sequences; without any, the KUnit suites alone
 #   --preempt MODE   fails unless the kernel is preempted in this mode
-# scripts/test.py starts it, with shadow_rmap.ko, shadow_rmap_kunit.ko, rmapctl, try.sh,
+# scripts/test.py starts it, with shadow_rmap.ko, shadow_rmap_kunit.ko, rmapctl, try.sh, host.sh,
 # samples/**/*.scn and lessons.rst in the same folder
 
 preempt=''
@@ -26,6 +26,8 @@ debugfs=/sys/kernel/debug/$module
 here=$PWD
 # shellcheck source=scripts/guest/try.sh
 . ./try.sh
+# shellcheck source=scripts/guest/host.sh
+. ./host.sh
 
 # within SECS COMMAND...: waits until the command succeeds.
 within() {
@@ -303,6 +305,7 @@ all_tests() {
 		try "debugfs: $f has mode 0400" mode_is 400 $debugfs/$f
 		try "debugfs: $f can be read" cat $debugfs/$f
 	done
+	host_tests 10
 	try "bad input: rmapctl selftest" timeout 600 ./rmapctl selftest
 	for f in samples/bad-input/*; do try "bad input: ${f##*/}" refused "$f"; done
 	for mode in pinned mergeable; do
