@@ -61,7 +61,7 @@ host, as of `rmapctl top`; the rules, with their steps, checks and violations; t
 module stops the processes that it looks at while it does.
 
 Keys: 1 to 5, Tab: another view. Arrows, PgUp, PgDn, Home, End: scroll. Space: pause. r: read now.
-s: another order of the families. q, Esc, Ctrl-C: quit.
+s: another order of the families. q, Ctrl-C: quit.
 
 Colours mark what has changed and what is wrong, unless the variable NO_COLOR is set.
 

@@ -151,7 +151,7 @@ impl App {
     pub fn key(&mut self, key: KeyEvent) -> Action {
         let (line, column) = self.offset;
         match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
+            KeyCode::Char('q') => return Action::Quit,
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                 return Action::Quit;
             }

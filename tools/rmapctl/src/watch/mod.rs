@@ -4,6 +4,7 @@
 
 mod app;
 mod draw;
+mod keys;
 mod lines;
 mod screen;
 #[cfg(test)]
@@ -13,11 +14,11 @@ use crate::cli::{TopArgs, WatchArgs};
 use crate::engine;
 use crate::kernel::{Debugfs, Target};
 use crate::top::Sort;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use app::{Action, App, Source, Tab};
 use draw::Theme;
+use keys::Keys;
 use nix::sys::signal::Signal;
-use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use screen::Screen;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,7 @@ fn views(app: &mut App, debugfs: &Debugfs, every: u64) -> Result<()> {
     read(Source::Shadow("rules"))?;
     let mut screen = Screen::open()?;
     let mut next = Instant::now();
+    let mut keys = Keys::default();
     let mut draw = true;
     while !engine::interrupted() {
         if !app.paused && Instant::now() >= next {
@@ -72,18 +74,13 @@ fn views(app: &mut App, debugfs: &Debugfs, every: u64) -> Result<()> {
             true => LATE,
             false => next.saturating_duration_since(Instant::now()).min(LATE),
         };
-        if !event::poll(wait).context("the terminal")? {
-            continue;
-        }
-        // The size may have changed, too.
-        draw = true;
-        match event::read().context("the terminal")? {
-            Event::Key(key) if key.kind == KeyEventKind::Press => match app.key(key) {
-                Action::Quit => break,
+        for key in keys.read(wait)? {
+            draw = true;
+            match app.key(key) {
+                Action::Quit => return Ok(()),
                 Action::Draw => {}
                 Action::Read => app.refresh(&read),
-            },
-            _ => {}
+            }
         }
     }
     Ok(())
