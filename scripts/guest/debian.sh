@@ -5,7 +5,7 @@
 # pages, and tests live mappings meanwhile. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
-# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh and samples/*.scn
+# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh and samples/*.scn
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 release=$1 seed=$2 steps=$3 here=$PWD
@@ -13,6 +13,8 @@ debugfs=/sys/kernel/debug/shadow_rmap
 mm=/sys/kernel/mm
 # shellcheck source=scripts/guest/try.sh
 . ./try.sh
+# shellcheck source=scripts/guest/host.sh
+. ./host.sh
 
 release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
 
@@ -70,6 +72,7 @@ all_tests() {
 	try "KSM is on" ksm
 	try "huge pages are on" huge_pages
 	for f in samples/*.scn; do try "${f#samples/}" scenario "$f"; done
+	try "the host's own reverse map" rmapctl_shows_the_host
 	try "corner cases" timeout 600 ./rmapctl selftest
 	for mode in pinned mergeable; do
 		try "random steps of seed $seed ($mode)" timeout 900 \

@@ -147,6 +147,18 @@ sound_under_load() {
 	return $rc
 }
 
+# rmapctl reads the same files.
+rmapctl_shows_the_host() {
+	./rmapctl show --host 1 --format tree | tee /tmp/tree
+	must grep -q "^anon_vma 1 (root) refcount=[1-9]" /tmp/tree &&
+		must grep -q "^ *[*] .*(1) [0-9a-f]*-[0-9a-f]* .* chain [0-9]" /tmp/tree || return 1
+	./rmapctl top --once --rows 3 | tee /tmp/top
+	must grep -q "^top: mms=[1-9][0-9]* vmas=[1-9]" /tmp/top || return 1
+	./rmapctl check --host >/tmp/checked && must sound /tmp/checked || return 1
+	./rmapctl check --host 2
+	must test $? = 2
+}
+
 host_tests() {
 	for f in chains chains.json chains.dot; do
 		try "host: $f has mode 0400" mode_is 400 $host/$f
@@ -161,6 +173,7 @@ host_tests() {
 	try "host: check of all processes" sound
 	try "host: one write, one answer" one_answer
 	try "host: no kernel address is shown" no_address
+	try "host: rmapctl shows, checks and measures it" rmapctl_shows_the_host
 	end_family
 	try "host: a reader stops in the middle" reader_stops
 	try "host: unload is refused while a file is open" open_host_file_holds
