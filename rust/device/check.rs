@@ -77,7 +77,8 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if new address spaces do not end.
+/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if new address spaces do not end,
+/// or migration does not.
 pub(crate) fn check(
     registry: &Registry,
     files: &[Arc<OpenFile>],

@@ -12,6 +12,7 @@ use super::{
     mergeable::Found,
     pair::Pair,
     registry::Registry,
+    steady,
     sync::{
         self,
         Seen, //
@@ -70,7 +71,8 @@ const OTHERS_HOLD: bool = cfg!(any(CONFIG_KSM, CONFIG_MIGRATION));
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if new address spaces do not end.
+/// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if new address spaces do not end,
+/// or migration does not.
 pub(crate) fn take(registry: &Registry, files: &[Arc<OpenFile>]) -> Result<Pair> {
     let mut mmaps = AllMmaps::begin(&registry.check_lock)?;
     let mms = lock_all(&mut mmaps, files)?;
@@ -104,6 +106,7 @@ fn take_locked<'a>(
             all.push(taken, GFP_BOUNDED)?;
         }
     }
+    steady::look_until_same(&mut all)?;
     for taken in all.iter_mut() {
         sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
         taken.mm.forget_unmapped();
@@ -187,12 +190,12 @@ fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
             index += 1;
         }
     }
-    let mut pages: KVVec<&LivePage> = KVVec::new();
+    let mut pages: KVVec<&Arc<LivePage>> = KVVec::new();
     for (i, (_, seen)) in resched_each(&vmas).enumerate() {
         for (_, page) in resched_each(&seen.pages) {
             builder.mapped(
                 i,
-                page.key,
+                page.key(),
                 page.rmap.anon_vma_key().unwrap_or(0),
                 page.rmap.index(),
                 page.rmap.mapcount().into(),
@@ -248,7 +251,7 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
 }
 
 /// Walks from the page to all VMAs that may map it, as reclaim does, and adds those that do.
-fn walk(builder: &mut Builder, page: &LivePage, all: &[(usize, &Seen)]) -> Result {
+fn walk(builder: &mut Builder, page: &Arc<LivePage>, all: &[(usize, &Seen)]) -> Result {
     let Some(anon_vma) = page_lock_anon_vma(&page.rmap) else {
         return Ok(());
     };
@@ -260,9 +263,9 @@ fn walk(builder: &mut Builder, page: &LivePage, all: &[(usize, &Seen)]) -> Resul
                 .vma_index(vma.key())
                 .and_then(|i| all.get(i))
                 .and_then(|(_, seen)| seen.page(at))
-                .is_some_and(|there| there.key == page.key);
+                .is_some_and(|there| Arc::ptr_eq(there, page));
             f(if maps {
-                builder.found(page.key, vma.key())
+                builder.found(page.key(), vma.key())
             } else {
                 Ok(())
             })

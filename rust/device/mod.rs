@@ -64,6 +64,7 @@ mod mode;
 mod numbers;
 mod pair;
 pub(crate) mod registry;
+mod steady;
 pub(crate) mod sync;
 mod taken;
 pub(crate) mod vm_ops;

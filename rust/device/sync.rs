@@ -25,7 +25,8 @@ use super::{
         LivePage,
         LiveVma,
         PageRoom,
-        Place, //
+        Place,
+        MIGRATES, //
     },
     mergeable, //
 };
@@ -75,12 +76,7 @@ impl Seen {
     fn new(vma: Arc<LiveVma>, mmap: &MmapWrite<'_>) -> Result<Self> {
         let limit = vma.mm.file.max_pages();
         let look = |host: HostVma<'_>| -> Result<_> {
-            // A VMA beyond the limit would take too long.
-            let pages = if host.pages() > limit {
-                None
-            } else {
-                Some(host.anonymous_pages()?)
-            };
+            let pages = pages_within(host, limit)?;
             let links = (host.anon_vma_key(), vma.has_lost_links(host));
             Ok((Place::of(host), host.range(), links, pages))
         };
@@ -109,6 +105,28 @@ impl Seen {
         })
     }
 
+    /// Reads the host's pages again, and unmaps those that are gone. Returns whether the host's are
+    /// the same as before, and none migrates.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn look_again(&mut self) -> Result<bool> {
+        let limit = self.vma.mm.file.max_pages();
+        let look = self.vma.host.read(|host| pages_within(host, limit));
+        let Some(now) = look.transpose()?.flatten() else {
+            return Ok(true);
+        };
+        let same = now.len() == self.host_pages.len()
+            && resched_each(now.iter().zip(&self.host_pages))
+                .all(|(now, was)| now == was && !now.migrates);
+        if !same {
+            self.host_pages = now;
+            self.keep_pages(LivePage::is_still);
+        }
+        Ok(same)
+    }
+
     /// Returns the page that the host maps at page offset `at`.
     pub(crate) fn host_page(&self, at: usize) -> Option<&HostPage> {
         let i = self
@@ -124,12 +142,12 @@ impl Seen {
         self.pages.get(i).map(|page| &page.1)
     }
 
-    /// Unmaps each page for which `stays` does not hold, given what the host has at its place.
-    fn keep_pages(&mut self, stays: impl Fn(&LivePage, Option<&HostPage>) -> bool) {
+    /// Unmaps each page at whose place the host has none, or one for which `stays` does not hold.
+    fn keep_pages(&mut self, stays: impl Fn(&LivePage, &HostPage) -> bool) {
         let mut pages = core::mem::take(&mut self.pages);
         pages.retain(|(at, page)| {
             cond_resched();
-            let stays = stays(page, self.host_page(*at));
+            let stays = self.host_page(*at).is_some_and(|there| stays(page, there));
             if !stays {
                 self.vma.unmap_page(*at, page);
             }
@@ -137,6 +155,14 @@ impl Seen {
         });
         self.pages = pages;
     }
+}
+
+/// Returns the anonymous pages of `host`; `None` beyond the limit, where it would take too long.
+fn pages_within(host: HostVma<'_>, limit: usize) -> Result<Option<KVVec<HostPage>>> {
+    if host.pages() > limit {
+        return Ok(None);
+    }
+    host.anonymous_pages().map(Some)
 }
 
 /// VMAs of an address space during an update, between [`begin`] and [`finish`].
@@ -211,7 +237,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
             // It may have been unlinked just now, and its pages unmapped.
             seen.pages.clear();
         }
-        seen.keep_pages(|page, there| there.is_some_and(|there| there.key == page.key));
+        seen.keep_pages(LivePage::is_still);
     }
     Ok(Pass { vmas })
 }
@@ -240,9 +266,10 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         };
         // If the shadow has other VMAs that map it, their PTEs are gone in the host, and an update
         // has yet to see that. They keep the page of the shadow until then, and this VMA gets a new
-        // one.
+        // one. If the page has migrated, this may be a copy in its old memory: also a new one.
         seen.keep_pages(|page, there| {
-            !there.is_some_and(|there| moves(page, there)) || page.rmap.mapcount() == 1
+            let alone = moves(page, there) || (MIGRATES && there.exclusive);
+            !alone || page.rmap.mapcount() == 1
         });
         let mut new = KVVec::new();
         for there in resched_each(&seen.host_pages) {
@@ -287,8 +314,9 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
 /// The host may have used the memory for a new page. That page is exclusive, and goes to the VMA's
 /// own anon_vma whichever it is, so that only its mapcount could tell the two apart.
 fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
-    let page = vma.mm.recently_unmapped(seen.at, seen.key)?;
-    let anon_vma = page.rmap.anon_vma_key()?;
-    let is_new = seen.exclusive && page.rmap.mapped();
-    (!is_new && vma.core.is_linked_to(anon_vma, mmap)).then_some(page)
+    vma.mm.recently_unmapped(seen, |page| {
+        let anon_vma = page.rmap.anon_vma_key();
+        let is_new = seen.exclusive && page.rmap.mapped();
+        !is_new && anon_vma.is_some_and(|key| vma.core.is_linked_to(key, mmap))
+    })
 }

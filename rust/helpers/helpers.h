@@ -114,6 +114,7 @@ bool shadow_rmap_pmd_same(pmd_t one, pmd_t other);
 spinlock_t *shadow_rmap_pte_lockptr(struct mm_struct *mm, pmd_t pmd);
 pte_t *shadow_rmap_pte_offset(pmd_t pmd, unsigned long address);
 struct page *shadow_rmap_pte_page(pte_t *pte);
+struct page *shadow_rmap_pte_migrating(pte_t *pte, bool *exclusive);
 bool shadow_rmap_get_page_below(struct page *page, int limit);
 void *shadow_rmap_page_address(const struct page *page);
 unsigned long shadow_rmap_page_mapping(struct page *page);

@@ -2,6 +2,7 @@
 /* include/linux/mm.h, mmap_lock.h, sched/mm.h: what the device and the host reader need. */
 
 #include <linux/kernel.h>
+#include <linux/leafops.h>
 #include <linux/lockdep.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
@@ -158,6 +159,20 @@ struct page *shadow_rmap_pte_page(pte_t *pte)
 	pte_t entry = ptep_get(pte);
 
 	return pte_present(entry) && !pte_special(entry) ? pte_page(entry) : NULL;
+}
+
+/*
+ * The page that the PTE mapped before its migration began and has not ended, or NULL. The entry
+ * keeps whether it was exclusive; the page does not.
+ */
+struct page *shadow_rmap_pte_migrating(pte_t *pte, bool *exclusive)
+{
+	softleaf_t entry = softleaf_from_pte(ptep_get(pte));
+
+	if (!softleaf_is_migration(entry))
+		return NULL;
+	*exclusive = !softleaf_is_migration_read(entry);
+	return softleaf_to_page(entry);
 }
 
 /* get_page(), unless the page has @limit references. */

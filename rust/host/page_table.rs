@@ -33,7 +33,7 @@ use kernel::{
 const BATCH: usize = 64;
 
 /// An anonymous page that the host maps at one place.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HostPage {
     /// Identifies the page while it is mapped.
     pub(crate) key: usize,
@@ -47,6 +47,9 @@ pub(crate) struct HostPage {
     pub(crate) mapcount: i64,
     /// `PageAnonExclusive()`: it was written to by its only user since the last fork.
     pub(crate) exclusive: bool,
+    /// Whether it is being moved to other memory: the PTE has a migration entry, which `mapcount`
+    /// does not count.
+    pub(crate) migrates: bool,
 }
 
 impl HostPage {
@@ -55,14 +58,14 @@ impl HostPage {
     ///
     /// # Safety
     ///
-    /// A PTE maps the page, and its lock is held.
+    /// A PTE maps the page, or has a migration entry for it, and its lock is held.
     unsafe fn read(page: *mut ffi::page, at: usize) -> Option<Self> {
-        // SAFETY: A mapped page exists.
+        // SAFETY: A mapped page exists. So does one that migrates, until its entries are gone.
         let mapping = unsafe { ffi::shadow_rmap_page_mapping(page) };
         if mapping & ffi::SR_FOLIO_MAPPING_FLAGS != ffi::SR_FOLIO_MAPPING_ANON {
             return None;
         }
-        // SAFETY: As above. A page that is anonymous stays so while it is mapped.
+        // SAFETY: As above. A page that is anonymous stays so while it is mapped, or migrates.
         let (index, mapcount, exclusive) = unsafe {
             (
                 ffi::shadow_rmap_page_index(page),
@@ -77,6 +80,7 @@ impl HostPage {
             mapping: mapping & !ffi::SR_FOLIO_MAPPING_FLAGS,
             mapcount: mapcount.into(),
             exclusive,
+            migrates: false,
         })
     }
 }
@@ -131,7 +135,8 @@ impl<'a> LockedPtes<'a> {
         }
     }
 
-    /// Returns the page that the `i`th PTE maps at page offset `at`.
+    /// Returns the page that the `i`th PTE maps at page offset `at`, or mapped until its migration
+    /// began.
     ///
     /// # Safety
     ///
@@ -139,11 +144,21 @@ impl<'a> LockedPtes<'a> {
     unsafe fn page(&self, i: usize, at: usize) -> Option<HostPage> {
         // SAFETY: By the type invariant, and the caller's promise.
         unsafe {
-            let page = ffi::shadow_rmap_pte_page(self.ptes.add(i));
+            let pte = self.ptes.add(i);
+            let page = ffi::shadow_rmap_pte_page(pte);
+            if !page.is_null() {
+                return HostPage::read(page, at);
+            }
+            let mut exclusive = false;
+            let page = ffi::shadow_rmap_pte_migrating(pte, &raw mut exclusive);
             if page.is_null() {
                 return None;
             }
-            HostPage::read(page, at)
+            Some(HostPage {
+                exclusive,
+                migrates: true,
+                ..HostPage::read(page, at)?
+            })
         }
     }
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in the test guest, on Debian's own kernel, unmodified: loads the module, turns on KSM and huge
-# pages, and tests live mappings meanwhile. $OUT/tests.txt has the result of each test.
+# pages, compacts memory, and tests live mappings meanwhile. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
 # scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh and samples/*.scn
@@ -26,6 +26,44 @@ put() { echo "$1" >"$2" && must grep -qE "^$1\$|\[$1\]" "$2"; }
 ksm() { put 1 $mm/ksm/run && put 1000 $mm/ksm/pages_to_scan && put 20 $mm/ksm/sleep_millisecs; }
 
 huge_pages() { put always $mm/transparent_hugepage/enabled; }
+
+# compact: pages of all processes are moved to other memory, once a second.
+compact() { while echo 1 >/proc/sys/vm/compact_memory; do sleep 1; done; }
+
+migrated() { sed -n 's/^pgmigrate_success //p' /proc/vmstat; }
+
+# many_migrated BEFORE
+many_migrated() { must test "$(migrated)" -gt $(($1 + 1000)); }
+
+# Takes each part of the memory away that can be taken away, and gives it back, until the file is there:
+# its pages migrate, also during a check.
+shuffle_until() {
+	until [ -e "$1" ]; do
+		for block in /sys/devices/system/memory/memory*; do
+			[ "$(cat "$block/removable")" = 1 ] && echo offline >"$block/state" &&
+				echo online_movable >"$block/state"
+		done
+	done 2>/dev/null
+}
+
+# shuffle_and_compare: checks of 121 processes.
+shuffle_and_compare() {
+	cat >/tmp/shuffle.scn <<-END
+		map main buf 64
+		touch main buf all
+		tree main 4 3 write buf 0..2 7
+		repeat 40
+		  check
+		end
+	END
+	shuffle_until /tmp/shuffled &
+	shuffler=$! first=$(migrated)
+	timeout 600 ./rmapctl run --quiet /tmp/shuffle.scn
+	rc=$?
+	touch /tmp/shuffled
+	wait $shuffler
+	must many_migrated "$first" && return $rc
+}
 
 # A scenario saves files with relative names in its working folder.
 scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 600 "$here/rmapctl" run --quiet "$here/$1")
@@ -71,6 +109,8 @@ all_tests() {
 	try "the module loads" insmod ./shadow_rmap.ko && loaded || return
 	try "KSM is on" ksm
 	try "huge pages are on" huge_pages
+	compact &
+	compactor=$! before=$(migrated)
 	for f in samples/*.scn; do try "${f#samples/}" scenario "$f"; done
 	try "the host's own reverse map" rmapctl_shows_the_host
 	try "corner cases" timeout 600 ./rmapctl selftest
@@ -78,6 +118,9 @@ all_tests() {
 		try "random steps of seed $seed ($mode)" timeout 900 \
 			./rmapctl random --quiet --mode $mode --seed "$seed" --steps "$steps" --check-every 20
 	done
+	kill $compactor
+	try "pages have migrated meanwhile" many_migrated "$before"
+	try "checks find no difference while pages migrate" shuffle_and_compare
 	try "compare finds no difference where KSM has merged pages" ksm_and_compare
 	try "no rule is broken" no_rule_is_broken
 	try "the module unloads" unload

@@ -7,8 +7,9 @@ use super::{
     page::{
         clear,
         take_range,
-        PageNode,
-        PageTree, //
+        PageRoom,
+        PageTree,
+        MIGRATES, //
     },
     LivePage,
     LiveVma, //
@@ -17,6 +18,7 @@ use crate::{
     device::file::OpenFile,
     host::{
         self,
+        page_table::HostPage,
         vma::HostVma, //
     },
     kernel_ext::{
@@ -45,6 +47,9 @@ use kernel::{
         Mutex, //
     },
 };
+
+/// The number of pages with one offset among which a migrated page is looked for.
+const CANDIDATES: usize = 64;
 
 /// The VMAs of an address space, by number.
 type VmaTree = RBTree<u64, Arc<LiveVma>>;
@@ -201,10 +206,39 @@ impl LiveMm {
         self.moved_to.lock().take()
     }
 
-    /// Returns the host's page `key`, if it was unmapped from offset `at` since the last update.
-    /// Sleeps.
-    pub(crate) fn recently_unmapped(&self, at: usize, key: usize) -> Option<Arc<LivePage>> {
-        self.unmapped.lock().get(&(at, key)).cloned()
+    /// Returns the page `seen`, if it was unmapped from its offset since the last update. `fits`
+    /// returns whether a page may be the one. Sleeps.
+    pub(crate) fn recently_unmapped(
+        &self,
+        seen: &HostPage,
+        fits: impl Fn(&LivePage) -> bool,
+    ) -> Option<Arc<LivePage>> {
+        let mut unmapped = self.unmapped.lock();
+        let found = unmapped.get(&(seen.at, seen.key));
+        if let Some(page) = found.filter(|page| page.key() == seen.key) {
+            return fits(page).then(|| page.clone());
+        }
+        if !MIGRATES || seen.exclusive {
+            return None;
+        }
+        // It has migrated since it was unmapped or looked at. Which one it was is clear if one
+        // alone fits.
+        let mut only: Option<Arc<LivePage>> = None;
+        let mut here = unmapped.cursor_lower_bound_mut(&(seen.at, 0));
+        for _ in 0..CANDIDATES {
+            let Some(cursor) = here.filter(|here| here.current().0 .0 == seen.at) else {
+                return only.filter(|page| page.is_still(seen));
+            };
+            let page = cursor.current().1;
+            if page.key() == seen.key && fits(page) {
+                return Some(page.clone());
+            }
+            if fits(page) && only.replace(page.clone()).is_some() {
+                return None;
+            }
+            here = cursor.move_next();
+        }
+        None
     }
 
     /// Forgets the unmapped pages, at the end of an update. Sleeps.
@@ -219,9 +253,11 @@ impl LiveMm {
         take_range(pages, &mut self.unmapped.lock(), 0, usize::MAX);
     }
 
-    /// Keeps an unmapped page until the end of the next update. Sleeps; allocates nothing.
-    pub(super) fn keep(&self, page: PageNode) {
-        let replaced = self.unmapped.lock().insert(page);
+    /// Keeps a page that was unmapped from offset `at` until the end of the next update, using the
+    /// memory `room`. Sleeps; allocates nothing.
+    pub(super) fn keep(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
+        let node = room.into_node((at, page.key()), page);
+        let replaced = self.unmapped.lock().insert(node);
         drop(replaced);
     }
 }

@@ -11,7 +11,8 @@ mod vma;
 pub(crate) use mm::LiveMm;
 pub(crate) use page::{
     LivePage,
-    PageRoom, //
+    PageRoom,
+    MIGRATES, //
 };
 pub(crate) use place::{
     Addresses,

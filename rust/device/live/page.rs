@@ -19,27 +19,32 @@ use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
-        RBTreeNode,
         RBTreeNodeReservation, //
     },
-    sync::Arc,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
 };
 
-/// Pages, by page offset and key of the host's page.
+/// Whether the host may move a page to other memory.
+pub(crate) const MIGRATES: bool = cfg!(CONFIG_MIGRATION);
+
+/// Pages, by page offset and the key that the host's page had when the page joined the tree.
 pub(super) type PageTree = RBTree<(usize, usize), Arc<LivePage>>;
 
-/// A node of a [`PageTree`].
-pub(super) type PageNode = RBTreeNode<(usize, usize), Arc<LivePage>>;
-
-/// Memory for a [`PageNode`].
+/// Memory for a node of a [`PageTree`].
 pub(crate) type PageRoom = RBTreeNodeReservation<(usize, usize), Arc<LivePage>>;
 
 /// An anonymous page of a live mapping.
 pub(crate) struct LivePage {
     /// The fields of the page that the reverse map uses.
     pub(crate) rmap: PageRmap,
-    /// The key of the host's page, which is only compared.
-    pub(crate) key: usize,
+    /// The key of the host's page, which is only compared; see [`is_still`](Self::is_still).
+    key: Atomic<usize>,
 }
 
 impl LivePage {
@@ -55,12 +60,34 @@ impl LivePage {
         let page = Arc::new(
             Self {
                 rmap: PageRmap::new(seen.at),
-                key: seen.key,
+                key: Atomic::new(seen.key),
             },
             GFP_BOUNDED,
         )?;
         super::mapping::map_new(&page, vma, seen.exclusive, mmap);
         Ok(page)
+    }
+
+    /// Returns the key of the host's page at the last look.
+    pub(crate) fn key(&self) -> usize {
+        self.key.load(Relaxed)
+    }
+
+    /// Returns whether `there`, which the host has at a place where the shadow maps this page, is
+    /// this page. Its memory may be new.
+    ///
+    /// What a fault or a copy has put there instead is exclusive until a fork shares it, and the
+    /// shadow looks at a VMA before a fork shares its pages. So a page that is not exclusive has
+    /// migrated, for all that map it.
+    pub(crate) fn is_still(&self, there: &HostPage) -> bool {
+        if self.key() == there.key {
+            return true;
+        }
+        if !MIGRATES || there.exclusive {
+            return false;
+        }
+        self.key.store(there.key, Relaxed);
+        true
     }
 }
 
@@ -89,8 +116,11 @@ pub(super) fn take_range(from: &mut PageTree, to: &mut PageTree, first: usize, l
         if here.current().0 .0 > last {
             break;
         }
+        let (&(at, _), page) = here.current();
+        let page = page.clone();
         let (rest, node) = here.remove_current();
-        to.insert(node);
+        let room = node.into_reservation();
+        to.insert(room.into_node((at, page.key()), page));
         // After the last node has been removed, the cursor is at the node before it.
         cursor = rest.filter(|rest| rest.current().0 .0 >= first);
     }

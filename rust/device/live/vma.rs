@@ -221,17 +221,23 @@ impl LiveVma {
     /// Maps `page` at page offset `at`, where no page is mapped, using the memory `room`. Sleeps;
     /// allocates nothing.
     pub(crate) fn map_page(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
-        let node = room.into_node((at, page.key), page);
+        let node = room.into_node((at, page.key()), page);
         let replaced = self.pages.lock().insert(node);
         drop(replaced);
     }
 
     /// Unmaps `page` from page offset `at`. Sleeps; allocates nothing.
-    pub(crate) fn unmap_page(&self, at: usize, page: &LivePage) {
-        let node = self.pages.lock().remove_node(&(at, page.key));
+    pub(crate) fn unmap_page(&self, at: usize, page: &Arc<LivePage>) {
+        let node = {
+            let mut pages = self.pages.lock();
+            // One page is mapped at an offset.
+            let here = pages.cursor_lower_bound_mut(&(at, 0));
+            here.filter(|here| here.current().0 .0 == at && Arc::ptr_eq(here.current().1, page))
+                .map(|here| here.remove_current().1)
+        };
         if let Some(node) = node {
             page.rmap.remove_rmap();
-            self.mm.keep(node);
+            self.mm.keep(node.into_reservation(), at, page.clone());
         }
     }
 
@@ -262,7 +268,7 @@ impl LiveVma {
     pub(super) fn map_pages(&self, all: impl Iterator<Item = (PageRoom, (usize, Arc<LivePage>))>) {
         let mut pages = self.pages.lock();
         for (room, (at, page)) in all {
-            pages.insert(room.into_node((at, page.key), page));
+            pages.insert(room.into_node((at, page.key()), page));
         }
     }
 

@@ -268,7 +268,7 @@ fn shows_pages_of(vma: &LiveVma, other: &LiveVma, gain: (usize, usize)) -> Resul
             .binary_search_by_key(at, |there| there.at)
             .ok()
             .and_then(|i| there.get(i))
-            .is_some_and(|there| there.key == page.key && (shared || there.mapping != own))
+            .is_some_and(|there| there.key == page.key() && (shared || there.mapping != own))
     });
     Ok(shown)
 }
