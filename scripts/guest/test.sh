@@ -316,7 +316,7 @@ all_tests() {
 		done
 		for seed in $seeds; do
 			try "random: steps of seed $seed ($mode)" timeout 3000 \
-				./rmapctl random --mode $mode --seed "$seed" --steps 2000 --check-every 20
+				./rmapctl random --mode $mode --seed "$seed" --steps 1000 --check-every 20
 		done
 	done
 	for f in samples/lessons/*.scn; do try "lesson: ${f##*/}" lesson "$f"; done
