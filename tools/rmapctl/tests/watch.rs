@@ -36,7 +36,7 @@ fn loaded(name: &str) -> Module {
 }
 
 /// A program on a terminal of its own.
-struct Session {
+struct Watched {
     pty: OpenptyResult,
     before: Termios,
     child: Child,
@@ -44,7 +44,7 @@ struct Session {
     seen: String,
 }
 
-impl Session {
+impl Watched {
     fn start(module: &Module, arguments: &str, (columns, lines): (u16, u16)) -> Self {
         let size = Winsize {
             ws_row: lines,
@@ -120,12 +120,12 @@ impl Session {
 fn the_terminal_is_given_back() {
     let module = loaded("watch");
     for end in ["q", "\u{3}", "INT", "TERM", "HUP"] {
-        let mut session = Session::start(&module, "watch", (80, 24));
-        session.wait_for("q quit");
-        let during = tcgetattr(&session.pty.slave).expect("is a terminal");
+        let mut watched = Watched::start(&module, "watch", (80, 24));
+        watched.wait_for("q quit");
+        let during = tcgetattr(&watched.pty.slave).expect("is a terminal");
         assert!(!during.local_flags.contains(LocalFlags::ICANON));
-        session.type_key("3");
-        session.wait_for("title9");
+        watched.type_key("3");
+        watched.wait_for("title9");
         let signal = match end {
             "INT" => Some(Signal::SIGINT),
             "TERM" => Some(Signal::SIGTERM),
@@ -134,37 +134,37 @@ fn the_terminal_is_given_back() {
         };
         match signal {
             Some(signal) => {
-                let pid = Pid::from_raw(session.child.id().cast_signed());
+                let pid = Pid::from_raw(watched.child.id().cast_signed());
                 kill(pid, signal).expect("is sent");
             }
-            None => session.type_key(end),
+            None => watched.type_key(end),
         }
-        assert!(session.end().success(), "{end:?}");
+        assert!(watched.end().success(), "{end:?}");
     }
 }
 
 #[test]
 fn top_refreshes_on_a_terminal() {
     let module = loaded("top-terminal");
-    let mut session = Session::start(&module, "top --delay 1", (80, 24));
-    session.wait_for("init");
+    let mut watched = Watched::start(&module, "top --delay 1", (80, 24));
+    watched.wait_for("init");
     module.file("host/chains.json", &CHAINS.replace("init", "later"));
-    session.wait_for("later");
+    watched.wait_for("later");
     assert_eq!(module.pid(), "0\n");
-    session.type_key("q");
-    assert!(session.end().success());
+    watched.type_key("q");
+    assert!(watched.end().success());
 }
 
 /// A serial line has no size.
 #[test]
 fn a_terminal_without_a_size_has_80_columns() {
     let module = loaded("watch-serial");
-    let mut session = Session::start(&module, "watch", (0, 0));
-    session.wait_for("q quit");
+    let mut watched = Watched::start(&module, "watch", (0, 0));
+    watched.wait_for("q quit");
     // The keys are on the last line of 24.
-    session.wait_for("\u{1b}[24;1H");
-    session.type_key("q");
-    assert!(session.end().success());
+    watched.wait_for("\u{1b}[24;1H");
+    watched.type_key("q");
+    assert!(watched.end().success());
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn without_a_terminal_there_is_an_error() {
 fn without_the_module_there_is_an_error() {
     let module = loaded("watch-unloaded");
     std::fs::remove_dir_all(&module.0).expect("is removed");
-    let mut session = Session::start(&module, "watch", (80, 24));
-    session.wait_for("load the module");
-    assert!(!session.child.wait().expect("is waited for").success());
-    assert!(!session.seen.contains("\u{1b}[?1049h"));
+    let mut watched = Watched::start(&module, "watch", (80, 24));
+    watched.wait_for("load the module");
+    assert!(!watched.child.wait().expect("is waited for").success());
+    assert!(!watched.seen.contains("\u{1b}[?1049h"));
 }
