@@ -131,4 +131,4 @@ rmapctl:
 
 #: make clean         removes what was built here; the cache of kernels stays
 clean:
-	rm -rf build out
+	rm -rf build out "$${XDG_CACHE_HOME:-$$HOME/.cache}/shadow-rmap/cargo$(CURDIR)"

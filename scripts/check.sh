@@ -119,7 +119,7 @@ gate_clippy_tool() (
 		"$TOP/tools/userspace/"{fuzz,host,schedules}
 	for folder; do
 		cd "$folder" || exit 1
-		CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/$(basename "$folder")-target} \
+		CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CARGO_FOLDER/$(basename "$folder")} \
 			cargo clippy --quiet --locked --workspace --all-targets -- -D warnings || exit 1
 	done
 )

@@ -19,6 +19,8 @@ SCRIPTS = Path(__file__).resolve().parent
 TOP = SCRIPTS.parent
 OUT = TOP / "out"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shadow-rmap"
+# Where cargo compiles: scripts/lab.sh says why.
+CARGO_FOLDER = CACHE / "cargo" / TOP.relative_to("/")
 # The kernels of scripts/kernel.sh. The first word of a name is the architecture.
 TARGETS = ("um", "um-bench", "x86_64", "x86_64-kasan", "x86_64-kasan-recycle")
 CORES = len(os.sched_getaffinity(0))

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 import host_program
-from common import (CACHE, OUT, TOP, Mistake, command_line, locked, program, say, toolchain_env)
+from common import (CARGO_FOLDER, OUT, TOP, Mistake, command_line, locked, program, say, toolchain_env)
 from host_userspace import VARIANTS
 
 CRATE = TOP / "tools/userspace/fuzz"
@@ -23,11 +23,11 @@ CRATE = TOP / "tools/userspace/fuzz"
 
 def build(to):
     """Compiles the program where that is needed, and copies it to `to`."""
-    target = CACHE / "fuzz-target"
+    target = CARGO_FOLDER / "fuzz"
     target.mkdir(parents=True, exist_ok=True)
     env = toolchain_env() | {"CARGO_TARGET_DIR": str(target), "CARGO_TERM_COLOR": "never"}
     say("compiling the shadow ...")
-    # A run in another checkout compiles to the same place.
+    # Another run in this checkout compiles to the same place.
     with locked(target):
         done = subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=CRATE,
                               env=env, stdin=subprocess.DEVNULL, check=False)

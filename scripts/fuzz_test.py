@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 import fuzz
-from common import (CACHE, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, read, read_json,
+from common import (CARGO_FOLDER, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, read, read_json,
                     say, toolchain_env)
 from host_program import ensure_tools
 
@@ -54,7 +54,7 @@ def last(text):
 
 def cargo():
     options = fuzz.arguments(["--variant", "plain"])
-    env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "fuzz-target"),
+    env = toolchain_env() | {"CARGO_TARGET_DIR": str(CARGO_FOLDER / "fuzz"),
                              "CARGO_TERM_COLOR": "never", "RUST_BACKTRACE": "0",
                              "HOST_LIBRARY": fuzz.library(options)}
     done = subprocess.run(["cargo", "test", "--release", "--locked", "--quiet", "--no-fail-fast", "--",

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import host_program
-from common import CACHE, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
+from common import CARGO_FOLDER, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
 
 CRATE = TOP / "tools/userspace/host"
 SOAK = {"sanitized": 100_000, "plain": 500_000}
@@ -28,7 +28,7 @@ class Tests:
 
     def __init__(self, tree):
         self.tree = ["--tree", tree] if tree else []
-        self.env = toolchain_env() | {"CARGO_TARGET_DIR": str(CACHE / "host-target"),
+        self.env = toolchain_env() | {"CARGO_TARGET_DIR": str(CARGO_FOLDER / "host"),
                                       "CARGO_TERM_COLOR": "never",
                                       "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
         self.failed = 0

@@ -5,8 +5,11 @@
 
 set -euo pipefail
 
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/shadow-rmap
+# Where cargo compiles. Each checkout has its own: cargo goes by times and by paths within the checkout, and
+# would take the crates of another one for its own.
+CARGO_FOLDER=$CACHE/cargo$TOP
 OUT=$TOP/out
 KERNEL_PACKAGE=linux-source-7.3
 KERNEL_SUITE=trixie-backports

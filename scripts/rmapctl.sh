@@ -8,10 +8,10 @@
 source "$(dirname "$0")/lab.sh"
 
 toolchain
-export CARGO_TARGET_DIR=$CACHE/rmapctl-target
+export CARGO_TARGET_DIR=$CARGO_FOLDER/rmapctl
 
-# The folder's own .cargo/config.toml asks for a static program. It is copied, because another checkout
-# may build its own.
+# The folder's own .cargo/config.toml asks for a static program. It is copied to where the
+# guests look for it.
 build() {
 	(cd "$TOP/tools/rmapctl" && cargo build --release --locked)
 	install -D -t "$TOP/build/bin" "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/rmapctl"

@@ -22,11 +22,11 @@ import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from common import (CACHE, CORES, OUT, TOP, Mistake, command_line, program, say, toolchain_env,
+from common import (CARGO_FOLDER, CORES, OUT, TOP, Mistake, command_line, program, say, toolchain_env,
                     write_json)
 
 CRATE = TOP / "tools/userspace/schedules"
-TARGET = CACHE / "schedules-target"
+TARGET = CARGO_FOLDER / "schedules"
 EXPLORE = TARGET / "debug/explore"
 SCHEDULES = OUT / "schedules"
 WAYS = ("random", "pct:3")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import debian_guest
 import preload
-from common import CACHE, OUT, SCRIPTS, TOP, read, read_json, stream, toolchain_env
+from common import CARGO_FOLDER, OUT, SCRIPTS, TOP, read, read_json, stream, toolchain_env
 from results import (LONGEST, UNCHECKED, add_broken_rules, add_freed, add_results, add_rules, add_tests,
                      add_torture)
 
@@ -20,7 +20,7 @@ def host_scripts(step):
 
 def cargo_test(step, folder, *options, **env):
     """Runs the tests of a folder of tools/; returns the exit status and the output."""
-    env |= {"CARGO_TARGET_DIR": str(CACHE / f"{Path(folder).name}-target"), "CARGO_TERM_COLOR": "never"}
+    env |= {"CARGO_TARGET_DIR": str(CARGO_FOLDER / Path(folder).name), "CARGO_TERM_COLOR": "never"}
     return step.stream(["cargo", "test", "--locked", *options], r"^test .* FAILED|^error",
                        cwd=TOP / "tools" / folder, env=toolchain_env() | env)
 

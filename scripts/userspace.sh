@@ -29,7 +29,7 @@ for argument; do
 	esac
 done
 toolchain
-export CARGO_TARGET_DIR=$CACHE/userspace-target CARGO_TERM_COLOR=never
+export CARGO_TARGET_DIR=$CARGO_FOLDER/userspace CARGO_TERM_COLOR=never
 
 # cargo reads .cargo/config.toml where it runs.
 cd "$TOP/tools/userspace"
