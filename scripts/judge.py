@@ -37,6 +37,8 @@ from patches import patched
 VARIANTS = ("sanitized", "plain")
 # Random steps of tests/soak.rs: those of the host alone, a state after each.
 STEPS = 60_000
+# Seeds that are tried when what is found names no rule.
+MORE_SEEDS = 3
 
 # The rule that a report is about which names none: the first that fits. Reports are a condition of
 # the host that does not hold, AddressSanitizer's, a line of `compare`, a warning of the kernel.
@@ -155,20 +157,20 @@ class Judge:
         # Its time is none of the judge's.
         fuzz.build(self.out / "fuzz").unlink()
 
-    def fuzz(self, variant):
+    def fuzz(self, variant, seed):
         """Runs the host's code beside the shadow; returns a finding or nothing."""
-        out = self.out / f"fuzz-{variant}"
+        out = self.out / f"fuzz-{variant}-{seed}"
         shutil.rmtree(out, ignore_errors=True)
-        words = ["--variant", variant, "--secs", str(self.secs), "--seed", str(self.seed)]
+        words = ["--variant", variant, "--secs", str(self.secs), "--seed", str(seed)]
         code, text = stream([SCRIPTS / "fuzz.py", "--tree", self.tree, "--skip-tests", *words,
-                             "--jobs", "1", "--out", out], self.out / f"fuzz-{variant}.log",
+                             "--jobs", "1", "--out", out], self.out / f"{out.name}.log",
                             f"random steps, {variant}", limit=self.secs * 3 + 600)
         # Copies of the programs.
         shutil.rmtree(out / "run", ignore_errors=True)
         result = read_json(out / "fuzz.json")
         if code == 0:
             self.did(f"{variant}: {result.get('steps', 0)} random steps beside the shadow, seed "
-                     f"{self.seed}: no difference")
+                     f"{seed}: no difference")
             return None
         if self.over:
             return None
@@ -177,10 +179,11 @@ class Judge:
             raise Mistake(f"scripts/fuzz.py failed: {last}")
         first = result["differences"][0]
         self.did(f"{variant}: {result.get('steps', 0)} random steps beside the shadow, seed "
-                 f"{self.seed}: a difference")
+                 f"{seed}: a difference")
         scenario, steps = (out / first["scenario"]).with_suffix(".scn"), len(first["steps"])
-        kept = Path(shutil.copy(scenario, self.out))
-        shutil.copy(scenario.with_suffix(".steps"), self.out)
+        kept = self.out / f"{seed}-{scenario.name.partition('-')[2]}"
+        for suffix in (".scn", ".steps"):
+            shutil.copy(scenario.with_suffix(suffix), kept.with_suffix(suffix))
         step = (first["steps"] or [""])[-1]
         return Finding(rules_of(first["words"], first["rule"], step), first["words"],
                        f"random steps, {variant}", kept, steps,
@@ -188,10 +191,21 @@ class Judge:
                        f"--replay {kept.with_suffix('.steps')}")
 
     def random_steps(self, variants=VARIANTS):
-        """Runs scripts/fuzz.py for each variant at the same time; the first finding ends both."""
+        """Runs scripts/fuzz.py for each variant at the same time. A host that crashes breaks a rule
+        before it does, in the same step: other seeds may meet a step that shows the rule."""
+        finding = self.first(variants, self.seed)
+        for seed in range(self.seed + 1, self.seed + 1 + MORE_SEEDS):
+            if not finding or finding.rules:
+                break
+            other = self.first(variants, seed)
+            finding = other if other and other.rules else finding
+        return finding
+
+    def first(self, variants, seed):
+        """Runs the variants; the first finding ends all."""
         self.over = False
         with ThreadPool(len(variants)) as pool:
-            for finding in pool.imap_unordered(self.fuzz, variants):
+            for finding in pool.imap_unordered(lambda variant: self.fuzz(variant, seed), variants):
                 if finding:
                     self.over = True
                     stop_all()

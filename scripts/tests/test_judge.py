@@ -149,9 +149,9 @@ def test_a_difference_of_the_random_steps(judged, monkeypatch):
              "scenario": "1-r21.scn"}
     finding = fuzzed(judged, monkeypatch, 1, [found])
     assert (finding.rule, finding.steps, finding.by) == ("R21", 2, "random steps, plain")
-    assert finding.scenario == judged.out / "1-r21.scn" and finding.scenario.is_file()
-    assert finding.replay.endswith(f"--replay {judged.out / '1-r21.steps'}")
-    assert (judged.out / "1-r21.steps").is_file()
+    assert finding.scenario == judged.out / "7-r21.scn" and finding.scenario.is_file()
+    assert finding.replay.endswith(f"--replay {judged.out / '7-r21.steps'}")
+    assert (judged.out / "7-r21.steps").is_file()
     crash = found | {"rule": None, "words": "refcount of anon_vma 1: host 2, shadow 1"}
     assert fuzzed(judged, monkeypatch, 1, [crash]).rule == "R16"
     assert fuzzed(judged, monkeypatch, 0, []) is None
@@ -160,6 +160,20 @@ def test_a_difference_of_the_random_steps(judged, monkeypatch):
         fuzzed(judged, monkeypatch, 2, [])
     with pytest.raises(Mistake, match="fuzz.py failed"):
         fuzzed(judged, monkeypatch, 1, [])
+
+
+def test_a_crash_is_followed_by_other_seeds(judged, monkeypatch):
+    crash, seeds = judge.Finding([], "the host crashes: AddressSanitizer", "random steps, plain"), []
+    named = judge.Finding(["R21"], "R21: no link", "random steps, plain")
+    monkeypatch.setattr(judge.Judge, "fuzz", lambda _self, _variant, seed: (
+        seeds.append(seed), {7: crash, 8: None, 9: named}.get(seed))[1])
+    assert judged.random_steps(["plain"]) is named and seeds == [7, 8, 9]
+    # What names a rule needs no other, and a crash stays one where no seed names a rule.
+    monkeypatch.setattr(judge.Judge, "fuzz", lambda *_: named)
+    assert judged.random_steps(["plain"]) is named
+    monkeypatch.setattr(judge.Judge, "fuzz", lambda _self, _variant, seed: (
+        seeds.append(seed), crash)[1])
+    assert judged.random_steps(["plain"]) is crash and seeds[3:] == [7, 8, 9, 10]
 
 
 def guest(out, tests, said="", **result):
