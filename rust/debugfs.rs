@@ -79,7 +79,7 @@ impl DebugFs {
 ///
 /// `EBUSY` while a file of the device is open: one shadow would be built by two kinds of steps.
 #[cfg(shadow_rmap_busted)]
-fn choose_bug(registry: &Shared, name: &mut UserSliceReader) -> Result {
+fn choose_bug(registry: &Shared, name: &mut UserSliceReader, _: &mut Text) -> Result {
     let mut bytes = [0; 64];
     let bytes = bytes.get_mut(..name.len()).ok_or(EINVAL)?;
     name.read_slice(bytes)?;

@@ -16,7 +16,6 @@ use crate::{
         },
     },
     kernel_ext::debugfs::{
-        answer::Asked,
         Dir,
         File,
         Text, //
@@ -64,7 +63,7 @@ pub(super) struct HostFiles {
     _chains: File<Shared>,
     _chains_json: File<Shared>,
     _chains_dot: File<Shared>,
-    _check: File<Asked<Shared>>,
+    _check: File<Shared>,
 }
 
 impl HostFiles {
@@ -92,7 +91,7 @@ impl HostFiles {
             _chains_dot: dir.read_file(c"chains.dot", chosen.clone(), |chosen, to| {
                 show_graph(chosen, to, dot::show)
             })?,
-            _check: dir.answer_file(c"check", chosen, show_check, answer_check)?,
+            _check: dir.read_write_file(c"check", chosen, show_check, answer_check)?,
         })
     }
 }
@@ -129,7 +128,7 @@ fn show_pid(chosen: &Shared, text: &mut Text) -> Result {
     text.add(|f| f.write_fmt(fmt!("{number}\n")))
 }
 
-fn choose(chosen: &Shared, from: &mut UserSliceReader) -> Result {
+fn choose(chosen: &Shared, from: &mut UserSliceReader, _: &mut Text) -> Result {
     let pid = match read_pid(from)? {
         Some((pid, number)) => Some((Arc::new(pid, GFP_KERNEL)?, number)),
         None => None,

@@ -6,42 +6,24 @@
 //! [`full_proxy_release()`](srctree/fs/debugfs/file.c) reads the file's operations, which were in
 //! the module.
 //!
-//! The text of a file is written once, when the file is opened for reading; `read()` copies from
-//! it. So all parts of what a reader reads belong together, and `open()` returns an error as errno.
-//! A `seq_file` would call `show` again with each larger buffer, and would not return its error.
-//!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
 #![allow(unsafe_code, reason = "a room of the design: callbacks from C")]
 
-pub(crate) mod answer;
+mod open_file;
+
+pub(crate) use open_file::Text;
 
 use crate::ffi;
-use core::{
-    marker::PhantomData,
-    ptr, //
-};
+use core::ptr;
 use kernel::{
     bindings,
     error::from_err_ptr,
-    ffi::{
-        c_char,
-        c_int, //
-    },
-    fmt,
-    fs::file::flags::{
-        O_ACCMODE,
-        O_WRONLY, //
-    },
-    module::this_module,
     prelude::*,
     sync::Arc,
-    uaccess::{
-        UserPtr,
-        UserSlice,
-        UserSliceReader, //
-    },
+    uaccess::UserSliceReader, //
 };
+use open_file::Operations;
 
 /// An entry of debugfs; dropping this removes it.
 ///
@@ -136,12 +118,14 @@ impl Dir {
         let behind = Behind {
             data,
             show,
-            store: |_, _| Err(EINVAL),
+            store: |_, _, _| Err(EINVAL),
         };
         File::new(self, name, 0o400, behind, &Operations::<T>::READ)
     }
 
-    /// As [`read_file`](Self::read_file), mode 0600: `store` gets each thing that is written to it.
+    /// As [`read_file`](Self::read_file), mode 0600: `store` gets each thing that is written to it,
+    /// and may answer. A file that is open for writing holds the answer to its last write; each
+    /// open file has its own.
     ///
     /// # Errors
     ///
@@ -161,8 +145,9 @@ impl Dir {
 /// Writes the text of a file that is being opened. May sleep. The opener gets its error.
 pub(crate) type Show<T> = fn(&T, &mut Text) -> Result;
 
-/// Takes what was written: all of it, or an error. May sleep.
-pub(crate) type Store<T> = fn(&T, &mut UserSliceReader) -> Result;
+/// Takes what was written: all of it, or an error. May write an answer, which stays if an error is
+/// returned. May sleep.
+pub(crate) type Store<T> = fn(&T, &mut UserSliceReader, &mut Text) -> Result;
 
 /// Returns whether one more line about a write to a file may go to the log. Any context.
 pub(crate) fn may_warn() -> bool {
@@ -221,138 +206,5 @@ impl<T: Send + Sync + 'static> File<T> {
             },
             _behind: behind,
         })
-    }
-}
-
-/// The operations of files with a `T` behind them.
-struct Operations<T>(PhantomData<T>);
-
-impl<T: Send + Sync + 'static> Operations<T> {
-    const READ: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<crate::LocalModule>().as_ptr(),
-        open: Some(open::<T>),
-        read: Some(read),
-        llseek: Some(llseek),
-        release: Some(release),
-        ..pin_init::zeroed()
-    };
-
-    const READ_WRITE: bindings::file_operations = bindings::file_operations {
-        write: Some(write::<T>),
-        ..Self::READ
-    };
-}
-
-/// # Safety
-///
-/// The inode is that of a [`File<T>`], and `file` is being opened.
-unsafe extern "C" fn open<T>(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    let open = || -> Result {
-        // SAFETY: The caller's; the invariant of `File` says what `i_private` is, and that is there
-        // as long as the file is.
-        let (behind, flags) =
-            unsafe { (&*(*inode).i_private.cast::<Behind<T>>(), (*file).f_flags) };
-        let mut text = KBox::new(Text(KVVec::new()), GFP_KERNEL_ACCOUNT)?;
-        if flags & O_ACCMODE != O_WRONLY {
-            (behind.show)(&behind.data, &mut text)?;
-        }
-        // SAFETY: The caller's: no other thread has the file yet.
-        unsafe { (*file).private_data = KBox::into_raw(text).cast() };
-        Ok(())
-    };
-    open().map_or_else(Error::to_errno, |()| 0)
-}
-
-/// # Safety
-///
-/// [`open`] has opened `file`, and [`release`] has not been called for it.
-unsafe fn text<'a>(file: *mut bindings::file) -> &'a [u8] {
-    // SAFETY: `open` has put a `Text` there, which nothing changes; `release` frees it.
-    unsafe { &(*(*file).private_data.cast::<Text>()).0 }
-}
-
-/// # Safety
-///
-/// As [`text`]; `to` has room for `n` bytes in user space, `at` is the position of a read.
-unsafe extern "C" fn read(
-    file: *mut bindings::file,
-    to: *mut c_char,
-    n: usize,
-    at: *mut bindings::loff_t,
-) -> isize {
-    // SAFETY: The caller's.
-    let text = unsafe { text(file) };
-    // SAFETY: `text` is readable for its length; the rest is the caller's.
-    unsafe { bindings::simple_read_from_buffer(to.cast(), n, at, text.as_ptr().cast(), text.len()) }
-}
-
-/// # Safety
-///
-/// As [`text`].
-unsafe extern "C" fn llseek(
-    file: *mut bindings::file,
-    to: bindings::loff_t,
-    whence: c_int,
-) -> bindings::loff_t {
-    // SAFETY: The caller's. No slice is longer than `loff_t` can say.
-    unsafe { bindings::fixed_size_llseek(file, to, whence, text(file).len() as bindings::loff_t) }
-}
-
-/// # Safety
-///
-/// [`open`] has opened `file`; this is the last call for it.
-unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: The caller's: `open` has put the box there, and nothing uses it any more.
-    drop(unsafe { KBox::from_raw((*file).private_data.cast::<Text>()) });
-    0
-}
-
-/// # Safety
-///
-/// `file` is one that [`open`] has opened; it has not been removed.
-unsafe extern "C" fn write<T>(
-    file: *mut bindings::file,
-    from: *const c_char,
-    n: usize,
-    _: *mut bindings::loff_t,
-) -> isize {
-    // SAFETY: The caller's: the inode is that of a `File<T>`, whose invariant says what `i_private`
-    // is; that is there as long as the file is.
-    let behind = unsafe { &*(*(*file).f_inode).i_private.cast::<Behind<T>>() };
-    let from = UserPtr::from_ptr(from.cast_mut().cast());
-    match (behind.store)(&behind.data, &mut UserSlice::new(from, n).reader()) {
-        Ok(()) => n as isize,
-        Err(error) => error.to_errno() as isize,
-    }
-}
-
-/// What an open file holds. Its memory is accounted to the opener.
-pub(crate) struct Text(KVVec<u8>);
-
-impl Text {
-    /// Adds what `write` writes. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; also if `write` fails, which it does for no other reason.
-    pub(crate) fn add(&mut self, write: impl Fn(&mut fmt::Formatter<'_>) -> fmt::Result) -> Result {
-        fmt::Write::write_fmt(self, fmt!("{}", By(write))).map_err(|_| ENOMEM)
-    }
-}
-
-impl fmt::Write for Text {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        self.0
-            .extend_from_slice(part.as_bytes(), GFP_KERNEL_ACCOUNT)
-            .map_err(|_| fmt::Error)
-    }
-}
-
-/// Formats by a function.
-struct By<F>(F);
-
-impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for By<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.0)(f)
     }
 }

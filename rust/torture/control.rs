@@ -195,7 +195,7 @@ const LONGEST: usize = 256;
 const MOST_SECS: u64 = 7 * 24 * 60 * 60;
 
 /// Starts a torture.
-fn start(control: &Shared, line: &mut UserSliceReader) -> Result {
+fn start(control: &Shared, line: &mut UserSliceReader, _: &mut Text) -> Result {
     let n = line.len();
     if n > LONGEST {
         return Err(EINVAL);

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files of debugfs that answer what is written to them.
+//! The operations of an open file.
 //!
-//! Opened for reading alone, such a file holds what `show` writes, as other files do. Opened for
-//! writing, it holds the answer to the last write; each open file has its own.
+//! An open file has a text. Opened for reading alone, it is what `show` writes; `read()` copies from
+//! it. So all parts of what a reader reads belong together, and `open()` returns an error as errno.
+//! A `seq_file` would call `show` again with each larger buffer, and would not return its error.
+//! Opened for writing, the text is the answer to the last write.
 
-use super::{
-    Behind,
-    Dir,
-    File,
-    Show,
-    Text, //
-};
+use super::Behind;
 use core::{
     marker::PhantomData,
+    mem,
     ptr, //
 };
 use kernel::{
@@ -22,6 +19,7 @@ use kernel::{
         c_char,
         c_int, //
     },
+    fmt,
     fs::file::flags::{
         O_ACCMODE,
         O_RDONLY, //
@@ -33,59 +31,60 @@ use kernel::{
     types::ForeignOwnable,
     uaccess::{
         UserPtr,
-        UserSlice,
-        UserSliceReader, //
+        UserSlice, //
     },
 };
 
-/// Takes what was written, all of it, and writes the answer. May sleep. The writer gets its error;
-/// the answer stays all the same.
-pub(crate) type Answer<T> = fn(&T, &mut UserSliceReader, &mut Text) -> Result;
+/// What an open file holds. Its memory is accounted to the opener.
+pub(crate) struct Text(KVVec<u8>);
 
-/// What is behind a file that answers.
-pub(crate) struct Asked<T> {
-    data: T,
-    show: Show<T>,
-    answer: Answer<T>,
-}
-
-impl Dir {
-    /// Makes a file of mode 0600 that answers.
+impl Text {
+    /// Adds what `write` writes. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    pub(crate) fn answer_file<T: Send + Sync + 'static>(
-        &self,
-        name: &CStr,
-        data: T,
-        show: Show<T>,
-        answer: Answer<T>,
-    ) -> Result<File<Asked<T>>> {
-        let behind = Behind {
-            data: Asked { data, show, answer },
-            show: |_, _| Err(EINVAL),
-            store: |_, _| Err(EINVAL),
-        };
-        File::new(self, name, 0o600, behind, &Operations::<T>::ALL)
+    /// `ENOMEM`; also if `write` fails, which it does for no other reason.
+    pub(crate) fn add(&mut self, write: impl Fn(&mut fmt::Formatter<'_>) -> fmt::Result) -> Result {
+        fmt::Write::write_fmt(self, fmt!("{}", By(write))).map_err(|_| ENOMEM)
     }
 }
 
-/// The text of an open file.
+impl fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0
+            .extend_from_slice(part.as_bytes(), GFP_KERNEL_ACCOUNT)
+            .map_err(|_| fmt::Error)
+    }
+}
+
+/// Formats by a function.
+struct By<F>(F);
+
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for By<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
+/// The text of an open file: `private_data`.
 type Shared = Pin<KBox<Mutex<Text>>>;
 
 /// The operations of files with a `T` behind them.
-struct Operations<T>(PhantomData<T>);
+pub(super) struct Operations<T>(PhantomData<T>);
 
 impl<T: Send + Sync + 'static> Operations<T> {
-    const ALL: bindings::file_operations = bindings::file_operations {
+    pub(super) const READ: bindings::file_operations = bindings::file_operations {
         owner: this_module::<crate::LocalModule>().as_ptr(),
         open: Some(open::<T>),
         read: Some(read),
-        write: Some(write::<T>),
         llseek: Some(llseek),
         release: Some(release),
         ..pin_init::zeroed()
+    };
+
+    pub(super) const READ_WRITE: bindings::file_operations = bindings::file_operations {
+        write: Some(write::<T>),
+        ..Self::READ
     };
 }
 
@@ -93,24 +92,25 @@ impl<T: Send + Sync + 'static> Operations<T> {
 ///
 /// # Safety
 ///
-/// The inode is that of a `File<Asked<T>>`, and stays so for `'a`.
-unsafe fn asked<'a, T>(inode: *mut bindings::inode) -> &'a Asked<T> {
-    // SAFETY: The caller's; the invariant of `File` says what `i_private` is.
-    unsafe { &(*(*inode).i_private.cast::<Behind<Asked<T>>>()).data }
+/// The inode is that of a [`File<T>`](super::File), and stays so for `'a`.
+unsafe fn behind<'a, T>(inode: *mut bindings::inode) -> &'a Behind<T> {
+    // SAFETY: The caller's; the invariant of `File` says what `i_private` is, and that is there as
+    // long as the file is.
+    unsafe { &*(*inode).i_private.cast() }
 }
 
 /// # Safety
 ///
-/// The inode is that of a `File<Asked<T>>`, and `file` is being opened.
+/// The inode is that of a [`File<T>`](super::File), and `file` is being opened.
 unsafe extern "C" fn open<T>(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     let open = || -> Result {
         // SAFETY: The caller's.
-        let (asked, flags) = unsafe { (asked::<T>(inode), (*file).f_flags) };
+        let (behind, flags) = unsafe { (behind::<T>(inode), (*file).f_flags) };
         let mut text = Text(KVVec::new());
         if flags & O_ACCMODE == O_RDONLY {
-            (asked.show)(&asked.data, &mut text)?;
+            (behind.show)(&behind.data, &mut text)?;
         }
-        let text = KBox::pin_init(new_mutex!(text, "shadow_rmap::answer"), GFP_KERNEL_ACCOUNT)?;
+        let text = KBox::pin_init(new_mutex!(text, "shadow_rmap::text"), GFP_KERNEL_ACCOUNT)?;
         // SAFETY: The caller's: no other thread has the file yet.
         unsafe { (*file).private_data = text.into_foreign() };
         Ok(())
@@ -169,7 +169,8 @@ unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file)
 
 /// # Safety
 ///
-/// As [`text`]; the file has not been removed; `at` is the position of a write.
+/// As [`text`]; the inode is that of a [`File<T>`](super::File), which has not been removed; `at` is
+/// the position of a write.
 unsafe extern "C" fn write<T>(
     file: *mut bindings::file,
     from: *const c_char,
@@ -177,15 +178,12 @@ unsafe extern "C" fn write<T>(
     at: *mut bindings::loff_t,
 ) -> isize {
     // SAFETY: The caller's.
-    let (asked, text) = unsafe { (asked::<T>((*file).f_inode), text(file)) };
+    let (behind, text) = unsafe { (behind::<T>((*file).f_inode), text(file)) };
     let mut answer = Text(KVVec::new());
     let from = UserPtr::from_ptr(from.cast_mut().cast());
-    let result = (asked.answer)(
-        &asked.data,
-        &mut UserSlice::new(from, n).reader(),
-        &mut answer,
-    );
-    let old = core::mem::replace(&mut *text.lock(), answer);
+    let mut reader = UserSlice::new(from, n).reader();
+    let result = (behind.store)(&behind.data, &mut reader, &mut answer);
+    let old = mem::replace(&mut *text.lock(), answer);
     drop(old);
     // An answer is read from its beginning. The position of `file` is changed as well because it
     // does not follow `at` when an error is returned.
