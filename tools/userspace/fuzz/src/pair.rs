@@ -234,18 +234,24 @@ impl Pair {
     }
 }
 
-/// Does a sequence from the beginning; returns the number of the step that differs, from 1, and
-/// what.
+/// Does a sequence from the beginning; returns whether something differs. `tell` gets the number of
+/// that step, from 1, and what differs, before the processes exit: a damaged host may crash then.
 ///
 /// # Errors
 ///
 /// A text that says what is missing.
-pub fn run(actions: &[Action]) -> Result<Option<(usize, Vec<Difference>)>, String> {
+pub fn run(actions: &[Action], tell: impl FnOnce(usize, &[Difference])) -> Result<bool, String> {
     let mut pair = Pair::new()?;
     for (number, &action) in actions.iter().enumerate() {
         if let Err(found) = pair.step(action) {
-            return Ok(Some((number + 1, found)));
+            tell(number + 1, &found);
+            return Ok(true);
         }
     }
-    Ok(pair.end().map(|wrong| (actions.len(), vec![wrong])))
+    let wrong = pair.end();
+    let differs = wrong.is_some();
+    if let Some(wrong) = wrong {
+        tell(actions.len(), &[wrong]);
+    }
+    Ok(differs)
 }

@@ -167,13 +167,10 @@ pub fn try_sequences() -> Result<(), String> {
         }
         let actions = parse_all(&text)?;
         text.clear();
-        match pair::run(&actions)? {
-            Some((step, found)) => {
-                say_differs(step, &found);
-                return Ok(());
-            }
-            None => say("same"),
+        if pair::run(&actions, say_differs)? {
+            return Ok(());
         }
+        say("same");
     }
     Ok(())
 }

@@ -23,7 +23,8 @@ fn each_kind_of_step_is_the_same() {
          move 0 0 4 4 30\nmove 0 20 8 3 34\nmove 0 30 2 2 36 keep\nresize 0 8 4 6\nresize 0 8 6 1\n\
          unmap 0 1 40\nspawn\nexit 1\nexit 0\nwrite 7 1\n",
     );
-    assert_eq!(run(&all), Ok(None));
+    let differs = run(&all, |step, found| panic!("step {step}: {found:?}"));
+    assert_eq!(differs, Ok(false));
 }
 
 /// Wherever the host's allocation fails, what it has done is one of the permitted outcomes.
