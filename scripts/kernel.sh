@@ -69,12 +69,12 @@ configure() {
 
 ensure() {
 	if [ ! -f "$build/.complete" ]; then
-		quietly "configuring the $target kernel" "$CACHE/log/config-$target.log" configure
-		quietly "building the $target kernel (once; minutes)" "$CACHE/log/kernel-$target.log" \
+		quietly "configuring the $target kernel" "$CACHE/log/config-${build##*/kernel-}.log" configure
+		quietly "building the $target kernel (once; minutes)" "$CACHE/log/${build##*/}.log" \
 			kmake $image modules
 		touch "$build/.complete"
 	elif [ -n "${KDIR:-}" ]; then
-		quietly "bringing the $target kernel up to date" "$CACHE/log/kernel-$target.log" \
+		quietly "bringing the $target kernel up to date" "$CACHE/log/${build##*/}.log" \
 			kmake $image modules
 	fi
 	[ -z "${KDIR:-}" ] ||
@@ -82,4 +82,4 @@ ensure() {
 	echo "$build"
 }
 
-with_lock "kernel-$target" ensure
+with_lock "${build##*/}" ensure
