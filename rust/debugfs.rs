@@ -114,7 +114,7 @@ fn show_dot(registry: &Shared, text: &mut Text) -> Result {
 
 fn show_compare(registry: &Shared, text: &mut Text) -> Result {
     let mut written = Ok(());
-    let outcome = check::check(registry, &registry.files()?, &mut |line| {
+    let outcome = check::check(registry, &registry.files()?, &registry.told, &mut |line| {
         if written.is_ok() {
             written = text.add(|f| writeln!(f, "{line}"));
         }

@@ -22,7 +22,9 @@
  *	for lack of memory or because of a limit; and VMAs that this check did not
  *	compare as a result. Once those VMAs are closed, and a check finds no
  *	difference in the rest of their families, the first number is 0 again
- * @violations: violations of all rules by the whole module since it was loaded
+ * @violations: violations that this check finds in the shadow of these VMAs; and
+ *	those that the module has found at events of any process since the check
+ *	before of this open file, or since the file was opened
  * @differences: differences between the shadow and the host in this check
  */
 struct shadow_rmap_check {

@@ -6,7 +6,8 @@ pub(crate) use super::graphs::take;
 
 use super::{
     file::OpenFile,
-    registry::Registry, //
+    registry::Registry,
+    violations::Told, //
 };
 use crate::{
     rmap::rules,
@@ -44,6 +45,7 @@ static DAMAGES: Atomic<usize> = Atomic::new(0);
 pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let structure = STRUCTURE_LOOKS.load(Relaxed);
     let rules: usize = LOOKS.iter().map(|looks| looks.load(Relaxed)).sum();
+    writeln!(f, "violations: {}", all_violations())?;
     writeln!(f, "structure_violations: {}", DAMAGES.load(Relaxed))?;
     writeln!(f, "verifier_looks: {}", rules + structure)?;
     writeln!(f, "verifier_looks_structure: {structure}")?;
@@ -54,6 +56,11 @@ pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Returns how many violations of rules and of the structure there were since the module was loaded.
+fn all_violations() -> usize {
+    rules::violations() + DAMAGES.load(Relaxed)
 }
 
 /// Returns the result of a check in the order of `struct shadow_rmap_check`.
@@ -73,7 +80,8 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 /// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
 /// Calls `line` for each line of the report. The last line is missing: it is the result. Its
-/// violations are those since the module was loaded, of rules and of the structure of a graph.
+/// violations are those that this check finds in the graph of the shadow, and those of which the
+/// reader has not been `told`: they were found by the engine at events between two checks.
 ///
 /// # Errors
 ///
@@ -82,22 +90,27 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 pub(crate) fn check(
     registry: &Registry,
     files: &[Arc<OpenFile>],
+    told: &Told,
     line: &mut dyn FnMut(fmt::Arguments<'_>),
 ) -> Result<Outcome> {
     stats::CHECKS.inc();
     let mut pair = take(registry, files)?;
     pair.retry_untracked(files)?;
-    let looks = verify(&pair.shadow, &mut |rule, what| match rule {
-        Some(rule) => {
-            rule.violated();
-            line(fmt!("violation of {}: {what}", rule.name()));
-        }
-        None => {
-            // The first violation of each rule is logged as well.
-            if DAMAGES.fetch_add(1, Relaxed) == 0 {
-                pr_warn!("the structure of the shadow is damaged, see debugfs compare\n");
+    let mut found = 0;
+    let looks = verify(&pair.shadow, &mut |rule, what| {
+        found += 1;
+        match rule {
+            Some(rule) => {
+                registry.verified.lock().add(rule);
+                line(fmt!("violation of {}: {what}", rule.name()));
             }
-            line(fmt!("violation of the structure: {what}"));
+            None => {
+                // The first violation of each rule is logged as well.
+                if DAMAGES.fetch_add(1, Relaxed) == 0 {
+                    pr_warn!("the structure of the shadow is damaged, see debugfs compare\n");
+                }
+                line(fmt!("violation of the structure: {what}"));
+            }
         }
     })?;
     for ((rule, ..), total) in rules::ALL.iter().zip(&LOOKS) {
@@ -117,6 +130,6 @@ pub(crate) fn check(
     let untracked = files.iter().map(|file| file.untracked_now()).sum();
     outcome.untracked = outcome.untracked.max(untracked);
     outcome.ambiguous = files.iter().map(|file| file.ambiguous.load(Relaxed)).sum();
-    outcome.violations = rules::violations() + DAMAGES.load(Relaxed);
+    outcome.violations = found + told.new_ones(&registry.verified.lock());
     Ok(outcome)
 }

@@ -21,6 +21,7 @@
 //! | [`graphs`] | takes the graphs of the shadow and of the host |
 //! | `pair` | the two graphs |
 //! | [`check`] | verifies and compares the two graphs |
+//! | `violations` | the violations of one check |
 //!
 //! # Callbacks
 //!
@@ -49,7 +50,8 @@
 //! 5. the lock of a page table of the host, while its PTEs are read.
 //!
 //! The innermost locks, under which no other is taken: the list of open files, the list of address
-//! spaces of a [`file::OpenFile`], `xa_lock` of `numbers`.
+//! spaces of a [`file::OpenFile`], `xa_lock` of `numbers`, the number of violations that checks have
+//! found.
 
 pub(crate) mod check;
 pub(crate) mod events;
@@ -67,6 +69,7 @@ pub(crate) mod registry;
 mod steady;
 pub(crate) mod sync;
 mod taken;
+mod violations;
 pub(crate) mod vm_ops;
 mod zero_pages;
 

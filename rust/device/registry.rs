@@ -6,6 +6,10 @@
 
 use super::{
     file::OpenFile,
+    violations::{
+        Told,
+        Verified, //
+    },
     zero_pages::ZeroPages,
     Limits, //
 };
@@ -50,6 +54,11 @@ pub(crate) struct Registry {
     /// What is mapped where nothing was written.
     pub(super) zero_pages: ZeroPages,
     pub(super) limits: Limits,
+    /// The violations that checks have found.
+    #[pin]
+    pub(super) verified: Mutex<Verified>,
+    /// The violations of which debugfs `compare` has told.
+    pub(crate) told: Told,
 }
 
 impl Registry {
@@ -61,6 +70,8 @@ impl Registry {
     pub(crate) fn new(limits: Limits) -> Result<Arc<Self>> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
         let zero_pages = ZeroPages::new()?;
+        let verified = Verified::default();
+        let told = Told::new(&verified);
         Arc::pin_init(
             pin_init!(Self {
                 files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
@@ -68,6 +79,8 @@ impl Registry {
                 cache,
                 zero_pages,
                 limits,
+                verified <- new_mutex!(verified, "shadow_rmap::verified"),
+                told,
             }),
             GFP_KERNEL,
         )

@@ -145,6 +145,23 @@ correct() {
 	rmmod shadow_rmap
 }
 
+# A check has the violations that it finds and those since the check before; `stats` has all.
+own_violations() {
+	printf '%s\n%s\n' "$family" 'check violations>0 differences>0
+exit child
+check violations>=0 differences>=0
+check' >/tmp/own.scn
+	echo 'map main buf 4
+touch main buf all write
+check' >/tmp/none.scn
+	insmod ./shadow_rmap.ko && echo ForgetsRootLink >$debugfs/bust || return 1
+	must timeout 600 ./rmapctl run /tmp/own.scn && must timeout 600 ./rmapctl run /tmp/none.scn &&
+		must grep '^violations: [1-9]' $debugfs/stats &&
+		must grep '^compare: .* violations=0 differences=0' $debugfs/compare
+	rc=$?
+	rmmod shadow_rmap && return $rc
+}
+
 # A stress run ends at the first check or comparison that finds something, and shows what ran before.
 stress_stops() {
 	begin=$(date +%s)
@@ -163,6 +180,7 @@ all_tests() {
 	try "a bug is refused while the device is open" refused_while_open
 	bug ForgetsRootLink "$family" '^vma .* chain: host links 2 anon_vmas, shadow 1: .* is missing' \
 		'^anon_vma .* tree: host 2 VMAs, shadow 1' '^page .* found by a walk: host 2 VMAs, shadow 1'
+	try "a check has its own violations" own_violations
 	try "a stress run stops at a difference or a violation" stress_stops ForgetsRootLink
 	bug NeverReuses "$idle" '^vma .* reuse at fork \(R24\): host number [0-9] .*, shadow none'
 	bug ReusesBusy "$busy" '^vma .* reuse at fork \(R24\): host none, shadow number [0-9] of the parent'

@@ -27,8 +27,6 @@ pub(super) struct Arena<'a> {
     device: Device,
     debugfs: &'a Debugfs,
     base: NonNull<c_void>,
-    /// Violations before this case: the module counts from its loading on.
-    violations: u64,
 }
 
 // SAFETY: `write` and `read` alone access the pages, one byte at a time, and no two threads access
@@ -39,7 +37,6 @@ impl<'a> Arena<'a> {
     pub(super) fn new(site: &Site<'a>) -> Result<Self> {
         let device = Device::open(site.path)?;
         device.set_mode(site.mode)?;
-        let violations = device.check()?.violations;
         let length = NonZeroUsize::new(bytes(ARENA)).context("an arena of no page")?;
         // SAFETY: A new mapping at an address that the kernel chooses.
         let base = unsafe { mmap_anonymous(None, length, NONE, MapFlags::MAP_PRIVATE) }
@@ -48,7 +45,6 @@ impl<'a> Arena<'a> {
             device,
             debugfs: site.debugfs,
             base,
-            violations,
         })
     }
 
@@ -143,11 +139,10 @@ impl<'a> Arena<'a> {
         Ok(self.device.check()?.vmas)
     }
 
-    /// Checks; fails unless differences, new violations and untracked are all 0.
+    /// Checks; fails unless differences, violations and untracked are all 0.
     pub(super) fn check(&self) -> Result<()> {
         let check = self.device.check()?;
-        let violations = check.violations.saturating_sub(self.violations);
-        if (check.differences, violations, check.untracked) == (0, 0, 0) {
+        if (check.differences, check.violations, check.untracked) == (0, 0, 0) {
             return Ok(());
         }
         let mut said = check.to_string();

@@ -67,7 +67,6 @@ impl fmt::Display for Settings {
 /// Runs. Returns whether nothing was wrong.
 pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let device = Device::open(&settings.device)?;
-    let before = device.check()?;
     let shared = Shared::new()?;
     let board = shared.board();
     println!("stress: {settings}");
@@ -76,7 +75,7 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
             eprintln!("rmapctl: stress: {error:#}");
         }
     })?;
-    let observers = Observers::new(&device, debugfs, family.group(), before);
+    let observers = Observers::new(&device, debugfs, family.group());
     let started = Instant::now();
     let mut wrong = thread::scope(|scope| {
         scope.spawn(|| observers.check());

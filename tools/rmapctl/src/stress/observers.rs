@@ -32,8 +32,6 @@ pub(super) struct Observers<'a> {
     debugfs: &'a Debugfs,
     /// The process group of the busy processes.
     group: Pid,
-    /// A check before the run: violations count from the loading of the module on.
-    before: Check,
     pub(super) stop: AtomicBool,
     checks: AtomicU64,
     /// Microseconds that the checks took, in all, and the longest one.
@@ -52,12 +50,11 @@ pub(super) struct Observers<'a> {
 }
 
 impl<'a> Observers<'a> {
-    pub(super) fn new(device: &'a Device, debugfs: &'a Debugfs, group: Pid, before: Check) -> Self {
+    pub(super) fn new(device: &'a Device, debugfs: &'a Debugfs, group: Pid) -> Self {
         Self {
             device,
             debugfs,
             group,
-            before,
             stop: AtomicBool::default(),
             checks: AtomicU64::default(),
             micros: AtomicU64::default(),
@@ -134,11 +131,10 @@ impl<'a> Observers<'a> {
 
     /// Counts what a check has found, and returns whether it has found anything.
     fn is_bad(&self, check: Check) -> bool {
-        let violations = check.violations.saturating_sub(self.before.violations);
         self.untracked.fetch_max(check.untracked, Relaxed);
-        self.violations.fetch_max(violations, Relaxed);
+        self.violations.fetch_max(check.violations, Relaxed);
         self.differences.fetch_max(check.differences, Relaxed);
-        (check.differences, violations, check.untracked) != (0, 0, 0)
+        (check.differences, check.violations, check.untracked) != (0, 0, 0)
     }
 
     /// Reads one file of debugfs after the other.
