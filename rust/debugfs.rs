@@ -114,11 +114,16 @@ fn show_dot(registry: &Shared, text: &mut Text) -> Result {
 
 fn show_compare(registry: &Shared, text: &mut Text) -> Result {
     let mut written = Ok(());
-    let outcome = check::check(registry, &registry.files()?, &registry.told, &mut |line| {
-        if written.is_ok() {
-            written = text.add(|f| writeln!(f, "{line}"));
-        }
-    })?;
+    let outcome = check::check(
+        registry,
+        &registry.files()?,
+        &registry.reported,
+        &mut |line| {
+            if written.is_ok() {
+                written = text.add(|f| writeln!(f, "{line}"));
+            }
+        },
+    )?;
     written?;
     text.add(|f| f.write_fmt(fmt!("{outcome}\n")))
 }

@@ -7,7 +7,7 @@ pub(crate) use super::graphs::take;
 use super::{
     file::OpenFile,
     registry::Registry,
-    violations::Told, //
+    violations::Reported, //
 };
 use crate::{
     rmap::rules,
@@ -80,8 +80,8 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 /// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
 /// Calls `line` for each line of the report. The last line is missing: it is the result. Its
-/// violations are those that this check finds in the graph of the shadow, and those of which the
-/// reader has not been `told`: they were found by the engine at events between two checks.
+/// violations are those that this check finds in the graph of the shadow, and those that the
+/// engine has found at events since those that were `reported` to this reader.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 pub(crate) fn check(
     registry: &Registry,
     files: &[Arc<OpenFile>],
-    told: &Told,
+    reported: &Reported,
     line: &mut dyn FnMut(fmt::Arguments<'_>),
 ) -> Result<Outcome> {
     stats::CHECKS.inc();
@@ -130,6 +130,6 @@ pub(crate) fn check(
     let untracked = files.iter().map(|file| file.untracked_now()).sum();
     outcome.untracked = outcome.untracked.max(untracked);
     outcome.ambiguous = files.iter().map(|file| file.ambiguous.load(Relaxed)).sum();
-    outcome.violations = found + told.new_ones(&registry.verified.lock());
+    outcome.violations = found + reported.new_ones(&registry.verified.lock());
     Ok(outcome)
 }

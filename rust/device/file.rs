@@ -17,7 +17,7 @@ use super::{
         registry,
         Registry, //
     },
-    violations::Told,
+    violations::Reported,
     vm_ops, //
 };
 use crate::{
@@ -85,8 +85,8 @@ pub(crate) struct OpenFile {
     complete_at: Atomic<usize>,
     /// Events with two permitted outcomes, since the file was opened.
     pub(crate) ambiguous: Atomic<usize>,
-    /// The violations of which `SHADOW_RMAP_IOC_CHECK` has told.
-    told: Told,
+    /// The violations that `SHADOW_RMAP_IOC_CHECK` has reported.
+    reported: Reported,
     /// VMAs that count against `max_vmas`.
     vmas: Atomic<usize>,
     /// Pages that count against `max_pages`.
@@ -267,7 +267,7 @@ impl OpenFile {
     fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
         let mut files = KVVec::new();
         files.push(this.into(), GFP_KERNEL_ACCOUNT)?;
-        let outcome = check::check(&this.registry, &files, &this.told, &mut |_| {})?;
+        let outcome = check::check(&this.registry, &files, &this.reported, &mut |_| {})?;
         let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();
         for count in check::as_array(&outcome) {
             writer.write(&count)?;
@@ -295,7 +295,7 @@ impl MiscDevice for OpenFile {
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Arc<Self>> {
         let registry = registry().ok_or(ENODEV)?;
         let shared = registry.clone();
-        let told = Told::new(&registry.verified.lock());
+        let reported = Reported::new(&registry.verified.lock());
         let file = Arc::pin_init(
             pin_init!(Self {
                 registry: shared,
@@ -306,7 +306,7 @@ impl MiscDevice for OpenFile {
                 missing: Atomic::new(0),
                 complete_at: Atomic::new(0),
                 ambiguous: Atomic::new(0),
-                told,
+                reported,
                 vmas: Atomic::new(0),
                 pages: Atomic::new(0),
             }),

@@ -7,7 +7,7 @@
 use super::{
     file::OpenFile,
     violations::{
-        Told,
+        Reported,
         Verified, //
     },
     zero_pages::ZeroPages,
@@ -57,8 +57,8 @@ pub(crate) struct Registry {
     /// The violations that checks have found.
     #[pin]
     pub(super) verified: Mutex<Verified>,
-    /// The violations of which debugfs `compare` has told.
-    pub(crate) told: Told,
+    /// The violations that debugfs `compare` has reported.
+    pub(crate) reported: Reported,
 }
 
 impl Registry {
@@ -71,7 +71,7 @@ impl Registry {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
         let zero_pages = ZeroPages::new()?;
         let verified = Verified::default();
-        let told = Told::new(&verified);
+        let reported = Reported::new(&verified);
         Arc::pin_init(
             pin_init!(Self {
                 files <- new_mutex!(RBTree::new(), "shadow_rmap::files"),
@@ -80,7 +80,7 @@ impl Registry {
                 zero_pages,
                 limits,
                 verified <- new_mutex!(verified, "shadow_rmap::verified"),
-                told,
+                reported,
             }),
             GFP_KERNEL,
         )

@@ -3,8 +3,8 @@
 //! The violations of a check, apart from all those since the module was loaded.
 //!
 //! The verifier finds violations in the graph that a check has taken: they belong to that check. The
-//! engine's own checks find others while it handles an event. They are of the whole module, and each
-//! reader is told of them at its next check.
+//! engine's own checks find others while it handles an event: they belong to the whole module, and the
+//! next check of each reader reports them.
 
 use crate::rmap::rules::{
     self,
@@ -15,12 +15,12 @@ use kernel::sync::atomic::{
     Full, //
 };
 
-/// How many violations of rules the engine's own checks had found when a reader was last told of
-/// them. Each reader has one of its own, so that it is told of each such violation once.
-pub(crate) struct Told(Atomic<usize>);
+/// How many violations of rules the engine's own checks had found at the last check of a reader. Each
+/// reader has one of its own, which reports each such violation once.
+pub(crate) struct Reported(Atomic<usize>);
 
-impl Told {
-    /// Creates the value of a reader that is told of nothing that was found before.
+impl Reported {
+    /// Creates the value of a reader for which nothing counts that was found before.
     pub(crate) fn new(verified: &Verified) -> Self {
         Self(Atomic::new(verified.by_engine()))
     }
