@@ -19,7 +19,7 @@ BINDGEN_SUITE=trixie
 LIBCLANG_MIN=17.0.1
 JOBS=${JOBS:-$(($(nproc) + 1))}
 
-mkdir -p "$CACHE" "$OUT"
+mkdir -p "$CACHE" "$CARGO_FOLDER" "$OUT"
 
 say() { printf '%s\n' "$*" >&2; }
 
