@@ -17,5 +17,5 @@ build() {
 	install -D -t "$TOP/build/bin" "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/rmapctl"
 }
 
-with_lock "$CARGO_TARGET_DIR" quietly "building rmapctl" "$CACHE/log/rmapctl.log" build
+with_lock "$CARGO_TARGET_DIR" quietly "building rmapctl" "$CARGO_TARGET_DIR.log" build
 echo "$TOP/build/bin/rmapctl"

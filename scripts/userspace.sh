@@ -33,7 +33,7 @@ export CARGO_TARGET_DIR=$CARGO_FOLDER/userspace CARGO_TERM_COLOR=never
 
 # cargo reads .cargo/config.toml where it runs.
 cd "$TOP/tools/userspace"
-with_lock "$CARGO_TARGET_DIR" quietly "building the suites for user space" "$CACHE/log/userspace.log" \
+with_lock "$CARGO_TARGET_DIR" quietly "building the suites for user space" "$CARGO_TARGET_DIR.log" \
 	cargo test --locked --workspace --no-run
 rc=0
 cargo test --quiet --locked --workspace --no-fail-fast -- "${name[@]}" 2>&1 |
