@@ -52,7 +52,10 @@ pub(crate) type LiveFlavour = rmap::steps::Correct;
 pub(crate) type LiveFlavour = torture::at_load::AtLoad;
 
 #[cfg(shadow_rmap_busted)]
-pub(crate) use torture::at_load::host_forgets_open;
+pub(crate) use torture::at_load::{
+    host_forgets_close,
+    host_forgets_open, //
+};
 
 /// A misuse that must not compile, see `scripts/compile-fail/`.
 #[cfg(shadow_rmap_case)]

@@ -126,6 +126,13 @@ pub(crate) fn check(
             ));
             outcome.differences += 1;
         }
+        let vmas = file.numbers.unclosed();
+        if vmas > 0 {
+            line(fmt!(
+                "host: {vmas} VMAs that it has removed without calling close"
+            ));
+            outcome.differences += 1;
+        }
     }
     let untracked = files.iter().map(|file| file.untracked_now()).sum();
     outcome.untracked = outcome.untracked.max(untracked);

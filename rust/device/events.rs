@@ -93,7 +93,7 @@ pub(super) fn track(
     pages: usize,
     reused: Option<(Reused, Reused)>,
 ) -> Result<Arc<LiveVma>> {
-    let vma = LiveVma::new(mm, opening.host(), opening.cell(), reused)?;
+    let vma = LiveVma::new(mm, opening, reused)?;
     mm.file.charge(pages)?;
     vma.charged.store(pages, Relaxed);
     let inserted = mm.insert(&vma).and_then(|()| {
@@ -297,6 +297,8 @@ pub(crate) fn released(file: &OpenFile) {
         let core = mm.core.clone();
         let mut mmap = core.mmap_write();
         while let Some(vma) = mm.any_vma() {
+            // It is gone, even if the host has not called `close`.
+            vma.host.clear();
             close(&vma, &mut mmap);
         }
         file.remove_mm(&mm);

@@ -13,7 +13,10 @@ use super::{
     }, //
 };
 use crate::{
-    host::vma::HostVma,
+    host::{
+        mm::TriedRead,
+        vma::HostVma, //
+    },
     kernel_ext::{
         gather::gather,
         gfp::GFP_BOUNDED,
@@ -250,20 +253,21 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
 /// spaces other than `but` in which nothing happens now. Sleeps.
 pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
     let unlinked = |host: HostVma<'_>| host.anon_vma_key() == 0 && host.mm_users() > 0;
-    // The order matters: a VMA that is unlinked in order to be closed is still open when its
-    // address space is unlocked.
-    let is_lost = |vma: &LiveVma| {
-        vma.host.read(unlinked) == Some(true)
-            && !vma.core.is_unfaulted()
-            && !vma.mm.is_locked_by_host()
-    };
+    // A VMA that is unlinked in order to be closed is in the tree of VMAs no more, so not read.
+    let is_lost = |vma: &LiveVma| vma.host.read(unlinked) == Some(true) && !vma.core.is_unfaulted();
     for &number in resched_each(family) {
         let Some(vma) = but.file.numbers.get(number) else {
             continue;
         };
         // This is dropped after the guard of its lock.
         let mm = vma.mm.clone();
-        if mm.key() == but.key() || !is_lost(&vma) {
+        if mm.key() == but.key() {
+            continue;
+        }
+        let Some(_locked) = TriedRead::new(&mm.host) else {
+            continue;
+        };
+        if !is_lost(&vma) {
             continue;
         }
         let mut mmap = mm.core.mmap_write();

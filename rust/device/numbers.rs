@@ -30,6 +30,8 @@ pub(crate) struct Numbers {
     vmas: XArray<Arc<LiveVma>>,
     /// Calls for VMAs that the host has copied without calling `open`.
     unannounced: Atomic<usize>,
+    /// VMAs that the host has removed without calling `close`.
+    unclosed: Atomic<usize>,
 }
 
 impl Numbers {
@@ -38,6 +40,7 @@ impl Numbers {
         pin_init!(Self {
             vmas <- XArray::new(AllocKind::Alloc1),
             unannounced: Atomic::new(0),
+            unclosed: Atomic::new(0),
         })
     }
 
@@ -73,5 +76,15 @@ impl Numbers {
     /// Returns the number of calls for VMAs that the host has copied without calling `open`.
     pub(super) fn unannounced(&self) -> usize {
         self.unannounced.load(Relaxed)
+    }
+
+    /// Counts a VMA that the host has removed without calling `close`.
+    pub(super) fn count_unclosed(&self) {
+        self.unclosed.fetch_add(1, Relaxed);
+    }
+
+    /// Returns the number of VMAs that the host has removed without calling `close`.
+    pub(super) fn unclosed(&self) -> usize {
+        self.unclosed.load(Relaxed)
     }
 }

@@ -162,10 +162,17 @@ impl<'a> Taken<'a> {
         sort_by_key(&mut listed, |host| host.key());
         let mut hosts = KVVec::from_elem(None, vmas.len(), GFP_BOUNDED)?;
         for &(key, i) in resched_each(&keys) {
-            let found = key.and_then(|key| find(&listed, key));
-            if let (Some(_), None, Some(vma)) = (key, found, vmas.get(i)) {
-                // The host has removed it without a callback, so it may be gone.
+            let Some(vma) = vmas.get(i) else {
+                continue;
+            };
+            // Another VMA may be in the same memory.
+            let found = key
+                .and_then(|key| find(&listed, key))
+                .filter(|host| host.private_number() == vma.number());
+            if key.is_some() && found.is_none() {
+                // No thread is in the midst of unmapping it, so the host has not called `close`.
                 vma.host.clear();
+                mm.file.numbers.count_unclosed();
             }
             if let Some(host) = hosts.get_mut(i) {
                 *host = found;

@@ -12,8 +12,9 @@
 //!    VMA ([`live`]).
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
 //! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held; after `close`
-//!    the VMA is not used. (With `map_pages` set, `fault` would be called under the VMA's own lock
-//!    alone: it must not be set.)
+//!    the VMA is not used. If the host does not call `close`, [`HostVmaCell`] does not follow its
+//!    pointer. (With `map_pages` set, `fault` would be called under the VMA's own lock alone: it
+//!    must not be set.)
 
 #![allow(unsafe_code, reason = "the host's callbacks")]
 
@@ -30,12 +31,10 @@ use super::{
 use crate::{
     ffi,
     host::{
+        cell::HostVmaCell,
         graph::place_on_chain,
         mm::LockedMm,
-        vma::{
-            HostVma,
-            HostVmaCell, //
-        },
+        vma::HostVma, //
     }, //
     kernel_ext::gfp::GFP_BOUNDED,
 };
@@ -65,8 +64,7 @@ impl<'a> Opening<'a> {
     ///
     /// # Safety
     ///
-    /// `close` will be called for the VMA; or the caller empties the cell of the [`LiveVma`] before
-    /// the `mmap_lock` is released.
+    /// A callback for the VMA runs, and calls [`set_number`] before it returns.
     pub(super) unsafe fn new(vma: HostVma<'a>) -> Self {
         Self(vma)
     }
@@ -113,11 +111,11 @@ impl<'a> Opening<'a> {
         })
     }
 
-    /// Creates an initialiser for the reference that a [`LiveVma`] keeps.
-    pub(crate) fn cell(&self) -> impl PinInit<HostVmaCell> {
-        // SAFETY: The number of the `LiveVma` is stored in `vm_private_data`, so that `close`
-        // clears the cell; or the creator of `self` does; or the `LiveVma` is dropped.
-        unsafe { HostVmaCell::new(self.0) }
+    /// Creates an initialiser for the reference that the [`LiveVma`] with this number keeps.
+    pub(crate) fn cell(&self, number: usize) -> impl PinInit<HostVmaCell> {
+        // SAFETY: The creator of `self` calls `set_number`, or the `LiveVma` is dropped. Everything
+        // in `device/` that reads a VMA holds its `mmap_lock` (lock 1).
+        unsafe { HostVmaCell::new(self.0, number) }
     }
 }
 
@@ -131,7 +129,7 @@ pub(crate) fn mmap(file: ArcBorrow<'_, OpenFile>, vma: &VmaNew, mode: Mode) -> R
     if mode == Mode::Mergeable {
         return mergeable::vm_ops::mmap(file, vma);
     }
-    // SAFETY: A VMA that is being mapped is not closed meanwhile (3).
+    // SAFETY: A VMA that is being mapped is not closed meanwhile (3); `set_number` follows.
     let live = events::mapped(file, &Opening(unsafe { HostVma::from_raw(vma) }))?;
     // SAFETY: The VMA is being set up by this driver.
     unsafe {
@@ -141,13 +139,16 @@ pub(crate) fn mmap(file: ArcBorrow<'_, OpenFile>, vma: &VmaNew, mode: Mode) -> R
     Ok(())
 }
 
-/// Stores the number of `live` in the VMA.
+/// Stores the number of `live` in the VMA, at the end of a callback.
 ///
 /// # Safety
 ///
 /// The VMA has operations of this driver or is about to get them, and is not closed.
 pub(super) unsafe fn set_number(vma: NonNull<ffi::vm_area_struct>, live: Option<Arc<LiveVma>>) {
-    let number = live.map_or(0, |live| live.number());
+    let number = live.map_or(0, |live| {
+        live.host.leave();
+        live.number()
+    });
     // INVARIANT: (1).
     // SAFETY: The caller's promise.
     unsafe { (*vma.as_ptr()).vm_private_data = ptr::without_provenance_mut(number) };
@@ -302,11 +303,17 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
 ///
 /// `vma` has [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
+    #[cfg(shadow_rmap_busted)]
+    if crate::host_forgets_close() {
+        return;
+    }
     let Some(vma) = NonNull::new(vma) else {
         return;
     };
     // SAFETY: (3).
     if let Some(live) = unsafe { live(vma) } {
+        // SAFETY: (3); `closed` clears the cell.
+        unsafe { live.host.enter(HostVma::from_raw(vma)) };
         return events::closed(live);
     }
     // SAFETY: (2), (3).

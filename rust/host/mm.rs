@@ -164,22 +164,41 @@ impl<'a> LockedMm<'a> {
         }
     }
 
+    /// Returns the VMA with these key and private number, if it is in the tree of VMAs. It is looked
+    /// for between the addresses `near`, then everywhere.
+    pub(super) fn find(
+        self,
+        key: usize,
+        number: usize,
+        near: (usize, usize),
+    ) -> Option<HostVma<'a>> {
+        let wanted = |vma: &HostVma<'_>| vma.key() == key && vma.private_number() == number;
+        self.vmas_within(near)
+            .find(wanted)
+            .or_else(|| self.vmas_within((0, usize::MAX)).find(wanted))
+    }
+
+    /// Returns the VMAs with addresses in the range, in order of address.
+    fn vmas_within(self, (start, end): (usize, usize)) -> impl Iterator<Item = HostVma<'a>> {
+        let mut address = start;
+        core::iter::from_fn(move || {
+            cond_resched();
+            // SAFETY: By the type invariant VMAs stay for `'a`.
+            let vma = NonNull::new(unsafe { ffi::find_vma(self.0.as_ptr(), address) })?;
+            // SAFETY: As above.
+            let vma = unsafe { HostVma::from_raw(vma) };
+            address = vma.end();
+            (vma.start() < end).then_some(vma)
+        })
+    }
+
     /// Calls `f` for each VMA, in order of address.
     ///
     /// # Errors
     ///
     /// Those of `f`.
     pub(crate) fn for_each_vma(self, mut f: impl FnMut(HostVma<'a>) -> Result) -> Result {
-        let mut address = 0;
-        // SAFETY: By the type invariant VMAs stay for `'a`.
-        while let Some(vma) = NonNull::new(unsafe { ffi::find_vma(self.0.as_ptr(), address) }) {
-            cond_resched();
-            // SAFETY: As above.
-            let vma = unsafe { HostVma::from_raw(vma) };
-            f(vma)?;
-            address = vma.end();
-        }
-        Ok(())
+        self.vmas_within((0, usize::MAX)).try_for_each(&mut f)
     }
 }
 

@@ -20,6 +20,7 @@
 #![allow(unsafe_code, reason = "reads the host's structures")]
 
 pub(crate) mod bench;
+pub(crate) mod cell;
 pub(crate) mod chains;
 pub(crate) mod fsck;
 pub(crate) mod graph;

@@ -7,10 +7,7 @@
 
 use crate::{
     ffi,
-    kernel_ext::{
-        interval_tree::Range,
-        sched::resched_each, //
-    }, //
+    kernel_ext::interval_tree::Range, //
 };
 use core::{
     marker::PhantomData,
@@ -25,13 +22,8 @@ use core::{
 };
 use kernel::{
     mm::Mm,
-    new_mutex,
     page::PAGE_SHIFT,
-    prelude::*,
-    sync::{
-        aref::ARef,
-        Mutex, //
-    },
+    sync::aref::ARef, //
 };
 
 /// A reference to a VMA of the host that is not closed.
@@ -212,64 +204,4 @@ impl<'a> HostVma<'a> {
             // SAFETY: As above.
             && unsafe { ffi::shadow_rmap_vma_same_flags(self.as_ptr(), next.as_ptr()) }
     }
-}
-
-/// A cell with a VMA of the host, which the host may close at any time.
-#[pin_data]
-pub(crate) struct HostVmaCell {
-    #[pin]
-    vma: Mutex<Option<RawVma>>,
-}
-
-/// # Invariants
-///
-/// The VMA is not closed.
-struct RawVma(NonNull<ffi::vm_area_struct>);
-
-// SAFETY: Any thread may read a VMA.
-unsafe impl Send for RawVma {}
-
-impl HostVmaCell {
-    /// Creates an initialiser for a cell with `vma`.
-    ///
-    /// # Safety
-    ///
-    /// [`clear`](Self::clear) is called before `vma` is closed.
-    pub(crate) unsafe fn new(vma: HostVma<'_>) -> impl PinInit<Self> {
-        let raw = RawVma(vma.0);
-        pin_init!(Self {
-            vma <- new_mutex!(Some(raw), "shadow_rmap::host_vma"),
-        })
-    }
-
-    /// Returns the key of the VMA, without a look at it; `None` if it has been closed. Sleeps.
-    pub(crate) fn key(&self) -> Option<usize> {
-        Some(self.vma.lock().as_ref()?.0.addr().get())
-    }
-
-    /// Runs `f` on the VMA, which is not closed meanwhile; `None` if it has been closed. Sleeps.
-    pub(crate) fn read<T>(&self, f: impl FnOnce(HostVma<'_>) -> T) -> Option<T> {
-        let guard = self.vma.lock();
-        // INVARIANT: By that of `RawVma`, until the lock is released.
-        guard.as_ref().map(|vma| f(HostVma(vma.0, PhantomData)))
-    }
-
-    /// Empties the cell before the VMA is closed. Sleeps.
-    pub(crate) fn clear(&self) {
-        *self.vma.lock() = None;
-    }
-}
-
-/// Runs `f` while each of the cells has its VMA. They are empty then. Sleeps.
-pub(crate) fn with_vmas<T>(cells: &[(&HostVmaCell, HostVma<'_>)], f: impl FnOnce() -> T) -> T {
-    for (cell, vma) in resched_each(cells) {
-        // INVARIANT: The VMA is not closed before this function returns, and the cell is emptied
-        // below.
-        *cell.vma.lock() = Some(RawVma(vma.0));
-    }
-    let result = f();
-    for (cell, _) in resched_each(cells) {
-        cell.clear();
-    }
-    result
 }

@@ -52,6 +52,7 @@ bugs! {
     life::LetsRootGo
     live::CountsNoCopy
     live::CountsNoUnmap
+    live::HostForgetsClose
     live::HostForgetsOpen
     live::InheritsNothing
     live::LeadsToTheRoot
@@ -77,6 +78,12 @@ impl Flavour for AtLoad {
 #[cfg(shadow_rmap_busted)]
 pub(crate) fn host_forgets_open() -> bool {
     NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsOpen")
+}
+
+/// Returns whether `close` does nothing, as if the host did not call it.
+#[cfg(shadow_rmap_busted)]
+pub(crate) fn host_forgets_close() -> bool {
+    NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsClose")
 }
 
 /// Chooses a bug by its name, for all mappings from now on.

@@ -195,6 +195,8 @@ all_tests() {
 	bug SharesForked "$neighbours" '^vma .* anon_vma: should be'
 	bug KeepsAnonVma "$moved" '^vma .* anon_vma: should be'
 	bug HostForgetsOpen "$copies" '^host: [0-9]+ calls for VMAs that it has copied without calling open$'
+	bug HostForgetsClose "$copies" '^host: [0-9]+ VMAs that it has removed without calling close$' \
+		'^vma .*: only the shadow has it$'
 	bug MergesNothing "$merged" '^vma .* merge \(R26\): the host has merged vma [0-9]+ into it'
 	bug InheritsNothing "$inherited" '^vma .* chain: host links 2 anon_vmas, shadow 2: .* is missing'
 }

@@ -18,9 +18,10 @@ use super::{
     PageRoom, //
 };
 use crate::{
-    host::vma::{
-        HostVma,
-        HostVmaCell, //
+    device::vm_ops::Opening,
+    host::{
+        cell::HostVmaCell,
+        vma::HostVma, //
     },
     kernel_ext::{
         gather::gather,
@@ -89,11 +90,12 @@ impl LiveVma {
     /// `ENOMEM`.
     pub(crate) fn new(
         mm: &Arc<LiveMm>,
-        host: HostVma<'_>,
-        cell: impl PinInit<HostVmaCell>,
+        opening: &Opening<'_>,
         reused: Option<(Reused, Reused)>,
     ) -> Result<Arc<Self>> {
-        let id = next_id();
+        let (id, host) = (next_id(), opening.host());
+        // The module is for 64-bit machines.
+        let cell = opening.cell(id as usize);
         let (first, place) = (host.start(), Place::of(host));
         let core = rmap::vma::Vma::new(mm.core.clone(), host.range(), id);
         Arc::pin_init(
@@ -121,7 +123,6 @@ impl LiveVma {
 
     /// Returns its number as the host's VMA and the open file keep it.
     pub(crate) fn number(&self) -> usize {
-        // The module is for 64-bit machines.
         self.id() as usize
     }
 

@@ -11,11 +11,9 @@ use crate::{
         vm_ops, //
     },
     host::{
+        cell::with_vmas,
         mm::LockedMm,
-        vma::{
-            with_vmas,
-            HostVma, //
-        }, //
+        vma::HostVma, //
     },
     kernel_ext::{
         gfp::GFP_BOUNDED,

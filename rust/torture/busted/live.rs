@@ -83,6 +83,13 @@ pub(crate) struct HostForgetsOpen;
 // SAFETY: The steps are those that are provided.
 unsafe impl<R: Rmap> Steps<R> for HostForgetsOpen {}
 
+/// Deliberate bug of the host, as it looks to the driver: VMAs are removed without a call of
+/// `close`. The shadow's steps are correct.
+pub(crate) struct HostForgetsClose;
+
+// SAFETY: The steps are those that are provided.
+unsafe impl<R: Rmap> Steps<R> for HostForgetsClose {}
+
 /// Deliberate bug: VMAs that share an anon_vma may not become one (R26).
 pub(crate) struct MergesNothing;
 
