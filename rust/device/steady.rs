@@ -6,7 +6,7 @@
 //! to other memory without these locks: the PTEs that map it become migration entries one after the
 //! other, then PTEs of the new memory. A graph that is read meanwhile would show one page as two,
 //! and mapcounts of different moments. The shadow is right in any case:
-//! [`is_still`](super::live::LivePage::is_still) tells the page at each place.
+//! [`follow`](super::live::LivePage::follow) finds the page at each place.
 
 use super::{
     live::MIGRATES,

@@ -122,7 +122,7 @@ impl Seen {
                 .all(|(now, was)| now == was && !now.migrates);
         if !same {
             self.host_pages = now;
-            self.keep_pages(LivePage::is_still);
+            self.keep_pages(LivePage::follow);
         }
         Ok(same)
     }
@@ -237,7 +237,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
             // It may have been unlinked just now, and its pages unmapped.
             seen.pages.clear();
         }
-        seen.keep_pages(LivePage::is_still);
+        seen.keep_pages(LivePage::follow);
     }
     Ok(Pass { vmas })
 }

@@ -227,7 +227,7 @@ impl LiveMm {
         let mut here = unmapped.cursor_lower_bound_mut(&(seen.at, 0));
         for _ in 0..CANDIDATES {
             let Some(cursor) = here.filter(|here| here.current().0 .0 == seen.at) else {
-                return only.filter(|page| page.is_still(seen));
+                return only.filter(|page| page.follow(seen));
             };
             let page = cursor.current().1;
             if page.key() == seen.key && fits(page) {

@@ -43,7 +43,7 @@ pub(crate) type PageRoom = RBTreeNodeReservation<(usize, usize), Arc<LivePage>>;
 pub(crate) struct LivePage {
     /// The fields of the page that the reverse map uses.
     pub(crate) rmap: PageRmap,
-    /// The key of the host's page, which is only compared; see [`is_still`](Self::is_still).
+    /// The key of the host's page, which is only compared; see [`follow`](Self::follow).
     key: Atomic<usize>,
 }
 
@@ -74,12 +74,12 @@ impl LivePage {
     }
 
     /// Returns whether `there`, which the host has at a place where the shadow maps this page, is
-    /// this page. Its memory may be new.
+    /// this page. If its memory is new, takes the key of that.
     ///
     /// What a fault or a copy has put there instead is exclusive until a fork shares it, and the
     /// shadow looks at a VMA before a fork shares its pages. So a page that is not exclusive has
     /// migrated, for all that map it.
-    pub(crate) fn is_still(&self, there: &HostPage) -> bool {
+    pub(crate) fn follow(&self, there: &HostPage) -> bool {
         if self.key() == there.key {
             return true;
         }
