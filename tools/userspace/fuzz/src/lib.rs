@@ -12,6 +12,7 @@
 //! | [`choose`] | the next step, at random |
 //! | [`corpus`] | sequences that reached something new, and changes of them |
 //! | [`worker`] | the process that does the steps |
+//! | [`process`] | processes of this program |
 //! | [`run`] | the process that starts workers, and watches them |
 //! | [`trial`] | sequences that are tried in a process of their own |
 //! | [`shrink`] | a shorter sequence that shows the same |
@@ -25,6 +26,7 @@ pub mod choose;
 pub mod compare;
 pub mod corpus;
 pub mod pair;
+pub mod process;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -3,14 +3,14 @@
 //! Starts workers, watches them, and shrinks what they find.
 
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use crate::action::parse_all;
+use crate::process::Process;
 use crate::report::{Finding, Report};
 use crate::shrink::shrink;
-use crate::trial::{Outcome, Trials, differs, lines_of, myself, reason};
+use crate::trial::{Outcome, Trials, differs};
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -36,25 +36,15 @@ pub struct Options {
 }
 
 struct Worker {
-    child: Child,
+    process: Process,
     seed: u64,
     log: PathBuf,
-    lines: Receiver<String>,
-    errors: Receiver<String>,
     heard: Instant,
     /// How many steps it is to do, if not 0.
     share: u64,
     steps: u64,
     edges: u64,
     kept: u64,
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// What a worker has come to.
@@ -77,17 +67,8 @@ impl Worker {
         if options.blind {
             arguments.push("--blind".to_owned());
         }
-        let mut child = myself(&arguments)?
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let missing = || "a pipe is missing".to_owned();
         Ok(Self {
-            lines: lines_of(child.stdout.take().ok_or_else(missing)?),
-            errors: lines_of(child.stderr.take().ok_or_else(missing)?),
-            child,
+            process: Process::start(&arguments)?,
             seed,
             log,
             heard: Instant::now(),
@@ -101,7 +82,7 @@ impl Worker {
     /// Reads what the worker has said since the last call.
     fn news(&mut self, limit: Duration) -> Result<News, String> {
         loop {
-            match self.lines.try_recv() {
+            match self.process.lines.try_recv() {
                 Ok(line) => {
                     self.heard = Instant::now();
                     if let Some(outcome) = differs(&line) {
@@ -130,18 +111,8 @@ impl Worker {
     }
 
     fn ended(&mut self) -> Result<News, String> {
-        let status = self.child.wait().map_err(|error| error.to_string())?;
-        if status.success() {
-            return Ok(News::Done);
-        }
-        let messages: Vec<String> = self.errors.iter().collect();
-        match messages.iter().find(|line| line.starts_with("error: ")) {
-            Some(error) => Err(error.trim_start_matches("error: ").to_owned()),
-            None => Ok(News::Found(Outcome::Dies(reason(
-                &messages,
-                &status.to_string(),
-            )))),
-        }
+        let death = self.process.ended()?;
+        Ok(death.map_or(News::Done, |death| News::Found(Outcome::Dies(death))))
     }
 }
 
@@ -223,7 +194,7 @@ fn found(
     seconds: f64,
 ) -> Result<Finding, String> {
     // A worker that hangs is ended.
-    let _ = worker.child.kill();
+    worker.process.kill();
     let text = std::fs::read_to_string(&worker.log)
         .map_err(|error| format!("{}: {error}", worker.log.display()))?;
     let actions = parse_all(&text)?;

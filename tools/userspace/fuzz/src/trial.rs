@@ -2,13 +2,14 @@
 
 //! Sequences that are tried in a process of their own, because the host may crash or hang.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::io::Write;
+use std::process::ChildStdin;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::action::Action;
 use crate::compare::Difference;
+use crate::process::Process;
 
 /// What a sequence does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,83 +43,14 @@ pub struct Trials {
 }
 
 struct Running {
-    child: Child,
+    process: Process,
     input: ChildStdin,
-    lines: Receiver<String>,
-    errors: Receiver<String>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads the lines of a child in a thread.
-pub fn lines_of(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
-    let (send, receive) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-            if send
-                .send(String::from_utf8_lossy(&line).into_owned())
-                .is_err()
-            {
-                break;
-            }
-        }
-    });
-    receive
-}
-
-/// Returns the command that runs this program again.
-pub fn myself(arguments: &[String]) -> Result<Command, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(program);
-    command.args(arguments);
-    Ok(command)
-}
-
-/// Chooses the line of a dead process's messages that says why.
-pub fn reason(messages: &[String], status: &str) -> String {
-    let telling = [
-        "ERROR: ",
-        "runtime error:",
-        "panicked at",
-        "Assertion",
-        "BUG",
-    ];
-    let line = messages
-        .iter()
-        .find(|line| telling.iter().any(|word| line.contains(word)));
-    match line {
-        Some(line) => {
-            // Addresses and process ids are other ones each time.
-            let words = line
-                .split_whitespace()
-                .filter(|word| !word.starts_with("=="));
-            format!("the host crashes: {}", words.collect::<Vec<_>>().join(" "))
-        }
-        None => format!("the host crashes: {status}"),
-    }
 }
 
 impl Running {
     fn start() -> Result<Self, String> {
-        let mut child = myself(&["try".to_owned()])?
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let missing = || "a pipe is missing".to_owned();
-        Ok(Self {
-            input: child.stdin.take().ok_or_else(missing)?,
-            lines: lines_of(child.stdout.take().ok_or_else(missing)?),
-            errors: lines_of(child.stderr.take().ok_or_else(missing)?),
-            child,
-        })
+        let (process, input) = Process::start_with_input(&["try".to_owned()])?;
+        Ok(Self { process, input })
     }
 
     fn ask(&mut self, actions: &[Action], limit: Duration) -> Result<Outcome, String> {
@@ -130,7 +62,7 @@ impl Running {
             .write_all(text.as_bytes())
             .and_then(|()| self.input.flush());
         loop {
-            match self.lines.recv_timeout(limit) {
+            match self.process.lines.recv_timeout(limit) {
                 Ok(line) if line == "same" => return Ok(Outcome::Same),
                 Ok(line) => {
                     if let Some(outcome) = differs(&line) {
@@ -142,12 +74,8 @@ impl Running {
                     return Ok(Outcome::Dies("the host hangs".to_owned()));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    let status = self.child.wait().map_err(|error| error.to_string())?;
-                    let messages: Vec<String> = self.errors.iter().collect();
-                    if let Some(error) = messages.iter().find(|line| line.starts_with("error: ")) {
-                        return Err(error.trim_start_matches("error: ").to_owned());
-                    }
-                    return Ok(Outcome::Dies(reason(&messages, &status.to_string())));
+                    let death = self.process.ended()?;
+                    return Ok(Outcome::Dies(death.unwrap_or("it ends".to_owned())));
                 }
             }
         }
