@@ -59,12 +59,12 @@ module! {
 
 /// Returns the random sequence that the tests are to do, or 0 for the usual ones.
 pub(crate) fn seed() -> u64 {
-    *module_parameters::seed.value_ref()
+    kernel_ext::module::parameter(&module_parameters::seed)
 }
 
 /// Returns the check that is to be left out, or 0: see [`rmap::rules::expected`].
 pub(crate) fn silence() -> u64 {
-    *module_parameters::silence.value_ref()
+    kernel_ext::module::parameter(&module_parameters::silence)
 }
 
 /// The module: debugfs `kunit/`, and what the suites need while they run.
@@ -112,9 +112,13 @@ fn used_by_other_modules() -> Result {
     let _published = device::registry::publish(device::registry::Registry::new(limits)?)?;
     let _debugfs = debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?)?;
     let _sweeper = device::mergeable::Sweeper::new(device::registry::registry().ok_or(ENODEV)?)?;
-    let _device = MiscDeviceRegistration::<device::file::OpenFile>::register(MiscDeviceOptions {
-        name: c"shadow_rmap",
-    });
+    let device = KBox::pin_init(
+        MiscDeviceRegistration::<device::file::OpenFile>::register(MiscDeviceOptions {
+            name: c"shadow_rmap",
+        }),
+        GFP_KERNEL,
+    )?;
+    let _owned = kernel_ext::module::own(&device)?;
     let dir = kernel_ext::debugfs::Dir::shared(c"shadow_rmap")?;
     let _torture = torture::control::Files::new(&dir)?;
     torture::at_load::choose(b"")?;

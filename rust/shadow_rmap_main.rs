@@ -70,9 +70,9 @@ module! {
     description: "A shadow of the anonymous reverse map, compared with the host's own",
     license: "GPL",
     params: {
-        shadow: bool {
-            default: true,
-            description: "Shadow live mappings; if not, the device is a plain driver",
+        shadow: u8 {
+            default: 1,
+            description: "Shadow live mappings; if 0, the device is a plain driver",
         },
         max_vmas: u64 {
             default: 65536,
@@ -141,6 +141,7 @@ module! {
 struct ShadowRmap {
     #[pin]
     _device: MiscDeviceRegistration<device::file::OpenFile>,
+    _owned: kernel_ext::module::Owned,
     _debugfs: debugfs::DebugFs,
     _sweeper: device::mergeable::Sweeper,
     _published: device::registry::Published,
@@ -150,27 +151,29 @@ struct ShadowRmap {
 
 impl kernel::InPlaceModule for ShadowRmap {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        use kernel_ext::module::parameter;
+
         let limits = device::Limits {
-            shadow: *module_parameters::shadow.value_ref(),
-            max_vmas: usize::try_from(*module_parameters::max_vmas.value_ref())
+            shadow: parameter(&module_parameters::shadow) != 0,
+            max_vmas: usize::try_from(parameter(&module_parameters::max_vmas))
                 .unwrap_or(usize::MAX),
-            max_pages: usize::try_from(*module_parameters::max_pages.value_ref())
+            max_pages: usize::try_from(parameter(&module_parameters::max_pages))
                 .unwrap_or(usize::MAX),
         };
         let bench = bench::Parameters {
-            rounds: *module_parameters::bench_rounds.value_ref(),
+            rounds: parameter(&module_parameters::bench_rounds),
             addresses: host::bench::Addresses {
-                lock: *module_parameters::bench_folio_lock_anon_vma_read.value_ref(),
-                prepare: *module_parameters::bench_anon_vma_prepare.value_ref(),
-                fork: *module_parameters::bench_anon_vma_fork.value_ref(),
-                unlink: *module_parameters::bench_unlink_anon_vmas.value_ref(),
-                clone: *module_parameters::bench_anon_vma_clone.value_ref(),
-                add_new: *module_parameters::bench_folio_add_new_anon_rmap.value_ref(),
-                add: *module_parameters::bench_folio_add_anon_rmap_ptes.value_ref(),
-                remove: *module_parameters::bench_folio_remove_rmap_ptes.value_ref(),
-                relocate: *module_parameters::bench_folio_move_anon_rmap.value_ref(),
-                first: *module_parameters::bench_anon_rmap_tree_iter_first.value_ref(),
-                next: *module_parameters::bench_anon_rmap_tree_iter_next.value_ref(),
+                lock: parameter(&module_parameters::bench_folio_lock_anon_vma_read),
+                prepare: parameter(&module_parameters::bench_anon_vma_prepare),
+                fork: parameter(&module_parameters::bench_anon_vma_fork),
+                unlink: parameter(&module_parameters::bench_unlink_anon_vmas),
+                clone: parameter(&module_parameters::bench_anon_vma_clone),
+                add_new: parameter(&module_parameters::bench_folio_add_new_anon_rmap),
+                add: parameter(&module_parameters::bench_folio_add_anon_rmap_ptes),
+                remove: parameter(&module_parameters::bench_folio_remove_rmap_ptes),
+                relocate: parameter(&module_parameters::bench_folio_move_anon_rmap),
+                first: parameter(&module_parameters::bench_anon_rmap_tree_iter_first),
+                next: parameter(&module_parameters::bench_anon_rmap_tree_iter_next),
             },
         };
         try_pin_init!(Self {
@@ -187,6 +190,7 @@ impl kernel::InPlaceModule for ShadowRmap {
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
                 name: c"shadow_rmap",
             }),
+            _owned: kernel_ext::module::own(&_device)?,
         })
     }
 }

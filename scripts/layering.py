@@ -20,7 +20,8 @@ ORDER = ("bindings", "ffi", "kernel_ext", "stats", "rmap", "snapshot", "model", 
 # What crate roots define for all of the crate: by module!(); the steps of live mappings, which are
 # the correct ones in every module that is not deliberately wrong (SHADOW_RMAP_BUST), and what such a
 # module calls; and for the suites.
-ROOT_ITEMS = {"LocalModule", "LiveFlavour", "host_forgets_close", "host_forgets_open", "silence", "sample"}
+ROOT_ITEMS = {"LocalModule", "THIS_MODULE", "LiveFlavour", "host_forgets_close", "host_forgets_open",
+              "silence", "sample"}
 # Lines of comment. A path behind code, in a comment or a string, counts: there is none.
 COMMENT = re.compile(r"^\s*//.*", re.M)
 PATH = re.compile(r"\bcrate\s*::\s*(?:(\w+)|(\{))|\b((?:super\s*::\s*)+)(\w+)")

@@ -3,6 +3,7 @@
 //! `/sys/kernel/debug/shadow_rmap/host/`: the host's own reverse map of any process.
 
 use crate::{
+    ffi::EUCLEAN,
     host::{
         chains,
         fsck::{
@@ -164,7 +165,7 @@ fn answer_check(_: &Shared, from: &mut UserSliceReader, text: &mut Text) -> Resu
     let pid = read_pid(from)?;
     let counts = check(pid.as_ref().map(|(pid, number)| (pid, *number)), text)?;
     if counts.violations > 0 {
-        return Err(EUCLEAN);
+        return Err(Error::from_errno(-(EUCLEAN as c_int)));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 #include <linux/pagemap.h>
 
 #include "helpers.h"
+#include "versions.h"
 
 void shadow_rmap_bench_mm_init(struct mm_struct *mm)
 {
@@ -23,8 +24,12 @@ void shadow_rmap_bench_vma_init(struct vm_area_struct *vma, struct mm_struct *mm
 	vma->vm_mm = mm;
 	vma->vm_start = start << PAGE_SHIFT;
 	vma->vm_end = (last + 1) << PAGE_SHIFT;
-	vma->__vm_anon_pgoff_lo = lower_32_bits(start);
-	vma->__vm_anon_pgoff_hi = upper_32_bits(start);
+	shadow_rmap_set_anon_pgoff(vma, start);
+}
+
+void shadow_rmap_bench_vma_set_pgoff(struct vm_area_struct *vma, unsigned long pgoff)
+{
+	shadow_rmap_set_anon_pgoff(vma, pgoff);
 }
 
 int shadow_rmap_bench_vma_store(struct vm_area_struct *vma)

@@ -125,6 +125,7 @@ bool shadow_rmap_page_is_exclusive(const struct page *page);
 void shadow_rmap_bench_mm_init(struct mm_struct *mm);
 void shadow_rmap_bench_vma_init(struct vm_area_struct *vma, struct mm_struct *mm,
 				unsigned long start, unsigned long last);
+void shadow_rmap_bench_vma_set_pgoff(struct vm_area_struct *vma, unsigned long pgoff);
 int shadow_rmap_bench_vma_store(struct vm_area_struct *vma);
 unsigned int shadow_rmap_bench_neighbours(struct mm_struct *mm, unsigned long end);
 void shadow_rmap_bench_map_page(struct page *page, struct anon_vma *anon_vma, pgoff_t index);

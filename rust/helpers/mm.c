@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* include/linux/mm.h, mmap_lock.h, sched/mm.h: what the device and the host reader need. */
 
+/* Before leafops.h, which needs it in 7.2. */
+#include <linux/swap.h>
+
 #include <linux/kernel.h>
 #include <linux/leafops.h>
 #include <linux/lockdep.h>
@@ -12,6 +15,7 @@
 #include <linux/sched/signal.h>
 
 #include "helpers.h"
+#include "versions.h"
 
 /*
  * mmap_write_lock_killable() for several address spaces at once, all under @nest. There is no
@@ -80,7 +84,7 @@ bool shadow_rmap_fatal_signal_pending(void)
 
 unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma)
 {
-	return vma_start_anon_pgoff(vma);
+	return shadow_rmap_get_anon_pgoff(vma);
 }
 
 /* mpol_equal(), whose function is not exported where there is one. */

@@ -81,7 +81,7 @@ impl<'a> HostVma<'a> {
 
     /// Returns its anonymous page offsets, by which the reverse map finds it. Since 7.3 these are
     /// not offsets in the file but come from the address at which a private mapping was made, see
-    /// `vma_start_anon_pgoff()`.
+    /// `vma_start_anon_pgoff()`; before, they are `vm_pgoff`.
     pub(crate) fn range(self) -> Range {
         // SAFETY: By the type invariant.
         let start = unsafe { ffi::shadow_rmap_vma_anon_pgoff(self.as_ptr()) };
@@ -203,5 +203,16 @@ impl<'a> HostVma<'a> {
             && unsafe { ffi::shadow_rmap_vma_same_policy(self.as_ptr(), next.as_ptr()) }
             // SAFETY: As above.
             && unsafe { ffi::shadow_rmap_vma_same_flags(self.as_ptr(), next.as_ptr()) }
+    }
+}
+
+/// Returns the first anonymous page offset of a VMA of the device that has lost its links, and had
+/// `pgoff` before. Since 7.3 it is that of a VMA that was mapped at `start` just now, in bytes; before,
+/// `vm_pgoff` stays as it is, because the VMA is one of a file.
+pub(crate) fn unlinked_pgoff(pgoff: usize, start: usize) -> usize {
+    if cfg!(linux_7_2) {
+        pgoff
+    } else {
+        start >> PAGE_SHIFT
     }
 }

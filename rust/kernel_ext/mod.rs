@@ -12,7 +12,7 @@
 //! | [`gfp`] | `__GFP_NORETRY` |
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
 //! | [`kthread`] | `kthread_create()`, `kthread_bind()`, `kthread_stop()` |
-//! | `module` | `try_module_get()` |
+//! | [`module`] | `try_module_get()`, the owner of file operations, parameters |
 //! | [`mutex`] | `DEFINE_MUTEX()` |
 //! | [`nofault`] | `copy_from_kernel_nofault()` |
 //! | [`percpu`] | per-CPU counters |
@@ -24,6 +24,7 @@
 //! | [`sort`] | `sort_r_nonatomic()` |
 //! | [`spinlock`] | `spin_lock_nested()`, `spin_lock_nest_lock()` |
 //! | [`typesafe`] | `SLAB_TYPESAFE_BY_RCU` caches, and lookups in them |
+//! | [`versions`] | nothing: what has another name in the `kernel` crate of 7.2 |
 //! | [`vma_tree`] | the maple tree, as `mm/vma.c` uses it |
 //! | [`workqueue`] | a `struct workqueue_struct` in a static |
 //!
@@ -38,7 +39,6 @@ pub(crate) mod gather;
 pub(crate) mod gfp;
 pub(crate) mod interval_tree;
 pub(crate) mod kthread;
-#[cfg(shadow_rmap_torture)]
 pub(crate) mod module;
 pub(crate) mod mutex;
 pub(crate) mod nofault;
@@ -51,5 +51,6 @@ pub(crate) mod slab;
 pub(crate) mod sort;
 pub(crate) mod spinlock;
 pub(crate) mod typesafe;
+pub(crate) mod versions;
 pub(crate) mod vma_tree;
 pub(crate) mod workqueue;

@@ -1,13 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! References on this module.
+//! This module: its parameters, and what keeps it loaded.
 //!
-//! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
+//! C headers: [`include/linux/module.h`](srctree/include/linux/module.h),
+//! [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
 #![allow(unsafe_code, reason = "calls into C")]
 
 use crate::ffi;
-use kernel::prelude::*;
+use kernel::{
+    bindings,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceRegistration, //
+    },
+    module_param::ModuleParamAccess,
+    prelude::*, //
+};
+
+/// Returns the value of a module parameter.
+pub(crate) fn parameter<T: Copy>(parameter: &ModuleParamAccess<T>) -> T {
+    #[cfg(linux_7_2)]
+    return *parameter.value();
+    #[cfg(not(linux_7_2))]
+    parameter.value()
+}
+
+/// Returns `THIS_MODULE`; null where the code is built in.
+pub(crate) const fn this_module() -> *mut bindings::module {
+    #[cfg(linux_7_2)]
+    return crate::THIS_MODULE.as_ptr();
+    #[cfg(not(linux_7_2))]
+    kernel::module::this_module::<crate::LocalModule>().as_ptr()
+}
 
 /// A reference on this module, which prevents that it is unloaded.
 ///
@@ -43,4 +68,46 @@ impl Drop for ModuleRef {
         // SAFETY: By the type invariant this value owns the reference.
         unsafe { ffi::shadow_rmap_module_put() }
     }
+}
+
+/// The file operations that [`own`] has given to a device. It is dropped after the device.
+pub(crate) struct Owned {
+    _operations: Option<KBox<bindings::file_operations>>,
+}
+
+// SAFETY: They are functions, and pointers to statics: any thread may use them.
+unsafe impl Send for Owned {}
+// SAFETY: As above.
+unsafe impl Sync for Owned {}
+
+/// Lets the open files of `device` keep this module loaded. `MiscDeviceRegistration` of 7.2 leaves
+/// the owner out: `rmmod` would take the code away under an open file.
+///
+/// To be called while the module is being loaded: it cannot be unloaded then. A file that was
+/// opened before this call does not keep the module afterwards.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn own<T: MiscDevice>(device: &MiscDeviceRegistration<T>) -> Result<Owned> {
+    let device = device.as_raw();
+    // SAFETY: A device that is registered has file operations, which do not change.
+    let operations = unsafe { *(*device).fops };
+    if !operations.owner.is_null() {
+        return Ok(Owned { _operations: None });
+    }
+    let owned = KBox::new(
+        bindings::file_operations {
+            owner: this_module(),
+            ..operations
+        },
+        GFP_KERNEL,
+    )?;
+    // SAFETY: The place is that of a pointer, which `misc_open()` reads as a whole. What it will
+    // lead to is valid until the device is deregistered; and as long as a file has it, because the
+    // file keeps the module.
+    unsafe { (&raw mut (*device).fops).write_volatile(&raw const *owned) };
+    Ok(Owned {
+        _operations: Some(owned),
+    })
 }

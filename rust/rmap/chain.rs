@@ -49,7 +49,8 @@ use crate::kernel_ext::{
         CacheOwner,
         SlabBox,
         StaticCache, //
-    }, //
+    },
+    versions::smp_wmb, //
 };
 use core::{
     marker::PhantomData,
@@ -64,16 +65,10 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Release, //
-        },
-        barrier::{
-            smp_mb,
-            Write, //
-        }, //
-    },
+    sync::atomic::{
+        Atomic,
+        Release, //
+    }, //
 };
 
 /// A link: the VMA may map pages of the anon_vma.
@@ -375,7 +370,7 @@ impl<R: Rmap> FamilyWrite<'_, R> {
             (*link).next.write_once(place.read_once());
             if chains.has_readers() {
                 // The link is complete before it can be found.
-                smp_mb(Write);
+                smp_wmb();
             }
             place.write_once(link);
         }

@@ -18,6 +18,7 @@ pub fn print() {
     for name in [
         "CONFIG_PREEMPT_RT",
         "CONFIG_UML",
+        "linux_7_2",
         "shadow_rmap_busted",
         "shadow_rmap_torture",
         "shadow_rmap_kunit",

@@ -8,6 +8,7 @@
 //! Opened for writing, the text is the answer to the last write.
 
 use super::Behind;
+use crate::kernel_ext::module::this_module;
 use core::{
     marker::PhantomData,
     mem,
@@ -24,7 +25,6 @@ use kernel::{
         O_ACCMODE,
         O_RDONLY, //
     },
-    module::this_module,
     new_mutex,
     prelude::*,
     sync::Mutex,
@@ -74,7 +74,7 @@ pub(super) struct Operations<T>(PhantomData<T>);
 
 impl<T: Send + Sync + 'static> Operations<T> {
     pub(super) const READ: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<crate::LocalModule>().as_ptr(),
+        owner: this_module(),
         open: Some(open::<T>),
         read: Some(read),
         llseek: Some(llseek),

@@ -7,7 +7,10 @@
 use super::TypesafeByRcu;
 use crate::{
     ffi,
-    kernel_ext::fail, //
+    kernel_ext::{
+        fail,
+        versions::initialise, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -43,8 +46,8 @@ unsafe impl<T: TypesafeByRcu> Sync for TypesafeCache<T> {}
 ///
 /// `object` is raw memory for a `T`, which stays in place.
 pub(crate) unsafe extern "C" fn construct<T: TypesafeByRcu>(object: *mut c_void) {
-    // SAFETY: The caller's promise; the initialiser cannot fail.
-    let Ok(()) = unsafe { T::constructor().__init(object.cast::<T>()) };
+    // SAFETY: The caller's promise.
+    unsafe { initialise(object.cast::<T>(), T::constructor()) }
 }
 
 impl<T: TypesafeByRcu> TypesafeCache<T> {

@@ -97,7 +97,7 @@ impl Drop for Owner {
 ///
 /// # Errors
 ///
-/// `ENODATA` if `operation` does not pass the window, `ETIMEDOUT` if it did not see the end of
+/// `ENOENT` if `operation` does not pass the window, `ETIMEDOUT` if it did not see the end of
 /// `act`; `ENOMEM`.
 pub(crate) fn at<T, A: Send + Unpin + 'static>(
     window: Window,
@@ -128,7 +128,7 @@ pub(crate) fn at<T, A: Send + Unpin + 'static>(
     let acted = result.lock().take();
     match (turn, acted) {
         (DONE, Some(acted)) => Ok((operated, acted)),
-        (OPERATION, _) => Err(ENODATA),
+        (OPERATION, _) => Err(ENOENT),
         _ => Err(ETIMEDOUT),
     }
 }

@@ -8,7 +8,10 @@ use kernel::macros::kunit_tests;
 mod suite {
     use super::super::*;
     use crate::{
-        kernel_ext::rwsem::RwSem,
+        kernel_ext::{
+            rwsem::RwSem,
+            versions::initialise, //
+        },
         rmap::{
             chain::LinkReserve,
             kind::Bare,
@@ -300,7 +303,7 @@ mod suite {
             let ((), n) = Rule::R5.expect_violations(|| damaged(&pin.life, 0, || drop(family)));
             let left_alone = pin.lock.is_locked();
             // SAFETY: Nothing uses the lock, and lockdep has forgotten it. It stays in place.
-            let Ok(()) = unsafe { L::new().__init((&raw const pin.lock).cast_mut()) };
+            unsafe { initialise((&raw const pin.lock).cast_mut(), L::new()) };
 
             assert!(left_alone);
             assert_eq!(n, 1);

@@ -207,7 +207,7 @@ mod suite {
         )?);
         assert!(broken(
             0,
-            |raw| raw.vmas[0].__vm_anon_pgoff_lo = 5,
+            |raw| raw.set_pgoff(0, 5),
             "R32 anon_vma 1 of its chain: rb_subtree_last of entry 1 is 7, the last below it is 8\n\
              R32 anon_vma 1 of its chain: entry 2 of its tree begins before the entry in front of it\n\
              chains=1 anon_vmas=1\n",

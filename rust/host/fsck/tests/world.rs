@@ -31,6 +31,14 @@ pub(super) struct Raw {
     pub(super) links: [ffi::anon_vma_chain; 7],
 }
 
+impl Raw {
+    /// Gives a VMA another first anonymous page offset.
+    pub(super) fn set_pgoff(&mut self, vma: usize, pgoff: usize) {
+        // SAFETY: The VMA is valid for writes; the function writes integers alone.
+        unsafe { ffi::shadow_rmap_bench_vma_set_pgoff(&raw mut self.vmas[vma], pgoff) }
+    }
+}
+
 /// The structures, linked.
 ///
 /// # Invariants

@@ -51,6 +51,9 @@ pub(crate) mod spinlock;
 #[path = "../../../../rust/kernel_ext/typesafe/mod.rs"]
 pub(crate) mod typesafe;
 #[rustfmt::skip]
+#[path = "../../../../rust/kernel_ext/versions.rs"]
+pub(crate) mod versions;
+#[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/vma_tree/mod.rs"]
 pub(crate) mod vma_tree;
 #[rustfmt::skip]
