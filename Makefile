@@ -4,7 +4,7 @@
 
 VM ?= um
 MAKEFLAGS += --no-print-directory
-export KDIR KERNEL_TARBALL
+export KDIR KERNEL_TARBALL KERNEL
 
 # What was given on the command line or in the environment. A script refuses what it does not know.
 asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL REPEAT HOURS KASAN,\
@@ -19,7 +19,7 @@ help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 #: KDIR=FOLDER is your kernel, for each target: its source tree or its build folder.
-#: KERNEL_TARBALL=FILE is the source of another one.
+#: KERNEL_TARBALL=FILE is the source of another one. KERNEL=7.2 is Debian's older source instead of 7.3.
 #:
 #: make               shadow_rmap.ko for the lab's kernel (VM=um or VM=x86_64), Debian's (VM=debian), or
 #:                    yours: where KDIR is built, with CONFIG_RUST, it is used as it is.
@@ -45,7 +45,8 @@ install modules_install:
 in-tree:
 	@scripts/in_tree.sh
 
-#: make test          everything that must pass; VM=um, x86_64 or debian: what is about this machine
+#: make test          everything that must pass; VM=um, x86_64 or debian: what is about this machine.
+#:                    KERNEL=7.2 tests what differs from 7.3
 test:
 	@scripts/setup.sh
 	@scripts/test.py $(if $(filter file,$(origin VM)),,--only '$(VM)-')

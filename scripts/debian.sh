@@ -10,6 +10,7 @@
 # release in the archive is taken, and kept; arch/x86/boot/bzImage in the folder is Debian's image.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lab.sh"
+source "$TOP/scripts/choose.sh"
 
 arguments=(ARCH=x86 CC=x86_64-linux-gnu-gcc-14 HOSTCC=gcc-14)
 
@@ -18,17 +19,22 @@ version() { apt-cache "${apt_options[@]}" show "$1" 2>/dev/null | sed -n 's/^Ver
 
 names() { apt-cache "${apt_options[@]}" search --names-only "$1" | cut -d' ' -f1 | sort -V; }
 
-# choose_release: sets `release`, such as 7.3.4+deb13-amd64, and `wanted`, packages of one version.
+# choose_release: sets `release`, such as 7.3.4+deb13-amd64, and `wanted`, packages of one version. It is
+# the newest release of the first of the lab's versions that the archive has.
 choose_release() {
-	local base=${KERNEL_PACKAGE##*-} package other image
-	package=$(names "^linux-headers-${base//./\\.}\.[0-9]+\+deb[0-9]+-amd64\$" | tail -n1)
-	[ -n "$package" ] ||
-		die "$KERNEL_SUITE has no kernel $base; it has $(names '^linux-source-[0-9.]+$' | xargs)"
+	local base package= other image
+	for base in $(versions); do
+		package=$(names "^linux-headers-${base//./\\.}\.[0-9]+\+deb[0-9]+-amd64\$" | tail -n1)
+		[ -z "$package" ] || break
+		say "$KERNEL_SUITE has no kernel $base"
+	done
+	[ -n "$package" ] || die "$KERNEL_SUITE has no kernel $(versions | sed 's/ / or /'); it has" \
+		"$(names '^linux-source-[0-9.]+$' | xargs)"
 	release=${package#linux-headers-}
 	image=linux-binary-$release
 	[ -n "$(version "$image")" ] || image=linux-image-$release
 	wanted=()
-	for other in "$package" "linux-headers-${release%-amd64}-common" "$image" "$KERNEL_PACKAGE"; do
+	for other in "$package" "linux-headers-${release%-amd64}-common" "$image" "linux-source-$base"; do
 		[ "$(version "$other")" = "$(version "$package")" ] ||
 			die "$package is version $(version "$package"), but $other is $(version "$other"):" \
 				"the archive is being updated; try again later"
@@ -66,16 +72,18 @@ same_source() {
 # find_source: sets `source_dir`, the lab's own source, or where that is of another version the
 # archive's.
 find_source() {
+	local package
 	source_dir=$("$TOP/scripts/source.sh")
 	same_source "$source_dir" >"$CACHE/log/debian-source.log" && return
 	say "$source_dir is not $(cat "$packages/source"):" \
 		"$(wc -l <"$CACHE/log/debian-source.log") other files, see $CACHE/log/debian-source.log"
+	package=$(cut -d= -f1 "$packages/source")
 	source_dir=$place/source
 	rm -rf "$source_dir"
 	mkdir -p "$source_dir"
 	unpack_packages "$KERNEL_SUITE" "$source_dir.deb" "$(cat "$packages/source")"
 	quietly "unpacking the kernel source" "$CACHE/log/unpack.log" tar -x \
-		-f "$source_dir.deb/usr/src/$KERNEL_PACKAGE.tar.xz" -C "$source_dir" --strip-components=1
+		-f "$source_dir.deb/usr/src/$package.tar.xz" -C "$source_dir" --strip-components=1
 	rm -rf "$source_dir.deb"
 	same_source "$source_dir" >&2 || die "$(cat "$packages/source") is not the source of $release"
 }
@@ -135,6 +143,6 @@ ensure() {
 	die "VM=debian is Debian's own kernel, which is not built from KDIR or KERNEL_TARBALL"
 command -v qemu-system-x86_64 >/dev/null || "$TOP/scripts/setup.sh" --qemu
 root=$("$TOP/scripts/chroot.sh")
-key=$(echo "$KERNEL_SUITE $KERNEL_PACKAGE ${root##*/} ${arguments[*]}" | sha256sum | cut -c1-12)
+key=$(echo "$KERNEL_SUITE linux-source-${KERNEL:-${KERNEL_VERSIONS[0]}} ${root##*/} ${arguments[*]}" | sha256sum | cut -c1-12)
 place=$CACHE/debian-$key packages=$CACHE/debian-$key/packages build=$CACHE/debian-$key/build
 with_lock debian ensure

@@ -26,11 +26,15 @@ x86_64-kasan-recycle) arch=x86_64 parts=(x86_64 checks kasan) ;;
 *) usage 1 ;;
 esac
 if [ $arch = um ]; then image=linux; else image=bzImage; fi
-fragments=("$TOP/.config.fragment")
-for part in "${parts[@]}"; do fragments+=("$TOP/scripts/config/$part.fragment"); done
-
 toolchain
 source_dir=$("$TOP/scripts/source.sh")
+version=$(make -s -C "$source_dir" kernelversion)
+fragments=("$TOP/.config.fragment")
+for part in "${parts[@]}" "$(cut -d. -f1,2 <<<"$version")"; do
+	fragment=$TOP/scripts/config/$part.fragment
+	# A version has one where its options differ.
+	[ ! -f "$fragment" ] || fragments+=("$fragment")
+done
 llvm=()
 [ $arch != x86_64 ] || command -v qemu-system-x86_64 >/dev/null || "$TOP/scripts/setup.sh" --qemu
 case $target in
@@ -44,7 +48,7 @@ esac
 key=$(
 	{
 		echo "$source_dir $target"
-		make -s -C "$source_dir" kernelversion
+		echo "$version"
 		"$RUSTC" --version
 		"$BINDGEN" --version
 		if [ ${#llvm[@]} = 0 ]; then gcc --version; else "clang${llvm[0]#LLVM=}" --version; fi | head -n1

@@ -11,7 +11,6 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/shadow-rmap
 # would take the crates of another one for its own.
 CARGO_FOLDER=$CACHE/cargo$TOP
 OUT=$TOP/out
-KERNEL_PACKAGE=linux-source-7.3
 KERNEL_SUITE=trixie-backports
 RUSTC_MIN=1.85.0
 BINDGEN_MIN=0.71.1
@@ -27,6 +26,8 @@ die() {
 	say "error: $*"
 	exit 1
 }
+
+source "$TOP/scripts/build_folder.sh"
 
 # usage STATUS: prints the comment at the top of the script, and ends.
 usage() {
@@ -146,5 +147,12 @@ unpack_program() {
 
 # llvm_suffix LIBCLANG_PATH: what `LLVM=` is to be for the clang of that library: -19.
 llvm_suffix() { local d=${1%/lib} && echo "-${d##*llvm-}"; }
+
+if [ -n "${KERNEL:-}" ]; then
+	[[ " ${KERNEL_VERSIONS[*]} " == *" $KERNEL "* ]] ||
+		die "KERNEL=$KERNEL: the lab is for Linux ${KERNEL_VERSIONS[*]}"
+	[ -z "${KDIR:-}${KERNEL_TARBALL:-}" ] ||
+		die "KERNEL= takes Debian's source, KDIR= and KERNEL_TARBALL= another one: give one of them"
+fi
 
 for argument; do [ "$argument" != --help ] || usage 0; done

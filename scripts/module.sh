@@ -10,11 +10,11 @@
 #   CLIPPY=1               all three crates are compiled by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module
 #   SHADOW_RMAP_BUST=1     a deliberately wrong shadow_rmap.ko, see rust/torture/at_load.rs
-# The modules are built in build/<target>; with KDIR in build/<target>-own, whatever target was
-# named, or in build/<target>-$VARIANT; those of CLIPPY, _CASE and _BUST in a folder of their own.
+#   KERNEL=7.3|7.2         the kernel is built from Debian's source of this version
+# The modules are built in build/<target>, with KERNEL in build/<target>-$KERNEL; with KDIR in
+# build/<target>-own, whatever target was named, or in build/<target>-$VARIANT; those of CLIPPY, _CASE and _BUST in a folder of their own.
 
 source "$(dirname "$0")/lab.sh"
-source "$TOP/scripts/build_folder.sh"
 
 target=${1:-}
 case $target in
@@ -29,6 +29,7 @@ if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
 	! grep -qx CONFIG_UML=y "$kernel/include/config/auto.conf" || target=um
 	VARIANT=${VARIANT:-own}
 fi
+VARIANT=${VARIANT:-${KERNEL:-}}
 out=$TOP/build/$target${VARIANT:+-$VARIANT}
 modules=(shadow_rmap) symbols=() goals=() arguments=() quiet_case=
 for argument in "$@"; do
@@ -61,6 +62,7 @@ elif configured CC_IS_CLANG; then
 	compilers+=("LLVM=${LLVM:-$(llvm_suffix "$LIBCLANG_PATH")}")
 fi
 missing=$(lacks "${inside[@]}" "$RUSTC")
+untried
 [ -z "$missing" ] ||
 	die "no module can be built in $kernel, which lacks:"$'\n'"$missing"$'\n'"VM=debian in place of KDIR=" \
 		"builds one for Debian's own kernel, see Documentation/on-debian.rst"

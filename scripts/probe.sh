@@ -26,6 +26,7 @@ if ! "${RUSTC:-rustc}" --version 2>/dev/null | grep -q '^rustc [0-9]'; then
 	echo "error: ${RUSTC:-rustc}: no Rust compiler (set RUSTC=)" >&2
 	exit 1
 fi
+untried
 missing=$(lacks "${RUSTC:-rustc}")
 if [ -n "$missing" ]; then
 	printf 'error: no module can be built in %s, which lacks:\n%s\n' "$kernel" "$missing" >&2

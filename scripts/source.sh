@@ -4,11 +4,14 @@
 # Prints the folder of the kernel source, fetching and unpacking it first where needed.
 #
 # Usage: scripts/source.sh [--help]
+#   KERNEL=7.3|7.2         take Debian's source package of this version
 #   KDIR=FOLDER            use this source tree, or the one of this build folder (nothing is fetched)
 #   KERNEL_TARBALL=FILE    unpack this tarball (nothing is fetched)
-# Otherwise Debian's source package is taken from the archive that apt is configured with.
+# Otherwise Debian's source package is taken from the archive that apt is configured with: the first of
+# these versions that is there.
 
 source "$(dirname "$0")/lab.sh"
+source "$TOP/scripts/choose.sh"
 
 unpack() {
 	local tarball=$1 dest=$2
@@ -21,16 +24,19 @@ unpack() {
 }
 
 ensure() {
-	dest=$CACHE/source-$KERNEL_PACKAGE
 	if [ -n "${KERNEL_TARBALL:-}" ]; then
 		[ -f "$KERNEL_TARBALL" ] || die "KERNEL_TARBALL=$KERNEL_TARBALL: no such file"
 		dest=$CACHE/source-$(sha256sum "$KERNEL_TARBALL" | cut -c1-12)
 		[ -d "$dest" ] || unpack "$KERNEL_TARBALL" "$dest"
-	elif [ ! -d "$dest" ]; then
-		rm -rf "$dest.deb"
-		unpack_packages "$KERNEL_SUITE" "$dest.deb" "$KERNEL_PACKAGE"
-		unpack "$dest.deb/usr/src/$KERNEL_PACKAGE.tar.xz" "$dest"
-		rm -rf "$dest.deb"
+	else
+		choose_source
+		dest=$CACHE/source-$package
+		if [ ! -d "$dest" ]; then
+			rm -rf "$dest.deb"
+			unpack_packages "$suite" "$dest.deb" "$package"
+			unpack "$dest.deb/usr/src/$package.tar.xz" "$dest"
+			rm -rf "$dest.deb"
+		fi
 	fi
 	echo "$dest"
 }

@@ -58,7 +58,24 @@ def test_packages_of_two_versions_are_refused(name):
 def test_archive_without_such_a_kernel():
     code, _, errors = choose({}, "''")
     assert code == 1
-    assert "has no kernel 7.3; it has linux-source-7.4" in errors
+    assert "has no kernel 7.3 or 7.2; it has linux-source-7.4" in errors
+
+
+def test_older_release_is_taken_where_there_is_no_other():
+    old = [name.replace("7.3.4", "7.2.12").replace("7.3", "7.2") for name in NAMES]
+    code, output, errors = shell(f"""
+        version() {{ case $1 in {" | ".join(old)}) echo 7.2.12-1 ;; esac; }}
+        names() {{ case $1 in *headers-7*2*) echo {old[0]} ;; esac; }}
+        choose_release
+        echo "$release" "${{wanted[@]}}" """)
+    assert (code, output.split()) == (0, ["7.2.12+deb13-amd64", *(f"{name}=7.2.12-1" for name in old)])
+    assert errors == "trixie-backports has no kernel 7.3\n"
+
+
+def test_version_that_is_asked_for_is_the_only_one():
+    script = "names() { case $1 in *headers-7*3*) echo linux-headers-7.3.4+deb13-amd64 ;; esac; }\n"
+    code, output, errors = shell(script + "choose_release", KERNEL="7.2")
+    assert (code, output) == (1, "") and "has no kernel 7.2; it has" in errors
 
 
 @pytest.fixture(name="folders")

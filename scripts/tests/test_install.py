@@ -29,6 +29,7 @@ def _kernel(tmp_path):
     (tmp_path / "include/config/auto.conf").write_text("".join(f"CONFIG_{line}\n" for line in (
         "X86_64=y", "MODULES=y", "RUST=y", "DEBUG_FS=y",
         f"RUSTC_VERSION={major * 100000 + minor * 100 + patch}")))
+    (tmp_path / "include/config/kernel.release").write_text("7.3.4\n")
     for name in ("Module.symvers", *(f"rust/{name}" for name in METADATA)):
         (tmp_path / name).write_text("something")
     return tmp_path
@@ -49,7 +50,8 @@ def test_the_probe_needs_neither_home_nor_cache(kernel):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["Module.symvers", *(f"rust/{name}" for name in METADATA)])
+@pytest.mark.parametrize("name", ["Module.symvers", "include/config/kernel.release",
+                                  *(f"rust/{name}" for name in METADATA)])
 def test_a_missing_file_is_named(kernel, name):
     (kernel / name).unlink()
     code, _, errors = probe(kernel)
@@ -64,6 +66,17 @@ def test_a_missing_option_is_named(kernel, option):
     config.write_text(config.read_text().replace(f"CONFIG_{option}=y\n", ""))
     code, _, errors = probe(kernel)
     assert code == 1 and errors.splitlines()[1].startswith(f"CONFIG_{option}=y")
+
+
+@pytest.mark.parametrize("release, code, words", [
+    ("7.3.4+deb13-amd64", 0, ""), ("7.3-rc1", 0, ""), ("7.2.12", 0, ""), ("7.10.1", 0, "note: "),
+    ("7.4-rc3", 0, "note: the modules were tested with Linux 7.3 7.2, and this is 7.4-rc3"),
+    ("7.1.9", 1, "Linux 7.2 or later: this is 7.1.9"), ("6.12.3", 1, "Linux 7.2 or later: ")])
+def test_the_version_of_the_kernel(kernel, release, code, words):
+    (kernel / "include/config/kernel.release").write_text(f"{release}\n")
+    status, output, errors = probe(kernel)
+    assert (status, bool(output)) == (code, not code)
+    assert words in errors and (words or not errors)
 
 
 def test_another_compiler_is_named(kernel):
