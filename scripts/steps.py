@@ -8,6 +8,7 @@ from pathlib import Path
 
 import debian_guest
 import preload
+import versions
 from common import CARGO_FOLDER, OUT, SCRIPTS, TOP, read, read_json, stream, toolchain_env
 from results import (LONGEST, UNCHECKED, add_broken_rules, add_freed, add_results, add_rules, add_tests,
                      add_torture)
@@ -40,7 +41,17 @@ def host_userspace(step):
             return
 
 
+def has_host(step):
+    """Returns whether the host's own mm/ can be compiled for user space; counts a test if not."""
+    reason = versions.without_user_space(step.lab.version)
+    if reason:
+        step.add("the host's own mm/ in user space", "skipped", reason)
+    return not reason
+
+
 def host_mm(step):
+    if not has_host(step):
+        return
     add_results(step, *step.stream([SCRIPTS / "host_test.py"], r"^test .* FAILED|^error"))
 
 
@@ -59,6 +70,8 @@ def host_schedules(step):
 
 
 def host_fuzz(step):
+    if not has_host(step):
+        return
     add_results(step, *step.stream([SCRIPTS / "fuzz_test.py"], r"^test .* FAILED|^error"))
 
 

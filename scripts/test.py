@@ -21,6 +21,8 @@ The steps, chosen by --target and --only:
   um-again      scripts/guest/again.sh: one torture after the other, in one boot
   um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
 
+With KERNEL=7.2, or another source of that version, only um-guest is run.
+
 Steps run at the same time as far as there are cores for them. Each test counts once. The last line
 is `N passed, N failed`; the exit status is 0 only when nothing failed and every KUnit suite named in
 rust/ has run. Details are in out/test/, the list of all tests in out/test.json.
@@ -33,6 +35,7 @@ from pathlib import Path
 
 from common import (CORES, OUT, command_line, kernel_folder, machine, modules, program, say, script_lines,
                     write_json)
+import versions
 from results import Kunit, Step
 from steps import ALONE, MODULES, STEPS
 
@@ -40,7 +43,7 @@ from steps import ALONE, MODULES, STEPS
 class Lab:
     """What the steps need."""
 
-    def __init__(self, names, seed):
+    def __init__(self, names, seed, source):
         machines = {machine(name) for name in names} - {"host"}
         # The step of Debian's kernel prepares it: it is no other step's matter when that fails.
         targets = sorted(machines - {"debian"})
@@ -49,7 +52,8 @@ class Lab:
         if {"um-busted", "um-preload"} & set(names):
             wanted["busted"] = ("um", "SHADOW_RMAP_BUST=1")
         self.seed = seed
-        self.kunit = Kunit(Path(script_lines("source.sh")[-1]))
+        self.version = versions.version_of(source)
+        self.kunit = Kunit(source)
         self.rmapctl = script_lines("rmapctl.sh")[-1] if machines else None
         # A module is compiled by one thread: two of them at a time.
         with ThreadPool(2) as pool:
@@ -84,7 +88,14 @@ def main():
     if not names:
         parser.error(f"--only {args.only}: none of {', '.join(STEPS | ALONE)}")
     begin = time.monotonic()
-    lab = Lab(names, args.seed)
+    source = Path(script_lines("source.sh")[-1])
+    version = versions.version_of(source)
+    wanted, names = names, versions.steps_for(names, version)
+    if names != wanted:
+        say(f"Linux {version} is tested in a short form: {', '.join(names)}")
+    if not names:
+        parser.error(f"none of {', '.join(wanted)} is run with Linux {version}")
+    lab = Lab(names, args.seed, source)
     steps = [Step(name, lab) for name in names]
     with ThreadPool(CORES) as pool:
         pool.map(run_step, [step for step in steps if step.name in STEPS], chunksize=1)
