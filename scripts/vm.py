@@ -152,10 +152,13 @@ def x86_64_command(args, image, work):
     serial = "mon:stdio" if args.shell else "stdio"
     # Debian's kernel is preempted as Debian has it.
     preempt = [] if args.target == "debian" else ["preempt=full"]
+    # A comma in a name is written twice.
+    socket = str(args.qmp).replace(",", ",,")
+    monitor = ["-qmp", f"unix:{socket},server=on,wait=off"] if args.qmp else []
     # /dev/kvm may exist and still not start a guest, so it is not tried.
     return [find_program("qemu-system-x86_64"), "-accel", "tcg,thread=multi",
             "-smp", str(args.cpus), "-m", f"{args.megabytes}M", "-display", "none", "-no-reboot",
-            "-nodefaults", "-serial", serial, "-serial", f"file:{work}/results",
+            "-nodefaults", "-serial", serial, "-serial", f"file:{work}/results", *monitor,
             "-kernel", str(image), "-initrd", str(work / "initramfs"),
             "-append", " ".join([*X86_64_ARGS.split(), *preempt, *kernel_args(args)])]
 
@@ -321,6 +324,7 @@ def parse(argv):
     add("--cpus", type=int,
         help="default: those of this machine, 2 to 4: each is a busy thread of it")
     add("--kmemleak", action="store_true", help="look for leaked memory after the command")
+    add("--qmp", type=Path, metavar="SOCKET", help="where the monitor of QEMU listens")
     add("--quiet", action="store_true", help="the console goes to the log only")
     add("--shell", action="store_true", help="an interactive shell; the modules are built")
     add("command", nargs="*", metavar="COMMAND")
@@ -328,6 +332,8 @@ def parse(argv):
     if not args.command and not args.shell:
         parser.error("give a command after --, or --shell")
     args.is_um = machine(args.target) == "um"
+    if args.is_um and args.qmp:
+        parser.error("--qmp: User-Mode Linux has no monitor")
     args.cpus = args.cpus or min(4, max(2, CORES))
     args.megabytes = 512 if args.is_um else 2048 if "kasan" in args.target else 1024
     if args.time_limit is None:

@@ -109,3 +109,13 @@ def test_observer_ends_the_guest(tmp_path):
     finally:
         vm.stop(process, gently=False)
     assert limit is None
+
+
+def test_monitor_listens_where_it_is_asked_to(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(vm, "stage", lambda args, top: top.mkdir(parents=True))
+    args = vm.parse(["--target", "debian", "--qmp", str(tmp_path / "a,b"), "--", "true"])
+    command = vm.x86_64_command(args, tmp_path / "bzImage", tmp_path)
+    assert command[command.index("-qmp") + 1] == f"unix:{tmp_path}/a,,b,server=on,wait=off"
+    with pytest.raises(SystemExit):
+        guest(tmp_path, "--qmp", "x")
+    assert "--qmp: User-Mode Linux has no monitor" in capsys.readouterr().err
