@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The step debian-guest of scripts/test.py: the module on Debian's own kernel. It is imported, not run."""
+"""The steps debian-guest and debian-drgn of scripts/test.py: the module on Debian's own kernel, and what drgn
+reads of that. It is imported, not run."""
 
 import os
 from pathlib import Path
 
-from common import TOP, kernel_folder, modules, read
+from common import OUT, SCRIPTS, TOP, kernel_folder, modules, read, read_json
+from results import add_results
 
 # Of each of two random sequences: emulated, a step takes some hundredths of a second.
 STEPS = 120
@@ -21,6 +23,15 @@ def debian_guest(step, boot):
     files |= {path.relative_to(TOP): path for path in (TOP / "samples").glob("*.scn")}
     release = read(folder / "include/config/kernel.release").strip()
     boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=())
+
+
+def debian_drgn(step):
+    """Compares what drgn reads of a guest, and of a dump of it, with what the module has written there."""
+    if unwanted():
+        step.add("drgn", "skipped", unwanted())
+        return
+    add_results(step, *step.stream([SCRIPTS / "drgn_test.py"], r"^test .* FAILED|^error"))
+    step.restarts += read_json(OUT / "drgn/vm.json").get("restarts", 0)
 
 
 def unwanted():

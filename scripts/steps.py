@@ -221,6 +221,7 @@ def torture(step):
 
 # As many at a time as there are cores.
 STEPS = {"x86_64-guest": guest, "um-guest": guest, "debian-guest": debian, "x86_64-lazy": lazy,
+         "debian-drgn": debian_guest.debian_drgn,
          "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
          "host-litmus": host_litmus, "host-fuzz": host_fuzz, "host-schedules": host_schedules,

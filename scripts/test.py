@@ -15,6 +15,7 @@ The steps, chosen by --target and --only:
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   debian-guest  scripts/guest/debian.sh: the module on Debian's own kernel, with KSM, huge pages, swap, compaction
+  debian-drgn   scripts/drgn_test.py: drgn finds the same chains in the memory of a guest, and in a dump of it
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is reported
   um-preload    scripts/guest/preload.sh: unmodified programs with memory of the device
