@@ -26,6 +26,7 @@ def build_folder(tmp_path, config=CONFIG, files=METADATA, version=None):
         (tmp_path / folder).mkdir(parents=True)
     lines = [*config, f"RUSTC_VERSION={version or rustc_version()}"]
     (tmp_path / "include/config/auto.conf").write_text("".join(f"CONFIG_{line}\n" for line in lines))
+    (tmp_path / "include/config/kernel.release").write_text("7.3.4\n")
     (tmp_path / "Module.symvers").write_text("0x0\tsymbol\tvmlinux\tEXPORT_SYMBOL\n")
     for name in files:
         (tmp_path / "rust" / name).write_text("metadata")
