@@ -35,6 +35,7 @@ mod rmap;
 mod snapshot;
 mod stats;
 mod torture;
+mod trace;
 
 /// The steps of live mappings.
 pub(crate) type LiveFlavour = rmap::steps::Correct;

@@ -42,6 +42,7 @@ mod snapshot;
 mod stats;
 #[cfg(shadow_rmap_busted)]
 mod torture;
+mod trace;
 
 /// The steps of live mappings.
 #[cfg(not(shadow_rmap_busted))]

@@ -29,6 +29,7 @@ mod rmap;
 mod snapshot;
 mod stats;
 mod torture;
+mod trace;
 
 /// The steps of live mappings; this module has none.
 pub(crate) type LiveFlavour = rmap::steps::Correct;

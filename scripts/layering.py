@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import TOP, command_line
 
-ORDER = ("bindings", "ffi", "kernel_ext", "stats", "rmap", "snapshot", "model", "host", "device",
+ORDER = ("bindings", "ffi", "kernel_ext", "stats", "trace", "rmap", "snapshot", "model", "host", "device",
          "torture", "bench", "debugfs", "roots")
 # What crate roots define for all of the crate: by module!(); the steps of live mappings, which are
 # the correct ones in every module that is not deliberately wrong (SHADOW_RMAP_BUST), and what such a

@@ -9,6 +9,7 @@
 
 #include "helpers.h"
 #include "shadow_rmap.h"
+#include "shadow_rmap_trace.h"
 
 /* bindgen cannot evaluate these macros. */
 const size_t SR_KSYM_SYMBOL_LEN = KSYM_SYMBOL_LEN;

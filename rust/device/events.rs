@@ -38,7 +38,8 @@ use crate::{
         unlink::unlink_anon_vmas, //
     },
     snapshot::Reused,
-    stats, //
+    stats,
+    trace, //
 };
 use core::ops::ControlFlow;
 use kernel::{
@@ -217,6 +218,8 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
     }
     if is_split {
         split(&source, &vma, host, &mut mmap);
+    } else {
+        trace::move_vma(|| (source.id(), vma.id(), host.pages()));
     }
     Ok(vma)
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The C helpers of shadow_rmap_torture.ko: no object may belong to two modules. */
 
+#define SHADOW_RMAP_TRACE_SYSTEM shadow_rmap_torture
+
 #include "cpumask.c"
 #include "debugfs.c"
 #include "interval_tree.c"
@@ -14,3 +16,4 @@
 #include "rwsem.c"
 #include "sched.c"
 #include "spinlock.c"
+#include "trace.c"

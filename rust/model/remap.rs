@@ -33,6 +33,7 @@ use crate::{
         unlink::unlink_anon_vmas,
         window::Window, //
     },
+    trace,
 };
 use kernel::{
     prelude::*,
@@ -99,6 +100,7 @@ impl<R: Modelled> Mm<R> {
         let (copy, merged) = self.copy_vma(vma, old.first, (new.first, new.last()), keep, mmap)?;
         // If the copy was merged with the source, that VMA may be gone.
         let vma = self.space().vmas.find(old.first).ok_or(EFAULT)?;
+        trace::move_vma(|| (vma.core.id(), copy.core.id(), old.pages));
         self.move_ptes(&vma, old.first, &copy, new.first, old.pages, merged, mmap);
         let whole = vma.addresses(mmap);
         if !keep {

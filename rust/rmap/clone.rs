@@ -14,6 +14,7 @@ use super::{
     vma::Vma,
     window::Window, //
 };
+use crate::trace;
 use kernel::prelude::*;
 
 /// What a VMA is cloned for.
@@ -100,6 +101,7 @@ pub(crate) fn anon_vma_clone<R: Rmap>(
         };
         if reused == Some(i) {
             family.publish(dst, anon_vma, dst_mmap);
+            trace::reuse(|| (src.id(), dst.id(), i));
             if by_rule == Some(i) {
                 // The child's VMA is the only active one.
                 Rule::R24.check(anon_vma.num_active_vmas() == 1 && anon_vma.num_children() <= 1);
@@ -111,10 +113,12 @@ pub(crate) fn anon_vma_clone<R: Rmap>(
         Operation::Copy => {
             path::CLONE_RUN.count([linked, 1, 0, 0]);
             R::steps().share_anon_vma(&mut family, dst, active, dst_mmap);
+            trace::clone(|| (src.id(), dst.id(), linked));
         }
         Operation::Fork(_) => {
             let own = usize::from(dst.is_unfaulted());
             path::CLONE_RUN.count([linked, 0, 1 - own, own]);
+            trace::fork(|| (src.id(), dst.id(), linked, own == 1));
         }
     }
     Rule::R21.holds(dst.nr_links() == src.nr_links());

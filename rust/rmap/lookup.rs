@@ -27,13 +27,19 @@ use super::{
     steps::Steps,
     window::Window, //
 };
-use crate::kernel_ext::{
-    rwonce::ReadWriteOnce,
-    typesafe::{
-        Candidate,
-        Lockable,
-        LockedCandidate,
-        Pinned, //
+use crate::{
+    kernel_ext::{
+        rwonce::ReadWriteOnce,
+        typesafe::{
+            Candidate,
+            Lockable,
+            LockedCandidate,
+            Pinned, //
+        },
+    },
+    trace::{
+        self,
+        Stale, //
     },
 };
 use core::ptr::NonNull;
@@ -103,7 +109,7 @@ fn find<R: Rmap>(page: &PageRmap<R>) -> Option<(Candidate<'_, PageRmap<R>>, u32)
     Some((candidate, life))
 }
 
-/// Counts a lookup that found no mapped page.
+/// Counts and traces a lookup that found no mapped page.
 #[cold]
 fn unmapped<R: Rmap>(page: &PageRmap<R>) {
     if page.is_anon() {
@@ -111,6 +117,13 @@ fn unmapped<R: Rmap>(page: &PageRmap<R>) {
     } else {
         path::LOOKUP_NEVER.count();
     }
+    stale(page, Stale::Unmapped);
+}
+
+/// Traces a lookup that found nothing.
+#[inline(always)]
+fn stale<R: Rmap>(page: &PageRmap<R>, seen: Stale) {
+    trace::lookup_stale(|| (page.index(), seen as u32));
 }
 
 /// Returns whether the object is in the same life as when it was found. Between the two looks at a
@@ -142,18 +155,25 @@ pub(crate) fn page_get_anon_vma<R: Rmap>(page: &PageRmap<R>) -> Option<Pinned<An
         return None;
     };
     path::LOOKUP_PIN.count();
-    pin(candidate, life)
+    let pin = pin(candidate, page, life)?;
+    trace::lookup_found(|| (page.index(), false));
+    Some(pin)
 }
 
 /// Takes a reference on what was found, and asks the page again (R12:
 /// `tools/litmus/R12+mapped-pin-mapped.litmus`).
-fn pin<R: Rmap>(candidate: Candidate<'_, PageRmap<R>>, life: u32) -> Option<Pinned<AnonVma<R>>> {
+fn pin<R: Rmap>(
+    candidate: Candidate<'_, PageRmap<R>>,
+    page: &PageRmap<R>,
+    life: u32,
+) -> Option<Pinned<AnonVma<R>>> {
     let pinned = candidate.try_pin().and_then(|pinned| {
         R::window(Window::Referenced);
         R::steps().confirm_pin(pinned)
     });
     let Some(pin) = pinned else {
         path::PIN_LATE.count();
+        stale(page, Stale::UnmappedWhenPinned);
         return None;
     };
     path::PINNED.count();
@@ -193,7 +213,7 @@ fn lock_slowly<R: Rmap>(
     life: u32,
 ) -> Option<RawParts<R>> {
     path::LOOKUP_BUSY.count();
-    wait(pin(candidate, life)?, page).map(LockedAnonVma::into_raw_parts)
+    wait(pin(candidate, page, life)?, page).map(LockedAnonVma::into_raw_parts)
 }
 
 /// Confirms a lock that was taken through a page.
@@ -206,6 +226,7 @@ fn confirm<'a, R: Rmap>(
     R::window(Window::Locked);
     let Some(confirmed) = R::steps().confirm_lock(locked) else {
         path::LOOKUP_LATE.count();
+        stale(page, Stale::UnmappedWhenLocked);
         return None;
     };
     let ConfirmedLock {
@@ -228,6 +249,7 @@ fn confirm<'a, R: Rmap>(
     // SAFETY: As above. The lock is released when the result is dropped, within the life of the
     // page.
     let locked = unsafe { LockedAnonVma::confirmed(family, anon_vma, kept) };
+    trace::lookup_found(|| (page.index(), true));
     R::window(Window::Confirmed);
     Some(locked)
 }
@@ -255,7 +277,9 @@ pub(crate) fn wait<'a, R: Rmap>(
     // The pin has kept it.
     Oracle::TypeStability.holds(Rule::R10, pin.life() == life);
     // SAFETY: The lock is that of the pin's root.
-    let locked = unsafe { R::steps().drop_pin(family, pin) }?;
+    let locked = unsafe { R::steps().drop_pin(family, pin) };
+    trace::lookup_waited(|| (page.index(), locked.is_some()));
+    let locked = locked?;
     R::window(if locked.tree().is_empty() {
         Window::Outlived
     } else {

@@ -41,9 +41,12 @@ use super::{
     vma::Vma,
     window::Window, //
 };
-use crate::kernel_ext::{
-    interval_tree::Node,
-    rwonce::ReadWriteOnce, //
+use crate::{
+    kernel_ext::{
+        interval_tree::Node,
+        rwonce::ReadWriteOnce, //
+    },
+    trace,
 };
 use core::ptr::{
     self,
@@ -134,6 +137,7 @@ pub(crate) fn anon_vma_merge<R: Rmap>(
     if goes.is_unfaulted() {
         return;
     }
+    trace::merge(|| (survivor.id(), goes.id(), goes.nr_links()));
     match sharing {
         Sharing::Singleton => {
             Rule::R26.step();

@@ -18,7 +18,10 @@ use super::{
     vma::Vma,
     window::Window, //
 };
-use crate::stats;
+use crate::{
+    stats,
+    trace, //
+};
 use kernel::prelude::*;
 
 /// Which neighbours' anon_vmas a VMA may share, and with that, which VMAs may be merged.
@@ -57,9 +60,10 @@ pub(crate) fn anon_vma_prepare<R: Rmap>(
         let new = AnonVma::alloc(mmap.mm().cache())?.into_root();
         R::window(Window::PrepareTested);
         R::steps().before_first_link(vma, &new.0, mmap);
-        new.lock_and_link(|family, anon_vma| {
-            attach(vma, mmap, links, family, anon_vma, &path::PREPARE);
+        let attached = new.lock_and_link(|family, anon_vma| {
+            attach(vma, mmap, links, family, anon_vma, &path::PREPARE)
         });
+        trace::prepare(|| (vma.id(), 0, attached == Some(true)));
         return Ok(());
     };
     R::window(Window::PrepareTested);
@@ -73,6 +77,7 @@ pub(crate) fn anon_vma_prepare<R: Rmap>(
         anon_vma,
         &path::PREPARE_SHARED,
     );
+    trace::prepare(|| (vma.id(), neighbour.id(), attached));
     if attached && sharing == Sharing::Singleton {
         // VMAs with one anon_vma have equal chains.
         Rule::R27.check(neighbour.nr_links() == vma.nr_links());

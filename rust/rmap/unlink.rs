@@ -29,9 +29,12 @@ use super::{
     vma::Vma,
     window::Window, //
 };
-use crate::kernel_ext::{
-    rwonce::ReadWriteOnce,
-    slab::SlabBox, //
+use crate::{
+    kernel_ext::{
+        rwonce::ReadWriteOnce,
+        slab::SlabBox, //
+    },
+    trace,
 };
 use core::ptr::{
     self,
@@ -127,7 +130,7 @@ impl<R: Rmap> Vma<R> {
         // A free waits for this very lock (R17), so it is released first.
         drop(family);
 
-        let (mut n, mut roots, mut children) = (0, 0, 0);
+        let (mut n, mut emptied, mut roots, mut children) = (0, 0, 0, 0);
         let mut link = first;
         while let Some(raw) = NonNull::new(link) {
             // SAFETY: From `SlabBox::into_raw()` in `LinkReserve::new`, and on no chain any more.
@@ -137,6 +140,7 @@ impl<R: Rmap> Vma<R> {
             // SAFETY: All links come from this cache.
             unsafe { LINKS.free(this) };
             if let Some(anon_vma) = NonNull::new(anon_vma) {
+                emptied += 1;
                 // SAFETY: The tree is empty: its reference (2) is ours to drop.
                 if unsafe { anon_vma.as_ref().dec_refcount() } {
                     // SAFETY: Allocated until it is freed below.
@@ -153,6 +157,7 @@ impl<R: Rmap> Vma<R> {
             n += 1;
         }
         path::UNLINK_RUN.count([has_active.into(), n, roots, children]);
+        trace::unlink(|| (self.id(), n, emptied));
     }
 
     /// Forgets `->anon_vma` (R33).

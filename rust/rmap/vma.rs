@@ -31,9 +31,12 @@ use super::{
     steps::Steps,
     window::Window, //
 };
-use crate::kernel_ext::{
-    interval_tree::Range,
-    rwonce::ReadWriteOnce, //
+use crate::{
+    kernel_ext::{
+        interval_tree::Range,
+        rwonce::ReadWriteOnce, //
+    },
+    trace,
 };
 use core::{
     cell::UnsafeCell,
@@ -289,6 +292,7 @@ impl<R: Rmap> Vma<R> {
             // SAFETY: As above.
             unsafe { R::steps().store_mapping(page, to) };
             Rule::R19.step();
+            trace::move_page(|| (self.id(), page.index()));
         }
         linked
     }

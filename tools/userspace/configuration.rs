@@ -16,7 +16,9 @@ pub fn print() {
         println!("cargo:rustc-cfg={name}=\"y\"");
     }
     for name in [
+        "CONFIG_JUMP_LABEL",
         "CONFIG_PREEMPT_RT",
+        "CONFIG_TRACEPOINTS",
         "CONFIG_UML",
         "linux_7_2",
         "shadow_rmap_busted",

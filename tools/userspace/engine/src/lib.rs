@@ -2,8 +2,8 @@
 
 //! The reverse map of the kernel module in user space: the same sources, over the crate `kernel`.
 //!
-//! The modules `kernel_ext`, `model`, `rmap`, `snapshot` and `stats` are the files of `rust/`; of
-//! `kernel_ext`, `debugfs` and `nofault` are left out: there is no such file system, and no host to
+//! The modules `kernel_ext`, `model`, `rmap`, `snapshot`, `stats` and `trace` are the files of `rust/`;
+//! of `kernel_ext`, `debugfs` and `nofault` are left out: there is no such file system, and no host to
 //! read. `bindings` stands for `rust/bindings` and `rust/helpers`, `torture` for a part of
 //! `rust/torture`. Other crates use [`world`].
 
@@ -55,6 +55,9 @@ mod snapshot;
 mod stats;
 #[cfg(shadow_rmap_kunit)]
 mod torture;
+#[rustfmt::skip]
+#[path = "../../../../rust/trace.rs"]
+mod trace;
 pub mod world;
 
 pub use world::World;

@@ -5,7 +5,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `kernel_ext`, `model`, `rmap`, `snapshot`, `stats` | files of `rust/`, but for `rwonce` |
+//! | `kernel_ext`, `model`, `rmap`, `snapshot`, `stats`, `trace` | files of `rust/`, but for `rwonce` |
 //! | `bindings`, `ffi`, `module` | those of `tools/userspace/engine` |
 //! | `rwonce` | as that of `rust/`, but each access is a point of a schedule |
 //! | `torture` | the deliberate bugs, and steps that are chosen at run time |
@@ -75,6 +75,9 @@ mod snapshot;
 #[path = "../../../../rust/stats.rs"]
 mod stats;
 mod torture;
+#[rustfmt::skip]
+#[path = "../../../../rust/trace.rs"]
+mod trace;
 
 /// The steps of live mappings, of which there are none here.
 pub(crate) type LiveFlavour = rmap::steps::Correct;
