@@ -3,6 +3,9 @@
 reads of that. It is imported, not run."""
 
 import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 from common import OUT, SCRIPTS, TOP, kernel_folder, modules, read, read_json
@@ -21,6 +24,7 @@ def debian_guest(step, boot):
     folder = step.lab.kernels["debian"] = Path(kernel_folder("debian"))
     files = {"shadow_rmap.ko": modules("debian")["shadow_rmap"], "rmapctl": step.lab.rmapctl}
     files |= {path.relative_to(TOP): path for path in (TOP / "samples").glob("*.scn")}
+    files |= trace_cmd()
     release = read(folder / "include/config/kernel.release").strip()
     boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=())
 
@@ -32,6 +36,15 @@ def debian_drgn(step):
         return
     add_results(step, *step.stream([SCRIPTS / "drgn_test.py"], r"^test .* FAILED|^error"))
     step.restarts += read_json(OUT / "drgn/vm.json").get("restarts", 0)
+
+
+def trace_cmd():
+    """Returns trace-cmd of this machine and its libraries, with the loader, by their names in the guest."""
+    if not shutil.which("trace-cmd"):
+        subprocess.run([SCRIPTS / "setup.sh", "--trace-cmd"], check=True)
+    path = shutil.which("trace-cmd")
+    needs = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return {f"trace-cmd/{Path(file).name}": file for file in [path, *re.findall(r"(/\S+) \(0x", needs)]}
 
 
 def unwanted():

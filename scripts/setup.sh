@@ -4,11 +4,11 @@
 # Installs what is missing: packages, a Rust toolchain that can build the kernel, bindgen.
 # Writes the choice to $CACHE/toolchain.env, which scripts/kernel.sh and others source.
 #
-# Usage: scripts/setup.sh [--help | --llvm | --qemu | --programs | --drgn]
+# Usage: scripts/setup.sh [--help | --llvm | --qemu | --programs | --drgn | --trace-cmd]
 # --llvm installs clang and its tools as well, as kernels with KASAN and Rust need them, and --qemu
 # what runs x86_64 guests; scripts/kernel.sh asks for both when it builds such a kernel. --programs
-# installs what scripts/preload.py runs on the shadow, and --drgn what scripts/drgn.sh
-# needs to install drgn.
+# installs what scripts/preload.py runs on the shadow, --drgn what scripts/drgn.sh needs to install drgn,
+# and --trace-cmd what scripts/debian_guest.py runs in its guest.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -145,4 +145,5 @@ case ${1:-} in
 --qemu) install_packages qemu-system-x86 ;;
 --programs) install_packages stress-ng ;;
 --drgn) install_packages python3-venv ;;
+--trace-cmd) install_packages trace-cmd ;;
 esac

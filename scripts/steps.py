@@ -131,7 +131,7 @@ def expected_suites():
 def boot(step, files, script, *args, append="", options=("--kmemleak",)):
     """Runs a script of scripts/guest/ and counts its tests. `files` are paths by name."""
     shutil.rmtree(step.out, ignore_errors=True)
-    files = files | {name: SCRIPTS / "guest" / name for name in ("try.sh", "host.sh")}
+    files = files | {name: SCRIPTS / "guest" / name for name in ("try.sh", "host.sh", "trace.sh")}
     copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
     step.stream(step.vm(step.out, *options, "--append", append, "--time-limit", LONGEST - 900,
                         *copies, "--", SCRIPTS / "guest" / script, *args), r"^not ok: |^vm: \w+: ")

@@ -5,7 +5,8 @@
 # pages, compacts memory, and tests live mappings meanwhile. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
-# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh and samples/*.scn
+# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh, trace.sh and
+# samples/*.scn
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 release=$1 seed=$2 steps=$3 here=$PWD
@@ -15,6 +16,8 @@ mm=/sys/kernel/mm
 . ./try.sh
 # shellcheck source=scripts/guest/host.sh
 . ./host.sh
+# shellcheck source=scripts/guest/trace.sh
+. ./trace.sh
 
 release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
 
@@ -107,6 +110,8 @@ unload() { rmmod shadow_rmap && ! loaded; }
 all_tests() {
 	try "the kernel is Debian's" release_is || return
 	try "the module loads" insmod ./shadow_rmap.ko && loaded || return
+	trace_tests
+	try "trace: trace-cmd records and reports" trace_cmd_records
 	try "KSM is on" ksm
 	try "huge pages are on" huge_pages
 	compact &

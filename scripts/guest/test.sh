@@ -8,7 +8,7 @@
 # Usage: test.sh [--preempt MODE] [SEED...]     of random sequences; without any, the KUnit suites alone
 #   --preempt MODE   fails unless the kernel is preempted in this mode
 # scripts/test.py starts it, with shadow_rmap.ko, shadow_rmap_kunit.ko, rmapctl, try.sh, host.sh,
-# samples/**/*.scn and lessons.rst in the same folder
+# trace.sh, samples/**/*.scn and lessons.rst in the same folder
 
 preempt=''
 case ${1:-} in
@@ -28,6 +28,8 @@ here=$PWD
 . ./try.sh
 # shellcheck source=scripts/guest/host.sh
 . ./host.sh
+# shellcheck source=scripts/guest/trace.sh
+. ./trace.sh
 
 # within SECS COMMAND...: waits until the command succeeds.
 within() {
@@ -306,6 +308,8 @@ all_tests() {
 		try "debugfs: $f can be read" cat $debugfs/$f
 	done
 	host_tests 10
+	# A kernel without CONFIG_EVENT_TRACING has no events.
+	[ ! -d $tracing ] || trace_tests
 	try "bad input: rmapctl selftest" timeout 600 ./rmapctl selftest
 	for f in samples/bad-input/*; do try "bad input: ${f##*/}" refused "$f"; done
 	for mode in pinned mergeable; do
