@@ -23,3 +23,5 @@ const slab_flags_t SR_SLAB_POISON = SLAB_POISON;
 const slab_flags_t SR_SLAB_TYPESAFE_BY_RCU = SLAB_TYPESAFE_BY_RCU;
 const slab_flags_t SR_SLAB_ACCOUNT = SLAB_ACCOUNT;
 const slab_flags_t SR_SLAB_NO_MERGE = SLAB_NO_MERGE;
+/* The kernel's own bindings have the value of VM_MAYEXEC under this name in 7.2. */
+const vm_flags_t SR_VM_MAYSHARE = VM_MAYSHARE;

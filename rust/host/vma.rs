@@ -127,7 +127,7 @@ impl<'a> HostVma<'a> {
     /// Returns whether it was mapped with `MAP_SHARED`.
     pub(crate) fn is_shared(self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { (*self.as_ptr()).__bindgen_anon_2.vm_flags & ffi::VM_MAYSHARE != 0 }
+        unsafe { (*self.as_ptr()).__bindgen_anon_2.vm_flags & ffi::SR_VM_MAYSHARE != 0 }
     }
 
     /// Returns a key that identifies its anon_vma; 0 if it has none.
