@@ -40,6 +40,10 @@ mod trace;
 /// The steps of live mappings.
 pub(crate) type LiveFlavour = rmap::steps::Correct;
 
+/// The windows of a kind that names none: those of a torture, in which tests may act as well. With
+/// windows of their own the tests would compile the engine once more.
+pub(crate) type UsualWindows = torture::pressure::Pressure;
+
 module! {
     type: ShadowRmapKunit,
     name: "shadow_rmap_kunit",

@@ -44,6 +44,9 @@ mod stats;
 mod torture;
 mod trace;
 
+/// The windows of a kind that names none: nothing happens in them.
+pub(crate) type UsualWindows = rmap::kind::Empty;
+
 /// The steps of live mappings.
 #[cfg(not(shadow_rmap_busted))]
 pub(crate) type LiveFlavour = rmap::steps::Correct;

@@ -34,6 +34,9 @@ mod trace;
 /// The steps of live mappings; this module has none.
 pub(crate) type LiveFlavour = rmap::steps::Correct;
 
+/// The windows of a kind that names none: nothing happens in them.
+pub(crate) type UsualWindows = rmap::kind::Empty;
+
 module! {
     type: ShadowRmapTorture,
     name: "shadow_rmap_torture",

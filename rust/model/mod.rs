@@ -51,7 +51,6 @@ use crate::{
     kernel_ext::fail,
     rmap::{
         kind::{
-            Empty,
             Rmap,
             Windows, //
         },
@@ -93,7 +92,7 @@ pub(crate) mod walk;
 
 /// A kind of reverse map with the pages and page tables of this module: the lock `L`, the steps of
 /// `F`, the windows `W`.
-pub(crate) struct Model<L, F = Correct, W = Empty>(PhantomData<(L, F, W)>);
+pub(crate) struct Model<L, F = Correct, W = crate::UsualWindows>(PhantomData<(L, F, W)>);
 
 impl<L: FamilyLock, F: ModelFlavour, W: Windows> Rmap for Model<L, F, W> {
     type Lock = L;

@@ -73,8 +73,10 @@ pub(crate) trait Windows: Send + Sync + 'static {
 }
 
 /// Windows in which nothing happens.
+#[cfg(not(shadow_rmap_kunit))]
 pub(crate) struct Empty;
 
+#[cfg(not(shadow_rmap_kunit))]
 impl Windows for Empty {}
 
 /// The kind of live mappings: the host knows what is mapped.
@@ -94,7 +96,7 @@ impl Rmap for Live {
 }
 
 /// A kind without pages, for tests of the core: the lock `L`, the steps of `F`, the windows `W`.
-pub(crate) struct Bare<L, F = Correct, W = Empty>(PhantomData<(L, F, W)>);
+pub(crate) struct Bare<L, F = Correct, W = crate::UsualWindows>(PhantomData<(L, F, W)>);
 
 impl<L: FamilyLock, F: Flavour, W: Windows> Rmap for Bare<L, F, W> {
     type Lock = L;

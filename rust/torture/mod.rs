@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`busted`] | the deliberate bugs: a type each, and a table |
 //! | `at_load` | the steps of a deliberately wrong `shadow_rmap.ko` |
-//! | `at_run_time` | the steps of the bug that was chosen when a torture started |
+//! | `at_run_time` | the steps of the bug that was chosen when a torture or a test started |
 //! | `preemptible` | a spinlock whose holder may be preempted |
 //! | `pressure` | what threads do in the windows between two steps |
 //! | `load` | the actions of the threads: processes, walkers, and reuse of freed memory |
@@ -20,7 +20,7 @@
 #[cfg(any(shadow_rmap_busted, shadow_rmap_kunit))]
 pub(crate) mod at_load;
 #[cfg(shadow_rmap_torture)]
-mod at_run_time;
+pub(crate) mod at_run_time;
 pub(crate) mod busted;
 #[cfg(shadow_rmap_torture)]
 pub(crate) mod control;

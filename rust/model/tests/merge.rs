@@ -23,19 +23,21 @@ mod suite {
             },
             oracle::Oracle,
             rules::Rule,
-            steps::Correct,
             testing::{
-                at,
-                Hooked, //
+                at, //
             },
             window::Window, //
         },
-        torture::busted::{
-            merge::{
-                CopiesBackwards,
-                MergesUnlocked,
-                MovesWithoutLinks,
-                ShiftsWithoutLinks, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::{
+                merge::{
+                    CopiesBackwards,
+                    MergesUnlocked,
+                    MovesWithoutLinks,
+                    ShiftsWithoutLinks, //
+                },
+                Numbered, //
             }, //
         },
     };
@@ -64,16 +66,16 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let (lost, n) = Rule::R21.expect_violations(|| -> Result<_> {
                 Ok([
-                    shifted::<Model<L, ShiftsWithoutLinks>>(false)?,
-                    shifted::<Model<L, ShiftsWithoutLinks>>(true)?,
-                    shifted::<Model<L, CopiesBackwards>>(true)?,
-                    moved_beside::<Model<L, MovesWithoutLinks>>(false)?,
-                    moved_beside::<Model<L, MovesWithoutLinks>>(true)?,
+                    shifted_by::<L, ShiftsWithoutLinks>(false)?,
+                    shifted_by::<L, ShiftsWithoutLinks>(true)?,
+                    shifted_by::<L, CopiesBackwards>(true)?,
+                    moved_beside_by::<L, MovesWithoutLinks>(false)?,
+                    moved_beside_by::<L, MovesWithoutLinks>(true)?,
                 ])
             });
             let lost = lost?;
             // This bug does harm only if the lower of two VMAs shrinks.
-            let other = shifted::<Model<L, CopiesBackwards>>(false)?;
+            let other = shifted_by::<L, CopiesBackwards>(false)?;
 
             assert!(lost.iter().all(|&(walks, found)| walks == 1 && found > 0));
             assert!(n > 0 && other == (0, 0));
@@ -88,7 +90,7 @@ mod suite {
     #[test]
     fn a_merge_keeps_faults_out() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let mm = Arc::new(shifts::<Model<L, Correct, Hooked>>()?, GFP_KERNEL)?;
+            let mm = Arc::new(shifts::<Model<L>>()?, GFP_KERNEL)?;
             let theirs = mm.clone();
             let before = mm.write_under_vma_lock(13, 0, 9);
             let (merged, fault) = at(
@@ -111,7 +113,8 @@ mod suite {
     #[test]
     fn a_fault_in_a_merge_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let mm = shifts::<Model<L, MergesUnlocked, Hooked>>()?;
+            let _bug = AtRunTime::with::<MergesUnlocked>();
+            let mm = shifts::<Model<L, AtRunTime>>()?;
             let mm = Arc::new(mm, GFP_KERNEL)?;
             let theirs = mm.clone();
             let before = Oracle::WalkCompleteness.reports();
@@ -199,6 +202,12 @@ mod suite {
         lost(&mm, if up { 8 } else { 5 }, &[&mm])
     }
 
+    /// The same with the steps `B`.
+    fn shifted_by<L: FamilyLock, B: Numbered>(up: bool) -> Result<(u32, usize)> {
+        let _bug = AtRunTime::with::<B>();
+        shifted::<Model<L, AtRunTime>>(up)
+    }
+
     /// The same for a page that was moved to beside a VMA without pages.
     fn moved_beside<R: Modelled>(keep: bool) -> Result<(u32, usize)> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
@@ -211,6 +220,12 @@ mod suite {
         mm.map(4, 4, Prot::WRITE)?;
         mm.remap(20, 4, 0, keep)?;
         lost(&mm, 1, &[&mm, &child])
+    }
+
+    /// The same with the steps `B`.
+    fn moved_beside_by<L: FamilyLock, B: Numbered>(keep: bool) -> Result<(u32, usize)> {
+        let _bug = AtRunTime::with::<B>();
+        moved_beside::<Model<L, AtRunTime>>(keep)
     }
 
     fn lost<R: Modelled>(mm: &Mm<R>, address: usize, all: &[&Mm<R>]) -> Result<(u32, usize)> {

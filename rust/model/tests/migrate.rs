@@ -29,15 +29,16 @@ mod suite {
                 FamilyLock,
                 Spin, //
             },
-            steps::Correct,
             testing::{
                 at,
                 map_again,
-                wait_for,
-                Hooked, //
+                wait_for, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use kernel::{
         prelude::*,
@@ -144,7 +145,7 @@ mod suite {
     fn forks_and_exits_while_a_page_migrates() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let was = Live::now();
-            let parent = Arc::new(process::<Model<L, Correct, Hooked>>()?, GFP_KERNEL)?;
+            let parent = Arc::new(process::<Model<L>>()?, GFP_KERNEL)?;
             let page = parent.page_at(3).ok_or(ENOENT)?;
             let theirs = parent.clone();
             let (moved, forked) = at(
@@ -178,7 +179,7 @@ mod suite {
     fn all_exit_while_a_page_migrates() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let was = Live::now();
-            let parent = Arc::new(process::<Model<L, Correct, Hooked>>()?, GFP_KERNEL)?;
+            let parent = Arc::new(process::<Model<L>>()?, GFP_KERNEL)?;
             let page = parent.page_at(3).ok_or(ENOENT)?;
             let theirs = parent.clone();
             let (moved, pinned) = at(
@@ -205,8 +206,9 @@ mod suite {
     #[test]
     fn an_anon_vma_without_a_pin_is_freed() -> Result {
         fn under<L: FamilyLock>(recycled: bool) -> Result {
+            let _bug = AtRunTime::with::<busted::walk::MigratesUnpinned>();
             let was = Live::now();
-            let parent = process::<Model<L, busted::walk::MigratesUnpinned, Hooked>>()?;
+            let parent = process::<Model<L, AtRunTime>>()?;
             let parent = Arc::new(parent, GFP_KERNEL)?;
             let page = parent.page_at(3).ok_or(ENOENT)?;
             let theirs = parent.clone();
@@ -245,7 +247,7 @@ mod suite {
     fn faults_wait_for_a_migration() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let was = Live::now();
-            let parent = Arc::new(process::<Model<L, Correct, Hooked>>()?, GFP_KERNEL)?;
+            let parent = Arc::new(process::<Model<L>>()?, GFP_KERNEL)?;
             let page = parent.page_at(3).ok_or(ENOENT)?;
             let read = Arc::new(Atomic::new(0u64), GFP_KERNEL)?;
             let (theirs, said) = (parent.clone(), read.clone());

@@ -41,15 +41,18 @@ mod suite {
             },
             testing::{
                 at,
-                Hooked,
                 Job, //
             },
         },
-        torture::busted::{
-            vma::MovesRangeFirst,
-            walk::{
-                MovesBulkUnlocked,
-                MovesUnlocked, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::{
+                vma::MovesRangeFirst,
+                walk::{
+                    MovesBulkUnlocked,
+                    MovesUnlocked, //
+                },
+                Numbered, //
             }, //
         },
     };
@@ -94,7 +97,7 @@ mod suite {
     fn a_walk_finds_ptes_that_move_to_the_front() -> Result {
         fn under<L: FamilyLock>() -> Result {
             let reports = Oracle::WalkCompleteness.reports();
-            let found = walk_meets_move::<Model<L, Announced, Meeting>>()?;
+            let found = walk_meets_move::<L, Correct>()?;
 
             assert!(found && Oracle::WalkCompleteness.reports() == reports);
             Ok(())
@@ -110,8 +113,8 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let reports = Oracle::WalkCompleteness.reports();
             let found = [
-                walk_meets_move::<Model<L, MovesUnlocked, Meeting>>()?,
-                walk_meets_move::<Model<L, MovesBulkUnlocked, Meeting>>()?,
+                walk_meets_move::<L, MovesUnlocked>()?,
+                walk_meets_move::<L, MovesBulkUnlocked>()?,
             ];
 
             assert_eq!(found, [false; 2]);
@@ -136,11 +139,16 @@ mod suite {
             }))
         }
 
+        fn locks_with<B: Numbered>() -> Result<[bool; 4]> {
+            let _bug = AtRunTime::with::<B>();
+            locks::<Model<RwSem, AtRunTime>>()
+        }
+
         assert_eq!(locks::<Model<RwSem>>()?, [false, false, true, true]);
         assert_eq!(locks::<Model<Spin>>()?, [false, false, true, true]);
-        assert_eq!(locks::<Model<RwSem, MovesUnlocked>>()?, [false; 4]);
+        assert_eq!(locks_with::<MovesUnlocked>()?, [false; 4]);
         assert_eq!(
-            locks::<Model<RwSem, MovesBulkUnlocked>>()?,
+            locks_with::<MovesBulkUnlocked>()?,
             [false, false, true, false]
         );
         Ok(())
@@ -204,10 +212,11 @@ mod suite {
         }
     }
 
-    /// The correct steps, which announce that the lock is about to be taken.
+    /// The steps that are chosen, which announce that the lock is about to be taken. The others are
+    /// correct: what is chosen here differs in this one.
     struct Announced;
 
-    // SAFETY: All steps are the correct ones.
+    // SAFETY: The provided methods.
     unsafe impl<R: Rmap> Steps<R> for Announced {}
 
     impl<R: Modelled> ModelSteps<R> for Announced {
@@ -219,7 +228,7 @@ mod suite {
             mmap: &'a MmapWrite<'_, R>,
         ) -> Option<FamilyWrite<'a, R>> {
             let _ = STAGE.cmpxchg(PASSED, LOCKING, Full);
-            ModelSteps::<R>::lock_to_move(&Correct, from, before, bulk, mmap)
+            AtRunTime::model_steps::<R>().lock_to_move(from, before, bulk, mmap)
         }
     }
 
@@ -242,8 +251,9 @@ mod suite {
     /// A move back to the front, and a walk for one of the pages. The walk looks at the destination
     /// before the PTEs arrive there, and at the source when they have moved, or when the move waits
     /// for the lock. Returns whether the walk took the page out of all PTEs.
-    fn walk_meets_move<R: Modelled>() -> Result<bool> {
-        let mm = part_is_away::<R>()?;
+    fn walk_meets_move<L: FamilyLock, B: Numbered>() -> Result<bool> {
+        let _steps = AtRunTime::with::<B>();
+        let mm = part_is_away::<Model<L, Announced, Meeting>>()?;
         let page = mm.page_at(21).ok_or(ENOENT)?;
         STAGE.store(BEGUN, Release);
         let walk = Job::start(move || {
@@ -293,7 +303,8 @@ mod suite {
     #[test]
     fn a_range_that_moves_first_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let mm = Arc::new(stack::<Model<L, MovesRangeFirst, Hooked>>()?, GFP_KERNEL)?;
+            let _bug = AtRunTime::with::<MovesRangeFirst>();
+            let mm = Arc::new(stack::<Model<L, AtRunTime>>()?, GFP_KERNEL)?;
             let page = mm.page_at(22).ok_or(ENOENT)?;
             let before = Oracle::WalkCompleteness.reports();
             let raced = at(

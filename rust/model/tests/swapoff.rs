@@ -24,7 +24,10 @@ mod suite {
             FamilyLock,
             Spin, //
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use kernel::{
         prelude::*,
@@ -122,8 +125,9 @@ mod suite {
     #[test]
     fn swapoff_that_asks_one_vma() -> Result {
         fn under<L: FamilyLock>() -> Result {
+            let _bug = AtRunTime::with::<busted::walk::AsksOneVma>();
             let was = Live::now();
-            let parent = process::<Model<L, busted::walk::AsksOneVma>>()?;
+            let parent = process::<Model<L, AtRunTime>>()?;
             let child = parent.fork()?;
             reclaim(&parent.page_at(3).ok_or(ENOENT)?)?;
             let slot = child.slot_at(3).ok_or(ENOENT)?;

@@ -23,7 +23,10 @@ mod suite {
             prepare::Sharing,
             testing::wait_for, //
         },
-        torture::busted::walk::TakesRootsAgain, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::walk::TakesRootsAgain, //
+        }, //
     };
     use kernel::time::{
         delay::fsleep,
@@ -89,7 +92,8 @@ mod suite {
             Ok([None, Some(root.key())].map(|before| R::model_steps().takes_root(before, root)))
         }
         let correct = taken::<Model<RwSem>>()?;
-        let bug = taken::<Model<RwSem, TakesRootsAgain>>()?;
+        let _bug = AtRunTime::with::<TakesRootsAgain>();
+        let bug = taken::<Model<RwSem, AtRunTime>>()?;
 
         assert_eq!(correct, [true, false]);
         assert_eq!(bug, [true, true]);

@@ -32,7 +32,10 @@ mod suite {
             prepare::Sharing,
             testing::map_again,
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use kernel::prelude::*;
 
@@ -72,8 +75,9 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let was = Live::now();
             let before = Oracle::BoundedWalk.reports();
+            let _bug = AtRunTime::with::<busted::merge::LinksTwice>();
             let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
-            let parent = Mm::<Model<L, busted::merge::LinksTwice>>::new(&cache, 8, Sharing::Any)?;
+            let parent = Mm::<Model<L, AtRunTime>>::new(&cache, 8, Sharing::Any)?;
             parent.map(0, 8, Prot::WRITE)?;
             parent.write(4, 0, 1)?;
             let child = parent.fork()?;
@@ -194,8 +198,9 @@ mod suite {
     #[test]
     fn a_walker_that_does_not_ask() -> Result {
         fn under<L: FamilyLock>() -> Result {
+            let _bug = AtRunTime::with::<busted::walk::TrustsVmas>();
             let was = Live::now();
-            let parent = process::<Model<L, busted::walk::TrustsVmas>>()?;
+            let parent = process::<Model<L, AtRunTime>>()?;
             let child = parent.fork()?;
             parent.write(3, 0, 9)?;
             let page = child.page_at(3).ok_or(ENOENT)?;
@@ -223,8 +228,9 @@ mod suite {
     #[test]
     fn an_unmapping_that_counts_twice() -> Result {
         fn under<L: FamilyLock>() -> Result {
+            let _bug = AtRunTime::with::<busted::walk::UnmapsTwice>();
             let was = Live::now();
-            let mm = process::<Model<L, busted::walk::UnmapsTwice>>()?;
+            let mm = process::<Model<L, AtRunTime>>()?;
             let page = mm.page_at(3).ok_or(ENOENT)?;
             let before = Oracle::Mapcount.reports();
             let (unmapped, n) = Rule::R3.expect_violations(|| try_to_unmap(&page));

@@ -30,7 +30,10 @@ mod suite {
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use core::mem::MaybeUninit;
     use kernel::sync::atomic::Relaxed;
@@ -80,7 +83,8 @@ mod suite {
     #[test]
     fn a_dirty_anon_vma_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::life::FreesDirty>>::new()?;
+            let _bug = AtRunTime::with::<busted::life::FreesDirty>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let a = world.faulted()?;
             let dirty = a.vma.core.anon_vma_ptr();
             a.unmap();
@@ -135,13 +139,14 @@ mod suite {
     #[test]
     fn a_shared_cache_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::life::SharesCache>>::new()?;
+            let _bug = AtRunTime::with::<busted::life::SharesCache>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             world.cache.share()?;
             let foreign = find(&world, |object| !object.is_typed())?;
             let Some(foreign) = foreign else {
                 return Err(ENOENT);
             };
-            let page = PageRmap::<Bare<L, busted::life::SharesCache>>::new(3);
+            let page = PageRmap::<Bare<L, AtRunTime>>::new(3);
             // SAFETY: The memory is the cache's.
             let word = PageRmap::tagged(unsafe { foreign.as_ref() });
             let (found, looks) = Rule::R5.expect_violations(|| {
@@ -153,9 +158,7 @@ mod suite {
             if refused {
                 // SAFETY: Raw memory of the type's size, allocated and refused.
                 unsafe {
-                    construct::<AnonVma<Bare<L, busted::life::SharesCache>>>(
-                        foreign.as_ptr().cast(),
-                    );
+                    construct::<AnonVma<Bare<L, AtRunTime>>>(foreign.as_ptr().cast());
                     mend_refused(foreign, |_| ());
                 }
             }

@@ -27,7 +27,10 @@ mod suite {
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use core::ops::ControlFlow;
     use kernel::sync::atomic::Relaxed;
@@ -61,7 +64,8 @@ mod suite {
     #[test]
     fn a_copy_that_reuses_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::fork::ReusesInCopy>>::new()?;
+            let _bug = AtRunTime::with::<busted::fork::ReusesInCopy>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let b = a.fork()?;
@@ -155,7 +159,8 @@ mod suite {
     #[test]
     fn half_a_clone_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::fork::LeavesHalfAClone>>::new()?;
+            let _bug = AtRunTime::with::<busted::fork::LeavesHalfAClone>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let copy = a.another(4, 7)?;

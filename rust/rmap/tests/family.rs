@@ -23,7 +23,10 @@ mod suite {
                 World, //
             }, //
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use core::mem::ManuallyDrop;
     use kernel::{
@@ -63,7 +66,8 @@ mod suite {
     #[test]
     fn a_lock_of_its_own_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::family::LocksItself>>::new()?;
+            let _bug = AtRunTime::with::<busted::family::LocksItself>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let (b, own) = Rule::R29.expect_violations(|| a.fork());
@@ -116,7 +120,8 @@ mod suite {
     #[test]
     fn an_unlocked_link_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::family::LinksUnlocked>>::new()?;
+            let _bug = AtRunTime::with::<busted::family::LinksUnlocked>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let a = world.process(0, 7)?;
             let (faulted, at_fault) = Rule::R29.expect_violations(|| a.fault());
             let (b, at_fork) = Rule::R29.expect_violations(|| a.fork());

@@ -15,16 +15,17 @@ mod suite {
                 FamilyLock,
                 Spin, //
             },
-            steps::Correct,
             testing::{
                 at,
                 live,
-                Hooked,
                 Process,
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use kernel::sync::atomic::Relaxed;
 
@@ -80,7 +81,8 @@ mod suite {
     #[test]
     fn a_forgotten_link_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::fork::ForgetsRootLink>>::new()?;
+            let _bug = AtRunTime::with::<busted::fork::ForgetsRootLink>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let ((b, own), all) =
@@ -102,7 +104,8 @@ mod suite {
     #[test]
     fn a_child_without_an_own_anon_vma_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::fork::SharesWithParent>>::new()?;
+            let _bug = AtRunTime::with::<busted::fork::SharesWithParent>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let (b, n) = Rule::R23.expect_violations(|| a.fork());
@@ -124,7 +127,8 @@ mod suite {
     #[test]
     fn a_chain_the_wrong_way_round_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::vma::LinksLast>>::new()?;
+            let _bug = AtRunTime::with::<busted::vma::LinksLast>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let (b, first) = Rule::R22.expect_violations(|| a.fork());
@@ -147,7 +151,7 @@ mod suite {
     #[test]
     fn damage_of_a_chain_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let child = a.child()?;
@@ -169,7 +173,7 @@ mod suite {
     #[test]
     fn damage_of_a_family_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let b = a.fork()?;
@@ -193,7 +197,7 @@ mod suite {
     #[test]
     fn damage_of_a_number_of_links_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let child = a.child()?;
@@ -219,14 +223,14 @@ mod suite {
     }
 
     /// How often R22 and R23 were violated, and the right anon_vma.
-    type Damage<L> = ([usize; 2], *mut AnonVma<Bare<L, Correct, Hooked>>);
+    type Damage<L> = ([usize; 2], *mut AnonVma<Bare<L>>);
 
     /// Forks `parent` into `child`, whose `->anon_vma` becomes that of `wrong` before it is
     /// checked.
     fn forked_and_damaged<L: FamilyLock>(
-        parent: &Process<Bare<L, Correct, Hooked>>,
-        child: &Process<Bare<L, Correct, Hooked>>,
-        wrong: &Process<Bare<L, Correct, Hooked>>,
+        parent: &Process<Bare<L>>,
+        child: &Process<Bare<L>>,
+        wrong: &Process<Bare<L>>,
     ) -> Result<Damage<L>> {
         let (theirs, wrong) = (child.clone(), wrong.clone());
         let ((forked, parents), firsts) = Rule::R22.expect_violations(|| {

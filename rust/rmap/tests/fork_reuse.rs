@@ -24,7 +24,10 @@ mod suite {
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
 
     /// Only an ancestor that is idle and has no other child is handed out again (R24).
@@ -100,7 +103,8 @@ mod suite {
     #[test]
     fn a_busy_ancestor_that_is_reused_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::fork::ReusesBusy>>::new()?;
+            let _bug = AtRunTime::with::<busted::fork::ReusesBusy>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let b = a.fork()?;
@@ -187,7 +191,8 @@ mod suite {
     #[test]
     fn a_long_line_without_reuse_grows() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::fork::NeverReuses>>::new()?;
+            let _bug = AtRunTime::with::<busted::fork::NeverReuses>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let mut last = world.process(0, 7)?;
             last.fault()?;

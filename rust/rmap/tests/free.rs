@@ -25,7 +25,10 @@ mod suite {
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use kernel::{
         prelude::*,
@@ -106,7 +109,8 @@ mod suite {
     #[test]
     fn a_root_that_is_gone_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::life::LetsRootGo>>::new()?;
+            let _bug = AtRunTime::with::<busted::life::LetsRootGo>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let b = a.fork()?;
@@ -175,7 +179,8 @@ mod suite {
     #[test]
     fn a_free_under_a_lock_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::life::FreesWhileLocked>>::new()?;
+            let _bug = AtRunTime::with::<busted::life::FreesWhileLocked>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let b = a.fork()?;

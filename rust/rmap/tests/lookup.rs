@@ -14,8 +14,7 @@ mod suite {
             lock::Spin,
             rules,
             steps::{
-                Correct,
-                Flavour, //
+                Correct, //
             },
             testing::{
                 damaged,
@@ -25,7 +24,13 @@ mod suite {
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::{
+                self,
+                Numbered, //
+            }, //
+        }, //
     };
     use core::{
         mem::MaybeUninit,
@@ -168,7 +173,8 @@ mod suite {
     #[test]
     fn a_last_reference_that_is_kept_leaks() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::lookup::KeepsLastReference>>::new()?;
+            let _bug = AtRunTime::with::<busted::lookup::KeepsLastReference>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let (a, page) = world.process_with_page()?;
             let pin = page_get_anon_vma(&page);
@@ -305,11 +311,15 @@ mod suite {
 
     /// Looks up an unmapped page that leads to memory that is no anon_vma, for the lock and for a
     /// pin. Returns whether anything was found, and how often that memory was refused (R5).
-    fn looked_up_in_vain<L: FamilyLock, F: Flavour>() -> Result<(bool, usize)> {
-        let memory = KBox::new(MaybeUninit::<AnonVma<Bare<L, F>>>::zeroed(), GFP_KERNEL)?;
+    fn looked_up_in_vain<L: FamilyLock, B: Numbered>() -> Result<(bool, usize)> {
+        let _steps = AtRunTime::with::<B>();
+        let memory = KBox::new(
+            MaybeUninit::<AnonVma<Bare<L, AtRunTime>>>::zeroed(),
+            GFP_KERNEL,
+        )?;
         // SAFETY: Any bytes make an `AnonVma`: words, pointers, and a lock that is C's.
         let foreign = unsafe { memory.assume_init_ref() };
-        let page = PageRmap::<Bare<L, F>>::new(3);
+        let page = PageRmap::<Bare<L, AtRunTime>>::new(3);
         page.mapping.store(PageRmap::tagged(foreign), Relaxed);
         Ok(Rule::R5.expect_violations(|| {
             let locked = page_lock_anon_vma(&page).is_some();

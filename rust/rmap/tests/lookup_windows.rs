@@ -19,12 +19,17 @@ mod suite {
             testing::{
                 at,
                 live,
-                Hooked,
                 Process,
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::{
+                self,
+                Numbered, //
+            }, //
+        }, //
     };
     use core::ptr;
     use kernel::{
@@ -41,7 +46,7 @@ mod suite {
     #[test]
     fn a_page_unmapped_meanwhile_is_not_found() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let was = live();
             let raced = [
                 unmapped_in_a_lookup(&world, Window::Found, false)?,
@@ -62,7 +67,8 @@ mod suite {
     #[test]
     fn an_unconfirmed_put_under_rcu_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::lookup::PutsUnderRcu, Hooked>>::new()?;
+            let _bug = AtRunTime::with::<busted::lookup::PutsUnderRcu>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let (found, n) = Rule::R11
                 .expect_violations(|| unmapped_in_a_lookup(&world, Window::Referenced, true));
@@ -82,7 +88,8 @@ mod suite {
     #[test]
     fn a_missing_second_look_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::lookup::SkipsSecondCheck, Hooked>>::new()?;
+            let _bug = AtRunTime::with::<busted::lookup::SkipsSecondCheck>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let (locked, at_lock) =
                 Rule::R12.expect_violations(|| unmapped_in_a_lookup(&world, Window::Found, false));
@@ -136,7 +143,7 @@ mod suite {
     #[test]
     fn damage_of_a_life_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let (locked, at_lock) = Rule::R12.expect_violations(|| {
                 changed_in_a_lookup(&world, Window::Locked, |page| {
                     page_lock_anon_vma(page).is_some()
@@ -160,7 +167,7 @@ mod suite {
     #[test]
     fn damage_of_a_pinned_life_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let (locked, n) = Rule::R10.expect_violations(|| {
                 changed_in_a_lookup(&world, Window::Pinned, |page| {
                     page_get_anon_vma(page).is_some_and(|pin| wait(pin, page).is_some())
@@ -178,7 +185,7 @@ mod suite {
     #[test]
     fn damage_of_a_root_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let (a, page) = world.process_with_page()?;
             let other = world.faulted()?;
             let pin = a.pin().ok_or(EINVAL)?;
@@ -211,8 +218,8 @@ mod suite {
 
     /// Does a lookup, for a pin or else for the lock, in which the page is unmapped and its VMA
     /// unlinked. Returns whether it found anything.
-    fn unmapped_in_a_lookup<L: FamilyLock, B: Flavour>(
-        world: &World<Bare<L, B, Hooked>>,
+    fn unmapped_in_a_lookup<L: FamilyLock, F: Flavour>(
+        world: &World<Bare<L, F>>,
         window: Window,
         pin: bool,
     ) -> Result<bool> {
@@ -240,9 +247,9 @@ mod suite {
     /// Does a lookup of a mapped page. In `window`, the anon_vma is made to look like another one;
     /// it is repaired afterwards. Returns what `lookup` returned.
     fn changed_in_a_lookup<L: FamilyLock>(
-        world: &World<Bare<L, Correct, Hooked>>,
+        world: &World<Bare<L>>,
         window: Window,
-        lookup: impl FnOnce(&PageRmap<Bare<L, Correct, Hooked>>) -> bool,
+        lookup: impl FnOnce(&PageRmap<Bare<L>>) -> bool,
     ) -> Result<bool> {
         let (a, page) = world.process_with_page()?;
         let (pin, theirs) = (a.pin().ok_or(EINVAL)?, a.pin().ok_or(EINVAL)?);
@@ -263,8 +270,9 @@ mod suite {
     ///
     /// Returns whether the memory came back, whether the lookup found anything, and whether both
     /// families are unlocked afterwards.
-    fn recycled_in_a_lookup<L: FamilyLock, B: Flavour>() -> Result<[bool; 3]> {
-        let world = World::<Bare<L, B, Hooked>>::new()?;
+    fn recycled_in_a_lookup<L: FamilyLock, B: Numbered>() -> Result<[bool; 3]> {
+        let _steps = AtRunTime::with::<B>();
+        let world = World::<Bare<L, AtRunTime>>::new()?;
         let (a, other) = (world.process(0, 7)?, world.process(0, 7)?);
         a.fault()?;
         other.fault()?;
@@ -282,7 +290,7 @@ mod suite {
             },
             || page_lock_anon_vma(&page).is_some(),
         )?;
-        let is_locked = |process: &Process<Bare<L, B, Hooked>>| {
+        let is_locked = |process: &Process<Bare<L, AtRunTime>>| {
             process.with_anon_vma(|root| root.lock.is_locked())
         };
         let unlocked = [&a, &other].map(is_locked) == [Some(false); 2];
@@ -296,10 +304,10 @@ mod suite {
 
     /// Forks `family` until the last child's anon_vma is where the freed one was. Most often that
     /// is the first: the allocator hands out first what was given back last. Gives up after 1000.
-    fn forked_into<L: FamilyLock, B: Flavour>(
-        family: &Process<Bare<L, B, Hooked>>,
+    fn forked_into<L: FamilyLock>(
+        family: &Process<Bare<L, AtRunTime>>,
         freed: Option<usize>,
-    ) -> Result<KVec<Process<Bare<L, B, Hooked>>>> {
+    ) -> Result<KVec<Process<Bare<L, AtRunTime>>>> {
         let mut children = KVec::with_capacity(1000, GFP_KERNEL)?;
         while children.len() < children.capacity() {
             let child = family.fork()?;

@@ -16,17 +16,18 @@ mod suite {
                 Spin, //
             },
             prepare::anon_vma_prepare,
-            steps::Correct,
             testing::{
                 at,
                 damaged,
                 live,
-                Hooked,
                 Process,
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use kernel::sync::atomic::Relaxed;
 
@@ -91,8 +92,9 @@ mod suite {
     #[test]
     fn merging_what_differs_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
+            let _bug = AtRunTime::with::<busted::merge::MergesDifferent>();
             let was = live();
-            let world = World::<Bare<L, busted::merge::MergesDifferent>>::new()?;
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let a = world.process(0, 3)?;
             let b = a.another(4, 7)?;
             a.fault()?;
@@ -207,8 +209,9 @@ mod suite {
     #[test]
     fn dropped_links_are_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
+            let _bug = AtRunTime::with::<busted::merge::DropsLinksInMerge>();
             let was = live();
-            let world = World::<Bare<L, busted::merge::DropsLinksInMerge>>::new()?;
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let a = world.faulted()?;
             let child = a.fork()?;
             let other = sharing_with(&child)?;
@@ -228,7 +231,8 @@ mod suite {
     #[test]
     fn links_that_are_taken_twice_make_a_walk_come_twice() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::merge::LinksTwice>>::new()?;
+            let _bug = AtRunTime::with::<busted::merge::LinksTwice>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let half = a.copy(4, 7)?;
@@ -302,7 +306,8 @@ mod suite {
     #[test]
     fn a_dup_that_stays_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::merge::KeepsClonedLinks>>::new()?;
+            let _bug = AtRunTime::with::<busted::merge::KeepsClonedLinks>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let target = a.another(8, 11)?;
@@ -326,7 +331,7 @@ mod suite {
     #[test]
     fn damage_of_an_undone_dup_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let was = live();
             let a = world.faulted()?;
             let target = a.another(8, 11)?;

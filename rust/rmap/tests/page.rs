@@ -20,14 +20,16 @@ mod suite {
                 at,
                 damaged,
                 map_again,
-                Hooked,
                 Job,
                 Process,
                 World, //
             },
             window::Window, //
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
 
     /// Pointer and tag of an anonymous page are one word, and each change of it is one store (R1).
@@ -62,7 +64,8 @@ mod suite {
     #[test]
     fn mapping_stored_twice_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::page::StoresTwice, Hooked>>::new()?;
+            let _bug = AtRunTime::with::<busted::page::StoresTwice>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let (a, page) = world.process_with_page()?;
             let b = a.fork()?;
             let theirs = page.clone();
@@ -109,7 +112,8 @@ mod suite {
     #[test]
     fn a_cleared_mapping_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::page::ClearsMapping>>::new()?;
+            let _bug = AtRunTime::with::<busted::page::ClearsMapping>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let (a, page) = world.process_with_page()?;
             let ((), at_unmap) = Rule::R2.expect_violations(|| page.remove_rmap());
             map_again(&page);

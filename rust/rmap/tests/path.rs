@@ -35,13 +35,11 @@ mod suite {
             merge::anon_vma_merge,
             page::PageRmap,
             prepare::Sharing,
-            steps::Correct,
             testing::{
                 at,
                 live,
                 map_again,
                 wait_for,
-                Hooked,
                 Job,
                 Process,
                 World, //
@@ -58,10 +56,10 @@ mod suite {
     #[test]
     fn lookups_are_counted_exactly() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let was = live();
             let (a, page) = world.process_with_page()?;
-            let never = PageRmap::<Bare<L, Correct, Hooked>>::new(4);
+            let never = PageRmap::<Bare<L>>::new(4);
             let mut tally = Tally::new();
             tally.passes("fast", &[&LOOKUP_FAST], || page_lock_anon_vma(&page));
             tally.passes("pin", &[&LOOKUP_PIN, &PINNED], || page_get_anon_vma(&page));
@@ -151,7 +149,7 @@ mod suite {
     #[test]
     fn operations_are_counted_exactly() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let was = live();
             let a = world.process(0, 7)?;
             let beside = a.another(8, 15)?;

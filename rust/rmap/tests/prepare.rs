@@ -21,19 +21,23 @@ mod suite {
             lookup::page_lock_anon_vma,
             page::PageRmap,
             steps::{
-                Correct,
-                Flavour, //
+                Correct, //
             },
             testing::{
                 at,
                 live,
                 wait_for,
-                Hooked,
                 Job,
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::{
+                self,
+                Numbered, //
+            }, //
+        }, //
     };
     use kernel::sync::{
         atomic::{
@@ -100,7 +104,8 @@ mod suite {
     #[test]
     fn sharing_a_longer_chain_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::prepare::SharesForked>>::new()?;
+            let _bug = AtRunTime::with::<busted::prepare::SharesForked>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.process(0, 3)?;
             a.fault()?;
@@ -204,7 +209,7 @@ mod suite {
     #[test]
     fn an_anon_vma_is_published_when_it_is_linked() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let a = world.process(0, 7)?;
             let theirs = a.clone();
             let (faulted, seen) = at(
@@ -227,7 +232,8 @@ mod suite {
     #[test]
     fn an_early_publication_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::prepare::PublishesFirst, Hooked>>::new()?;
+            let _bug = AtRunTime::with::<busted::prepare::PublishesFirst>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let a = world.process(0, 7)?;
             let theirs = a.clone();
             let page = Arc::new(PageRmap::new(3), GFP_KERNEL)?;
@@ -262,7 +268,7 @@ mod suite {
     #[test]
     fn damage_of_a_neighbour_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let a = world.process(0, 3)?;
             a.fault()?;
             let b = a.another(4, 7)?;
@@ -320,8 +326,9 @@ mod suite {
     /// neighbour whose anon_vma it shares, or not.
     ///
     /// Returns the facts about its anon_vma.
-    fn prepared_twice<L: FamilyLock, B: Flavour>(shared: bool) -> Result<[usize; 4]> {
-        let world = World::<Bare<L, B, Hooked>>::new()?;
+    fn prepared_twice<L: FamilyLock, B: Numbered>(shared: bool) -> Result<[usize; 4]> {
+        let _steps = AtRunTime::with::<B>();
+        let world = World::<Bare<L, AtRunTime>>::new()?;
         let neighbour = world.process(8, 15)?;
         if shared {
             neighbour.fault()?;

@@ -22,7 +22,10 @@ mod suite {
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
     use core::ptr;
     use kernel::{
@@ -94,7 +97,8 @@ mod suite {
     #[test]
     fn an_anon_vma_that_stays_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::vma::KeepsAnonVma>>::new()?;
+            let _bug = AtRunTime::with::<busted::vma::KeepsAnonVma>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let was = live();
             let a = world.faulted()?;
             a.unmap();

@@ -20,18 +20,22 @@ mod suite {
                 Sharing, //
             },
             steps::{
-                Correct,
-                Flavour, //
+                Correct, //
             },
             testing::{
                 at,
                 damaged,
                 live,
-                Hooked,
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::{
+                self,
+                Numbered, //
+            }, //
+        }, //
     };
 
     /// A VMA is found where it is, not where it was (R32).
@@ -70,7 +74,8 @@ mod suite {
     #[test]
     fn a_range_changed_in_a_tree_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::vma::MovesInTrees>>::new()?;
+            let _bug = AtRunTime::with::<busted::vma::MovesInTrees>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let a = world.process(0, 9)?;
             a.fault()?;
             let (b, c) = (a.copy(10, 19)?, a.copy(20, 29)?);
@@ -117,7 +122,7 @@ mod suite {
     #[test]
     fn locks_nest() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, Correct, Hooked>>::new()?;
+            let world = World::<Bare<L>>::new()?;
             let a = world.process(0, 3)?;
             a.fault()?;
             let beside = a.another(4, 7)?;
@@ -276,8 +281,9 @@ mod suite {
 
     /// Moves a VMA. Returns whether the family was locked while the PTEs were moved, and the new
     /// address of page offset 3.
-    fn locked_while_moved<L: FamilyLock, F: Flavour>() -> Result<(Option<bool>, usize)> {
-        let world = World::<Bare<L, F>>::new()?;
+    fn locked_while_moved<L: FamilyLock, B: Numbered>() -> Result<(Option<bool>, usize)> {
+        let _steps = AtRunTime::with::<B>();
+        let world = World::<Bare<L, AtRunTime>>::new()?;
         let a = world.faulted()?;
         let pin = a.pin().ok_or(EINVAL)?;
         let mut locked = None;

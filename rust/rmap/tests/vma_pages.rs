@@ -22,7 +22,10 @@ mod suite {
                 World, //
             },
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted, //
+        }, //
     };
 
     /// The last process that maps a page moves it to its own anon_vma: a child does (R19).
@@ -105,7 +108,8 @@ mod suite {
     #[test]
     fn a_shared_page_kept_by_a_child_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L, busted::page::KeepsSharedPages>>::new()?;
+            let _bug = AtRunTime::with::<busted::page::KeepsSharedPages>();
+            let world = World::<Bare<L, AtRunTime>>::new()?;
             let a = world.faulted()?;
             let b = a.fork()?;
             let page = PageRmap::new(3);

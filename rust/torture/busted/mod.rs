@@ -64,31 +64,28 @@ use super::{
     }, //
 };
 #[cfg(shadow_rmap_torture)]
+use crate::rmap::{
+    oracle::Oracle::{
+        self,
+        *, //
+    },
+    rules::Rule, //
+};
+#[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
 use crate::{
-    model::steps::ModelSteps,
+    model::{
+        steps::ModelSteps,
+        Modelled, //
+    },
     rmap::{
-        oracle::Oracle::{
-            self,
-            *, //
-        },
-        rules::Rule,
+        kind::Rmap,
         steps::{
             Correct,
             Steps, //
         }, //
     },
 };
-use crate::{
-    model::{
-        steps::ModelFlavour,
-        Modelled, //
-    },
-    rmap::{
-        kind::Rmap,
-        steps::Flavour, //
-    },
-};
-#[cfg(shadow_rmap_torture)]
+#[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
 use core::marker::PhantomData;
 
 /// A deliberate bug, or none: what a torture runs.
@@ -96,6 +93,8 @@ use core::marker::PhantomData;
 pub(crate) struct Bust {
     /// The name of its type.
     pub(crate) name: &'static str,
+    /// The number of its steps in the [`Table`].
+    pub(crate) number: usize,
     /// The rule that it breaks; `None` for none.
     pub(crate) rule: Option<Rule>,
     /// Its numbers in the museum.
@@ -116,6 +115,7 @@ pub(crate) struct Bust {
 #[cfg(shadow_rmap_torture)]
 pub(crate) static CORRECT: Bust = Bust {
     name: "none",
+    number: Correct::NUMBER,
     rule: None,
     museum: &[],
     mix: Mix::All,
@@ -125,28 +125,35 @@ pub(crate) static CORRECT: Bust = Bust {
     inspection: false,
 };
 
+/// Steps with a number in the [`Table`]: those of a deliberate bug, or the correct ones.
+#[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
+pub(crate) trait Numbered {
+    /// The number.
+    const NUMBER: usize;
+}
+
+#[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
+impl Numbered for Correct {
+    const NUMBER: usize = 0;
+}
+
 /// The steps of all bugs for the kind `R`, by number: 0 is no bug.
-#[cfg(shadow_rmap_torture)]
+#[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
 pub(super) struct Table<R>(PhantomData<R>);
 
 macro_rules! bugs {
     ($($file:ident::$bug:ident: $rule:ident, $museum:expr, $mix:ident, [$($lock:ident)*]
        $(harmless [$($tame:ident)*])?, [$($oracle:ident)*] $($inspection:ident)?;)*) => {
+        /// The bugs in the order of their numbers.
+        #[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
+        enum Number {
+            $($bug),*
+        }
+
         $(
-            impl Flavour for $file::$bug {
-                type Steps<R: Rmap> = Self;
-
-                fn steps<R: Rmap>() -> &'static Self {
-                    &Self
-                }
-            }
-
-            impl ModelFlavour for $file::$bug {
-                type ModelSteps<R: Modelled> = Self;
-
-                fn model_steps<R: Modelled>() -> &'static Self {
-                    &Self
-                }
+            #[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
+            impl Numbered for $file::$bug {
+                const NUMBER: usize = 1 + Number::$bug as usize;
             }
         )*
 
@@ -155,6 +162,7 @@ macro_rules! bugs {
         pub(crate) static ALL: &[Bust] = &[
             $(Bust {
                 name: stringify!($bug),
+                number: $file::$bug::NUMBER,
                 rule: Some(Rule::$rule),
                 museum: &$museum,
                 mix: Mix::$mix,
@@ -165,30 +173,20 @@ macro_rules! bugs {
             }),*
         ];
 
-        #[cfg(shadow_rmap_torture)]
+        #[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
         impl<R: Rmap> Table<R> {
             /// By number.
             pub(super) const STEPS: &'static [&'static dyn Steps<R>] =
                 &[&Correct, $(&$file::$bug),*];
         }
 
-        #[cfg(shadow_rmap_torture)]
+        #[cfg(any(shadow_rmap_torture, shadow_rmap_kunit))]
         impl<R: Modelled> Table<R> {
             /// By number.
             pub(super) const MODEL_STEPS: &'static [&'static dyn ModelSteps<R>] =
                 &[&Correct, $(&$file::$bug),*];
         }
     };
-}
-
-#[cfg(shadow_rmap_torture)]
-impl Bust {
-    /// Returns the number of its steps in the tables.
-    pub(super) fn number(&self) -> usize {
-        ALL.iter()
-            .position(|bust| core::ptr::eq(bust, self))
-            .map_or(0, |i| i + 1)
-    }
 }
 
 bugs! {

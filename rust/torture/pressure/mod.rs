@@ -43,9 +43,12 @@ pub(super) use priority::{
 pub(super) use stay::linger;
 
 use crate::{
-    rmap::window::{
-        Window,
-        WINDOWS, //
+    rmap::{
+        kind::Windows,
+        window::{
+            Window,
+            WINDOWS, //
+        }, //
     },
     stats, //
 };
@@ -58,6 +61,22 @@ use kernel::{
     },
     task::Task, //
 };
+
+/// Windows in which threads of a torture stay, and allocations that it lets fail.
+pub(crate) struct Pressure;
+
+impl Windows for Pressure {
+    fn window(at: Window) {
+        // A test has one operation's thread wait here, which is no thread of a torture.
+        #[cfg(shadow_rmap_kunit)]
+        crate::rmap::testing::Hooked::window(at);
+        pass(at);
+    }
+
+    fn allocation() -> Result {
+        allocate()
+    }
+}
 
 /// The most threads.
 pub(super) const MOST_THREADS: usize = 32;

@@ -42,10 +42,7 @@ use crate::{
         steps::Correct, //
     },
     torture::{
-        at_run_time::{
-            AtRunTime,
-            Pressure, //
-        },
+        at_run_time::AtRunTime,
         load::{
             self,
             Mix,
@@ -56,6 +53,7 @@ use crate::{
         pressure::{
             self,
             Mode,
+            Pressure,
             Seated,
             MOST_THREADS, //
         }, //
@@ -89,7 +87,7 @@ const TRACES: usize = 8;
 pub(in super::super) fn start(run: &Arc<Run>) -> Result<KThread> {
     let plan = &run.plan;
     pressure::begin(plan.mode, plan.mix.focus(), plan.stay, plan.fail);
-    AtRunTime::choose(plan.bust.number());
+    AtRunTime::choose(plan.bust.number);
     match plan.protocol {
         Protocol::RwSem => start_under::<rwsem::RwSem>(run),
         Protocol::Spin => start_under::<lock::Spin>(run),

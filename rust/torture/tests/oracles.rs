@@ -7,7 +7,10 @@ use kernel::macros::kunit_tests;
 
 #[kunit_tests(shadow_rmap_oracles)]
 mod suite {
-    use super::super::busted;
+    use super::super::{
+        at_run_time::AtRunTime,
+        busted, //
+    };
     use crate::{
         kernel_ext::rwsem::RwSem,
         model::{
@@ -30,8 +33,7 @@ mod suite {
             rules::Rule,
             testing::{
                 at,
-                map_again,
-                Hooked, //
+                map_again, //
             },
             window::Window, //
         },
@@ -44,7 +46,8 @@ mod suite {
     /// TS: a VMA keeps its anon_vma after that was freed.
     #[test]
     fn type_stability() -> Result {
-        let mm = process::<Model<RwSem, busted::vma::KeepsAnonVma>>(Sharing::Singleton)?;
+        let _bug = AtRunTime::with::<busted::vma::KeepsAnonVma>();
+        let mm = process::<Model<RwSem, AtRunTime>>(Sharing::Singleton)?;
         let before = Oracle::TypeStability.reports();
         // All pages move away, and are unmapped there.
         mm.remap(0, 8, 8, true)?;
@@ -61,8 +64,8 @@ mod suite {
     /// LI: a lookup takes the lock of an anon_vma that was freed after it was found.
     #[test]
     fn lock_identity() -> Result {
-        let mm =
-            process::<Model<RwSem, busted::lookup::SkipsSecondCheck, Hooked>>(Sharing::Singleton)?;
+        let _bug = AtRunTime::with::<busted::lookup::SkipsSecondCheck>();
+        let mm = process::<Model<RwSem, AtRunTime>>(Sharing::Singleton)?;
         let mm = Arc::new(mm, GFP_KERNEL)?;
         let page = mm.page_at(0).ok_or(ENOENT)?;
         let theirs = mm.clone();
@@ -84,7 +87,8 @@ mod suite {
     /// WC: swapoff does not find the second user of a slot.
     #[test]
     fn walk_completeness() -> Result {
-        let parent = process::<Model<RwSem, busted::walk::AsksOneVma>>(Sharing::Singleton)?;
+        let _bug = AtRunTime::with::<busted::walk::AsksOneVma>();
+        let parent = process::<Model<RwSem, AtRunTime>>(Sharing::Singleton)?;
         let child = parent.fork()?;
         reclaim(&parent.page_at(0).ok_or(ENOENT)?)?;
         let slot = child.slot_at(0).ok_or(ENOENT)?;
@@ -100,7 +104,8 @@ mod suite {
     /// BW: a walk comes to a VMA twice.
     #[test]
     fn bounded_walk() -> Result {
-        let parent = process::<Model<RwSem, busted::merge::LinksTwice>>(Sharing::Any)?;
+        let _bug = AtRunTime::with::<busted::merge::LinksTwice>();
+        let parent = process::<Model<RwSem, AtRunTime>>(Sharing::Any)?;
         let child = parent.fork()?;
         child.write(4, 0, 2)?;
         child.unmap(0, 4)?;
@@ -123,7 +128,8 @@ mod suite {
     /// MC: a PTE is counted twice when it is unmapped.
     #[test]
     fn mapcount() -> Result {
-        let mm = process::<Model<RwSem, busted::walk::UnmapsTwice>>(Sharing::Singleton)?;
+        let _bug = AtRunTime::with::<busted::walk::UnmapsTwice>();
+        let mm = process::<Model<RwSem, AtRunTime>>(Sharing::Singleton)?;
         let page = mm.page_at(0).ok_or(ENOENT)?;
         let before = Oracle::Mapcount.reports();
         let (unmapped, n) = Rule::R3.expect_violations(|| try_to_unmap(&page));
@@ -161,7 +167,8 @@ mod suite {
     /// TD: the newest link of a child is not the first one.
     #[test]
     fn topology() -> Result {
-        let parent = process::<Model<RwSem, busted::vma::LinksLast>>(Sharing::Singleton)?;
+        let _bug = AtRunTime::with::<busted::vma::LinksLast>();
+        let parent = process::<Model<RwSem, AtRunTime>>(Sharing::Singleton)?;
         let before = Oracle::Topology.reports();
         let (child, n) = Rule::R22.expect_violations(|| parent.fork().map(drop));
         let reports = Oracle::Topology.reports() - before;
@@ -174,8 +181,8 @@ mod suite {
     /// TG: a reader finds a page's pointer without its tag.
     #[test]
     fn tag() -> Result {
-        let parent =
-            process::<Model<RwSem, busted::page::StoresTwice, Hooked>>(Sharing::Singleton)?;
+        let _bug = AtRunTime::with::<busted::page::StoresTwice>();
+        let parent = process::<Model<RwSem, AtRunTime>>(Sharing::Singleton)?;
         let child = parent.fork()?;
         drop(parent);
         let page = child.page_at(0).ok_or(ENOENT)?;

@@ -282,13 +282,13 @@ mod suite {
         let complete = busted::ALL.iter().enumerate().all(|(i, bust)| {
             let same = busted::ALL.iter().filter(|other| other.name == bust.name);
             same.count() == 1
-                && bust.number() == i + 1
+                && bust.number == i + 1
                 && bust.rule.is_some()
                 && !bust.under.is_empty()
                 && !bust.oracles.is_empty()
         });
 
-        assert!(complete && busted::CORRECT.number() == 0);
+        assert!(complete && busted::CORRECT.number == 0);
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ mod suite {
     use crate::{
         kernel_ext::rwsem::RwSem,
         model::{
-            steps::ModelFlavour,
             Model, //
         },
         rmap::{
@@ -20,7 +19,13 @@ mod suite {
             },
             rules::Rule, //
         },
-        torture::busted, //
+        torture::{
+            at_run_time::AtRunTime,
+            busted::{
+                self,
+                Numbered, //
+            }, //
+        }, //
     };
 
     /// The sequences, unless the module parameter `seed` asks for another one.
@@ -160,7 +165,7 @@ mod suite {
 
     /// Returns whether the comparison notices in the sequence `seed` that the model has a
     /// deliberate bug. `fires` are the rules whose own checks notice it as well.
-    fn differs<B: ModelFlavour>(seed: u64, fires: &[Rule]) -> Result<bool> {
+    fn differs<B: Numbered>(seed: u64, fires: &[Rule]) -> Result<bool> {
         if let Some((rule, rest)) = fires.split_first() {
             return rule.expect_violations(|| differs::<B>(seed, rest)).0;
         }
@@ -169,7 +174,8 @@ mod suite {
             steps: 5 * STEPS,
             must_agree: false,
         };
-        let report = plan.carry_out(&mut Pair::<Model<RwSem, B>>::new()?)?;
+        let _bug = AtRunTime::with::<B>();
+        let report = plan.carry_out(&mut Pair::<Model<RwSem, AtRunTime>>::new()?)?;
         pr_info!(
             "reference: a deliberate bug differs at step {}\n",
             report.steps

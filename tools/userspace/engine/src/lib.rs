@@ -69,6 +69,12 @@ use std::sync::OnceLock;
 /// The steps of live mappings, of which there are none here.
 pub(crate) type LiveFlavour = rmap::steps::Correct;
 
+/// The windows of a kind that names none: tests may act in them.
+#[cfg(shadow_rmap_kunit)]
+pub(crate) type UsualWindows = rmap::testing::Hooked;
+#[cfg(not(shadow_rmap_kunit))]
+pub(crate) type UsualWindows = rmap::kind::Empty;
+
 /// Returns the random sequence that the tests are to do, or 0 for the usual ones: a parameter of
 /// the module, here the variable `SHADOW_RMAP_SEED`.
 #[cfg(shadow_rmap_kunit)]

@@ -81,3 +81,6 @@ mod trace;
 
 /// The steps of live mappings, of which there are none here.
 pub(crate) type LiveFlavour = rmap::steps::Correct;
+
+/// The windows of a kind that names none: nothing happens in them.
+pub(crate) type UsualWindows = rmap::kind::Empty;

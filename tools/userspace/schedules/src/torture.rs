@@ -79,7 +79,7 @@ static CHOSEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Chooses a bug. No engine with these steps runs meanwhile.
 pub(crate) fn choose(bust: &busted::Bust) {
-    CHOSEN.store(bust.number(), Relaxed);
+    CHOSEN.store(bust.number, Relaxed);
 }
 
 /// Returns that bug.
