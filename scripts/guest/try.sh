@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# What the tests of the guest share: each test is a line on the console and in $OUT/tests.txt.
+# What the tests of the guest share: each test is a line on the console and in $OUT/tests.txt;
+# $OUT/times.txt has the seconds since the boot as well.
 # Sourced, never run.
 
 failed=0
 
-report() { echo "$*" | tee -a "$OUT/tests.txt"; }
+report() {
+	echo "$*" | tee -a "$OUT/tests.txt"
+	echo "$(cut -d ' ' -f 1 /proc/uptime) $*" >>"$OUT/times.txt"
+}
 
 # try NAME COMMAND...: one test, which passes when the command does; otherwise the end of its output
 # is the reason.
