@@ -182,9 +182,8 @@ def guest(step):
          *mode, *seeds, append=append)
     add_suites(step)
     add_rules(step, step.out / "live", UNCHECKED | NEVER_LIVE)
-    if step.target == "x86_64":
-        add_rules(step, step.out / "starved", UNCHECKED | NEVER_LIVE)
-        add_freed(step, read(step.out / "starved/stats"))
+    add_rules(step, step.out / "starved", UNCHECKED | NEVER_LIVE)
+    add_freed(step, read(step.out / "starved/stats"))
 
 
 def lazy(step):

@@ -103,6 +103,12 @@ ksm_and_compare() {
 		must grep -q "^compare: vmas=3 .* untracked=0 .* violations=0 differences=0$" /tmp/compare
 }
 
+# This kernel lets no allocation fail on request, which is an error in words.
+fail_is_refused() {
+	printf 'map main buf 1\nfail 0 touch main buf 0 write\n' >/tmp/fail.scn
+	says "needs a kernel with CONFIG_FAILSLAB" timeout 600 ./rmapctl run /tmp/fail.scn
+}
+
 no_rule_is_broken() { ! grep -v ' violations=0$' $debugfs/rules; }
 
 unload() { rmmod shadow_rmap && ! loaded; }
@@ -127,6 +133,7 @@ all_tests() {
 	try "pages have migrated meanwhile" many_migrated "$before"
 	try "checks find no difference while pages migrate" shuffle_and_compare
 	try "compare finds no difference where KSM has merged pages" ksm_and_compare
+	try "no failslab: fail is refused" fail_is_refused
 	try "no rule is broken" no_rule_is_broken
 	try "the module unloads" unload
 }

@@ -121,15 +121,6 @@ refused() {
 	grep -qF -- "$want" /tmp/refusal || { echo "expected: $want"; return 1; }
 }
 
-# says TEXT COMMAND...: the command fails with this text.
-says() {
-	text=$1
-	shift
-	"$@" >/tmp/said_it 2>&1 && { echo "it succeeded"; return 1; }
-	cat /tmp/said_it
-	grep -qF -- "$text" /tmp/said_it
-}
-
 # KSM merges pages only if it is asked to.
 mergeable_is_refused() {
 	cat >/tmp/ksm.scn <<-END
@@ -137,13 +128,6 @@ mergeable_is_refused() {
 		refused EINVAL advise main buf all mergeable
 	END
 	scenario /tmp/ksm.scn
-}
-
-# What a kernel without these options cannot do is an error in words.
-missing_options() {
-	[ -d /sys/kernel/mm/ksm ] || try "no KSM: advise mergeable is refused" mergeable_is_refused
-	[ -d $slab ] || try "no failslab: fail is refused" says "needs a kernel with CONFIG_FAILSLAB" \
-		scenario "$here/samples/failslab/failing-fork.scn"
 }
 
 # A module in use cannot be unloaded; the mapping works on.
@@ -273,12 +257,10 @@ unreadable() {
 # Kmemleak allocates as well, and turns itself off for ever when it cannot.
 kmemleak_is_on() { ! dmesg | grep 'kmemleak: .*disabled'; }
 
-# Allocations fail; only where the kernel can do that. A VMA without memory is untracked; all others
-# must be as usual, which is checked after each step, or at the end alone, when there is memory
+# Allocations fail at random, in the module alone or anywhere. A VMA without memory is untracked; all
+# others must be as usual, which is checked after each step, or at the end alone, when there is memory
 # again.
-out_of_memory() {
-	try "no memory: failslab is there" set_slab probability=0 task-filter=Y verbose=0 \
-		ignore-gfp-wait=N cache-filter=N space=0 || return
+starved_at_random() {
 	sed '/^check every/d; /^expect/d; /^save/d; s/^check$/check untracked>=0/' \
 		samples/three-generations.scn >/tmp/often.scn
 	sed '/^check/d; /^compare/d; /^rules/d; /^show/d; s/^exit child$/check untracked>=0\n&/' \
@@ -290,11 +272,19 @@ out_of_memory() {
 	try "no memory: in the module, always" starve /tmp/late.scn -1 1 $(seq 0 512 4000)
 	try "no memory: debugfs files cannot be opened" unreadable
 	anywhere
-	for f in samples/failslab/*.scn; do try "no memory: ${f##*/}" scenario "$here/$f"; done
 	try "no memory: anywhere, again and again" starve /tmp/late.scn -1 31 $(seq 0 9973 100000)
+	try "no memory: kmemleak still works" kmemleak_is_on
+}
+
+# Allocations of a process fail: one after the other; and at random, if the kernel can tell from the
+# stack which are the module's.
+out_of_memory() {
+	try "no memory: failslab is there" set_slab probability=0 task-filter=Y verbose=0 \
+		ignore-gfp-wait=N cache-filter=N space=0 || return
+	for f in samples/failslab/*.scn; do try "no memory: ${f##*/}" scenario "$here/$f"; done
+	[ ! -e $slab/require-start ] || starved_at_random
 	set_slab task-filter=N
 	keep_rules $debugfs starved
-	try "no memory: kmemleak still works" kmemleak_is_on
 	try "no memory: with memory again" scenario "$here/samples/three-generations.scn"
 }
 
@@ -335,9 +325,9 @@ all_tests() {
 		done
 	done
 	for f in samples/lessons/*.scn; do try "lesson: ${f##*/}" lesson "$f"; done
-	missing_options
+	[ -d /sys/kernel/mm/ksm ] || try "no KSM: advise mergeable is refused" mergeable_is_refused
 	try "stress: 20 s" timeout 600 ./rmapctl stress --secs 20 --seed "${seeds##* }"
-	[ "$VM_TARGET" != x86_64 ] || out_of_memory
+	[ ! -d $slab ] || out_of_memory
 	try "debugfs: an open file keeps its text" open_file_keeps_its_text
 	try "module: unload is refused while a mapping lives" mapping_holds
 	try "module: unload is refused while a file of debugfs is open" open_file_holds

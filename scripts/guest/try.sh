@@ -28,6 +28,15 @@ try() {
 # must COMMAND...: says which one of several commands of a test has failed.
 must() { "$@" || { echo "failed: $*"; return 1; }; }
 
+# says TEXT COMMAND...: the command fails with this text.
+says() {
+	text=$1
+	shift
+	"$@" >/tmp/said_it 2>&1 && { echo "it succeeded"; return 1; }
+	cat /tmp/said_it
+	grep -qF -- "$text" /tmp/said_it
+}
+
 # run_tests FUNCTION: the function returns where the tests that follow have no sense; the last line
 # says that it was not the guest which ended.
 run_tests() {
