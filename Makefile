@@ -13,7 +13,7 @@ asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD S
 .DEFAULT_GOAL := module
 .PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge programs \
 	probe install modules_install in-tree \
-	judge-self-test vm rmapctl clean help
+	judge-self-test mutants vm rmapctl clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -59,6 +59,12 @@ litmus:
 #:                    the tests with NAME in their names
 userspace:
 	@scripts/userspace.sh $(asked) $(NAME)
+
+#: make mutants       changes the engine in one place after the other, and lists the changes that no test
+#:                    in user space notices; hours: SHARD=K/N does each Nth, FILE=rust/rmap/fork.rs one file
+mutants:
+	@scripts/setup.sh
+	@scripts/mutants.sh $(if $(SHARD),SHARD=$(SHARD)) $(FILE)
 
 #: make schedules     explores the engine under schedules in user space: BUG= (a type, none, list) SEED=
 #:                    SECS= REPLAY=out/schedules/NAME.schedule
