@@ -37,9 +37,10 @@ probe:
 	@bash -c '. scripts/lab.sh && toolchain && scripts/probe.sh'
 
 #: make install       builds the modules for KDIR= (default: this kernel) and installs them below
-#:                    INSTALL_MOD_PATH=; WITH="kunit torture" as above. modules_install is the same
+#:                    INSTALL_MOD_PATH=; VM=debian is Debian's kernel, WITH= as above.
+#:                    modules_install is the same
 install modules_install:
-	@$(if $(INSTALL_MOD_PATH),INSTALL_MOD_PATH='$(INSTALL_MOD_PATH)') scripts/install.sh $(WITH)
+	@$(if $(INSTALL_MOD_PATH),INSTALL_MOD_PATH='$(INSTALL_MOD_PATH)') scripts/install.sh $(filter debian,$(VM)) $(WITH)
 
 #: make in-tree       prints the patch that adds the modules to the kernel's source in KDIR=
 in-tree:

@@ -97,6 +97,14 @@ def test_what_is_no_build_folder_is_an_error(tmp_path, script):
     assert code == 1 and errors.startswith(f"error: {tmp_path}: ")
 
 
+def test_debian_takes_the_place_of_a_build_folder(kernel):
+    """Debian's kernel has a folder of its own, so KDIR= beside it is refused, and named."""
+    for target in ("install", "modules_install"):
+        code, output, errors = run("make", target, "VM=debian", f"KDIR={kernel}", cwd=TOP)
+        assert (code, output) == (2, "")
+        assert errors.startswith("error: VM=debian is Debian's own kernel, which is not built from KDIR")
+
+
 @pytest.fixture(name="tree")
 def _tree(tmp_path):
     misc = tmp_path / "tree/drivers/misc"
