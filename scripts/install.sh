@@ -26,3 +26,6 @@ for name in INSTALL_MOD_PATH INSTALL_MOD_DIR; do
 	[ -z "${!name:-}" ] || install+=("$name=${!name}")
 done
 make -C "$kernel" M="$TOP" MO="$(dirname "${built[0]}")" "${install[@]}" modules_install
+# The kernel's own leaves depmod out where the folder has no System.map, as in packages of headers.
+[ -r "$kernel/System.map" ] || PATH=$PATH:/usr/sbin:/sbin depmod -b "${INSTALL_MOD_PATH:-/}" \
+	"$(cat "$kernel/include/config/kernel.release")"

@@ -3,6 +3,7 @@
 scripts/install.sh. Nothing is compiled."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -95,6 +96,30 @@ def test_what_is_no_compiler_is_an_error(kernel, rustc):
 def test_what_is_no_build_folder_is_an_error(tmp_path, script):
     code, _, errors = run(SCRIPTS / script, KDIR=tmp_path)
     assert code == 1 and errors.startswith(f"error: {tmp_path}: ")
+
+
+@pytest.mark.parametrize("has_map", [False, True])
+def test_depmod_runs_where_the_kernel_leaves_it_out(kernel, has_map):
+    """Without System.map the kernel's own modules_install runs no depmod. Programs that write what they
+    are asked for take the place of the kernel's Makefile and of depmod."""
+    (kernel / "Makefile").write_text("modules:\n\techo built >$(MO)/shadow_rmap.ko\n"
+                                     "modules_install:\n\tcp $(MO)/shadow_rmap.ko $(INSTALL_MOD_PATH)\n")
+    if has_map:
+        (kernel / "System.map").write_text("something")
+    root, asked = kernel / "root", kernel / "asked"
+    root.mkdir()
+    (kernel / "depmod").write_text(f'#!/bin/sh\necho "$*" >{asked}\n')
+    (kernel / "depmod").chmod(0o755)
+    variant = f"own-{kernel.name}"
+    try:
+        code, _, errors = run(SCRIPTS / "install.sh", KDIR=kernel, INSTALL_MOD_PATH=root, VARIANT=variant,
+                              PATH=f"{kernel}:{os.environ['PATH']}")
+    finally:
+        shutil.rmtree(TOP / f"build/x86_64-{variant}", ignore_errors=True)
+        (TOP / f"build/x86_64-{variant}.lock").unlink(missing_ok=True)
+    assert code == 0, errors
+    assert (root / "shadow_rmap.ko").read_text() == "built\n"
+    assert (asked.read_text() if asked.exists() else "") == ("" if has_map else f"-b {root} 7.3.4\n")
 
 
 def test_debian_takes_the_place_of_a_build_folder(kernel):
