@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in the test guest, on a kernel that is judged: live mappings by samples, the host's own
-# structures, corner cases and random sequences of live mappings. It ends with the first that fails, whose output goes to $OUT/said.txt and whose
-# steps go to $OUT/failed.scn; $OUT/tests.txt has the results.
+# structures, corner cases and random sequences of live mappings. It ends with the first that fails,
+# whose output goes to $OUT/said.txt and whose steps go to $OUT/failed.scn; $OUT/tests.txt has the
+# results.
 #
 # Usage: judge.sh SEED SECS     random sequences from SEED on, for SECS seconds
 # scripts/judge.py starts it, beside shadow_rmap.ko, rmapctl, try.sh and samples/*.scn
@@ -44,9 +45,17 @@ no_rule_is_broken() {
 	! grep -v ' violations=0$' /sys/kernel/debug/shadow_rmap/rules
 }
 
+# The samples; those with a thousand processes or VMAs are the last.
+samples() {
+	for f in samples/*.scn; do
+		case $f in */fork-depth-6.scn | */thousand-splits.scn) ;; *) echo "$f" ;; esac
+	done
+	ls samples/fork-depth-6.scn samples/thousand-splits.scn
+}
+
 all_tests() {
 	keep true "the module loads" insmod ./shadow_rmap.ko || return
-	for f in samples/*.scn; do
+	for f in $(samples); do
 		for mode in pinned mergeable; do
 			keep "cat $f" "${f#samples/} ($mode)" scenario $mode "$f" || return
 		done
