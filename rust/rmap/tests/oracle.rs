@@ -10,7 +10,7 @@ mod suite {
     use kernel::prelude::*;
 
     /// The first that speaks up is remembered with its rule, all are counted, and all of it can be
-    /// forgotten.
+    /// forgotten. Each has its own name and words.
     #[test]
     fn the_first_is_remembered() -> Result {
         clear();
@@ -23,11 +23,11 @@ mod suite {
         });
         let told = (first(), reports(), Oracle::LockIdentity.reports());
         clear();
-        for (oracle, _, _) in ALL {
+        for &(oracle, name, words) in ALL {
             oracle.report(Some(Rule::R39));
-            let right = first() == Some((*oracle, Some(Rule::R39)));
+            let right = first() == Some((oracle, Some(Rule::R39)));
             clear();
-            assert!(right);
+            assert!(right && (oracle.name(), oracle.words()) == (name, words));
         }
         let forgotten = (first(), reports());
 
