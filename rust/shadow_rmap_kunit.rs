@@ -9,12 +9,10 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 use kernel::{
-    miscdevice::{
-        MiscDeviceOptions,
-        MiscDeviceRegistration, //
-    },
-    prelude::*,
+    miscdevice::MiscDeviceOptions,
+    prelude::*, //
 };
+use kernel_ext::module::OwnedDevice;
 
 /// Names a slab cache of this module; no two modules may have one of the same name.
 macro_rules! cache_name {
@@ -117,13 +115,9 @@ fn used_by_other_modules() -> Result {
     let _published = device::registry::publish(device::registry::Registry::new(limits)?)?;
     let _debugfs = debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?)?;
     let _sweeper = device::mergeable::Sweeper::new(device::registry::registry().ok_or(ENODEV)?)?;
-    let device = KBox::pin_init(
-        MiscDeviceRegistration::<device::file::OpenFile>::register(MiscDeviceOptions {
-            name: c"shadow_rmap",
-        }),
-        GFP_KERNEL,
-    )?;
-    let _owned = kernel_ext::module::own(&device)?;
+    let _device = OwnedDevice::<device::file::OpenFile>::register(MiscDeviceOptions {
+        name: c"shadow_rmap",
+    });
     let dir = kernel_ext::debugfs::Dir::shared(c"shadow_rmap")?;
     let _torture = torture::control::Files::new(&dir)?;
     torture::at_load::choose(b"")?;

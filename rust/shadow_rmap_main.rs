@@ -14,12 +14,10 @@
 )]
 
 use kernel::{
-    miscdevice::{
-        MiscDeviceOptions,
-        MiscDeviceRegistration, //
-    },
-    prelude::*,
+    miscdevice::MiscDeviceOptions,
+    prelude::*, //
 };
+use kernel_ext::module::OwnedDevice;
 
 /// Names a slab cache of this module; no two modules may have one of the same name.
 macro_rules! cache_name {
@@ -144,8 +142,7 @@ module! {
 #[pin_data]
 struct ShadowRmap {
     #[pin]
-    _device: MiscDeviceRegistration<device::file::OpenFile>,
-    _owned: kernel_ext::module::Owned,
+    _device: OwnedDevice<device::file::OpenFile>,
     _debugfs: debugfs::DebugFs,
     _sweeper: device::mergeable::Sweeper,
     _published: device::registry::Published,
@@ -191,10 +188,9 @@ impl kernel::InPlaceModule for ShadowRmap {
                 device::registry::registry().ok_or(ENODEV)?
             )?,
             _debugfs: debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?)?,
-            _device <- MiscDeviceRegistration::register(MiscDeviceOptions {
+            _device <- OwnedDevice::register(MiscDeviceOptions {
                 name: c"shadow_rmap",
             }),
-            _owned: kernel_ext::module::own(&_device)?,
         })
     }
 }

@@ -12,6 +12,7 @@ use kernel::{
     bindings,
     miscdevice::{
         MiscDevice,
+        MiscDeviceOptions,
         MiscDeviceRegistration, //
     },
     module_param::ModuleParamAccess,
@@ -70,31 +71,54 @@ impl Drop for ModuleRef {
     }
 }
 
-/// The file operations that [`own`] has given to a device. It is dropped after the device.
-pub(crate) struct Owned {
-    _operations: Option<KBox<bindings::file_operations>>,
+/// A misc device whose open files keep this module loaded.
+///
+/// `MiscDeviceRegistration` of 7.2 leaves the owner out: `rmmod` would take the code away under an
+/// open file. There a file that is opened while the module is still being loaded does not keep it.
+#[pin_data]
+pub(crate) struct OwnedDevice<T: MiscDevice> {
+    // Fields are dropped in this order: the device uses the operations.
+    #[pin]
+    registration: MiscDeviceRegistration<T>,
+    _operations: Operations,
+}
+
+impl<T: MiscDevice> OwnedDevice<T> {
+    /// Creates an initialiser that registers a device. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; those of `misc_register()`.
+    pub(crate) fn register(options: MiscDeviceOptions) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            registration <- MiscDeviceRegistration::register(options),
+            // SAFETY: The fields are dropped in their order.
+            _operations: unsafe { own(&registration) }?,
+        })
+    }
+}
+
+/// The file operations that [`own`] has given to a device.
+struct Operations {
+    _kept: Option<KBox<bindings::file_operations>>,
 }
 
 // SAFETY: They are functions, and pointers to statics: any thread may use them.
-unsafe impl Send for Owned {}
+unsafe impl Send for Operations {}
 // SAFETY: As above.
-unsafe impl Sync for Owned {}
+unsafe impl Sync for Operations {}
 
-/// Lets the open files of `device` keep this module loaded. `MiscDeviceRegistration` of 7.2 leaves
-/// the owner out: `rmmod` would take the code away under an open file.
+/// Gives `device` file operations with an owner, unless it has such.
 ///
-/// To be called while the module is being loaded: it cannot be unloaded then. A file that was
-/// opened before this call does not keep the module afterwards.
+/// # Safety
 ///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn own<T: MiscDevice>(device: &MiscDeviceRegistration<T>) -> Result<Owned> {
+/// The result is dropped after the device.
+unsafe fn own<T: MiscDevice>(device: &MiscDeviceRegistration<T>) -> Result<Operations> {
     let device = device.as_raw();
     // SAFETY: A device that is registered has file operations, which do not change.
     let operations = unsafe { *(*device).fops };
     if !operations.owner.is_null() {
-        return Ok(Owned { _operations: None });
+        return Ok(Operations { _kept: None });
     }
     let owned = KBox::new(
         bindings::file_operations {
@@ -104,10 +128,8 @@ pub(crate) fn own<T: MiscDevice>(device: &MiscDeviceRegistration<T>) -> Result<O
         GFP_KERNEL,
     )?;
     // SAFETY: The place is that of a pointer, which `misc_open()` reads as a whole. What it will
-    // lead to is valid until the device is deregistered; and as long as a file has it, because the
-    // file keeps the module.
+    // lead to is valid until the device is deregistered, by the caller's promise; and as long as a
+    // file has it, because the file keeps the module.
     unsafe { (&raw mut (*device).fops).write_volatile(&raw const *owned) };
-    Ok(Owned {
-        _operations: Some(owned),
-    })
+    Ok(Operations { _kept: Some(owned) })
 }
