@@ -136,9 +136,8 @@ impl HostVmaCell {
 /// Runs `f` while each of the cells has its VMA. They are empty then. Sleeps.
 pub(crate) fn with_vmas<T>(cells: &[(&HostVmaCell, HostVma<'_>)], f: impl FnOnce() -> T) -> T {
     for (cell, vma) in resched_each(cells) {
-        // INVARIANT: The VMA is not closed before this function returns, and the cell is emptied
-        // below.
-        *cell.vma.lock() = Known::in_call(*vma);
+        // SAFETY: The VMA is not closed before this function returns, and the cell is emptied below.
+        unsafe { cell.enter(*vma) };
     }
     let result = f();
     for (cell, _) in resched_each(cells) {
