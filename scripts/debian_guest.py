@@ -18,8 +18,7 @@ STEPS = 120
 def debian_guest(step, boot):
     """Prepares and boots Debian's kernel, and counts the tests of scripts/guest/debian.sh. `boot` is that of
     scripts/test.py."""
-    if unwanted():
-        step.add("Debian's kernel", "skipped", unwanted())
+    if not wanted(step, "Debian's kernel"):
         return
     folder = step.lab.kernels["debian"] = Path(kernel_folder("debian"))
     files = {"shadow_rmap.ko": modules("debian")["shadow_rmap"], "rmapctl": step.lab.rmapctl}
@@ -31,8 +30,7 @@ def debian_guest(step, boot):
 
 def debian_drgn(step):
     """Compares what drgn reads of a guest, and of a dump of it, with what the module has written there."""
-    if unwanted():
-        step.add("drgn", "skipped", unwanted())
+    if not wanted(step, "drgn"):
         return
     add_results(step, *step.stream([SCRIPTS / "drgn_test.py"], r"^test .* FAILED|^error"))
     step.restarts += read_json(OUT / "drgn/vm.json").get("restarts", 0)
@@ -47,7 +45,9 @@ def trace_cmd():
     return {f"trace-cmd/{Path(file).name}": file for file in [path, *re.findall(r"(/\S+) \(0x", needs)]}
 
 
-def unwanted():
-    """Says why Debian's kernel is not tested, or nothing."""
-    return "KDIR or KERNEL_TARBALL is another kernel" if (
-        os.environ.get("KDIR") or os.environ.get("KERNEL_TARBALL")) else ""
+def wanted(step, name):
+    """Returns whether Debian's kernel is tested; counts a test if not."""
+    other = os.environ.get("KDIR") or os.environ.get("KERNEL_TARBALL")
+    if other:
+        step.add(name, "skipped", "KDIR or KERNEL_TARBALL is another kernel")
+    return not other

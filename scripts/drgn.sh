@@ -9,7 +9,6 @@
 # The other options are those of tools/drgn/chains.py, see Documentation/drgn.rst.
 
 source "$(dirname "$0")/lab.sh"
-source "$TOP/scripts/build_folder.sh"
 
 # The first version that reads the memory of a running QEMU.
 DRGN=0.3.0

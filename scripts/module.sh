@@ -12,7 +12,8 @@
 #   SHADOW_RMAP_BUST=1     a deliberately wrong shadow_rmap.ko, see rust/torture/at_load.rs
 #   KERNEL=7.3|7.2         the kernel is built from Debian's source of this version
 # The modules are built in build/<target>, with KERNEL in build/<target>-$KERNEL; with KDIR in
-# build/<target>-own, whatever target was named, or in build/<target>-$VARIANT; those of CLIPPY, _CASE and _BUST in a folder of their own.
+# build/<target>-own, whatever target was named, or in build/<target>-$VARIANT; those of CLIPPY, _CASE
+# and _BUST in a folder of their own.
 
 source "$(dirname "$0")/lab.sh"
 
