@@ -92,8 +92,8 @@ lesson() {
 	done </tmp/drawn
 }
 
-# skipped MODE SCENARIO: all run in both modes, but for the longest. The emulated machine is slow: one mode there,
-# and not a thousand processes or VMAs, which are the same on each machine.
+# skipped MODE SCENARIO: all run in both modes, but for the longest. The emulated machine is slow: one
+# mode there, and not a thousand processes or VMAs, which are the same on each machine.
 skipped() {
 	case $VM_TARGET:$1:$2 in
 	um:pinned:fork-depth-6.scn) ;;
@@ -310,8 +310,7 @@ all_tests() {
 		try "debugfs: $f can be read" cat $debugfs/$f
 	done
 	host_tests 10
-	# A kernel without CONFIG_EVENT_TRACING has no events.
-	[ ! -d $tracing ] || trace_tests
+	trace_tests
 	try "bad input: rmapctl selftest" timeout 600 ./rmapctl selftest
 	for f in samples/bad-input/*; do try "bad input: ${f##*/}" refused "$f"; done
 	for mode in pinned mergeable; do
