@@ -131,19 +131,8 @@ fn take_locked<'a>(
 
 /// Returns a VMA without links at `place`.
 fn vma_at(id: u64, mm: usize, place: Place) -> VmaNode {
-    VmaNode {
-        id,
-        mm,
-        start: place.addresses.0,
-        end: place.addresses.1,
-        pgoff: place.pgoff,
-        anon_vma: None,
-        chain: KVVec::new(),
-        absent: false,
-        reused: None,
-        wrongly_merged: 0,
-        tainted: false,
-    }
+    let (start, end) = place.addresses;
+    VmaNode::new(id, mm, start..end, place.pgoff)
 }
 
 /// Returns the shadow's VMAs in the order of the graphs, each with its address space.

@@ -194,19 +194,12 @@ impl Reader {
         }
         let index = self.builder.vma(
             key,
-            VmaNode {
-                id: self.vmas as u64,
+            VmaNode::new(
+                self.vmas as u64,
                 mm,
-                start: addresses.start,
-                end: addresses.end,
-                pgoff: area.range.start,
-                anon_vma: None,
-                chain: KVVec::new(),
-                absent: false,
-                reused: None,
-                wrongly_merged: 0,
-                tainted: false,
-            },
+                addresses.start..addresses.end,
+                area.range.start,
+            ),
         )?;
         for anon_vma in resched_each(&self.room.chain) {
             if !self.builder.knows(anon_vma.key) {

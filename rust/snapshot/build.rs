@@ -3,6 +3,7 @@
 //! Builds a [`Graph`] from objects that are identified by keys.
 
 use super::{
+    indices::Indices,
     reach::Reach,
     AnonVmaNode,
     Graph,
@@ -105,7 +106,7 @@ impl Builder {
                 refcount: facts.refcount,
                 num_children: facts.num_children,
                 num_active_vmas: facts.num_active_vmas,
-                vmas: KVVec::new(),
+                vmas: Indices::new(),
                 foreign: 0,
             },
             GFP_BOUNDED,
@@ -180,8 +181,8 @@ impl Builder {
                         anon_vma: self.anon_vmas.get(&anon_vma).copied(),
                         index,
                         mapcount,
-                        mapped_by: KVVec::new(),
-                        found_by: KVVec::new(),
+                        mapped_by: Indices::new(),
+                        found_by: Indices::new(),
                     },
                     GFP_BOUNDED,
                 )?;
@@ -315,11 +316,11 @@ mod tests {
         assert!(unknown == [Some(EINVAL); 3]);
         let node = graph.anon_vmas.first().ok_or(EINVAL)?;
         assert!((node.root, node.parent, node.foreign) == (1, 1, 1));
-        assert!(node.vmas.as_slice() == [0]);
+        assert!(*node.vmas == [0]);
         let vma = graph.vmas.first().ok_or(EINVAL)?;
-        assert!(vma.anon_vma == Some(0) && vma.chain.as_slice() == [0]);
+        assert!(vma.anon_vma == Some(0) && *vma.chain == [0]);
         let page = graph.pages.first().ok_or(EINVAL)?;
-        assert!(page.anon_vma == Some(0) && page.found_by.as_slice() == [0]);
+        assert!(page.anon_vma == Some(0) && *page.found_by == [0]);
         Ok(())
     }
 
@@ -336,18 +337,6 @@ mod tests {
     }
 
     fn vma(mm: usize) -> VmaNode {
-        VmaNode {
-            id: 0,
-            mm,
-            start: 0,
-            end: 0x4000,
-            pgoff: 0,
-            anon_vma: None,
-            chain: KVVec::new(),
-            absent: false,
-            reused: None,
-            wrongly_merged: 0,
-            tainted: false,
-        }
+        VmaNode::new(0, mm, 0..0x4000, 0)
     }
 }

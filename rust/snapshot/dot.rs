@@ -162,7 +162,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         anon_vma(f, index, node)?;
     }
     for (index, vma) in resched_each(&graph.vmas).enumerate() {
-        for &anon_vma in &vma.chain {
+        for &anon_vma in vma.chain.iter() {
             let active = vma.anon_vma == Some(anon_vma);
             f.write_fmt(fmt!(
                 "  vma{index} -> anon_vma{anon_vma} [{}];\n",

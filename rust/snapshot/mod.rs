@@ -19,12 +19,15 @@
 //! | [`family`] | tells what is wrong with what was read of a family of the host |
 //! | [`text`], [`json`], [`dot`] | print a graph |
 
+use core::ops::Range;
+use indices::Indices;
 use kernel::prelude::*;
 
 pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod dot;
 pub(crate) mod family;
+pub(crate) mod indices;
 pub(crate) mod json;
 mod lineage;
 mod lists;
@@ -74,7 +77,7 @@ pub(crate) struct VmaNode {
     /// `vma->anon_vma`, as an index into [`Graph::anon_vmas`].
     pub(crate) anon_vma: Option<usize>,
     /// The anon_vmas of its chain, in the chain's order, as indices.
-    pub(crate) chain: KVVec<usize>,
+    pub(crate) chain: Indices,
     /// Whether this graph has only the other one's VMA here, so that both have the same order.
     pub(crate) absent: bool,
     /// Which anon_vma was reused when it was forked; `None` if that is not known, or it was not
@@ -86,6 +89,25 @@ pub(crate) struct VmaNode {
     /// Whether the shadow has stopped following a VMA of the same family, because memory or a limit
     /// was exhausted. Such a VMA is not compared.
     pub(crate) tainted: bool,
+}
+
+impl VmaNode {
+    /// Returns a VMA of address space `mm` at these addresses, in bytes, without links.
+    pub(crate) fn new(id: u64, mm: usize, addresses: Range<usize>, pgoff: usize) -> Self {
+        Self {
+            id,
+            mm,
+            start: addresses.start,
+            end: addresses.end,
+            pgoff,
+            anon_vma: None,
+            chain: Indices::new(),
+            absent: false,
+            reused: None,
+            wrongly_merged: 0,
+            tainted: false,
+        }
+    }
 }
 
 /// Which anon_vma a fork reused for a VMA (R24).
@@ -111,7 +133,7 @@ pub(crate) struct AnonVmaNode {
     /// Number of VMAs whose `->anon_vma` it is.
     pub(crate) num_active_vmas: usize,
     /// The VMAs in its interval tree, as indices into [`Graph::vmas`], in the tree's order.
-    pub(crate) vmas: KVVec<usize>,
+    pub(crate) vmas: Indices,
     /// Number of entries of its interval tree whose VMA is not part of this graph.
     pub(crate) foreign: usize,
 }
@@ -127,9 +149,9 @@ pub(crate) struct PageNode {
     /// Number of PTEs that map it: the kernel's `_mapcount` plus one.
     pub(crate) mapcount: i64,
     /// The VMAs whose page tables map it, as indices, ascending.
-    pub(crate) mapped_by: KVVec<usize>,
+    pub(crate) mapped_by: Indices,
     /// The VMAs that a walk from its anon_vma found to map it, as indices, ascending.
-    pub(crate) found_by: KVVec<usize>,
+    pub(crate) found_by: Indices,
 }
 
 /// A reverse map at one instant.

@@ -67,19 +67,7 @@ mod tests {
         let (mut tree, mut vmas) = (KVVec::new(), KVVec::new());
         for &(pgoff, pages) in ranges {
             tree.push(vmas.len(), GFP_KERNEL)?;
-            let vma = VmaNode {
-                id: 1,
-                mm: 0,
-                start: 0,
-                end: pages << PAGE_SHIFT,
-                pgoff,
-                anon_vma: None,
-                chain: KVVec::new(),
-                absent: false,
-                reused: None,
-                tainted: false,
-                wrongly_merged: 0,
-            };
+            let vma = VmaNode::new(1, 0, 0..pages << PAGE_SHIFT, pgoff);
             vmas.push(vma, GFP_KERNEL)?;
         }
         Ok((tree, vmas))

@@ -97,17 +97,13 @@ pub(super) fn seen_vmas<R: Modelled>(
             builder.vma(
                 vma.core.key(),
                 VmaNode {
-                    id,
-                    mm,
-                    start: first << PAGE_SHIFT,
-                    end: (last + 1) << PAGE_SHIFT,
-                    pgoff: vma.range(&mmap).start,
-                    anon_vma: None,
-                    chain: KVVec::new(),
-                    absent: false,
-                    reused: None,
-                    wrongly_merged: 0,
                     tainted: vma.core.is_untracked(),
+                    ..VmaNode::new(
+                        id,
+                        mm,
+                        first << PAGE_SHIFT..(last + 1) << PAGE_SHIFT,
+                        vma.range(&mmap).start,
+                    )
                 },
             )?;
             let seen = SeenVma {

@@ -3,6 +3,7 @@
 //! Compares the VMAs, anon_vmas and pages of two graphs, once pairs are found.
 
 use super::{
+    pages::PagePair,
     pair::Pair,
     side::Side,
     words::{
@@ -11,10 +12,7 @@ use super::{
     }, //
 };
 use crate::{
-    kernel_ext::sched::{
-        cond_resched,
-        resched_each, //
-    },
+    kernel_ext::sched::resched_each,
     snapshot::{
         text,
         PageNode,
@@ -22,7 +20,6 @@ use crate::{
         VmaNode, //
     }, //
 };
-use core::cmp::Ordering;
 use kernel::{
     fmt,
     prelude::*, //
@@ -236,22 +233,12 @@ impl Pair<'_> {
     /// Compares the pages, and calls `line` for each that differs.
     pub(super) fn compare_pages(
         &self,
+        pages: &[PagePair],
         line: &mut dyn FnMut(fmt::Arguments<'_>),
         differences: &mut usize,
     ) -> Result {
-        let (shadows, hosts) = (self.shadow.pages()?, self.host.pages()?);
-        let (mut shadows, mut hosts) = (shadows.iter().peekable(), hosts.iter().peekable());
         let mut found = Found::new();
-        loop {
-            cond_resched();
-            let order = match (shadows.peek(), hosts.peek()) {
-                (None, None) => return Ok(()),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(shadow), Some(host)) => shadow.0.cmp(&host.0),
-            };
-            let shadow = shadows.next_if(|_| order.is_le()).map(|entry| entry.1);
-            let host = hosts.next_if(|_| order.is_ge()).map(|entry| entry.1);
+        for &(shadow, host) in resched_each(pages) {
             let page = shadow.and_then(|at| self.shadow.graph.pages.get(at));
             let at_host = host.and_then(|at| self.host.graph.pages.get(at));
             if page.is_some_and(|page| self.is_page_aside(&self.shadow, page))
@@ -286,6 +273,7 @@ impl Pair<'_> {
                 ));
             }
         }
+        Ok(())
     }
 
     /// Adds the differences of one page.

@@ -16,11 +16,13 @@
 //! | module | is |
 //! |---|---|
 //! | `side` | one of the two graphs, with tables for lookups |
+//! | `pages` | finds each page of one graph in the other |
 //! | `pair` | both graphs, and the bijection between their anon_vmas |
 //! | `differences` | compares VMAs, anon_vmas and pages one by one |
 //! | `words` | prints differences |
 
 mod differences;
+mod pages;
 mod pair;
 mod side;
 mod words;
@@ -30,6 +32,7 @@ use kernel::{
     fmt,
     prelude::*, //
 };
+use pages::pair_pages;
 use pair::Pair;
 use side::Side;
 
@@ -95,7 +98,8 @@ pub(crate) fn compare(
         untracked: KVVec::new(),
     };
     pair.set_aside()?;
-    pair.join_known()?;
+    let pages = pair_pages(shadow, host)?;
+    pair.join_known(&pages);
     pair.join_rest()?;
 
     let mut outcome = Outcome {
@@ -111,7 +115,7 @@ pub(crate) fn compare(
     let differences = &mut outcome.differences;
     pair.compare_vmas(line, differences)?;
     pair.compare_anon_vmas(line, differences)?;
-    pair.compare_pages(line, differences)?;
+    pair.compare_pages(&pages, line, differences)?;
     Ok(outcome)
 }
 

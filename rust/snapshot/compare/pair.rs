@@ -2,7 +2,10 @@
 
 //! Both graphs of a comparison, and the bijection between their anon_vmas.
 
-use super::side::Side;
+use super::{
+    pages::PagePair,
+    side::Side, //
+};
 use crate::kernel_ext::{
     sched::resched_each,
     sort::sort_by, //
@@ -100,7 +103,7 @@ impl Pair<'_> {
     }
 
     /// Joins the anon_vmas that the same VMA or the same page refers to.
-    pub(super) fn join_known(&mut self) -> Result {
+    pub(super) fn join_known(&mut self, pages: &[PagePair]) {
         let graphs = (self.shadow.graph, self.host.graph);
         for (vma, other) in resched_each(graphs.0.vmas.iter().zip(&graphs.1.vmas)) {
             if let (true, Some(shadow), Some(host)) =
@@ -109,20 +112,16 @@ impl Pair<'_> {
                 self.join(shadow, host);
             }
         }
-        let pages = self.host.pages()?;
-        for page in resched_each(&graphs.0.pages) {
-            let other = pages
-                .binary_search_by_key(&page.key, |entry| entry.0)
-                .ok()
-                .and_then(|at| pages.get(at))
-                .and_then(|entry| graphs.1.pages.get(entry.1));
-            if let (Some(shadow), Some(host)) =
-                (page.anon_vma, other.and_then(|other| other.anon_vma))
-            {
+        for &(page, other) in resched_each(pages) {
+            let page = page.and_then(|at| graphs.0.pages.get(at));
+            let other = other.and_then(|at| graphs.1.pages.get(at));
+            if let (Some(shadow), Some(host)) = (
+                page.and_then(|page| page.anon_vma),
+                other.and_then(|other| other.anon_vma),
+            ) {
                 self.join(shadow, host);
             }
         }
-        Ok(())
     }
 
     /// Joins the rest of the anon_vmas of each VMA's chains, the deepest first.

@@ -4,10 +4,6 @@
 
 use super::words::Label;
 use crate::{
-    kernel_ext::{
-        sched::resched_each,
-        sort::sort_by_key, //
-    },
     snapshot::{
         lineage::{
             lineages,
@@ -42,8 +38,8 @@ impl<'a> Side<'a> {
         let number = graph.anon_vmas.len();
         Ok(Self {
             graph,
-            chains: Lists::sorted(graph.vmas.iter().map(|vma| vma.chain.as_slice()))?,
-            trees: Lists::sorted(graph.anon_vmas.iter().map(|node| node.vmas.as_slice()))?,
+            chains: Lists::sorted(graph.vmas.iter().map(|vma| &*vma.chain))?,
+            trees: Lists::sorted(graph.anon_vmas.iter().map(|node| &*node.vmas))?,
             lineages: lineages(graph)?,
             partners: KVVec::from_elem(None, number, GFP_KERNEL_ACCOUNT)?,
             aside: KVVec::from_elem(false, number, GFP_KERNEL_ACCOUNT)?,
@@ -109,15 +105,5 @@ impl<'a> Side<'a> {
             (one, other) = (a.parent, b.parent);
         }
         order
-    }
-
-    /// Returns the keys and places of all pages, in order of the keys.
-    pub(super) fn pages(&self) -> Result<KVVec<(usize, usize)>> {
-        let mut pages = KVVec::with_capacity(self.graph.pages.len(), GFP_KERNEL_ACCOUNT)?;
-        for (index, page) in resched_each(&self.graph.pages).enumerate() {
-            pages.push((page.key, index), GFP_KERNEL_ACCOUNT)?;
-        }
-        sort_by_key(&mut pages, |&page| page);
-        Ok(pages)
     }
 }

@@ -217,7 +217,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
             .get_mut(0)
             .ok_or(EINVAL)?
             .vmas
-            .truncate(1994);
+            .keep(|place, _| place < 1994)?;
         let graphs = (shadow, host);
         let text = seen(&graphs)?;
         let mut lines = text.split(|&byte| byte == b'\n').skip(2000);
@@ -248,7 +248,7 @@ compare: vmas=4 anon_vmas=4 chains=6 pages=4 untracked=0 ambiguous=0 violations=
                 (page.index, page.mapcount, page.anon_vma) = (7, 2, Some(1));
                 let page = shadow.pages.get_mut(1)?;
                 page.mapped_by = sample::list(&[0, 1, 3]).ok()?;
-                page.found_by = KVVec::new();
+                page.found_by.clear();
                 shadow.pages.get_mut(2)?.key = 0xb00f;
                 Some(())
             },

@@ -196,7 +196,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 ambiguous=0 violations
         // A missing link in the middle is a difference in the chain and one in the tree.
         host.vmas.get_mut(60).ok_or(EINVAL)?.chain.remove(30)?;
         let node = host.anon_vmas.get_mut(DEPTH - 1 - 30).ok_or(EINVAL)?;
-        node.vmas.retain(|&mut vma| vma != 60);
+        node.vmas.keep(|_, vma| vma != 60)?;
         let outcome = compare(&shadow, &host, &mut |_| ())?;
         assert!(outcome.differences == 2);
         Ok(())

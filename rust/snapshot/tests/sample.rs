@@ -3,6 +3,7 @@
 //! Graphs for the KUnit suites of [`snapshot`](crate::snapshot), written by hand.
 
 use super::{
+    indices::Indices,
     AnonVmaNode,
     Comm,
     Graph,
@@ -27,10 +28,8 @@ pub(crate) fn comm(name: &[u8]) -> Comm {
 }
 
 /// Returns a list of indices.
-pub(crate) fn list(items: &[usize]) -> Result<KVVec<usize>> {
-    let mut list = KVVec::new();
-    list.extend_from_slice(items, GFP_KERNEL)?;
-    Ok(list)
+pub(crate) fn list(items: &[usize]) -> Result<Indices> {
+    Indices::of(items)
 }
 
 /// Adds an address space.
@@ -47,18 +46,11 @@ pub(crate) fn vma(
     anon_vma: Option<usize>,
     chain: &[usize],
 ) -> Result {
+    let id = graph.vmas.len() as u64 + 11;
     let node = VmaNode {
-        id: graph.vmas.len() as u64 + 11,
-        mm,
-        start: 0x10000,
-        end: 0x14000,
-        pgoff: 0,
         anon_vma,
         chain: list(chain)?,
-        absent: false,
-        reused: None,
-        wrongly_merged: 0,
-        tainted: false,
+        ..VmaNode::new(id, mm, 0x10000..0x14000, 0)
     };
     Ok(graph.vmas.push(node, GFP_KERNEL)?)
 }
@@ -197,7 +189,7 @@ pub(crate) fn retaken(graph: &Graph, source: Source, order: &[usize]) -> Result<
     }
     for node in &graph.vmas {
         let anon_vma = node.anon_vma.map(place).transpose()?;
-        let mut chain = KVVec::new();
+        let mut chain = Indices::new();
         for &anon_vma in node.chain.iter().rev() {
             chain.push(place(anon_vma)?, GFP_KERNEL)?;
         }

@@ -115,7 +115,8 @@ mod suite {
                 let vma = graph.vmas.get_mut(2)?;
                 vma.tainted = true;
                 let page = graph.pages.get_mut(3)?;
-                (page.mapped_by, page.found_by) = (sample::list(&[2]).ok()?, KVVec::new());
+                page.mapped_by = sample::list(&[2]).ok()?;
+                page.found_by.clear();
                 Some(())
             },
             "0\n",

@@ -171,8 +171,8 @@ impl<'a> Facts<'a> {
         }
         Ok(Self {
             graph,
-            chains: Lists::sorted(graph.vmas.iter().map(|vma| vma.chain.as_slice()))?,
-            trees: Lists::sorted(graph.anon_vmas.iter().map(|node| node.vmas.as_slice()))?,
+            chains: Lists::sorted(graph.vmas.iter().map(|vma| &*vma.chain))?,
+            trees: Lists::sorted(graph.anon_vmas.iter().map(|node| &*node.vmas))?,
             lineages: lineages(graph)?,
             expected,
         })

@@ -120,7 +120,7 @@ impl Facts<'_> {
 
     /// Checks the page with this number in output.
     fn check_page(&self, number: usize, page: &PageNode, sink: &mut Sink<'_>) {
-        for &vma in &page.mapped_by {
+        for &vma in page.mapped_by.iter() {
             let id = self.vma(vma);
             if let Some(anon_vma) = page.anon_vma {
                 sink.rule(
@@ -149,7 +149,7 @@ impl Facts<'_> {
             }
             Some(anon_vma) => {
                 let start = anon_vma + 1;
-                for &vma in &page.mapped_by {
+                for &vma in page.mapped_by.iter() {
                     sink.rule(
                         Rule::R21,
                         page.found_by.binary_search(&vma).is_ok(),
@@ -160,7 +160,7 @@ impl Facts<'_> {
                         ),
                     );
                 }
-                for &vma in &page.found_by {
+                for &vma in page.found_by.iter() {
                     sink.rule(
                         Rule::R35,
                         page.mapped_by.binary_search(&vma).is_ok(),
