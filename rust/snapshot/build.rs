@@ -4,6 +4,7 @@
 
 use super::{
     indices::Indices,
+    places::Places,
     reach::Reach,
     AnonVmaNode,
     Graph,
@@ -17,10 +18,7 @@ use crate::kernel_ext::{
     sched::resched_each,
     sort::sort_by_key, //
 };
-use kernel::{
-    prelude::*,
-    rbtree::RBTree, //
-};
+use kernel::prelude::*;
 
 /// The fields of an anon_vma; `root` and `parent` are keys.
 pub(crate) struct AnonVmaFacts {
@@ -35,13 +33,13 @@ pub(crate) struct AnonVmaFacts {
 pub(crate) struct Builder {
     graph: Graph,
     /// The index of each VMA, by key.
-    vmas: RBTree<usize, usize>,
+    vmas: Places,
     /// The index of each anon_vma, by key.
-    anon_vmas: RBTree<usize, usize>,
+    anon_vmas: Places,
     /// The keys of root and parent of each anon_vma.
     families: KVVec<(usize, usize)>,
     /// The index of each page, by key.
-    pages: RBTree<usize, usize>,
+    pages: Places,
 }
 
 impl Builder {
@@ -49,10 +47,10 @@ impl Builder {
     pub(crate) fn new(source: Source) -> Self {
         Self {
             graph: Graph::new(source),
-            vmas: RBTree::new(),
-            anon_vmas: RBTree::new(),
+            vmas: Places::new(),
+            anon_vmas: Places::new(),
             families: KVVec::new(),
-            pages: RBTree::new(),
+            pages: Places::new(),
         }
     }
 
@@ -78,14 +76,14 @@ impl Builder {
             return Err(EINVAL);
         }
         let index = self.graph.vmas.len();
-        self.vmas.try_create_and_insert(key, index, GFP_BOUNDED)?;
+        self.vmas.insert(key, index)?;
         self.graph.vmas.push(vma, GFP_BOUNDED)?;
         Ok(index)
     }
 
     /// Returns whether the anon_vma with this key has been added.
     pub(crate) fn knows(&self, key: usize) -> bool {
-        self.anon_vmas.get(&key).is_some()
+        self.anon_vmas.get(key).is_some()
     }
 
     /// Adds an anon_vma without the VMAs in its tree. All VMAs must have been added before.
@@ -95,8 +93,7 @@ impl Builder {
     /// [`ENOMEM`].
     pub(crate) fn anon_vma(&mut self, key: usize, facts: AnonVmaFacts) -> Result {
         let index = self.graph.anon_vmas.len();
-        self.anon_vmas
-            .try_create_and_insert(key, index, GFP_BOUNDED)?;
+        self.anon_vmas.insert(key, index)?;
         self.families
             .push((facts.root, facts.parent), GFP_BOUNDED)?;
         self.graph.anon_vmas.push(
@@ -121,11 +118,11 @@ impl Builder {
     ///
     /// [`ENOMEM`]; [`EINVAL`] if the anon_vma has not been added.
     pub(crate) fn tree_entry(&mut self, anon_vma: usize, vma: usize) -> Result {
-        let vma = self.vmas.get(&vma).copied();
+        let vma = self.vmas.get(vma);
         let Some(node) = self
             .anon_vmas
-            .get(&anon_vma)
-            .and_then(|&index| self.graph.anon_vmas.get_mut(index))
+            .get(anon_vma)
+            .and_then(|index| self.graph.anon_vmas.get_mut(index))
         else {
             return Err(EINVAL);
         };
@@ -142,7 +139,7 @@ impl Builder {
     ///
     /// [`ENOMEM`]; [`EINVAL`] if one of the two has not been added.
     pub(crate) fn chain_entry(&mut self, vma: usize, anon_vma: usize) -> Result {
-        let &anon_vma = self.anon_vmas.get(&anon_vma).ok_or(EINVAL)?;
+        let anon_vma = self.anon_vmas.get(anon_vma).ok_or(EINVAL)?;
         let vma = self.graph.vmas.get_mut(vma).ok_or(EINVAL)?;
         vma.chain.push(anon_vma, GFP_BOUNDED)?;
         Ok(())
@@ -150,7 +147,7 @@ impl Builder {
 
     /// Sets the `->anon_vma` of the VMA with index `vma` to the anon_vma with this key.
     pub(crate) fn active(&mut self, vma: usize, anon_vma: usize) {
-        let index = self.anon_vmas.get(&anon_vma).copied();
+        let index = self.anon_vmas.get(anon_vma);
         if let Some(vma) = self.graph.vmas.get_mut(vma) {
             vma.anon_vma = index;
         }
@@ -170,15 +167,15 @@ impl Builder {
         index: usize,
         mapcount: i64,
     ) -> Result {
-        let page = match self.pages.get(&key) {
-            Some(&page) => page,
+        let page = match self.pages.get(key) {
+            Some(page) => page,
             None => {
                 let page = self.graph.pages.len();
-                self.pages.try_create_and_insert(key, page, GFP_BOUNDED)?;
+                self.pages.insert(key, page)?;
                 self.graph.pages.push(
                     PageNode {
                         key,
-                        anon_vma: self.anon_vmas.get(&anon_vma).copied(),
+                        anon_vma: self.anon_vmas.get(anon_vma),
                         index,
                         mapcount,
                         mapped_by: Indices::new(),
@@ -201,7 +198,7 @@ impl Builder {
     ///
     /// [`ENOMEM`]; [`EINVAL`] if one of the two has not been added.
     pub(crate) fn found(&mut self, page: usize, vma: usize) -> Result {
-        let (Some(&page), Some(&vma)) = (self.pages.get(&page), self.vmas.get(&vma)) else {
+        let (Some(page), Some(vma)) = (self.pages.get(page), self.vmas.get(vma)) else {
             return Err(EINVAL);
         };
         if let Some(page) = self.graph.pages.get_mut(page) {
@@ -212,7 +209,7 @@ impl Builder {
 
     /// Returns the index of the VMA with this key.
     pub(crate) fn vma_index(&self, key: usize) -> Option<usize> {
-        self.vmas.get(&key).copied()
+        self.vmas.get(key)
     }
 
     /// Walks the tree of each page's anon_vma, in the graph. `maps` returns whether the VMA with
@@ -252,10 +249,10 @@ impl Builder {
 
     /// Looks up roots and parents, sorts the lists of VMAs, and returns the graph.
     pub(crate) fn finish(mut self) -> Graph {
-        for (i, (root, parent)) in resched_each(&self.families).enumerate() {
+        for (i, &(root, parent)) in resched_each(&self.families).enumerate() {
             if let Some(node) = self.graph.anon_vmas.get_mut(i) {
-                node.root = self.anon_vmas.get(root).copied().unwrap_or(i);
-                node.parent = self.anon_vmas.get(parent).copied().unwrap_or(i);
+                node.root = self.anon_vmas.get(root).unwrap_or(i);
+                node.parent = self.anon_vmas.get(parent).unwrap_or(i);
             }
         }
         for page in resched_each(self.graph.pages.iter_mut()) {

@@ -31,6 +31,7 @@ pub(crate) mod indices;
 pub(crate) mod json;
 mod lineage;
 mod lists;
+mod places;
 mod reach;
 #[cfg(shadow_rmap_kunit)]
 #[path = "tests/sample.rs"]
