@@ -35,8 +35,12 @@ usage() {
 	exit "$1"
 }
 
-# toolchain: the programs that setup.sh has chosen.
+# toolchain: the programs that setup.sh has chosen, but for those that the caller has set.
 toolchain() {
+	local name
+	for name in RUSTC BINDGEN; do
+		[ -z "${!name:-}" ] || command -v "${!name}" >/dev/null || die "$name=${!name}: no such program"
+	done
 	[ -f "$CACHE/toolchain.env" ] || "$TOP/scripts/setup.sh"
 	source "$CACHE/toolchain.env"
 }

@@ -9,6 +9,7 @@
 # what runs x86_64 guests; scripts/kernel.sh asks for both when it builds such a kernel. --programs
 # installs what scripts/preload.py runs on the shadow, --drgn what scripts/drgn.sh needs to install drgn,
 # and --trace-cmd what scripts/debian_guest.py runs in its guest.
+#   RUSTC=PROGRAM, BINDGEN=PROGRAM    are used instead of those that are found; an error if they are too old
 
 source "$(dirname "$0")/lab.sh"
 
@@ -65,7 +66,15 @@ usable_rustc() {
 	[ -f "$("$1" --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" ]
 }
 
-choose_rustc() { choose usable_rustc "${RUSTC:-}" /usr/bin/rustc "$(command -v rustc || true)"; }
+choose_rustc() { choose usable_rustc /usr/bin/rustc "$(command -v rustc || true)"; }
+
+# given NAME TEST WHAT: prints the path of the program that the caller has set, if any.
+given() {
+	local path
+	[ -n "${!1:-}" ] || return 0
+	path=$(command -v "${!1}") && "$2" "$path" || die "$1=${!1}: this is not $3"
+	echo "$path"
+}
 
 # Debian names its toolchain twice: the plain packages, and in older releases the newer ones
 # that it keeps for its browsers.
@@ -105,9 +114,7 @@ usable_bindgen() {
 	[ -x "$1" ] && version_ge "$("$1" --version 2>/dev/null | cut -d' ' -f2)" "$BINDGEN_MIN"
 }
 
-choose_bindgen() {
-	choose usable_bindgen "${BINDGEN:-}" /usr/bin/bindgen "$CACHE"/bindgen-*/bin/bindgen
-}
+choose_bindgen() { choose usable_bindgen /usr/bin/bindgen "$CACHE"/bindgen-*/bin/bindgen; }
 
 # An older release has no bindgen that is new enough.
 install_bindgen() {
@@ -119,31 +126,44 @@ install_bindgen() {
 	fi
 }
 
-install_packages "${PACKAGES[@]}"
-rustc=$(choose_rustc) || { install_rust && rustc=$(choose_rustc); } ||
-	die "the installed rustc has no library source"
-libclang=$(choose_libclang) || { install_libclang && libclang=$(choose_libclang); } ||
-	die "no libclang >= $LIBCLANG_MIN found"
-bindgen=$(choose_bindgen) || { install_bindgen && bindgen=$(choose_bindgen); } ||
-	die "no bindgen >= $BINDGEN_MIN"
+choose_toolchain() {
+	local rustc libclang bindgen
+	rustc=$(given RUSTC usable_rustc \
+		"rustc >= $RUSTC_MIN with its library source, and rustfmt, clippy-driver and cargo beside it")
+	bindgen=$(given BINDGEN usable_bindgen "bindgen >= $BINDGEN_MIN")
+	[ -n "$rustc" ] || rustc=$(choose_rustc) || { install_rust && rustc=$(choose_rustc); } ||
+		die "the installed rustc has no library source"
+	libclang=$(choose_libclang) || { install_libclang && libclang=$(choose_libclang); } ||
+		die "no libclang >= $LIBCLANG_MIN found"
+	[ -n "$bindgen" ] || bindgen=$(choose_bindgen) || { install_bindgen && bindgen=$(choose_bindgen); } ||
+		die "no bindgen >= $BINDGEN_MIN"
+	# What the caller of a script has set comes first.
+	cat >"$CACHE/toolchain.env.new" <<-END
+		export RUSTC="\${RUSTC:-$rustc}" BINDGEN="\${BINDGEN:-$bindgen}" LIBCLANG_PATH="$libclang"
+		case \$RUSTC in */*) export PATH="\${RUSTC%/*}:\$PATH" ;; esac
+	END
+	if ! cmp -s "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"; then
+		mv "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"
+		say "toolchain: $("$rustc" --version), $("$bindgen" --version), $(gcc --version | head -n1)"
+	fi
+	rm -f "$CACHE/toolchain.env.new"
+}
 
-cat >"$CACHE/toolchain.env.new" <<END
-export PATH="$(dirname "$rustc"):\$PATH"
-export RUSTC="$rustc" BINDGEN="$bindgen" LIBCLANG_PATH="$libclang"
-END
-if ! cmp -s "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"; then
-	mv "$CACHE/toolchain.env.new" "$CACHE/toolchain.env"
-	say "toolchain: $("$rustc" --version), $("$bindgen" --version), $(gcc --version | head -n1)"
-fi
-rm -f "$CACHE/toolchain.env.new"
+set_up() {
+	local version
+	install_packages "${PACKAGES[@]}"
+	choose_toolchain
+	case ${1:-} in
+	--llvm)
+		source "$CACHE/toolchain.env"
+		version=$(llvm_suffix "$LIBCLANG_PATH")
+		install_packages "clang$version" "lld$version" "llvm$version"
+		;;
+	--qemu) install_packages qemu-system-x86 ;;
+	--programs) install_packages stress-ng ;;
+	--drgn) install_packages python3-venv ;;
+	--trace-cmd) install_packages trace-cmd ;;
+	esac
+}
 
-case ${1:-} in
---llvm)
-	version=$(llvm_suffix "$libclang")
-	install_packages "clang$version" "lld$version" "llvm$version"
-	;;
---qemu) install_packages qemu-system-x86 ;;
---programs) install_packages stress-ng ;;
---drgn) install_packages python3-venv ;;
---trace-cmd) install_packages trace-cmd ;;
-esac
+set_up "$@"
