@@ -166,4 +166,5 @@ set_up() {
 	esac
 }
 
-set_up "$@"
+# Targets and steps that run at the same time install one after the other.
+with_lock setup set_up "$@"

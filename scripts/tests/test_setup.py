@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests which programs scripts/setup.sh chooses, and which the scripts then use. Nothing is installed."""
 
+import fcntl
 import os
 import subprocess
 
@@ -57,3 +58,15 @@ def test_what_cannot_be_used_is_an_error(env, name):
                           env=env | {name: "/bin/true"})
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {name}=/bin/true: this is not {name.lower()} >= ")
+
+
+def test_two_set_ups_run_one_after_the_other(env, tmp_path):
+    (tmp_path / "shadow-rmap").mkdir()
+    with open(tmp_path / "shadow-rmap/setup.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen([SCRIPTS / "setup.sh"], stderr=subprocess.PIPE, text=True, env=env) as second:
+            assert second.stderr.readline().startswith("waiting for another run")
+            assert not (tmp_path / "shadow-rmap/toolchain.env").exists()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert second.wait(60) == 0
+    assert (tmp_path / "shadow-rmap/toolchain.env").exists()
