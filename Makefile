@@ -10,6 +10,9 @@ export KDIR KERNEL_TARBALL KERNEL
 asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD STAY FAIL REPEAT HOURS KASAN,\
 	$(if $($n),'$n=$($n)')) $(if $(filter file,$(origin VM)),,'VM=$(VM)')
 
+# A build folder in KDIR= is used as it is, not its source alone.
+own = $(if $(KDIR),$(shell [ -f '$(KDIR)/include/config/auto.conf' ] && echo VARIANT=own))
+
 .DEFAULT_GOAL := module
 .PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge programs \
 	probe install modules_install in-tree \
@@ -18,14 +21,15 @@ asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD S
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
-#: KDIR=FOLDER is your kernel, for each target: its source tree or its build folder.
+#: KDIR=FOLDER is your kernel: its source tree or its build folder. make, make install and make probe are
+#: for the kernel of a build folder; all other targets take its source alone.
 #: KERNEL_TARBALL=FILE is the source of another one. KERNEL=7.2 is Debian's older source instead of 7.3.
 #:
 #: make               shadow_rmap.ko for the lab's kernel (VM=um or VM=x86_64), Debian's (VM=debian), or
-#:                    yours: where KDIR is built, with CONFIG_RUST, it is used as it is.
+#:                    that of the build folder in KDIR=.
 #:                    WITH="kunit torture" builds shadow_rmap_kunit.ko and shadow_rmap_torture.ko too
 module:
-	@scripts/module.sh $(VM) $(WITH) $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(W),W=$(W))
+	@$(own) scripts/module.sh $(VM) $(WITH) $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(W),W=$(W))
 
 #: make demo          boots the test VM and shows real processes, their chains, the comparison; VM=um
 #:                    (default), VM=x86_64 or VM=debian: Debian's own kernel, as Debian compiled it

@@ -15,7 +15,7 @@ if [ "${1:-}" = debian ]; then
 	target=debian kernel=$("$TOP/scripts/debian.sh")
 	shift
 else
-	export KDIR=${KDIR:-/lib/modules/$(uname -r)/build}
+	export KDIR=${KDIR:-/lib/modules/$(uname -r)/build} VARIANT=${VARIANT:-own}
 	[ -f "$KDIR/include/config/auto.conf" ] || die "$KDIR: this is not the build folder of a kernel"
 	target=x86_64 kernel=$(cd "$KDIR" && pwd)
 fi

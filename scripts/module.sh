@@ -6,14 +6,15 @@
 #
 # Usage: scripts/module.sh um|um-bench|x86_64|x86_64-kasan|x86_64-kasan-recycle|debian
 #                          [kunit] [torture] [MAKE-ARGUMENT...]
-#   KDIR=FOLDER            a kernel's build folder is used as it is; a kernel's source is built first
+#   KDIR=FOLDER            a kernel's source tree, or its build folder: the lab's kernel is built from the source
+#   KDIR=FOLDER VARIANT=NAME    for the kernel of this build folder itself, which is used as it is
 #   CLIPPY=1               all three crates are compiled by clippy, and nothing is linked
 #   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module
 #   SHADOW_RMAP_BUST=1     a deliberately wrong shadow_rmap.ko, see rust/torture/at_load.rs
 #   KERNEL=7.3|7.2         the kernel is built from Debian's source of this version
-# The modules are built in build/<target>, with KERNEL in build/<target>-$KERNEL; with KDIR in
-# build/<target>-own, whatever target was named, or in build/<target>-$VARIANT; those of CLIPPY, _CASE
-# and _BUST in a folder of their own.
+# The modules are built in build/<target>, with KERNEL in build/<target>-$KERNEL; with VARIANT in
+# build/<target>-$VARIANT, where the build folder decides on um or x86_64; those of CLIPPY, _CASE and _BUST in
+# a folder of their own.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -24,11 +25,10 @@ um | um-bench | x86_64 | x86_64-kasan | x86_64-kasan-recycle | debian) shift ;;
 esac
 
 kernel=
-if [ -n "${KDIR:-}" ] && [ -f "$KDIR/include/config/auto.conf" ]; then
+if [ "$target" != debian ] && [ -n "${VARIANT:-}" ] && [ -f "${KDIR:-}/include/config/auto.conf" ]; then
 	kernel=$(cd "$KDIR" && pwd)
 	target=x86_64
 	! grep -qx CONFIG_UML=y "$kernel/include/config/auto.conf" || target=um
-	VARIANT=${VARIANT:-own}
 fi
 VARIANT=${VARIANT:-${KERNEL:-}}
 out=$TOP/build/$target${VARIANT:+-$VARIANT}

@@ -44,7 +44,7 @@ ensure() {
 if [ -n "${KDIR:-}" ]; then
 	dest=$KDIR
 	[ -f "$dest/mm/rmap.c" ] || dest=$KDIR/source
-	[ -f "$dest/mm/rmap.c" ] || die "KDIR=$KDIR is neither a kernel's source tree nor its build folder"
+	[ -f "$dest/mm/rmap.c" ] || die "KDIR=$KDIR is no kernel's source tree, and no build folder that leads to one"
 	dest=$(cd "$dest" && pwd -P)
 	# The kernel's Makefile would say so as well, in the middle of a log.
 	[ ! -e "$dest/.config" ] && [ ! -d "$dest/include/config" ] ||

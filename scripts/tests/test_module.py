@@ -2,14 +2,16 @@
 """Tests what scripts/module.sh says of a build folder in which no module can be built."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from common import SCRIPTS, toolchain_env
+from common import SCRIPTS, TOP, toolchain_env
 
 CONFIG = ("X86_64=y", "MODULES=y", "RUST=y", "DEBUG_FS=y")
 METADATA = ("libcore.rmeta", "libkernel.rmeta", "libmacros.so")
+VARIANT = f"test-{os.getpid()}"
 
 
 def rustc_version():
@@ -33,10 +35,22 @@ def build_folder(tmp_path, config=CONFIG, files=METADATA, version=None):
     return tmp_path
 
 
-def module(folder, target="um"):
-    done = subprocess.run([SCRIPTS / "module.sh", target], capture_output=True, text=True, check=False,
-                          env=os.environ | {"KDIR": str(folder), "VARIANT": "test"})
+@pytest.fixture(autouse=True)
+def _nothing_stays():
+    """Removes what the tests have built."""
+    yield
+    for target in ("x86_64", "um"):
+        shutil.rmtree(TOP / f"build/{target}-{VARIANT}", ignore_errors=True)
+        (TOP / f"build/{target}-{VARIANT}.lock").unlink(missing_ok=True)
+
+
+def run(*command, **env):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP, env=os.environ | env)
     return done.returncode, done.stderr
+
+
+def module(folder, target="um"):
+    return run(SCRIPTS / "module.sh", target, KDIR=str(folder), VARIANT=VARIANT)
 
 
 def lacking(output):
@@ -89,6 +103,22 @@ def test_complete_folder_goes_on_to_make(tmp_path):
     assert code == 1
     assert "lacks" not in output
     assert "No rule to make target" in output or "no makefile" in output.lower()
+
+
+@pytest.mark.parametrize("command, own", [
+    (("make", "module"), True), (("make", "install"), True), ((SCRIPTS / "module.sh", "um"), False),
+    ((SCRIPTS / "kernel.sh", "um"), False), (("make", "demo"), False), (("make", "demo", "VM=x86_64"), False)])
+def test_only_make_and_install_are_for_the_kernel_of_a_build_folder(tmp_path, command, own):
+    """All others build the lab's kernel of its source, which must be clean; this one is not."""
+    folder = build_folder(tmp_path / "build", [c for c in CONFIG if c != "RUST=y"], files=())
+    (tmp_path / "source/mm").mkdir(parents=True)
+    (tmp_path / "source/mm/rmap.c").touch()
+    (tmp_path / "source/.config").touch()
+    (folder / "source").symlink_to(tmp_path / "source")
+    code, errors = run(*command, KDIR=str(folder))
+    assert code
+    assert (f"error: no module can be built in {folder}, which lacks:\nCONFIG_RUST=y" in errors) == own
+    assert (f"error: {tmp_path}/source: built in place" in errors) != own
 
 
 @pytest.mark.parametrize("name", ["KDIR", "KERNEL_TARBALL"])
