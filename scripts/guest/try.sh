@@ -37,6 +37,13 @@ says() {
 	grep -qF -- "$text" /tmp/said_it
 }
 
+# rules_hold [FILE]: the file of debugfs has its 41 rules, and none is broken.
+rules_hold() {
+	set -- "${1:-/sys/kernel/debug/shadow_rmap/rules}"
+	must test "$(grep -cE '^R[0-9]+ .* violations=[0-9]+$' "$1")" = 41 && must test "$(wc -l <"$1")" = 41 &&
+		! grep -v ' violations=0$' "$1"
+}
+
 # run_tests FUNCTION: the function returns where the tests that follow have no sense; the last line
 # says that it was not the guest which ended.
 run_tests() {
