@@ -93,6 +93,8 @@ with_lock "$out" \
 # warns of names that it cannot make longer.
 if grep -E '(^|: )warning(:|\[)|error:' "$out/build.log" |
 	grep -vE "the compiler differs|objtool: .*: symbol name too long, can't create __pfx_ symbol" >&2; then
+	# The next build would find them up to date, and print no warning.
+	find "$out" -name '*.o' -delete
 	die "the module does not compile without warnings, see $out/build.log"
 fi
 if [ ${#goals[@]} -gt 0 ]; then

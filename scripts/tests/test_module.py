@@ -105,6 +105,16 @@ def test_complete_folder_goes_on_to_make(tmp_path):
     assert "No rule to make target" in output or "no makefile" in output.lower()
 
 
+def test_a_warning_fails_the_next_build_too(tmp_path):
+    folder = build_folder(tmp_path)
+    (folder / "Makefile").write_text(
+        "modules:\n\t[ -f $(MO)/rust/a.o ] || { mkdir -p $(MO)/rust; echo 'warning: unused'; }\n"
+        "\ttouch $(MO)/rust/a.o $(MO)/shadow_rmap.ko\n")
+    for _ in range(2):
+        code, errors = module(folder)
+        assert code == 1 and "does not compile without warnings" in errors
+
+
 @pytest.mark.parametrize("command, own", [
     (("make", "module"), True), (("make", "install"), True), ((SCRIPTS / "module.sh", "um"), False),
     ((SCRIPTS / "kernel.sh", "um"), False), (("make", "demo"), False), (("make", "demo", "VM=x86_64"), False)])
