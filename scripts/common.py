@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent
@@ -111,13 +112,18 @@ def command_line(text, **options):
 
 
 def program(name, main):
-    """Runs `main` as the whole program: a mistake of the caller is one line, and exit status 2. No
-    command that it has started runs on."""
+    """Runs `main` as the whole program: a mistake of the caller is one line, and exit status 2. That
+    is also the status of an error of any other kind: 1 is a result. No command that it has started
+    runs on."""
     exit_on_sigterm()
     try:
         sys.exit(main())
     except Mistake as mistake:
         print(f"{name}: {mistake}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:  # pylint: disable=broad-except
+        traceback.print_exc()
+        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
@@ -140,7 +146,7 @@ def stop(process, gently=True):
     process.wait()
 
 
-# The commands of stream() that run now, in any thread.
+# The commands of stream() and finish() that run now, in any thread.
 RUNNING = set()
 
 
@@ -148,6 +154,24 @@ def stop_all():
     """Ends the commands that run now."""
     for process in list(RUNNING):
         stop(process)
+
+
+def finish(command, limit=600, **options):
+    """Runs a command to its end; returns (exit status, output, errors). The status is 124 when the
+    time limit was reached."""
+    process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True, errors="replace",
+                               start_new_session=True, **{"stderr": subprocess.PIPE} | options)
+    RUNNING.add(process)
+    try:
+        output, errors = process.communicate(timeout=limit)
+        return process.returncode, output, errors
+    except subprocess.TimeoutExpired as late:
+        # What was read until then is bytes.
+        return 124, *((part or b"").decode(errors="replace") for part in (late.stdout, late.stderr))
+    finally:
+        stop(process)
+        RUNNING.discard(process)
 
 
 def follow(process, log, echo=False):

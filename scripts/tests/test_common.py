@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from common import SCRIPTS, read
+import common
+from common import SCRIPTS, Mistake, finish, read
 
 # It runs a command in another thread.
 SCRIPT = """
@@ -42,3 +43,27 @@ def test_an_interrupted_script_ends_its_commands(tmp_path, name):
     assert process.wait(60) in (128 + 2, 128 + 15)
     with pytest.raises(ProcessLookupError):
         os.kill(command, 0)
+
+
+def test_only_a_result_is_exit_status_1(capsys, monkeypatch):
+    monkeypatch.setattr(common, "exit_on_sigterm", lambda: None)
+
+    def program(error):
+        def main():
+            if error:
+                raise error
+            return 1
+        with pytest.raises(SystemExit) as caught:
+            common.program("name", main)
+        return caught.value.code, (capsys.readouterr().err.splitlines() or [""])[-1]
+    assert program(None) == (1, "")
+    assert program(Mistake("no file")) == (2, "name: no file")
+    assert program(OSError(28, "no space")) == (2, "name: OSError: [Errno 28] no space")
+    assert program(subprocess.CalledProcessError(1, "setup.sh"))[0] == 2
+
+
+def test_a_command_that_is_waited_for():
+    assert finish(["sh", "-c", "echo a; echo b >&2; exit 3"]) == (3, "a\n", "b\n")
+    begin = time.monotonic()
+    assert finish(["sh", "-c", "echo a; sleep 300"], limit=1) == (124, "a\n", "")
+    assert time.monotonic() - begin < 60 and not common.RUNNING
