@@ -2,17 +2,21 @@
 """Copies of a kernel's tree with a patch. It is imported, not run."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
-from common import CACHE, Mistake
+from common import CACHE, Mistake, locked
 
 
 def changed_files(tree, text):
-    """Returns the paths of a tree that a patch changes, of those that are there."""
-    names = re.findall(r"^--- a/(\S+)", text.decode(errors="replace"), re.M)
-    return [tree / name for name in names if (tree / name).is_file()]
+    """Returns the paths of a tree that a patch changes, of those that are there. One of the two names
+    may be that of a copy: mm/rmap.c~, linux.orig/mm/rmap.c."""
+    names = re.findall(r"^(?:---|\+\+\+) [^/\s]+/(\S+)", text.decode(errors="replace"), re.M)
+    return [tree / name for name in dict.fromkeys(names)
+            if ".." not in name.split("/") and (tree / name).is_file()]
 
 
 def read_patch(patch):
@@ -36,19 +40,28 @@ def apply(tree, patch, copy):
         raise Mistake(f"{patch} does not apply to {tree}: {'; '.join(lines[-2:])}")
 
 
+def listing(tree, folders):
+    """Returns the names of all files below some folders of a tree."""
+    return sorted(os.fsencode(Path(place) / name) for folder in folders
+                  for place, _, names in os.walk(tree / folder) for name in names)
+
+
 def patched(tree, patch, folders):
-    """Returns a copy of some folders and files of a tree, with a patch; unchanged files are links."""
+    """Returns a copy of some folders of a tree, with a patch; unchanged files are links."""
     text = read_patch(patch)
-    # The files that are no links must be those of the tree as it is now.
-    parts = [bytes(tree), text, *(path.read_bytes() for path in changed_files(tree, text))]
+    # The names, and the files that are no links, must be those of the tree as it is now.
+    parts = [bytes(tree), text, *(path.read_bytes() for path in changed_files(tree, text)),
+             *listing(tree, folders)]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    copy = CACHE / f"host-tree-{key}"
-    if (copy / "patched").is_file():
-        return copy
-    shutil.rmtree(copy, ignore_errors=True)
-    for folder in folders:
-        (copy / folder).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-as", tree / folder, copy / folder], check=True)
-    apply(tree, patch, copy)
-    (copy / "patched").touch()
+    place = CACHE / f"host-tree-{key}"
+    copy, done = place / "tree", place / "patched"
+    place.mkdir(parents=True, exist_ok=True)
+    with locked(place):
+        if not done.is_file():
+            shutil.rmtree(copy, ignore_errors=True)
+            for folder in folders:
+                (copy / folder).parent.mkdir(parents=True, exist_ok=True)
+                subprocess.run(["cp", "-as", tree / folder, copy / folder], check=True)
+            apply(tree, patch, copy)
+            done.touch()
     return copy
