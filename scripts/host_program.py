@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from common import CACHE, SCRIPTS, Mistake
+from common import CACHE, SCRIPTS, Mistake, finish
 
 
 def script_output(command):
@@ -25,12 +25,12 @@ def ensure_tools():
 
 def library(variant, *options):
     """Returns the path of the shared object that scripts/host_userspace.py makes."""
-    done = subprocess.run([SCRIPTS / "host_userspace.py", "--variant", variant, *options],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip() or "host_userspace.py failed").splitlines()[-1]
+    code, output, errors = finish([SCRIPTS / "host_userspace.py", "--variant", variant, *options],
+                                  limit=3600)
+    if code:
+        last = (errors.strip() or f"host_userspace.py: exit status {code}").splitlines()[-1]
         raise Mistake(last.removeprefix("error: "))
-    return done.stdout.strip()
+    return output.strip()
 
 
 def environment(path, variant, leaks=False):

@@ -20,13 +20,15 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from c_text import CFile
-from common import CACHE, CORES, TOP, Mistake, command_line, locked, read, script_lines
+from common import (CACHE, CORES, TOP, Mistake, command_line, finish, locked, program, read,
+                    script_lines)
 from host_program import ensure_tools, script_output
 from patches import patched
 
@@ -101,6 +103,14 @@ VARIANTS = {
     "sanitized": ["-Og", *SANITIZERS],
     "coverage": ["-O0", "--coverage", "-fprofile-update=single"],
 }
+
+
+# The tests of a tree need less than a second.
+OWN_TESTS = 300
+
+
+class TestsFail(Mistake):
+    """The tree's own tests fail: that is about the tree, not about how they were compiled."""
 
 
 def digest(*paths):
@@ -193,16 +203,16 @@ class Build:
         to.mkdir(exist_ok=True)
         jobs = [(source, to / f"{Path(source).stem}.o", [*self.flags(own), *extra, *options])
                 for source, own, extra in sources]
-        with ThreadPoolExecutor(CORES) as pool:
-            list(pool.map(lambda job: self._gcc(*job), jobs))
+        with ThreadPool(CORES) as pool:
+            pool.starmap(self._gcc, jobs, chunksize=1)
         return [target for _, target, _ in jobs]
 
     def _gcc(self, source, target, options):
-        done = subprocess.run(["gcc", "-c", *options, source, "-o", target], text=True,
-                              stderr=subprocess.PIPE, env=os.environ | {"LC_ALL": "C"}, check=False)
-        if done.returncode:
-            (self.folder / "compiler.log").write_text(done.stderr, encoding="utf-8")
-            raise Mistake(self._explain(done.stderr))
+        code, _, errors = finish(["gcc", "-c", *options, source, "-o", target],
+                                 env=os.environ | {"LC_ALL": "C"})
+        if code:
+            (self.folder / "compiler.log").write_text(errors, encoding="utf-8")
+            raise Mistake(self._explain(errors.strip() or f"exit status {code}"))
 
     def _explain(self, output):
         """Names the function of the tree that does not compile."""
@@ -245,16 +255,19 @@ class Build:
         tell("compiling the tree's own tools/testing/vma ...")
         objects = self.compile(self.test_sources(), VARIANTS["sanitized"],
                                self.folder / "vma-tests")
-        program = self.folder / "vma"
-        link(["gcc", *objects, *SANITIZERS, "-o", program, "-lpthread", "-lurcu"])
-        done = subprocess.run([program], text=True, capture_output=True, check=False)
-        last = (done.stdout.strip().splitlines() or ["it has printed no result"])[-1]
-        if done.returncode or not re.fullmatch(r"[1-9]\d* tests run, \d+ passed, 0 failed\.", last):
-            first = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0]
-            raise Mistake(f"tools/testing/vma of this tree fails: {last}: {first} "
-                          f"(--skip-tests accepts that)")
+        tests = self.folder / "vma"
+        link(["gcc", *objects, *SANITIZERS, "-o", tests, "-lpthread", "-lurcu"])
+        code, output, errors = finish([tests], limit=OWN_TESTS)
+        if code == -signal.SIGKILL:
+            raise Mistake("tools/testing/vma of this tree was killed")
+        last = (output.strip().splitlines() or ["it has printed no result"])[-1]
+        if code or not re.fullmatch(r"[1-9]\d* tests run, \d+ passed, 0 failed\.", last):
+            how = f"no end in {OWN_TESTS} s" if code == 124 else f"exit status {code}"
+            first = (errors.strip().splitlines() or [how])[0]
+            raise TestsFail(f"tools/testing/vma of this tree fails: {last}: {first} "
+                            f"(--skip-tests accepts that)")
         tell(f"  {last}")
-        self.tested.write_text(done.stdout, encoding="utf-8")
+        self.tested.write_text(output, encoding="utf-8")
 
     def ensure_tested(self):
         """Runs the tree's own tests, once for each contents of it."""
@@ -262,6 +275,8 @@ class Build:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder):
+            if self.tested.is_file():
+                return
             self.derive()
             self.own_tests()
             shutil.rmtree(self.folder / "vma-tests")
@@ -270,12 +285,13 @@ class Build:
     def library(self, variant):
         """Returns the path of the shared object, which is built where it is missing."""
         path = self.folder / f"host-{variant}.so"
-        if path.is_file():
-            return path
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.folder):
-            if not path.is_file():
-                self._build(variant, path)
+        if not path.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with locked(self.folder):
+                if not path.is_file():
+                    self._build(variant, path)
+        if not self.skip_tests:
+            self.ensure_tested()
         return path
 
     def _build(self, variant, path):
@@ -287,13 +303,10 @@ class Build:
         new = path.with_suffix(".new")
         link(["gcc", "-shared", *objects, *options, "-Wl,-Bsymbolic,-z,defs", "-o", new,
               "-lpthread", "-lurcu"])
-        if not self.skip_tests and not self.tested.is_file():
-            self.own_tests()
         new.rename(path)
         # gcov needs the data beside the object.
-        for folder in {variant, "vma-tests"} - {"coverage"}:
-            shutil.rmtree(self.folder / folder, ignore_errors=True)
-        (self.folder / "vma").unlink(missing_ok=True)
+        if variant != "coverage":
+            shutil.rmtree(self.folder / variant, ignore_errors=True)
         forget_old()
 
     def _common_objects(self, variant, options):
@@ -345,7 +358,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    program("error", main)

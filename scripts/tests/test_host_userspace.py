@@ -9,7 +9,6 @@ import pytest
 
 import c_text
 import host_userspace
-import patches
 from common import SCRIPTS, Mistake, script_lines
 
 SOURCE = r'''
@@ -118,7 +117,7 @@ def script_source():
     return Path(script_lines("source.sh")[-1])
 
 
-def build(*options):
+def run(*options):
     done = subprocess.run([SCRIPTS / "host_userspace.py", "--variant", "plain", "--skip-tests",
                            *options], capture_output=True, text=True, check=False)
     return done.returncode, done.stderr.strip().splitlines()[-1]
@@ -128,34 +127,64 @@ def test_a_tree_without_a_function(tmp_path):
     patch = patched(tmp_path, "mm/rmap.c",
                     "int anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src,",
                     "int anon_vma_copy(struct vm_area_struct *dst, struct vm_area_struct *src,")
-    assert build("--patch", patch) == (1,
+    assert run("--patch", patch) == (2,
                                        "error: mm/rmap.c of this tree has no anon_vma_clone()")
 
 
 def test_a_function_that_does_not_compile(tmp_path):
     patch = patched(tmp_path, "mm/rmap.c", "	get_anon_vma(anon_vma->root);",
                     "	get_anon_vma_of(anon_vma->root);")
-    code, text = build("--patch", patch)
-    assert code == 1 and "anon_vma_fork() of mm/rmap.c, line " in text and "get_anon_vma_of" in text
+    code, text = run("--patch", patch)
+    assert code == 2 and "anon_vma_fork() of mm/rmap.c, line " in text and "get_anon_vma_of" in text
 
 
 def test_what_is_no_tree_and_no_patch(tmp_path):
-    code, text = build("--tree", tmp_path)
-    assert code == 1 and "has no tools/testing/vma/vma_internal.h: " in text
-    code, text = build("--patch", tmp_path / "none.patch")
-    assert code == 1 and "No such file" in text
+    code, text = run("--tree", tmp_path)
+    assert code == 2 and "has no tools/testing/vma/vma_internal.h: " in text
+    code, text = run("--patch", tmp_path / "none.patch")
+    assert code == 2 and "No such file" in text
     (tmp_path / "bad.patch").write_text("--- a/mm/rmap.c\n+++ b/mm/rmap.c\n@@ -1 +1 @@\n-x\n+y\n")
-    code, text = build("--patch", tmp_path / "bad.patch")
-    assert code == 1 and "does not apply" in text
+    code, text = run("--patch", tmp_path / "bad.patch")
+    assert code == 2 and "does not apply" in text
 
 
-def test_a_tree_that_has_changed_is_copied_again(tmp_path, monkeypatch):
-    tree, patch = tmp_path / "tree", tmp_path / "change.patch"
-    monkeypatch.setattr(patches, "CACHE", tmp_path / "cache")
-    for folder in host_userspace.LINKED:
-        (tree / folder).mkdir(parents=True, exist_ok=True)
-    patch.write_text("--- a/mm/x.c\n+++ b/mm/x.c\n@@ -2 +2 @@\n-b\n+c\n")
-    for first in ("old", "new"):
-        (tree / "mm/x.c").write_text(f"{first}\nb\n")
-        copy = patches.patched(tree, patch, host_userspace.LINKED)
-        assert (copy / "mm/x.c").read_text() == f"{first}\nc\n"
+@pytest.fixture(name="build")
+def fixture_build(tmp_path, monkeypatch):
+    """Returns a Build whose results are empty files, but for the tests of the tree."""
+    made = host_userspace.Build(script_source())
+    made.folder, made.common, made.tested = tmp_path / "a", tmp_path / "b", tmp_path / "tested"
+    monkeypatch.setattr(made, "_build", lambda _variant, path: path.touch())
+    return made
+
+
+def test_tests_that_were_left_out_run_later(build, monkeypatch):
+    ran = []
+    monkeypatch.setattr(build, "ensure_tested", lambda: ran.append(1))
+    build.skip_tests = True
+    path = build.library("plain")
+    assert path.is_file() and not ran
+    build.skip_tests = False
+    assert build.library("plain") == path and ran
+
+
+@pytest.mark.parametrize("command, kind, text", [
+    ("echo 3 tests run, 3 passed, 0 failed.", None, ""),
+    ("echo 3 tests run, 2 passed, 1 failed.; exit 1", host_userspace.TestsFail, "2 passed, 1 failed"),
+    ("echo 0 tests run, 0 passed, 0 failed.", host_userspace.TestsFail, "0 tests run"),
+    ("kill -SEGV $$", host_userspace.TestsFail, "exit status -11"),
+    ("sleep 300", host_userspace.TestsFail, "no end in 1 s"),
+    ("kill -KILL $$", Mistake, "was killed")])
+def test_how_the_tests_of_a_tree_end(build, monkeypatch, command, kind, text):
+    build.folder.mkdir()
+    (build.folder / "vma").write_text(f"#!/bin/sh\n{command}\n")
+    (build.folder / "vma").chmod(0o755)
+    monkeypatch.setattr(build, "compile", lambda *_: [])
+    monkeypatch.setattr(host_userspace, "link", lambda _: None)
+    monkeypatch.setattr(host_userspace, "OWN_TESTS", 1)
+    if not kind:
+        build.own_tests()
+        assert build.tested.read_text() == "3 tests run, 3 passed, 0 failed.\n"
+        return
+    with pytest.raises(Mistake, match=text) as caught:
+        build.own_tests()
+    assert caught.type is kind and not build.tested.exists()
