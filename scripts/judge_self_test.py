@@ -11,12 +11,14 @@
   4. The unpatched source must pass stage 1 with ten seeds.
 
 out/judge-self-test.json has a row for each patch, out/judge-self-test/ what the judge left; of a
-part of them it is judge-self-test-part.json. The last line is `judge: mutants killed X/Y`; the exit
-status is 0 only when all was as expected.
+part of them it is judge-self-test-part.json. The last line is `judge: mutants killed X/Y`, of the
+mutants with `Expect:`; when anything else is not as expected, it says so behind that. The exit status
+is 0 only when X is Y and the line says no more.
 """
 
 import os
 import re
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -73,11 +75,13 @@ def correct(names=None):
 def judge(name, stage, secs, seed, *options):
     """Runs the judge; returns what it found. The verdict is NONE when there is none."""
     out = RESULTS / name
+    # What an earlier run has left is no verdict of this one.
+    shutil.rmtree(out, ignore_errors=True)
     code, text = stream([sys.executable, SCRIPTS / "judge.py", "--stage", str(stage), "--secs",
                          str(secs), "--seed", str(seed), "--out", out, *options],
                         RESULTS / f"{name}.log", name, limit=3600, every=60)
     result = read_json(out / "verdict.json")
-    if code not in (0, 1) or not result:
+    if {"PASS": 0, "FAIL": 1}.get(result.get("verdict")) != code:
         last = (text.strip() or f"exit status {code}").splitlines()[-1]
         result = {"verdict": "NONE", "rule": "", "rules": [], "by": "", "what": last, "seconds": 0,
                   "steps": 0}
@@ -135,14 +139,21 @@ class SelfTest:
 def summary(rows):
     """Returns the figures of the mutants that stage 1 judged."""
     all_rows = [row for row in rows if row["stage"] == "mutant, stage 1"]
-    killed = [row for row in all_rows if row["killed"]]
+    expected = [row for row in all_rows if not row["survives"]]
+    killed = [row for row in expected if row["killed"]]
     seconds, steps = ([row[key] for row in killed if row[key]] for key in ("seconds", "steps"))
-    return {"mutants": len(all_rows), "killed": len(killed),
+    return {"mutants": len(expected), "survivors": len(all_rows) - len(expected), "killed": len(killed),
             "right_rule": sum(row["rule"] in row["named"][:1] for row in killed),
             "right_rule_named": sum(row["rule"] in row["named"] for row in killed),
             "under_10_s": sum(row["seconds"] < 10 for row in killed),
             "median_seconds": sorted(seconds)[len(seconds) // 2] if seconds else 0,
             "shrunk": len(steps), "median_steps": sorted(steps)[len(steps) // 2] if steps else 0}
+
+
+def last_line(figures, failed):
+    """Returns the last line: it ends with X/Y only when all was as expected."""
+    return f"judge: mutants killed {figures['killed']}/{figures['mutants']}" \
+        + (f", {failed} not as expected" if failed else "")
 
 
 def table(rows):
@@ -212,7 +223,7 @@ def self_test(args):
         f"in under 10 s, median {figures['median_seconds']:.1f} s; {figures['shrunk']} with a "
         f"scenario, median {figures['median_steps']} steps; {time.monotonic() - begin:.0f} s in all; "
         f"{test.failed} not as expected")
-    say(f"judge: mutants killed {figures['killed']}/{figures['mutants']}")
+    say(last_line(figures, test.failed))
     return 1 if test.failed else 0
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import judge_self_test
-from common import TOP, Mistake
+from common import TOP, Mistake, write_json
 
 
 def test_each_mutant_is_another_slip():
@@ -46,12 +46,35 @@ def test_what_is_wrong_with_a_mutant(tmp_path):
 
 def test_the_figures_of_a_self_test():
     row = {"stage": "mutant, stage 1", "rule": "R1", "killed": True, "named": ["R1"], "seconds": 2,
-           "steps": 5}
+           "steps": 5, "survives": ""}
     rows = [row, row | {"named": ["R2", "R1"], "seconds": 20, "steps": 0}, row | {"killed": False},
-            row | {"stage": "mutant, stage 2"}]
+            row | {"stage": "mutant, stage 2"}, row | {"killed": False, "survives": "one thread runs"}]
     assert judge_self_test.summary(rows) == {
-        "mutants": 3, "killed": 2, "right_rule": 1, "right_rule_named": 2, "under_10_s": 1, "median_seconds": 20,
-        "shrunk": 1, "median_steps": 5}
+        "mutants": 3, "survivors": 1, "killed": 2, "right_rule": 1, "right_rule_named": 2,
+        "under_10_s": 1, "median_seconds": 20, "shrunk": 1, "median_steps": 5}
+
+
+def test_the_last_line():
+    line = judge_self_test.last_line
+    assert line({"killed": 3, "mutants": 3}, 0) == "judge: mutants killed 3/3"
+    assert line({"killed": 3, "mutants": 3}, 2) == "judge: mutants killed 3/3, 2 not as expected"
+
+
+@pytest.mark.parametrize("code, left, verdict", [
+    (0, "PASS", "PASS"), (1, "FAIL", "FAIL"), (1, "PASS", "NONE"), (0, "FAIL", "NONE"),
+    (2, "FAIL", "NONE"), (124, "PASS", "NONE"), (1, None, "NONE"), (0, None, "NONE")])
+def test_a_verdict_is_one_of_this_run(tmp_path, monkeypatch, code, left, verdict):
+    monkeypatch.setattr(judge_self_test, "RESULTS", tmp_path)
+    write_json(tmp_path / "a/verdict.json", {"verdict": "FAIL"})
+
+    def ends(*_, **__):
+        if left:
+            write_json(tmp_path / "a/verdict.json", {"verdict": left})
+        return code, "error: no host\n"
+    monkeypatch.setattr(judge_self_test, "stream", ends)
+    result = judge_self_test.judge("a", 1, 5, 1)
+    assert result["verdict"] == verdict
+    assert verdict != "NONE" or result["what"] == "error: no host"
 
 
 def test_the_table_of_the_mutants():
