@@ -33,6 +33,7 @@ from common import (OUT, SCRIPTS, TOP, Mistake, command_line, program, read, rea
                     script_lines, stop_all, stream, write_json)
 from host_program import ensure_tools
 from patches import patched
+from results_folder import empty
 
 VARIANTS = ("sanitized", "plain")
 # Random steps of tests/soak.rs: those of the host alone, a state after each.
@@ -197,19 +198,33 @@ class Judge:
         for seed in range(self.seed + 1, self.seed + 1 + MORE_SEEDS):
             if not finding or finding.rules:
                 break
-            other = self.first(variants, seed)
+            try:
+                other = self.first(variants, seed)
+            except Mistake as mistake:
+                # What was found stays found.
+                self.did(f"seed {seed}: {mistake}")
+                break
             finding = other if other and other.rules else finding
         return finding
 
     def first(self, variants, seed):
-        """Runs the variants; the first finding ends all."""
-        self.over = False
+        """Runs the variants; the first finding ends all. One may fail that the other does not need:
+        its error counts when nothing is found."""
+        def run(variant):
+            try:
+                return self.fuzz(variant, seed)
+            except Mistake as mistake:
+                return mistake
+        self.over, failed = False, None
         with ThreadPool(len(variants)) as pool:
-            for finding in pool.imap_unordered(lambda variant: self.fuzz(variant, seed), variants):
-                if finding:
+            for result in pool.imap_unordered(run, variants):
+                if isinstance(result, Finding):
                     self.over = True
                     stop_all()
-                    return finding
+                    return result
+                failed = failed or result
+        if failed:
+            raise failed
         return None
 
     def host_tests(self, tests):
@@ -244,9 +259,9 @@ class Judge:
         build = host_userspace.Build(self.tree)
         try:
             build.ensure_tested()
-        except Mistake as mistake:
+        except host_userspace.TestsFail as failure:
             self.did("tools/testing/vma of the tree: failed")
-            return Finding([], str(mistake).partition(" (--skip")[0], "vma-tests")
+            return Finding([], str(failure).partition(" (--skip")[0], "vma-tests")
         self.did(f"tools/testing/vma of the tree: {read(build.tested).strip().splitlines()[-1]}")
         return None
 
@@ -259,7 +274,7 @@ class Judge:
         rmapctl = script_lines("rmapctl.sh")[-1]
         with judge_kernel.built(self.base, self.patch, self.out) as kernel:
             self.did(f"its User-Mode Linux kernel was built in {kernel.seconds:.0f} s: {kernel.what}")
-            ran, failed = judge_kernel.boot(kernel, rmapctl, self.seed, self.secs, self.out / "vm")
+            ran, failed = judge_kernel.live(kernel, rmapctl, self.seed, self.secs, self.out / "vm")
         self.did(f"live mappings: {len(ran)} tests passed: {', '.join(ran)}")
         if not failed:
             return None
@@ -300,15 +315,6 @@ class Judge:
         return verdict
 
 
-def empty(folder):
-    """Makes an empty folder for the results. What is outside of out/ is not the judge's to remove."""
-    if folder.resolve().is_relative_to(OUT):
-        shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Mistake(f"--out {folder}: it is not an empty folder")
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def main():
     parser = command_line(__doc__)
     parser.add_argument("--patch", type=Path, metavar="FILE", help="applied to a copy of the source")
@@ -323,13 +329,18 @@ def main():
     begin = time.monotonic()
     if args.secs < 1:
         raise Mistake(f"--secs {args.secs}: at least 1")
+    if args.stage != 1 and re.search(r'[\s,"]', str(args.out.resolve())):
+        raise Mistake(f"--out {args.out}: a name that the command line of a kernel cannot hold")
     ensure_tools()
     if args.tree:
         os.environ["KDIR"] = str(args.tree)
     tree = Path(script_lines("source.sh")[-1])
-    empty(args.out)
-    say(f"judge: seed {args.seed}, {tree}" + (f" with {args.patch}" if args.patch else ""))
     judge = Judge(tree, args.patch, args.seed, args.secs, args.out)
+    if args.stage != 2:
+        # A tree that stage 1 cannot compile is an error before an older result is removed.
+        host_userspace.Build(judge.tree)
+    empty(args.out, OUT / "judge")
+    say(f"judge: seed {args.seed}, {tree}" + (f" with {args.patch}" if args.patch else ""))
     finding = None
     if args.stage != 2:
         variants = [args.variant] if args.variant else VARIANTS

@@ -9,6 +9,7 @@ written to.
 """
 
 import contextlib
+import copy
 import os
 import re
 import shutil
@@ -16,13 +17,17 @@ import subprocess
 import time
 from pathlib import Path
 
-from common import (CACHE, SCRIPTS, TOP, Mistake, kernel_folder, locked, modules, read, read_json, stream,
-                    toolchain_env)
+from common import (CACHE, SCRIPTS, TOP, Mistake, kernel_folder, locked, modules, read, read_json, say,
+                    script_lines, stream, toolchain_env)
 from patches import apply
 
 # The kernel of the last patch.
 FOLDER = CACHE / "judge-kernel"
 COMPILED = re.compile(r"^  (?:CC|AS|RUSTC)\b.*", re.M)
+# How a guest may end that was run, in vm.json.
+ENDS = ("exit", "splat", "boot", "time-limit", "died")
+# What notices that a guest has ended early.
+GUEST = "the guest"
 # Files of a build folder that name the source.
 NAME_SOURCE = ("*.cmd", "*.d", "Makefile")
 
@@ -90,16 +95,26 @@ class Kernel:
             copy_source(tree, patch, FOLDER / "source")
             copy_build(lab, tree, FOLDER / "build", FOLDER / "source")
             compiled = make(FOLDER / "source", FOLDER / "build", out / "kernel.log")
-            self.folder = FOLDER / "build"
+            self.base, folder = lab, FOLDER / "build"
             self.what = f"{len(compiled)} files compiled: {' '.join(compiled[:6])}" \
                 + (" ..." if len(compiled) > 6 else "")
         else:
             # scripts/kernel.sh keeps a build folder for each source, and lets make look at it.
-            self.folder, self.what = lab, "what has changed was compiled"
+            self.base, folder, self.what = None, lab, "what has changed was compiled"
         self.seconds = time.monotonic() - begin
+        self._use(folder)
+
+    def _use(self, folder):
         # A module of another patch may be newer than the headers of this one.
         shutil.rmtree(TOP / "build/um-judge", ignore_errors=True)
-        self.module = modules("um", KDIR=str(self.folder), VARIANT="judge")["shadow_rmap"]
+        self.folder = folder
+        self.module = modules("um", KDIR=str(folder), VARIANT="judge")["shadow_rmap"]
+
+    def sound(self):
+        """Returns one that is not in doubt: of the source without the patch, or else the lab's."""
+        other = copy.copy(self)
+        other._use(self.base or Path(script_lines("kernel.sh", "um", KDIR="", KERNEL_TARBALL="")[-1]))
+        return other
 
 
 def guest_command(kernel, rmapctl, seed, secs, out):
@@ -119,6 +134,24 @@ def boot(kernel, rmapctl, seed, secs, out):
     return judge_guest(out)
 
 
+def live(kernel, rmapctl, seed, secs, out):
+    """As boot(). A guest that ends early is a finding if it does so again, and one of a kernel that is
+    not in doubt does not: otherwise the machine may be the cause."""
+    ran, failed = boot(kernel, rmapctl, seed, secs, out)
+    if not failed or failed[0] != GUEST:
+        return ran, failed
+    say(f"  the guest ended early: {failed[1]}; once more ...")
+    ran, again = boot(kernel, rmapctl, seed, secs, out.with_name("vm-again"))
+    if not again:
+        raise Mistake(f"the guest ended early, and not a second time: {failed[1]}")
+    if again[0] == GUEST:
+        say("  again; a kernel that is not in doubt ...")
+        _, other = boot(kernel.sound(), rmapctl, seed, secs, out.with_name("vm-sound"))
+        if other:
+            raise Mistake(f"a kernel that is not in doubt does not run here either: {other[1]}")
+    return ran, again
+
+
 def judge_guest(out):
     """Returns ([what was run], (what noticed it, text, scenario) or None) by a guest's results."""
     result, tests = read_json(out / "vm.json"), read(out / "tests.txt")
@@ -134,6 +167,8 @@ def judge_guest(out):
         return ran, (failed[1], words[0], scenario)
     if splats:
         return ran, ("the kernel", splats[0]["line"], scenario)
-    if result.get("reason") != "exit" or result.get("exit") or "tests: done" not in tests:
-        return ran, ("the guest", result.get("text", "it left no result"), scenario)
+    if result.get("reason") not in ENDS:
+        raise Mistake(f"no guest was run: {result.get('text', 'scripts/vm.py left no result')}")
+    if result["reason"] != "exit" or result.get("exit") or "tests: done" not in tests:
+        return ran, (GUEST, result["text"], scenario)
     return ran, None

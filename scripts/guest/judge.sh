@@ -6,7 +6,7 @@
 # whose output goes to $OUT/said.txt and whose steps go to $OUT/failed.scn; $OUT/tests.txt has the
 # results.
 #
-# Usage: judge.sh SEED SECS     random sequences from SEED on, for SECS seconds
+# Usage: judge.sh SEED SECS     random sequences from SEED on, at least one, for SECS seconds
 # scripts/judge.py starts it, beside shadow_rmap.ko, rmapctl, try.sh and samples/*.scn
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
@@ -59,12 +59,13 @@ all_tests() {
 	keep true "the host's own structures" host_is_sound || return
 	keep true "corner cases" timeout 600 ./rmapctl selftest || return
 	end=$(($(date +%s) + secs))
-	while [ "$(date +%s)" -lt $end ]; do
+	while :; do
 		for mode in pinned mergeable; do
 			keep "random $mode --print" "random steps of seed $seed ($mode)" \
 				random $mode --quiet || return
 		done
 		seed=$((seed + 1))
+		[ "$(date +%s)" -lt $end ] || break
 	done
 	keep true "processes at full speed, seed $seed" timeout 600 \
 		./rmapctl stress --secs "$secs" --seed "$seed" || return

@@ -50,18 +50,6 @@ def test_the_cause_comes_before_its_consequences():
     assert judge.rules_of("page 1: tag 0", "R1") == ["R1"]
 
 
-def test_no_folder_of_others_is_emptied(tmp_path, monkeypatch):
-    monkeypatch.setattr(judge, "OUT", tmp_path / "out")
-    for folder in (tmp_path / "out/judge", tmp_path / "mine"):
-        judge.empty(folder)
-        (folder / "report.txt").touch()
-    judge.empty(tmp_path / "out/judge")
-    assert not any((tmp_path / "out/judge").iterdir())
-    with pytest.raises(Mistake, match="mine: it is not an empty folder"):
-        judge.empty(tmp_path / "mine")
-    assert (tmp_path / "mine/report.txt").exists()
-
-
 def test_a_choice_is_about_the_rule_that_makes_it():
     text = "VMA 1..2: the chain is [1, 0] on the host, [2, 1, 0] by the rules; also R26: VMA 1..2: " \
         "->anon_vma is Some(1) on the host, Some(2) by the rules"
@@ -124,12 +112,19 @@ def test_a_failed_test_names_its_rule(judged):
 
 
 def test_a_failure_of_the_trees_own_tests(judged, monkeypatch):
-    def fails(_self):
-        raise Mistake("tools/testing/vma of this tree fails: 26 tests run, 1 failed (--skip-tests ...)")
+    def fails(kind, text):
+        def ensure_tested(_self):
+            raise kind(text)
+        monkeypatch.setattr(judge.host_userspace.Build, "ensure_tested", ensure_tested)
     monkeypatch.setattr(judge.host_userspace.Build, "__init__", lambda *_: None)
-    monkeypatch.setattr(judge.host_userspace.Build, "ensure_tested", fails)
+    fails(judge.host_userspace.TestsFail,
+          "tools/testing/vma of this tree fails: 26 tests run, 1 failed (--skip-tests ...)")
     assert judged.vma_tests().verdict() == \
         "judge: FAIL vma-tests tools/testing/vma of this tree fails: 26 tests run, 1 failed"
+    # That they cannot be compiled is no finding.
+    fails(Mistake, "the compiler failed")
+    with pytest.raises(Mistake, match="the compiler failed"):
+        judged.vma_tests()
 
 
 def fuzzed(judged, monkeypatch, code, differences):
@@ -176,6 +171,22 @@ def test_a_crash_is_followed_by_other_seeds(judged, monkeypatch):
     assert judged.random_steps(["plain"]) is crash and seeds[3:] == [7, 8, 9, 10]
 
 
+def test_a_finding_stays_one_when_another_run_fails(judged, monkeypatch):
+    crash = judge.Finding([], "the host crashes: AddressSanitizer", "random steps, plain")
+
+    def fuzz(_self, variant, seed):
+        if (variant, seed) == ("plain", 7):
+            return crash
+        raise Mistake("no memory")
+    monkeypatch.setattr(judge.Judge, "fuzz", fuzz)
+    monkeypatch.setattr(judge, "stop_all", lambda: None)
+    for variants in (["plain"], ["plain", "sanitized"], ["sanitized", "plain"]):
+        assert judged.random_steps(variants) is crash
+        assert judged.tried[-1] == "seed 8: no memory"
+    with pytest.raises(Mistake, match="no memory"):
+        judged.random_steps(["sanitized"])
+
+
 def guest(out, tests, said="", **result):
     out.mkdir(exist_ok=True)
     (out / "tests.txt").write_text(tests)
@@ -193,7 +204,15 @@ def test_the_results_of_a_guest(tmp_path):
         ("the kernel", "WARNING: mm/rmap.c:5", None)
     # It ended too early, or left nothing.
     assert guest(out, "ok: a.scn\n")[1][0] == "the guest"
-    assert guest(out, good, reason="time-limit", exit=124, text="too long")[1][1] == "too long"
+    for reason in ("time-limit", "boot", "died"):
+        assert guest(out, good, reason=reason, exit=124, text="too long")[1][:2] == \
+            ("the guest", "too long")
+    # Nothing was run: that is about this machine.
+    with pytest.raises(Mistake, match="no guest was run: no image"):
+        guest(out, "", reason="setup", text="no image")
+    (out / "vm.json").unlink()
+    with pytest.raises(Mistake, match="vm.py left no result"):
+        judge_kernel.judge_guest(out)
     bad = "ok: a.scn\nnot ok: b.scn: exit status 1: check: differences=1\ntests: done\n"
     (out / "failed.scn").touch()
     said = "check: vmas=1\n  vma 3 (pid 5 main): chain: host links 1\nb.scn:4: check: differences=1\n"
@@ -203,6 +222,27 @@ def test_the_results_of_a_guest(tmp_path):
     # What host/check finds, without the words in front of the rule.
     said = "host check\nR24: pid 5 sh [0x5000, 0x6000): num_children is 3\nhost check: violations=1\n"
     assert guest(out, bad, said)[1][1] == "R24: pid 5 sh [0x5000, 0x6000): num_children is 3"
+
+
+def test_a_guest_that_ends_early_is_no_finding_by_itself(tmp_path, monkeypatch):
+    early, late, passed = ("the guest", "no boot", None), ("a.scn", "R21: no link", None), None
+    kernel = type("Kernel", (), {"sound": lambda _self: "sound"})()
+    booted = []
+
+    def live(*ends):
+        """Runs guests that end like this."""
+        booted.clear()
+        ends = iter(ends)
+        monkeypatch.setattr(judge_kernel, "boot", lambda kernel, *_: (
+            booted.append(kernel), ([], next(ends)))[1])
+        return judge_kernel.live(kernel, "rmapctl", 1, 1, tmp_path / "vm")[1]
+    assert live(late) == late and live(passed) is None and booted == [kernel]
+    assert live(early, late) == late
+    assert live(early, early, passed) == early and booted == [kernel, kernel, "sound"]
+    with pytest.raises(Mistake, match="not a second time: no boot"):
+        live(early, passed)
+    with pytest.raises(Mistake, match="does not run here either: no boot"):
+        live(early, early, early)
 
 
 def test_a_copy_leaves_the_source_as_it_is(tmp_path):
@@ -260,3 +300,15 @@ def test_bad_input(tmp_path):
     code, text = run("--tree", tmp_path / "old", "--stage", "1", *out)
     assert code == 2 and "has no tools/testing/vma/vma_internal.h" in text
     assert run("--secs", "0", *out)[0] == 2
+    code, text = run("--patch", tmp_path / "x.patch", "--out", tmp_path / "my out")
+    assert code == 2 and "a name that the command line of a kernel cannot hold" in text
+
+
+def test_bad_input_removes_nothing(tmp_path):
+    out, patch = tmp_path / "out", tmp_path / "x.patch"
+    judge.empty(out, tmp_path)
+    (out / "report.txt").touch()
+    patch.write_text(PATCH.replace("x.c", "rmap.c"))
+    for stage in "12":
+        assert run("--stage", stage, "--patch", patch, "--out", out)[0] == 2
+        assert (out / "report.txt").exists()
