@@ -5,6 +5,7 @@ import copy
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,3 +107,52 @@ def test_exit_status_of_the_comparison(tmp_path, text, code, words):
                           capture_output=True)
     assert done.returncode == code
     assert (done.stdout + done.stderr).startswith(words)
+
+
+@pytest.mark.parametrize("end, code", ((0x2000, 0), (0, 1)))
+def test_reader_that_closes_early_changes_no_result(tmp_path, end, code):
+    (tmp_path / "one").write_text(json.dumps(GRAPH))
+    (tmp_path / "other").write_text(json.dumps(changed(lambda graph: grand(graph).update(end=end))))
+    command = [sys.executable, COMPARE, tmp_path / "one", tmp_path / "other"]
+    with subprocess.Popen(["true"], stdin=subprocess.PIPE) as reader:
+        reader.wait()
+        done = subprocess.run(command, stdout=reader.stdin, stderr=subprocess.PIPE, check=False)
+        reader.stdin = None
+    assert (done.returncode, done.stderr) == (code, b"")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: OSError: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture(name="chains")
+def fixture_chains(monkeypatch):
+    """tools/drgn/chains.py without drgn."""
+    fault = type("FaultError", (Exception,), {})
+    target = SimpleNamespace(Mistake=type("Mistake", (Exception,), {}), drgn=SimpleNamespace(FaultError=fault))
+    for name, module in {"graph": SimpleNamespace(), "target": target,
+                         "folios": SimpleNamespace(check_folios=None)}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "chains", raising=False)
+    import chains  # pylint: disable=import-outside-toplevel,import-error
+    yield chains
+    del sys.modules["chains"]
+
+
+@pytest.mark.parametrize("kind", ("Mistake", "FaultError", AttributeError, LookupError, OSError))
+def test_error_has_not_the_status_of_a_difference(chains, monkeypatch, capsys, kind):
+    known = {"Mistake": chains.target.Mistake, "FaultError": chains.target.drgn.FaultError}
+
+    def open_kernel(*_):
+        raise known.get(kind, kind)("no such member")
+    monkeypatch.setattr(chains.target, "open_kernel", open_kernel, raising=False)
+    assert chains.main(["--folios"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.endswith("no such member\n")
+
+
+def test_missing_drgn_is_an_error():
+    done = subprocess.run([sys.executable, "-S", COMPARE.parent / "chains.py"], text=True,
+                          check=False, capture_output=True)
+    assert done.returncode == 2
+    assert "scripts/drgn.sh installs drgn" in done.stderr

@@ -14,9 +14,15 @@ import argparse
 import json
 import sys
 
-import graph
-import target
-from folios import check_folios
+from output import print_lines
+
+try:
+    import graph
+    import target
+    from folios import check_folios
+except ImportError as missing:
+    print(f"error: {missing}: scripts/drgn.sh installs drgn", file=sys.stderr)
+    sys.exit(2)
 
 
 def numbers(vmas):
@@ -81,11 +87,11 @@ def run(args):
     prog = target.open_kernel(args.core, args.qmp, args.types)
     if args.folios:
         folios, places, differences = check_folios(prog)
-        print(*differences, f"folios: checked={folios} mapped={places} "
-              f"differences={len(differences)}", sep="\n")
+        print_lines([*differences, f"folios: checked={folios} mapped={places} "
+                     f"differences={len(differences)}"])
         return 1 if differences else 0
     found = graph.read_graph(prog, args.pid)
-    print(as_json(found) if args.json else "\n".join(text(found)))
+    print_lines([as_json(found)] if args.json else text(found))
     return 0
 
 
@@ -97,6 +103,10 @@ def main(argv=None):
         print(f"error: {mistake}", file=sys.stderr)
     except target.drgn.FaultError as error:
         print(f"error: the memory cannot be read: {error}", file=sys.stderr)
+    # Python's own status after any other exception is that of a difference. This kernel may lack a
+    # type, a member or a variable.
+    except Exception as error:  # pylint: disable=broad-except
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
     return 2
 
 

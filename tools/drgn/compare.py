@@ -12,6 +12,8 @@ import argparse
 import json
 import sys
 
+from output import print_lines
+
 
 def facts_of(graph):
     """Returns what is known of each object, by its name: a dictionary of dictionaries."""
@@ -59,11 +61,12 @@ def main():
     try:
         one, other = load(args.one), load(args.other)
         found = sorted(differences(one, other))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        print_lines([*found, f"compare: mms={len(one['mms'])} anon_vmas={len(one['anon_vmas'])} "
+                     f"differences={len(found)}"])
+    # Python's own status after an exception is that of a difference.
+    except Exception as error:  # pylint: disable=broad-except
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    print(*found, f"compare: mms={len(one['mms'])} anon_vmas={len(one['anon_vmas'])} "
-          f"differences={len(found)}", sep="\n")
     return 1 if found else 0
 
 
