@@ -30,6 +30,51 @@ fn check_has_three_exit_statuses() {
     assert!(run.all.contains("load the module"), "{}", run.all);
 }
 
+/// Neither file alone has all violations.
+#[test]
+fn check_of_the_shadow_adds_up_all_files() {
+    let module = Module::new("check-shadow");
+    let good = |name: &str| match name {
+        "compare" => {
+            "compare: vmas=1 anon_vmas=1 chains=1 pages=1 untracked=0 violations=0 differences=0\n"
+        }
+        "rules" => "R1 a title steps=1 checks=1 violations=0\n",
+        _ => "structure_violations: 0\n",
+    };
+    for name in ["compare", "rules", "stats"] {
+        module.file(name, good(name));
+    }
+    assert_eq!(module.run("check").0, Some(0));
+    let structure = format!("violation of the structure: a ring\n{}", good("compare"));
+    for (name, bad) in [
+        ("compare", structure.as_str()),
+        (
+            "compare",
+            &good("compare").replace("violations=0", "violations=1"),
+        ),
+        (
+            "compare",
+            &good("compare").replace("violations=0", "violations=oops"),
+        ),
+        (
+            "rules",
+            &good("rules").replace("violations=0", "violations=1"),
+        ),
+        (
+            "rules",
+            &good("rules").replace("violations=0", "violations=oops"),
+        ),
+        ("rules", ""),
+        ("stats", "structure_violations: 1\n"),
+        ("stats", "violations: 0\n"),
+    ] {
+        module.file(name, bad);
+        let (code, run) = module.run("check");
+        assert_eq!(code, Some(1), "{bad}: {}", run.all);
+        module.file(name, good(name));
+    }
+}
+
 #[test]
 fn show_has_four_formats() {
     let module = Module::new("show");

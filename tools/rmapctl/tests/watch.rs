@@ -28,9 +28,9 @@ fn loaded(name: &str) -> Module {
     module.file("rules", &rules.collect::<String>());
     module.file(
         "stats",
-        "bytes_host_anon_vma: 104\nbytes_host_anon_vma_chain: 64\nlive_pages: 2\n",
+        "bytes_host_anon_vma: 104\nbytes_host_anon_vma_chain: 64\nlive_pages: 2\n\
+         structure_violations: 0\n",
     );
-    module.file("compare", "compare: vmas=1 differences=0\n");
     module.file("chains.json", &CHAINS.replace("host", "shadow"));
     module
 }

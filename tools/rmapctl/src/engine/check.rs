@@ -50,7 +50,7 @@ impl Engine<'_> {
         }
         if check.violations > 0 && (aloud || unmet.is_some()) {
             if let Ok(text) = self.debugfs.read("rules") {
-                for rule in kernel::parse_rules(&text) {
+                for rule in kernel::parse_rules(&text)? {
                     if rule.violations > 0 {
                         println!(
                             "  {} {}: violations={}",

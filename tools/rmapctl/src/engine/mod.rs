@@ -279,7 +279,7 @@ impl<'a> Engine<'a> {
             }
             Step::Rules => {
                 if let Some(text) = self.debugfs_file("rules")? {
-                    self.say(&kernel::compact_rules(&text));
+                    self.say(&kernel::compact_rules(&text)?);
                 }
             }
             Step::Save { name, path } => {

@@ -4,7 +4,7 @@
 
 use super::{Check, Events};
 use crate::scenario::Field;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -85,8 +85,7 @@ pub fn complaints(compare: &str) -> Vec<&str> {
 
 /// Returns the numbers of the last line of `compare`.
 ///
-/// Of violations, the larger number counts: that of the last line, if it has one, or of their
-/// lines.
+/// Of violations, the larger number counts: that of the last line, or of their lines.
 ///
 /// # Errors
 ///
@@ -99,7 +98,7 @@ pub fn compare_counts(compare: &str) -> Result<Check> {
         chains: get(Field::Chains)?,
         pages: get(Field::Pages)?,
         untracked: get(Field::Untracked)?,
-        violations: lines_of_violations(compare).max(get(Field::Violations).unwrap_or(0)),
+        violations: lines_of_violations(compare).max(get(Field::Violations)?),
         differences: get(Field::Differences)?,
     })
 }
@@ -173,36 +172,52 @@ pub struct Rule<'a> {
     pub violations: u64,
 }
 
-/// Parses the lines `R12 <title> steps=N checks=N violations=N` of `rules`; skips other lines.
+/// Parses `rules`.
 ///
-/// A line without `steps=` counts no steps.
-pub fn parse_rules(text: &str) -> Vec<Rule<'_>> {
-    text.lines()
-        .filter_map(|line| {
-            let (id, rest) = line.trim().split_once(' ')?;
-            let (rest, violations) = rest.rsplit_once("violations=")?;
-            let (rest, checks) = rest.rsplit_once("checks=")?;
-            let (title, steps) = match rest.rsplit_once("steps=") {
-                Some((title, steps)) => (title, steps.trim().parse().ok()?),
-                None => (rest, 0),
-            };
-            Some(Rule {
-                id,
-                title: title.trim(),
-                steps,
-                checks: checks.trim().parse().ok()?,
-                violations: violations.trim().parse().ok()?,
+/// # Errors
+///
+/// A line is not `R12 <title> steps=N checks=N violations=N`, or there is none.
+pub fn parse_rules(text: &str) -> Result<Vec<Rule<'_>>> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let rules: Vec<_> = lines
+        .map(|line| {
+            parse_rule(line).with_context(|| {
+                format!(
+                    "the debugfs file `rules` has the line `{line}`, which is not \
+                     `R<number> <title> steps=N checks=N violations=N`"
+                )
             })
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    ensure!(!rules.is_empty(), "the debugfs file `rules` is empty");
+    Ok(rules)
+}
+
+fn parse_rule(line: &str) -> Option<Rule<'_>> {
+    let (id, rest) = line.trim().split_once(' ')?;
+    id.strip_prefix('R')?.parse::<u32>().ok()?;
+    let (rest, violations) = rest.rsplit_once("violations=")?;
+    let (rest, checks) = rest.rsplit_once("checks=")?;
+    let (title, steps) = rest.rsplit_once("steps=")?;
+    Some(Rule {
+        id,
+        title: title.trim(),
+        steps: steps.trim().parse().ok()?,
+        checks: checks.trim().parse().ok()?,
+        violations: violations.trim().parse().ok()?,
+    })
 }
 
 /// Lists the rules that were exercised, several on a line.
-pub fn compact_rules(text: &str) -> String {
+///
+/// # Errors
+///
+/// As [`parse_rules`].
+pub fn compact_rules(text: &str) -> Result<String> {
     const WIDTH: usize = 78;
     let mut out = String::new();
     let mut column = 0;
-    for rule in parse_rules(text)
+    for rule in parse_rules(text)?
         .iter()
         .filter(|rule| rule.steps + rule.checks + rule.violations > 0)
     {
@@ -221,8 +236,8 @@ pub fn compact_rules(text: &str) -> String {
         column += word.len();
         out.push_str(&word);
     }
-    match out.is_empty() {
+    Ok(match out.is_empty() {
         true => "no rule has been exercised yet".to_owned(),
         false => out,
-    }
+    })
 }

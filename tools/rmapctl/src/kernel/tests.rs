@@ -9,7 +9,8 @@ use std::fs;
 const COMPARE: &str = "vma 1 (pid 41 main) [0x10000, 0x14000): same\n\
                        vma 2 (pid 42 child) [0x10000, 0x14000): root: host 1, shadow 2\n\
                        violation of R15: vma 2 has two roots\n\
-                       compare: vmas=2 anon_vmas=2 chains=3 pages=9 untracked=0 differences=1\n";
+                       compare: vmas=2 anon_vmas=2 chains=3 pages=9 untracked=0 violations=0 \
+                       differences=1\n";
 
 #[test]
 fn the_ioctls_are_those_of_the_header() {
@@ -37,11 +38,14 @@ fn the_last_line_of_compare_is_parsed() {
     let counts = compare_counts(COMPARE).expect("has a last line");
     assert_eq!((counts.vmas, counts.pages, counts.differences), (2, 9, 1));
     assert_eq!(counts.violations, 1);
-    let counted = COMPARE.replace("untracked=0", "untracked=0 violations=7");
+    let counted = COMPARE.replace("violations=0", "violations=7");
     assert_eq!(compare_counts(&counted).expect("parses").violations, 7);
     let twice = COMPARE.replace("untracked=0", "untracked=0 ambiguous=2");
     assert_eq!(ambiguous(&twice).expect("parses"), 2);
     assert!(ambiguous(COMPARE).is_err());
+    for bad in ["", "violations=oops", "violations=-1"] {
+        assert!(compare_counts(&COMPARE.replace("violations=0", bad)).is_err());
+    }
     assert!(compare_counts("compare: vmas=1\n").is_err());
     assert!(compare_counts("").is_err());
 }
@@ -65,15 +69,28 @@ fn debugfs_errors_name_the_cause_and_the_fix() {
 fn rules_are_compact() {
     let text = "R1 bit 0 means anon steps=90 checks=12 violations=0\n\
                 R2 stays set steps=0 checks=0 violations=0\n\
-                R24 reuse at fork, checks=never checks=3 violations=1\n\
+                R24 reuse at fork, checks=never steps=0 checks=3 violations=1\n\
                 R30 publish with release steps=5 checks=0 violations=0\n";
     assert_eq!(
-        compact_rules(text),
+        compact_rules(text).expect("parses"),
         "R1 checks=12   R24 checks=3 violations=1   R30 checks=0"
     );
-    let rules = parse_rules(text);
+    let rules = parse_rules(text).expect("parses");
     assert_eq!(rules[2].title, "reuse at fork, checks=never");
     assert_eq!((rules[0].title, rules[0].steps), ("bit 0 means anon", 90));
+    for bad in [
+        "",
+        "R1 title steps=1 checks=1 violations=oops\n",
+        "R1 title checks=1 violations=0\n",
+        "rule title steps=1 checks=1 violations=0\n",
+    ] {
+        assert!(parse_rules(bad).is_err(), "{bad}");
+        assert!(compact_rules(bad).is_err(), "{bad}");
+        assert_eq!(
+            parse_rules(&format!("{text}{bad}")).is_err(),
+            !bad.is_empty()
+        );
+    }
 }
 
 #[test]

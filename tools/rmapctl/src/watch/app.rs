@@ -124,7 +124,7 @@ impl App {
     fn read(&mut self, read: &dyn Fn(Source) -> Result<String>) -> Result<View> {
         let rules = read(Source::Shadow("rules"))?;
         let stats = read(Source::Shadow("stats"))?;
-        self.summary = lines::summary(&rules, &stats);
+        self.summary = lines::summary(&rules, &stats)?;
         self.before = self.texts.take();
         let before = self.before.as_ref();
         let view = match self.tab {
@@ -133,15 +133,12 @@ impl App {
                 lines::chains(&read(self.target.map_or(shadow, Source::Host))?)
             }
             Tab::Families => lines::families(&read(Source::Host(Target::All))?, &stats, self.sort),
-            Tab::Rules => Ok(lines::rules(
-                &rules,
-                before.map(|(rules, _)| rules.as_str()),
-            )),
+            Tab::Rules => lines::rules(&rules, before.map(|(rules, _)| rules.as_str())),
             Tab::Counters => {
                 let before = before.map(|(_, stats)| stats.as_str());
                 Ok(lines::counters(&stats, before))
             }
-            Tab::Differences => Ok(lines::differences(&read(Source::Shadow("compare"))?)),
+            Tab::Differences => lines::differences(&read(Source::Shadow("compare"))?),
         };
         self.texts = Some((rules, stats));
         view

@@ -81,8 +81,12 @@ pub fn families(json: &str, stats: &str, sort: Sort) -> Result<View> {
 }
 
 /// Shows `rules`; `before` is its text at the last reading.
-pub fn rules(rules: &str, before: Option<&str>) -> View {
-    let old = before.map(kernel::parse_rules).unwrap_or_default();
+///
+/// # Errors
+///
+/// A line of either cannot be parsed.
+pub fn rules(rules: &str, before: Option<&str>) -> Result<View> {
+    let old = before.map_or_else(|| Ok(Vec::new()), kernel::parse_rules)?;
     let line = |rule: &Rule<'_>| {
         let old = old.iter().find(|old| old.id == rule.id);
         let steps = rule
@@ -108,13 +112,13 @@ pub fn rules(rules: &str, before: Option<&str>) -> View {
         );
         Line::new(text, mark)
     };
-    View {
+    Ok(View {
         heading: vec![format!(
             "{:32}{:>11}{:>8}{:>10}{:>8}{:>11}",
             "RULE", "STEPS", "NEW", "CHECKS", "NEW", "VIOLATIONS"
         )],
-        lines: kernel::parse_rules(rules).iter().map(line).collect(),
-    }
+        lines: kernel::parse_rules(rules)?.iter().map(line).collect(),
+    })
 }
 
 /// Shows `stats`; `before` is its text at the last reading.
@@ -140,26 +144,35 @@ pub fn counters(stats: &str, before: Option<&str>) -> View {
 }
 
 /// Shows what `compare` complains about.
-pub fn differences(compare: &str) -> View {
-    let complaints = kernel::complaints(compare);
-    let lines = match complaints.is_empty() {
-        true => vec![Line::new("shadow and host are the same", Mark::Plain)],
-        false => complaints
-            .into_iter()
-            .map(|line| Line::new(line, Mark::Bad))
-            .collect(),
-    };
-    View {
+///
+/// # Errors
+///
+/// Its last line lacks a number.
+pub fn differences(compare: &str) -> Result<View> {
+    let complaints = kernel::complaints(compare).into_iter();
+    let mut lines: Vec<_> = complaints.map(|line| Line::new(line, Mark::Bad)).collect();
+    let counts = kernel::compare_counts(compare)?;
+    if (counts.differences, counts.violations) != (0, 0) {
+        lines.push(Line::new(kernel::last_line(compare), Mark::Bad));
+    } else if lines.is_empty() {
+        lines.push(Line::new("shadow and host are the same", Mark::Plain));
+    }
+    Ok(View {
         heading: vec![kernel::last_line(compare).to_owned()],
         lines,
-    }
+    })
 }
 
 /// Sums up `rules` and `stats` in one line.
-pub fn summary(rules: &str, stats: &str) -> Line {
-    let rules = kernel::parse_rules(rules);
+///
+/// # Errors
+///
+/// A line of `rules` cannot be parsed, or `stats` lacks the violations of the structure.
+pub fn summary(rules: &str, stats: &str) -> Result<Line> {
+    let rules = kernel::parse_rules(rules)?;
     let sum = |f: fn(&Rule<'_>) -> u64| rules.iter().map(f).sum::<u64>();
-    let violations = sum(|rule| rule.violations);
+    let structure = kernel::stat(stats, "structure_violations")?;
+    let violations = sum(|rule| rule.violations) + structure;
     let mut text = format!(
         "steps={} checks={} violations={violations}  live:",
         sum(|rule| rule.steps),
@@ -171,14 +184,11 @@ pub fn summary(rules: &str, stats: &str) -> Line {
             Err(_) => text.push_str(&format!(" {name}=?")),
         }
     }
-    Line::new(
-        text,
-        if violations > 0 {
-            Mark::Bad
-        } else {
-            Mark::Plain
-        },
-    )
+    let mark = match violations {
+        0 => Mark::Plain,
+        _ => Mark::Bad,
+    };
+    Ok(Line::new(text, mark))
 }
 
 fn plus(change: u64) -> String {

@@ -17,9 +17,11 @@ use std::cell::Cell;
 const RULES: &str = "R3 mapcount is atomic and equals the PTEs steps=52 checks=12 violations=0\n\
                      R15 only the root's lock protects a tree steps=7 checks=0 violations=0\n";
 const STATS: &str = "bytes_host_anon_vma: 104\nbytes_host_anon_vma_chain: 64\n\
-                     live_anon_vmas: 4\nlive_chains: 6\nlive_pages: 2\nlookups: 40\n";
+                     live_anon_vmas: 4\nlive_chains: 6\nlive_pages: 2\nlookups: 40\n\
+                     structure_violations: 0\n";
 const COMPARE: &str = "vma 2 (pid 51 main) [0x1000, 0x2000): same\n\
-                       compare: vmas=1 anon_vmas=1 chains=1 pages=1 untracked=0 differences=0\n";
+                       compare: vmas=1 anon_vmas=1 chains=1 pages=1 untracked=0 \
+                       violations=0 differences=0\n";
 
 fn read(source: Source) -> Result<String> {
     Ok(match source {
@@ -147,7 +149,14 @@ fn what_has_changed_is_marked() {
 fn faults_are_marked() {
     for (tab, from, to) in [
         (Tab::Rules, "violations=0", "violations=1"),
+        (
+            Tab::Counters,
+            "structure_violations: 0",
+            "structure_violations: 1",
+        ),
         (Tab::Differences, "): same", "): root: host 1, shadow 2"),
+        (Tab::Differences, "violations=0 ", "violations=1 "),
+        (Tab::Differences, "compare: ", "no result: "),
         (Tab::Chains, "\"vmas\":[3]", "\"vmas\":[]"),
         (Tab::Families, "\"version\":1", "\"version\":9"),
     ] {
@@ -199,9 +208,9 @@ fn keys_choose_and_scroll() {
     press(&mut many, KeyCode::End);
     let (lines, _) = screen(&mut many, true);
     assert!(lines[22].starts_with("counter_99 "), "{lines:#?}");
-    assert!(lines[0].ends_with("   lines 88-106 of 106"), "{lines:#?}");
+    assert!(lines[0].ends_with("   lines 89-107 of 107"), "{lines:#?}");
     press(&mut many, KeyCode::PageUp);
-    assert_eq!(many.offset.0, 68);
+    assert_eq!(many.offset.0, 69);
     press(&mut many, KeyCode::Home);
     press(&mut many, KeyCode::Up);
     press(&mut many, KeyCode::Right);
