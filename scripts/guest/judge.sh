@@ -67,7 +67,7 @@ all_tests() {
 		seed=$((seed + 1))
 		[ "$(date +%s)" -lt $end ] || break
 	done
-	keep true "processes at full speed, seed $seed" timeout 600 \
+	keep true "processes at full speed, seed $seed" timeout $((secs + 600)) \
 		./rmapctl stress --secs "$secs" --seed "$seed" || return
 	keep true "the rules of the shadow" rules_hold || return
 	keep true "the module unloads" rmmod shadow_rmap

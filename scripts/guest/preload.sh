@@ -17,10 +17,13 @@ debugfs=/sys/kernel/debug/shadow_rmap
 # shellcheck source=scripts/guest/try.sh
 . ./try.sh
 
-# watch NAME: compares again and again, until the file /tmp/watching is gone.
+# watch NAME: compares again and again, until the file /tmp/watching is gone, or fails.
 watch() {
 	while [ -e /tmp/watching ]; do
-		cat $debugfs/compare >/tmp/compared || return
+		if ! cat $debugfs/compare >/tmp/compared 2>/tmp/unread; then
+			sed 's/^/no comparison: /' /tmp/unread >>"$OUT/$1.differences"
+			return 1
+		fi
 		tail -n 1 /tmp/compared >>"$OUT/$1.compare"
 		grep -q ' violations=0 differences=0$' /tmp/compared ||
 			head -n 200 /tmp/compared >>"$OUT/$1.differences"
@@ -43,7 +46,8 @@ run() {
 		SHADOW_PRELOAD_REPORT="$OUT/$ran.report" "$@" >"$OUT/$ran.out" 2>&1
 	rc=$?
 	rm -f /tmp/watching
-	[ -z "$watcher" ] || wait "$watcher"
+	[ -z "$watcher" ] || wait "$watcher" ||
+		echo "no comparison: the watcher ended with status $?" >>"$OUT/$ran.differences"
 	tail -n 5 "$OUT/$ran.out"
 	return $rc
 }
@@ -60,8 +64,9 @@ counted() {
 
 used_device() { counted "$1" mappings pages; }
 
-# agrees NAME [UNTRACKED]: no check of a process and no comparison has found anything.
+# agrees NAME [UNTRACKED]: no check of a process and no comparison has found anything, or has failed.
 agrees() {
+	! head -n 20 "$OUT/$1.differences" 2>/dev/null || return 1
 	cat "$OUT/$1.report" "$OUT/$1.compare" >/tmp/checks || return 1
 	grep -q ' violations=' /tmp/checks && ! grep 'no check: error' /tmp/checks &&
 		! grep ' violations=' /tmp/checks |
@@ -166,6 +171,16 @@ limited() { run limited /usr/bin/python3 "$here/forks.py" && counted limited map
 
 without_device() { run without /usr/bin/python3 "$here/forks.py" && counted without refused; }
 
+# Without a file to read the watcher fails. The checks of the processes are as usual.
+unread() {
+	mkdir -p /tmp/empty
+	debugfs=/tmp/empty
+	run unread /usr/bin/python3 "$here/forks.py"
+	debugfs=/sys/kernel/debug/shadow_rmap
+	cp "$OUT/kinds.compare" "$OUT/unread.compare"
+	must grep "^no comparison: .*No such file" "$OUT/unread.differences" && ! agrees unread
+}
+
 no_mapping() { ! used_device "$1"; }
 disagrees() { grep -m 1 ' differences=[1-9]' "$OUT/$1.report" && ! agrees "$1" >/dev/null; }
 
@@ -175,6 +190,7 @@ all_tests() {
 	programs
 	try "kinds: what cannot be of the device is counted" other_kinds
 	try "kinds: the shadow agrees with the host" agrees kinds
+	try "a comparison that fails is noticed" unread
 	try "the module unloads" rmmod shadow_rmap || return
 
 	try "limits: the module loads" insmod ./shadow_rmap.ko max_pages=1000 || return
