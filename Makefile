@@ -48,10 +48,11 @@ install modules_install:
 
 #: make in-tree       prints the patch that adds the modules to the kernel's source in KDIR=
 in-tree:
+	@scripts/setup.sh
 	@scripts/in_tree.sh
 
 #: make test          everything that must pass; VM=um, x86_64 or debian: what is about this machine.
-#:                    KERNEL=7.2 tests what differs from 7.3
+#:                    With KERNEL=7.2 the step um-guest alone
 test:
 	@scripts/setup.sh
 	@scripts/test.py $(if $(filter file,$(origin VM)),,--only '$(VM)-')
@@ -143,4 +144,4 @@ rmapctl:
 
 #: make clean         removes what was built here; the cache of kernels stays
 clean:
-	rm -rf build out "$${XDG_CACHE_HOME:-$$HOME/.cache}/shadow-rmap/cargo$(CURDIR)"
+	rm -rf build out tools/*/target tools/*/*/target "$${XDG_CACHE_HOME:-$$HOME/.cache}/shadow-rmap/cargo$(CURDIR)"

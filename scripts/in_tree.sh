@@ -3,14 +3,20 @@
 #
 # Prints the patch that adds the modules to a kernel's source tree, in drivers/misc/shadow_rmap/.
 #
-# Usage: scripts/in_tree.sh [FOLDER]    of the kernel's source; default: KDIR, or the lab's source
+# Usage: scripts/in_tree.sh [FOLDER]    of the kernel's source, or its build folder; default: KDIR, or the
+# lab's source
 # Apply it in the tree with `git apply` or `patch -p1`; CONFIG_SHADOW_RMAP is the option then.
 
 source "$(dirname "$0")/lab.sh"
 
-tree=${1:-}
-[ -n "$tree" ] || tree=$("$TOP/scripts/source.sh")
 misc=drivers/misc here=drivers/misc/shadow_rmap
+tree=${1:-${KDIR:-}}
+# The tree may be configured or built. A build folder leads to its source.
+if [ -z "$tree" ]; then
+	tree=$("$TOP/scripts/source.sh")
+elif [ ! -f "$tree/$misc/Kconfig" ] && [ -f "$tree/source/$misc/Kconfig" ]; then
+	tree=$tree/source
+fi
 for file in Kconfig Makefile; do
 	[ -f "$tree/$misc/$file" ] || die "$tree: no $misc/$file: this is no kernel's source tree"
 done

@@ -158,6 +158,19 @@ def test_the_patch_applies_and_has_every_file(tree, tool):
     assert (code, patch) == (1, "") and "has the modules already" in errors
 
 
+def test_the_tree_may_be_built(tree):
+    """It is the default of `make in-tree`, also by the folder in which it was built."""
+    (tree / ".config").touch()
+    (tree / "include/config").mkdir(parents=True)
+    patch = run(SCRIPTS / "in_tree.sh", tree)[1]
+    build = tree.parent / "build"
+    build.mkdir()
+    (build / "source").symlink_to(tree)
+    for folder in (tree, build):
+        code, output, errors = run("make", "in-tree", f"KDIR={folder}", cwd=TOP)
+        assert (code, output, errors) == (0, patch, "")
+
+
 def test_kconfig_of_a_patched_tree_offers_the_modules(tmp_path):
     """The source itself stays as it is: the tree consists of links to its files."""
     source, tree, out = Path(script_lines("source.sh")[-1]), tmp_path / "tree", tmp_path / "out"
