@@ -48,7 +48,7 @@ struct shadow_rmap_check {
  * Verify the shadow of all mappings of this open file, and compare it with the
  * host. All processes with such a mapping are stopped meanwhile. ENOMEM; EINTR
  * if a fatal signal is pending; EAGAIN if new processes map the file faster than
- * they can be stopped.
+ * they can be stopped, or pages migrate all the time.
  */
 #define SHADOW_RMAP_IOC_CHECK	_IOR(SHADOW_RMAP_IOC_MAGIC, 1, struct shadow_rmap_check)
 
