@@ -146,7 +146,7 @@ def stop(process, gently=True):
     process.wait()
 
 
-# The commands of stream() and finish() that run now, in any thread.
+# The commands that run now, in any thread.
 RUNNING = set()
 
 

@@ -12,15 +12,19 @@ kernel's source. That a host which is broken is noticed shows scripts/judge_self
 
 import json
 import re
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import host_program
-from common import CARGO_FOLDER, TOP, Mistake, command_line, exit_on_sigterm, say, toolchain_env
+from common import (CARGO_FOLDER, OUT, TOP, Mistake, command_line, finish, program, say, stream,
+                    toolchain_env)
 
 CRATE = TOP / "tools/userspace/host"
+LOGS = OUT / "host-test"
 SOAK = {"sanitized": 100_000, "plain": 500_000}
+SHOWN = re.compile(r"^(?:running \d|test .* \.\.\. |\d+ steps).*", re.M)
+# A program needs a minute or two, on a busy machine more.
+LONGEST = 900
 
 
 class Tests:
@@ -33,40 +37,38 @@ class Tests:
                                       "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
         self.failed = 0
         say("compiling the tests ...")
-        built = subprocess.run(["cargo", "test", "--locked", "--no-run",
-                                "--message-format=json"], cwd=CRATE, env=self.env, text=True,
-                               stdout=subprocess.PIPE, check=False)
-        if built.returncode:
+        code, output, _ = finish(["cargo", "test", "--locked", "--no-run", "--message-format=json"],
+                                 limit=3600, cwd=CRATE, env=self.env, stderr=None)
+        if code:
             raise Mistake("the tests of tools/userspace/host do not compile")
-        messages = [json.loads(line) for line in built.stdout.splitlines() if line[:1] == "{"]
+        messages = [json.loads(line) for line in output.splitlines() if line[:1] == "{"]
         self.programs = {m["target"]["name"]: m["executable"] for m in messages
                          if m.get("executable") and "test" in m["target"]["kind"]}
 
     def library(self, variant, *options):
         return host_program.library(variant, *self.tree, *options)
 
-    def run(self, program, library, variant, steps, show):
-        """Runs a test program; returns (exit status, output)."""
+    def run(self, name, library, variant, steps, logs=LOGS):
+        """Runs a test program; returns (exit status, output). The status is 124 when it does not
+        end: the host may loop."""
         env = self.env | host_program.environment(library, variant, leaks=True) | {
             "SOAK_STEPS": str(steps)}
-        process = subprocess.Popen([self.programs[program], "--nocapture"], env=env, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   errors="replace")
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if show and re.match(r"running \d|test .* \.\.\. |\d+ steps", line):
-                say(line.rstrip())
-        return process.wait(), "".join(lines)
+        code, text = stream([self.programs[name], "--nocapture"], logs / f"{name}-{variant}.log",
+                            f"{name}, {variant}", env=env, limit=LONGEST)
+        if code == -signal.SIGKILL:
+            raise Mistake(f"{name} over the {variant} host was killed")
+        return code, text
 
-    def clean(self, variant, programs):
+    def clean(self, variant, names):
         library = self.library(variant)
-        for program in programs:
-            code, text = self.run(program, library, variant, SOAK[variant], show=True)
-            report(f"{program} over the {variant} host", not code)
+        for name in names:
+            code, text = self.run(name, library, variant, SOAK[variant])
+            for line in SHOWN.findall(text):
+                say(line)
+            report(f"{name} over the {variant} host", not code)
             if code:
                 self.failed += 1
-                say(text[-3000:])
+                say(text[-3000:] + (f"no end in {LONGEST} s" if code == 124 else ""))
 
 
 def report(name, good):
@@ -77,7 +79,6 @@ def main():
     parser = command_line(__doc__)
     parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
     options = parser.parse_args()
-    exit_on_sigterm()
     host_program.ensure_tools()
     tests = Tests(options.tree)
     tests.clean("sanitized", ("damage", "rules", "memory", "soak"))
@@ -86,7 +87,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    program("error", main)

@@ -232,27 +232,27 @@ class Judge:
         library = tests.library("sanitized", "--tree", self.tree, "--skip-tests")
         tests.env["SOAK_SEED"] = str(self.seed)
         for name in ("rules", "memory", "soak"):
-            code, text = tests.run(name, library, "sanitized", STEPS, show=False)
-            (self.out / f"{name}.log").write_text(text, encoding="utf-8")
+            code, text = tests.run(name, library, "sanitized", STEPS, logs=self.out)
             failed = re.findall(r"^test (\w+) \.\.\. FAILED", text, re.M)
             self.did(f"tests/{name}.rs: {text.count('... ok')} passed, "
                      f"{len(failed) or ('the program died' if code else 0)} failed")
             if code:
-                return self.test_finding(name, failed, text)
+                return self.test_finding(name, failed, text, code == 124)
         return None
 
-    def test_finding(self, name, failed, text):
-        """Returns what a failed test says."""
+    def test_finding(self, name, failed, text, hangs=False):
+        """Returns what a failed test says, or one that does not end."""
         ran = failed or re.findall(r"^test (\w+) \.\.\. ", text, re.M)[-1:]
         test = ran[0] if ran else name
         panic = re.search(r"panicked at .*\n((?:(?!note:|test |thread |\n).*\n){0,3})", text)
         report = re.search(r"AddressSanitizer: .*|R\d+: .*|warning: .*", text)
-        words = report[0] if report else panic[1].strip() if panic else "it died"
+        words = report[0] if report else panic[1].strip() if panic else \
+            "it does not end" if hangs else "it died"
         rules = rules_of(words)
         if not re.search(r"\bR\d+:|rule: \d", words):
             rules = list(filter(None, [rule_of_test(test)])) or rules
         return Finding(rules, f"{test}: {words}", f"tests/{name}.rs",
-                       replay=f"the output is in {self.out / name}.log")
+                       replay=f"the output is in {self.out / name}-sanitized.log")
 
     def vma_tests(self):
         """Runs the tree's own tests of mm/vma.c."""
@@ -339,7 +339,7 @@ def main():
     if args.stage != 2:
         # A tree that stage 1 cannot compile is an error before an older result is removed.
         host_userspace.Build(judge.tree)
-    empty(args.out, OUT / "judge")
+    empty(args.out, OUT / "judge", args.patch, tree)
     say(f"judge: seed {args.seed}, {tree}" + (f" with {args.patch}" if args.patch else ""))
     finding = None
     if args.stage != 2:

@@ -9,9 +9,12 @@ from common import Mistake
 MARK = ".results"
 
 
-def empty(folder, own):
+def empty(folder, own, *needed):
     """Makes an empty folder for results. One that has files is only emptied if it is `own`, the
-    folder that the script has by default, or was made here."""
+    folder that the script has by default, or was made here; and not if it has what is `needed`."""
+    for path in filter(None, needed):
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise Mistake(f"{path}: it is in the folder of --out, which is emptied")
     if folder.resolve() == own.resolve() or (folder / MARK).is_file():
         shutil.rmtree(folder, ignore_errors=True)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

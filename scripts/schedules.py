@@ -17,13 +17,12 @@ Documentation/schedules.rst says what is explored.
 
 import json
 import random
-import subprocess
 import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from common import (CARGO_FOLDER, CORES, OUT, TOP, Mistake, command_line, program, say, toolchain_env,
-                    write_json)
+from common import (CARGO_FOLDER, CORES, OUT, TOP, Mistake, command_line, finish, program, say,
+                    toolchain_env, write_json)
 
 CRATE = TOP / "tools/userspace/schedules"
 TARGET = CARGO_FOLDER / "schedules"
@@ -47,35 +46,38 @@ SEED_SHORT = 4
 
 def build():
     say("building tools/userspace/schedules ...")
-    done = subprocess.run(["cargo", "build", "--quiet", "--locked"], cwd=CRATE, check=False,
-                          env=toolchain_env() | {"CARGO_TARGET_DIR": str(TARGET),
-                                                 "CARGO_TERM_COLOR": "never"})
-    if done.returncode:
+    code, _, _ = finish(["cargo", "build", "--quiet", "--locked"], limit=3600, cwd=CRATE, stderr=None,
+                        env=toolchain_env() | {"CARGO_TARGET_DIR": str(TARGET),
+                                               "CARGO_TERM_COLOR": "never"})
+    if code:
         raise Mistake("tools/userspace/schedules does not compile")
 
 
 def explore(*words, secs=60):
     """Runs a search or a replay. Returns its result; a process that dies has one of its own."""
-    try:
-        done = subprocess.run([EXPLORE, *map(str, words)], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=secs + 60, check=False)
-    except subprocess.TimeoutExpired:
+    code, output, errors = finish([EXPLORE, *words], limit=secs + 60)
+    if code == 124:
         return {"how": "hangs", "words": f"no end in {secs + 60} s"}
-    if done.returncode == 2:
-        raise Mistake(done.stderr.strip().removeprefix("error: "))
+    if code == 2:
+        raise Mistake(errors.strip().removeprefix("error: "))
     try:
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads(output.splitlines()[-1])
     except (ValueError, IndexError):
-        last = done.stderr.strip().splitlines()[-1:]
-        return {"how": "died", "words": f"exit status {done.returncode}: {' '.join(last)}"}
+        last = errors.strip().splitlines()[-1:]
+        return {"how": "died", "words": f"exit status {code}: {' '.join(last)}"}
 
 
 def inventory():
     """Returns the names of all scenarios, and all bugs with what is known of them."""
-    done = subprocess.run([EXPLORE, "list"], capture_output=True, text=True, check=True)
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return ([line["scenario"] for line in lines if "about" in line],
-            [line for line in lines if "bug" in line])
+    code, output, errors = finish([EXPLORE, "list"])
+    if code:
+        raise Mistake(f"{EXPLORE} list failed: {errors.strip()}")
+    lines = [json.loads(line) for line in output.splitlines()]
+    scenarios = [line["scenario"] for line in lines if "about" in line]
+    bugs = [line for line in lines if "bug" in line]
+    if not scenarios or not bugs:
+        raise Mistake(f"{EXPLORE} list names no scenarios, or no bugs")
+    return scenarios, bugs
 
 
 def bound(result, way):
@@ -153,7 +155,7 @@ class Run:
             most = 10 ** 9
             locks = [lock for name, lock in ALL_SCHEDULES.values() if name == scenario]
         results = [self.search("none", scenario, lock, way, most) for lock in locks]
-        good = all(result["how"] == "clean" for result in results)
+        good = bool(results) and all(result["how"] == "clean" for result in results)
         if way == EXHAUSTIVE:
             good &= all(result.get("complete") for result in results)
         else:
@@ -244,7 +246,7 @@ def words():
         if not equals or name not in ("BUG", "SEED", "SECS", "REPLAY"):
             raise Mistake(f"{word}: unknown; see scripts/schedules.py --help")
         if name in ("SEED", "SECS"):
-            if not value.isdecimal() or not 0 <= int(value) < 2 ** 63:
+            if not value.isdecimal() or int(value) >= (2 ** 31 if name == "SECS" else 2 ** 63):
                 raise Mistake(f"{word}: not a number")
             value = int(value)
         asked[name] = value

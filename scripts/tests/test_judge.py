@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import common
 import judge
 import judge_kernel
 from common import SCRIPTS, Mistake, read_json, write_json
@@ -109,6 +110,25 @@ def test_a_failed_test_names_its_rule(judged):
     crash = "test a_move_keeps_the_index ... ==1==ERROR: AddressSanitizer: heap-use-after-free\n"
     finding = judged.test_finding("rules", [], crash)
     assert finding.rule == "R41" and "use-after-free" in finding.what
+    finding = judged.test_finding("rules", [], "test a_move_keeps_the_index ... \n", hangs=True)
+    assert finding.what == "a_move_keeps_the_index: it does not end"
+
+
+def test_a_test_that_does_not_end(tmp_path, monkeypatch):
+    program = tmp_path / "rules"
+    monkeypatch.setattr(judge.host_test, "LONGEST", 1)
+    monkeypatch.setattr(judge.host_test.host_program, "environment", lambda *_, **__: {})
+    tests = judge.host_test.Tests.__new__(judge.host_test.Tests)
+    tests.env, tests.programs = dict(os.environ), {"rules": program}
+
+    def ends(command):
+        program.write_text(f"#!/bin/sh\necho test a ... \n{command}\n")
+        program.chmod(0o755)
+        return tests.run("rules", None, "plain", 1, logs=tmp_path)
+    assert ends("sleep 300") == (124, "test a ...\n") and not common.RUNNING
+    assert ends("exit 101")[0] == 101
+    with pytest.raises(Mistake, match="rules over the plain host was killed"):
+        ends("kill -KILL $$")
 
 
 def test_a_failure_of_the_trees_own_tests(judged, monkeypatch):

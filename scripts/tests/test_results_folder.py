@@ -25,3 +25,14 @@ def test_no_folder_of_others_is_emptied(tmp_path):
         with pytest.raises(Mistake, match="it is not an empty folder"):
             empty(folder, own)
     assert (tmp_path / "out/other/mine.scn").exists()
+
+
+def test_what_is_needed_stays(tmp_path):
+    patch = tmp_path / "own/run/x.patch"
+    patch.parent.mkdir(parents=True)
+    patch.touch()
+    with pytest.raises(Mistake, match="x.patch: it is in the folder of --out"):
+        empty(tmp_path / "own", tmp_path / "own", None, patch)
+    assert patch.exists()
+    empty(tmp_path / "own", tmp_path / "own", None, tmp_path / "x.patch")
+    assert not patch.exists()

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+import common
 import schedules
 from common import Mistake
 
@@ -27,7 +28,7 @@ def explorer(monkeypatch, tmp_path, *results):
 
 
 @pytest.mark.parametrize("word", ["SECS=x", "SEED=-1", "SEED=", "BUST=A", "BUG",
-                                  "SECS=99999999999999999999"])
+                                  "SECS=9223372036854775807"])
 def test_bad_input(monkeypatch, word):
     with pytest.raises(Mistake, match=word):
         arguments(monkeypatch, word)
@@ -110,6 +111,23 @@ def test_fewer_schedules_are_not_the_same_effort(monkeypatch):
     fewer = enough | {"schedules": schedules.LEAST_SHORT - 1}
     assert not run_of(monkeypatch, fewer).clean(("pin", "random"))["clean"]
     assert not run_of(monkeypatch, enough | {"how": "reported"}).clean(("pin", "random"))["clean"]
+
+
+def test_nothing_is_not_clean(monkeypatch, tmp_path):
+    complete = {"how": "clean", "schedules": 5, "complete": True}
+    # No bug of ALL_SCHEDULES has this scenario, so that no lock is tried.
+    assert not run_of(monkeypatch, complete).clean(("small-x", schedules.EXHAUSTIVE))["clean"]
+    explorer(monkeypatch, tmp_path, {"bug": "A"})
+    with pytest.raises(Mistake, match="names no scenarios"):
+        schedules.inventory()
+
+
+def test_a_search_that_does_not_end(monkeypatch, tmp_path):
+    program = tmp_path / "explore"
+    program.write_text("#!/bin/sh\nsleep 300\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(schedules, "EXPLORE", program)
+    assert schedules.explore("search", secs=-59)["how"] == "hangs" and not common.RUNNING
 
 
 def test_exhaustive_is_complete(monkeypatch):
