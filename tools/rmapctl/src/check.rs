@@ -3,10 +3,11 @@
 //! `rmapctl check`.
 
 use crate::cli::CheckArgs;
-use crate::kernel::{self, Debugfs, HostCheck, Target};
+use crate::kernel::{self, Debugfs, HostCheck, Rule, Target};
+use crate::output::{self, note};
 use crate::read_file;
 use anyhow::{Result, bail};
-use std::io::Write;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 /// The exit status if the host could not be checked. A check that finds a violation has 1.
@@ -20,28 +21,45 @@ pub fn shadow(args: &CheckArgs) -> Result<bool> {
         None => debugfs.read("compare")?,
     };
     let counts = kernel::compare_counts(&compare)?;
+    let mut said = String::new();
     for line in kernel::complaints(&compare) {
-        println!("{line}");
+        let _ = writeln!(said, "{line}");
     }
-    println!("{}", kernel::last_line(&compare));
+    output::offer(format!("{said}{}\n", kernel::last_line(&compare)))?;
     let mut violations = counts.violations;
     if args.compare_file.is_none() {
-        let text = debugfs.read("rules")?;
-        let rules = kernel::parse_rules(&text)?;
-        for rule in rules.iter().filter(|rule| rule.violations > 0) {
-            println!("{} {}: violations={}", rule.id, rule.title, rule.violations);
-        }
-        let of_rules: u64 = rules.iter().map(|rule| rule.violations).sum();
-        let steps: u64 = rules.iter().map(|rule| rule.steps).sum();
-        let checks: u64 = rules.iter().map(|rule| rule.checks).sum();
-        println!("rules: steps={steps} checks={checks} violations={of_rules}");
+        let rules = debugfs.read("rules")?;
         // No rule counts a violation of the structure.
         let structure = debugfs.stat("structure_violations")?;
-        println!("structure: violations={structure}");
         // `compare` tells of its own reading, the other files of all since the module was loaded.
-        violations = violations.max(of_rules + structure);
+        violations = violations.max(since_load(&rules, structure)?);
     }
     Ok(counts.untracked == 0 && counts.differences == 0 && violations == 0)
+}
+
+/// Prints the sums of `rules` and the violations of the structure. Returns all violations.
+fn since_load(rules: &str, structure: u64) -> Result<u64> {
+    let rules = kernel::parse_rules(rules)?;
+    let mut said = String::new();
+    for rule in rules.iter().filter(|rule| rule.violations > 0) {
+        let Rule {
+            id,
+            title,
+            violations,
+            ..
+        } = rule;
+        let _ = writeln!(said, "{id} {title}: violations={violations}");
+    }
+    let sum = |number: fn(&Rule<'_>) -> u64| rules.iter().map(number).sum::<u64>();
+    let of_rules = sum(|rule| rule.violations);
+    let _ = writeln!(
+        said,
+        "rules: steps={} checks={} violations={of_rules}\nstructure: violations={structure}",
+        sum(|rule| rule.steps),
+        sum(|rule| rule.checks)
+    );
+    output::offer(said)?;
+    Ok(of_rules + structure)
 }
 
 /// Checks the host's own structures, and prints what the module says. Returns the exit status.
@@ -50,7 +68,7 @@ pub fn host(args: &CheckArgs, target: Target) -> ExitCode {
         Ok(check) if check.violations == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("rmapctl: check of {target}: {error:#}");
+            note!("rmapctl: check of {target}: {error:#}");
             ExitCode::from(NOT_CHECKED)
         }
     }
@@ -59,8 +77,7 @@ pub fn host(args: &CheckArgs, target: Target) -> ExitCode {
 fn checked(args: &CheckArgs, target: Target) -> Result<HostCheck> {
     let text = Debugfs::new(&args.debugfs.debugfs).read_host(target, "check")?;
     let check = kernel::host_check(&text)?;
-    // A closed pipe, as in `rmapctl check --host | head`, is not an error.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    output::offer(&text)?;
     if check.mms == 0 {
         bail!("no address space was checked");
     }

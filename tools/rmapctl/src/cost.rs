@@ -3,6 +3,7 @@
 //! Measures what a mapping of the device costs its process: one figure for each operation, in
 //! nanoseconds.
 
+use crate::output;
 use anyhow::{Context, Result, bail};
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -74,6 +75,5 @@ pub fn run(device: &impl AsFd, times: u32) -> Result<()> {
     let address = map_and_touch(device)?;
     let forks = measure(times, fork_and_exit)?;
     unmap(address)?;
-    println!("fork-exit {forks}\nwrite-faults {faults}");
-    Ok(())
+    output::offer(format!("fork-exit {forks}\nwrite-faults {faults}\n")).map(drop)
 }

@@ -9,6 +9,8 @@
 mod common;
 
 use common::{DRY, Run, knows_all_words, make_zeros, rmapctl, run, scenario};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -207,4 +209,76 @@ fn a_saved_comparison_is_judged() {
     assert!(!judge("violation", &format!("violation of R21: page 1\n{last}")).good);
     assert!(!judge("different", &same.replace("differences=0", "differences=1")).good);
     assert!(!judge("untracked", &same.replace("untracked=0", "untracked=1")).good);
+}
+
+/// Runs the program with this standard output. Returns its exit status, and what it has printed on
+/// standard error.
+fn print_to(stdout: Stdio, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = rmapctl(arguments)
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stderr = child.stderr.take().expect("is piped");
+    let status = child.wait().expect("ends");
+    // Every process of a scenario has inherited the pipe. If one is left this read would wait.
+    fcntl(&stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("is set");
+    let mut text = String::new();
+    let read = stderr.read_to_string(&mut text);
+    read.expect("no process is left");
+    (status.code(), text)
+}
+
+fn full() -> Stdio {
+    let file = File::options().write(true).open("/dev/full");
+    file.expect("is opened").into()
+}
+
+fn closed() -> Stdio {
+    let (_, writer) = nix::unistd::pipe().expect("is made");
+    writer.into()
+}
+
+#[test]
+fn each_command_says_that_it_cannot_write() {
+    make_zeros();
+    let steps = scenario("full", "map main m 1\nfork main a b\nprint x\n");
+    let graph = scenario(
+        "empty-graph",
+        r#"{"version":1,"source":"host","mms":[],"anon_vmas":[],"pages":[]}"#,
+    );
+    let compare = "compare: vmas=1 anon_vmas=1 chains=1 pages=1 untracked=0 violations=0 ";
+    let same = scenario("same-output", &format!("{compare}differences=0\n"));
+    let other = scenario("other-output", &format!("{compare}differences=1\n"));
+    let device = DRY[1];
+    let print = ["random", "--print", "--seed=1", "--steps=9"];
+    // The status if nothing more is read.
+    for (command, status) in [
+        (vec!["run", &steps], 1),
+        (vec!["random", "--seed=1", "--steps=9"], 1),
+        (print.to_vec(), 0),
+        (vec!["show", &graph], 0),
+        (vec!["check", "--compare-file", &same], 0),
+        (vec!["check", "--compare-file", &other], 1),
+        (vec!["cost", "--times=1", device], 0),
+    ] {
+        let mut arguments = command.clone();
+        if matches!(command[0], "run" | "random") {
+            arguments.extend(DRY);
+        }
+        let (code, text) = print_to(full(), &arguments);
+        assert_eq!(code, Some(1), "{command:?}: {text}");
+        assert!(
+            text.contains("standard output: No space"),
+            "{command:?}: {text}"
+        );
+        let (code, text) = print_to(closed(), &arguments);
+        assert_eq!((code, text.as_str()), (Some(status), ""), "{command:?}");
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_written_changes_nothing() {
+    let output = rmapctl(&["show", "/nonexistent"]).stderr(full()).output();
+    assert_eq!(output.expect("runs").status.code(), Some(1));
 }

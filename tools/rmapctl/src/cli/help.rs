@@ -7,7 +7,9 @@ pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  everything passed; for `check`: differences, violations and untracked are all 0
   1  a step, a check or a comparison failed, or the module or a file cannot be read
-  2  the command line is wrong";
+  2  the command line is wrong
+If the reader of the output closes it early, as `head` does, `run`, `random`, `stress` and
+`selftest` end there, without a message and with the status 1. That changes no other status.";
 
 /// Printed at the end of `rmapctl show --help`.
 pub(super) const SHOW: &str = "\
@@ -19,7 +21,7 @@ pub(super) const SHOW: &str = "\
 The tree of the host marks with `*` the VMAs that have an anon_vma as their ->anon_vma.
 Numbers of anon_vmas count from 1 in each output.
 
-Exit status: 0 the graph was printed, 1 it cannot be read, 2 the command line is wrong.";
+Exit status: 0 the graph was printed, 1 it cannot be read or printed, 2 the command line is wrong.";
 
 /// Printed at the end of `rmapctl check --help`.
 pub(super) const CHECK: &str = "\
@@ -50,8 +52,8 @@ linked to them. One lock, that of the root, covers it. The columns:
 The module visits all processes for each table. On a terminal, without --once and -n, the table is
 read again and again, as the view `families` of `rmapctl watch`.
 
-Exit status: 0 the tables were printed, 1 the module cannot be read or there is no terminal, 2 the
-command line is wrong.";
+Exit status: 0 the tables were printed, 1 the module cannot be read, a table cannot be printed or
+there is no terminal, 2 the command line is wrong.";
 
 /// Printed at the end of `rmapctl watch --help`.
 pub(super) const WATCH: &str = "\

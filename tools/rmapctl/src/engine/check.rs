@@ -4,6 +4,7 @@
 
 use super::Engine;
 use crate::kernel::{self, Events, Numbers};
+use crate::output::{note, out};
 use crate::scenario::{Comparison, Condition, Field, Value};
 use anyhow::{Result, bail};
 
@@ -38,26 +39,20 @@ impl Engine<'_> {
         let unmet = numbers.unmet(&all);
         if unmet.is_some() {
             // A failure is printed even with --quiet.
-            println!("{check}");
+            out!("{check}")?;
         } else if aloud {
-            self.say(&check.to_string());
+            self.say(&check.to_string())?;
         }
         if check.differences + check.violations > 0 && (aloud || unmet.is_some()) {
             match self.debugfs.read("compare") {
-                Ok(text) => print_some(&kernel::complaints(&text)),
-                Err(error) => eprintln!("{error:#}"),
+                Ok(text) => print_some(&kernel::complaints(&text))?,
+                Err(error) => note!("{error:#}"),
             }
         }
         if check.violations > 0 && (aloud || unmet.is_some()) {
-            if let Ok(text) = self.debugfs.read("rules") {
-                for rule in kernel::parse_rules(&text)? {
-                    if rule.violations > 0 {
-                        println!(
-                            "  {} {}: violations={}",
-                            rule.id, rule.title, rule.violations
-                        );
-                    }
-                }
+            match self.debugfs.read("rules") {
+                Ok(text) => print_broken(&text)?,
+                Err(error) => note!("{error:#}"),
             }
         }
         match unmet {
@@ -80,12 +75,27 @@ impl Engine<'_> {
     }
 }
 
-fn print_some(lines: &[&str]) {
+fn print_broken(rules: &str) -> Result<()> {
+    for rule in kernel::parse_rules(rules)? {
+        if rule.violations > 0 {
+            out!(
+                "  {} {}: violations={}",
+                rule.id,
+                rule.title,
+                rule.violations
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn print_some(lines: &[&str]) -> Result<()> {
     const MOST: usize = 40;
     for line in lines.iter().take(MOST) {
-        println!("  {line}");
+        out!("  {line}")?;
     }
     if lines.len() > MOST {
-        println!("  ... and {} lines more", lines.len() - MOST);
+        out!("  ... and {} lines more", lines.len() - MOST)?;
     }
+    Ok(())
 }

@@ -17,6 +17,7 @@ mod request;
 use crate::graph::Graph;
 use crate::kernel::{self, Check, Debugfs, Device, Events, Numbers};
 use crate::model::{FIRST_PROCESS, Model};
+use crate::output::{note, out};
 use crate::scenario::{Mode, Needs, Scenario, ScenarioError, Step};
 use crate::show;
 use crate::worker::{Answer, Inherited, Reply};
@@ -238,16 +239,17 @@ impl<'a> Engine<'a> {
         Ok(engine)
     }
 
-    fn say(&self, text: &str) {
-        if !self.options.quiet {
-            println!("{}", text.trim_end());
+    fn say(&self, text: &str) -> Result<()> {
+        match self.options.quiet {
+            true => Ok(()),
+            false => out!("{}", text.trim_end()),
         }
     }
 
     /// Runs one step, and after it the check of `check every` if one is due.
     fn step(&mut self, step: &Step) -> Result<()> {
         if self.options.verbose {
-            self.say(&format!("{:>4}> {step}", self.line));
+            self.say(&format!("{:>4}> {step}", self.line))?;
         }
         self.counts.steps += 1;
         self.tick()?;
@@ -269,26 +271,26 @@ impl<'a> Engine<'a> {
             Step::Show => {
                 if let Some(text) = self.debugfs_file("chains.json")? {
                     let graph = Graph::parse(&text)?;
-                    self.say(&show::render(&graph, false));
+                    self.say(&show::render(&graph, false))?;
                 }
             }
             Step::Compare => {
                 if let Some(text) = self.debugfs_file("compare")? {
-                    self.say(kernel::last_line(&text));
+                    self.say(kernel::last_line(&text))?;
                 }
             }
             Step::Rules => {
                 if let Some(text) = self.debugfs_file("rules")? {
-                    self.say(&kernel::compact_rules(&text)?);
+                    self.say(&kernel::compact_rules(&text)?)?;
                 }
             }
             Step::Save { name, path } => {
-                if self.may_read_debugfs(name) {
+                if self.may_read_debugfs(name)? {
                     fs::write(path, self.debugfs.read(name)?)
                         .with_context(|| format!("save to {path}"))?;
                 }
             }
-            Step::Print(text) => self.say(text),
+            Step::Print(text) => self.say(text)?,
             command => self.act(command)?,
         }
         if step.is_command() {
@@ -312,7 +314,7 @@ impl<'a> Engine<'a> {
         }
         if self.last_progress.elapsed() >= PROGRESS {
             self.last_progress = Instant::now();
-            eprintln!(
+            note!(
                 "{}: line {}, {}, {} alive, {}, {} s",
                 self.label,
                 self.line,
@@ -351,16 +353,16 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn may_read_debugfs(&self, name: &str) -> bool {
+    fn may_read_debugfs(&self, name: &str) -> Result<bool> {
         let skip = self.options.no_check && !self.debugfs.exists();
         if skip {
-            self.say(&format!("({name}: skipped, no debugfs in this dry run)"));
+            self.say(&format!("({name}: skipped, no debugfs in this dry run)"))?;
         }
-        !skip
+        Ok(!skip)
     }
 
     fn debugfs_file(&self, name: &str) -> Result<Option<String>> {
-        match self.may_read_debugfs(name) {
+        match self.may_read_debugfs(name)? {
             true => self.debugfs.read(name).map(Some),
             false => Ok(None),
         }

@@ -28,7 +28,7 @@ pub fn limits(path: &Path, debugfs: &Debugfs, max_vmas: u64, max_pages: u64) -> 
         within_limits(&mut report, &device, max_vmas, max_pages)?;
         beyond_max_vmas(&mut report, &device, debugfs, max_vmas)?;
     }
-    Ok(report.failed == 0)
+    report.end()
 }
 
 /// Maps as much as is allowed, and more.

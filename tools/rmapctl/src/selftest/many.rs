@@ -155,11 +155,11 @@ fn killed(path: &Path) -> Result<()> {
 }
 
 /// Runs the case. Returns whether it passed.
-pub fn many(path: &Path) -> bool {
+pub fn many(path: &Path) -> Result<bool> {
     let mut report = Report::default();
     let result = killed(path).map_err(|error| format!("{error:#}"));
     report.case("many VMAs: a check that is killed", result);
-    report.failed == 0
+    report.end()
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub fn bad_input(path: &Path) -> Result<bool> {
         report.mode = Some(mode);
         modes(&mut report, &Device::open(path)?, mode);
     }
-    Ok(report.failed == 0)
+    report.end()
 }
 
 /// Chooses a mode and maps the device, which fixes the mode.
@@ -174,7 +174,7 @@ fn bad_ioctls(report: &mut Report, device: &Device) {
 }
 
 /// Runs the corner cases. Returns whether every case passed.
-pub fn corners(path: &Path, debugfs: &Debugfs) -> bool {
+pub fn corners(path: &Path, debugfs: &Debugfs) -> Result<bool> {
     let mut report = Report::default();
     for mode in MODES {
         report.mode = Some(mode);
@@ -188,5 +188,5 @@ pub fn corners(path: &Path, debugfs: &Debugfs) -> bool {
             report.case(name, result);
         }
     }
-    report.failed == 0
+    report.end()
 }

@@ -3,6 +3,7 @@
 //! Helpers of the cases: output, unchecked system calls, a mapping, a child process.
 
 use crate::kernel::{Check, Device};
+use crate::output::out;
 use crate::scenario::Mode;
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result};
@@ -22,7 +23,9 @@ pub(super) const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::P
 /// Prints a line for each case.
 #[derive(Default)]
 pub(super) struct Report {
-    pub(super) failed: u32,
+    failed: u32,
+    /// Why a case could not be printed.
+    unwritten: Option<anyhow::Error>,
     /// The kind of mapping, if the cases are tried with each.
     pub(super) mode: Option<Mode>,
 }
@@ -32,13 +35,23 @@ impl Report {
     pub(super) fn case(&mut self, name: &str, result: Result<(), String>) {
         let mode = self.mode.map_or(String::new(), |mode| format!(" ({mode})"));
         let name = format!("{name}{mode}");
-        match result {
-            Ok(()) => println!("ok - {name}"),
+        let written = match result {
+            Ok(()) => out!("ok - {name}"),
             Err(instead) => {
                 self.failed += 1;
-                println!("not ok - {name}: {instead}");
+                out!("not ok - {name}: {instead}")
             }
-        }
+        };
+        self.unwritten = self.unwritten.take().or(written.err());
+    }
+
+    /// Returns whether every case passed.
+    ///
+    /// # Errors
+    ///
+    /// A case could not be printed.
+    pub(super) fn end(self) -> Result<bool> {
+        self.unwritten.map_or(Ok(self.failed == 0), Err)
     }
 
     /// Passes if `call` fails with `errno` and a check returns the same numbers before and after

@@ -5,6 +5,7 @@
 use crate::cli::{Format, ShowArgs};
 use crate::graph::Graph;
 use crate::kernel::{Debugfs, Target};
+use crate::output::{self, note};
 use anyhow::{Context, Result, bail};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
@@ -24,7 +25,7 @@ pub fn run(args: &ShowArgs, target: Option<Target>) -> Result<()> {
         debugfs: Debugfs::new(&args.debugfs.debugfs),
         target,
     };
-    let output = match args.format {
+    let drawn = match args.format {
         Format::Dot => source.read("chains.dot")?.into_bytes(),
         Format::Svg => svg(&source.read("chains.dot")?)?,
         Format::Json | Format::Tree => {
@@ -36,9 +37,7 @@ pub fn run(args: &ShowArgs, target: Option<Target>) -> Result<()> {
             }
         }
     };
-    // A closed pipe, as in `rmapctl show | head`, is not an error.
-    let _ = std::io::stdout().write_all(&output);
-    Ok(())
+    output::offer(&drawn).map(drop)
 }
 
 /// Where a graph comes from.
@@ -70,7 +69,7 @@ impl Source<'_> {
 /// Lets Graphviz draw `text`.
 fn svg(text: &str) -> Result<Vec<u8>> {
     if text.len() > MUCH {
-        eprintln!(
+        note!(
             "rmapctl: dot draws {} KiB of text, which may take minutes; one process takes less",
             text.len() >> 10
         );
@@ -88,12 +87,14 @@ fn svg(text: &str) -> Result<Vec<u8>> {
         dot => dot.context("dot")?,
     };
     let mut stdin = dot.stdin.take().context("dot has no standard input")?;
-    // `dot` reads to the end before it writes. If it ends early, its status tells.
-    let _ = stdin.write_all(text.as_bytes());
+    // `dot` reads to the end before it writes.
+    let sent = stdin.write_all(text.as_bytes());
     drop(stdin);
     let output = dot.wait_with_output().context("dot")?;
+    // If it ends early, its status tells more.
     if !output.status.success() {
         bail!("dot: {}", output.status);
     }
+    sent.context("dot")?;
     Ok(output.stdout)
 }

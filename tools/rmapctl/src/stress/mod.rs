@@ -16,6 +16,7 @@ mod touch;
 use crate::corners::Family;
 use crate::engine::interrupted;
 use crate::kernel::{Debugfs, Device};
+use crate::output::{note, out};
 use anyhow::Result;
 use board::Shared;
 use observers::Observers;
@@ -69,10 +70,10 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let device = Device::open(&settings.device)?;
     let shared = Shared::new()?;
     let board = shared.board();
-    println!("stress: {settings}");
+    out!("stress: {settings}")?;
     let family = Family::new(|| {
         if let Err(error) = nursery::tend(settings, board, &device) {
-            eprintln!("rmapctl: stress: {error:#}");
+            note!("rmapctl: stress: {error:#}");
         }
     })?;
     let observers = Observers::new(&device, debugfs, family.group());
@@ -103,17 +104,17 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     if settings.secs >= ENOUGH {
         wrong = wrong.or(nothing);
     }
-    println!("stress: {}", observers.summary(board, secs));
+    out!("stress: {}", observers.summary(board, secs))?;
     let Some((wrong, compare)) = found.or(wrong.map(|wrong| (wrong, Vec::new()))) else {
         return Ok(true);
     };
-    println!("stress: FAILED: {wrong}\nthe last operations:");
+    out!("stress: FAILED: {wrong}\nthe last operations:")?;
     let events = board.last_events();
     for event in events.iter().skip(events.len().saturating_sub(SHOWN)) {
-        println!("  {event}");
+        out!("  {event}")?;
     }
     for line in compare.iter().take(SHOWN) {
-        println!("{line}");
+        out!("{line}")?;
     }
     Ok(false)
 }
@@ -141,7 +142,7 @@ fn watch(
         }
         if started.elapsed() >= next {
             next += PROGRESS;
-            eprintln!(
+            note!(
                 "stress: {}",
                 observers.summary(board, started.elapsed().as_secs_f64())
             );

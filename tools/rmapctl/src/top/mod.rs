@@ -11,9 +11,9 @@ use crate::engine;
 use crate::families::Sizes;
 use crate::graph::Graph;
 use crate::kernel::{self, Debugfs, Target};
+use crate::output;
 use anyhow::Result;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,8 +48,7 @@ pub fn print(args: &TopArgs, times: u64) -> Result<()> {
         let graph = Graph::parse(&debugfs.read_host(Target::All, "chains.json")?)?;
         let text = text(&table(&graph, sizes, args.sort), args.rows);
         let separator = if time > 0 { "\n" } else { "" };
-        // A closed pipe, as in `rmapctl top --once | head`, is not an error.
-        if write!(std::io::stdout(), "{separator}{text}").is_err() {
+        if !output::offer(format!("{separator}{text}"))? {
             break;
         }
     }

@@ -20,6 +20,7 @@ pub use protocol::{
     Runs, encode_prot,
 };
 
+use crate::output::note;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::libc;
@@ -61,7 +62,7 @@ pub fn serve(inherited: Inherited, name: &str) -> ! {
     let status = match worker.run() {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("rmapctl: {name}: {error:#}");
+            note!("rmapctl: {name}: {error:#}");
             70
         }
     };
