@@ -86,8 +86,8 @@ fuzz:
 		patch:PATCH replay:REPLAY,$(if $($(lastword $(subst :, ,$n))),\
 		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))'))
 
-#: make torture       each deliberate bug is caught, the correct rules are not; BUST= SECS= SEED=
-#:                    THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see
+#: make torture       each deliberate bug is caught; with the correct rules nothing is reported;
+#:                    BUST= SECS= SEED= THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see
 #:                    scripts/torture.py --help
 torture:
 	@scripts/setup.sh

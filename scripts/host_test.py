@@ -7,7 +7,7 @@
   2. Random sequences over the one without sanitizers, which does more of them in the same time.
 
 Each result is a line `test NAME ... ok` or `test NAME ... FAILED`. KDIR= or --tree chooses the
-kernel's source. That a host which is broken is noticed shows scripts/judge_self_test.py.
+kernel's source. scripts/judge_self_test.py shows that a broken host is noticed.
 """
 
 import json

@@ -10,8 +10,7 @@
 # (scripts/debian.sh).
 #
 # The result is cached by source, toolchain and configuration. KDIR= and KERNEL_TARBALL= choose
-# another source, see scripts/source.sh. In a kernel of KDIR make looks each time for what has
-# changed.
+# another source, see scripts/source.sh. With KDIR= make runs each time.
 
 source "$(dirname "$0")/lab.sh"
 
