@@ -89,7 +89,7 @@ gate_checkpatch() {
 # Files that may contain `unsafe`: each lifts deny(unsafe_code), which each crate root sets.
 UNSAFE_ROOMS=(
 	ffi.rs trace.rs 'bindings/.*' 'kernel_ext/.*' 'host/.*' 'torture/busted/.*' 'rmap/tests/.*'
-	rmap/{anon_vma,chain,family,free,lock,lookup,merge,page,steps,testing/world,unlink,vma,walk}.rs
+	rmap/{anon_vma,chain,family,free,lock,lookup,merge,page,steps,testing/world,unlink,vma,vma_pages,walk}.rs
 	model/mapping.rs model/tests/{remap,walk}.rs
 	device/{registry,vm_ops,zero_pages,mergeable/vm_ops,live/mapping}.rs
 	bench/shadow.rs torture/preemptible.rs

@@ -59,5 +59,6 @@ pub(crate) mod steps;
 pub(crate) mod testing;
 pub(crate) mod unlink;
 pub(crate) mod vma;
+pub(crate) mod vma_pages;
 pub(crate) mod walk;
 pub(crate) mod window;

@@ -44,7 +44,7 @@
 //! | R22 | `anon_vma_fork` | `fork::damage_of_a_chain_is_noticed` |
 //! | R23 | `anon_vma_fork` | `fork::damage_of_a_family_is_noticed`, `damage_of_a_number_of_links_is_noticed` |
 //! | R24 | `free_last` | `free::damage_of_the_counters_is_noticed` |
-//! | R24 | `FamilyWrite::deactivate` | `family::damage_of_the_active_count_is_noticed` |
+//! | R24 | `FamilyWrite::deactivate` | `unlink::damage_of_the_active_count_is_noticed` |
 //! | R24 | `anon_vma_clone` | `clone::damage_of_a_reused_anon_vma_is_noticed`, `fork_reuse::a_parent_of_two_that_is_reused_is_noticed` |
 //! | R25 | `anon_vma_merge` | `merge::damage_of_a_family_is_noticed_by_a_merge` |
 //! | R26 | `anon_vma_merge` | `merge::damage_of_a_chain_is_noticed_by_a_merge` |

@@ -177,4 +177,40 @@ mod suite {
         under::<Spin>()?;
         under::<RwSem>()
     }
+
+    /// A VMA that no anon_vma counts is unlinked (R24).
+    #[test]
+    fn damage_of_the_active_count_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.faulted()?;
+            a.with_anon_vma(|anon_vma| anon_vma.num_active_vmas.store(0, Relaxed));
+            let ((), n) = Rule::R24.expect_violations(|| a.unmap());
+
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
+    /// The last VMA of an anon_vma is unlinked that its parent does not count (R24).
+    #[test]
+    fn damage_of_the_child_count_is_noticed() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.faulted()?;
+            a.with_anon_vma(|anon_vma| anon_vma.num_children.store(0, Relaxed));
+            let ((), n) = Rule::R24.expect_violations(|| a.unmap());
+
+            assert_eq!(n, 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
 }

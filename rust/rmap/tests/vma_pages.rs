@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of `vma.rs`: which pages a VMA takes, and which anon_vma they get.
+//! Tests of `vma_pages.rs`: which pages a VMA takes, and which anon_vma they get.
 
 use kernel::macros::kunit_tests;
 
@@ -27,6 +27,7 @@ mod suite {
             busted, //
         }, //
     };
+    use kernel::prelude::*;
 
     /// The last process that maps a page moves it to its own anon_vma: a child does (R19).
     #[test]
