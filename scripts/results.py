@@ -74,7 +74,7 @@ class Kunit:
         return [suite.name for suite in root.subtests]
 
 
-RESULT = re.compile(r"^(?:test (.+?) \.\.\. (ok|FAILED|ignored)|"
+RESULT = re.compile(r"^(?:test (.+?) \.\.\. (ok|FAILED|ignored(?:, .+)?)|"
                     r"\S+/(\S+?::.+) (PASSED|FAILED|ERROR|SKIPPED)\b.* \[ *\d+%\]$)", re.M)
 STATUS = {"ok": "passed", "PASSED": "passed", "ignored": "skipped", "SKIPPED": "skipped"}
 
@@ -83,11 +83,12 @@ def add_results(step, code, output):
     """Counts the tests of cargo or pytest, by their output."""
     reasons = dict(re.findall(r"^---- (.+?) stdout ----\n(.*?)(?=\n----|\nfailures:)", output,
                               re.M | re.S))
-    results = {one or other: STATUS.get(word or another, "failed")
+    results = {one or other: (word or another).split(", ", 1)
                for one, word, other, another in RESULT.findall(output)}
-    for name, status in results.items():
+    for name, (word, *why) in results.items():
+        status = STATUS.get(word, "failed")
         reason = " | ".join(reasons.get(name, "").split("\n")[:4]) or f"see {step.log}"
-        step.add(name, status, reason if status == "failed" else "")
+        step.add(name, status, reason if status == "failed" else "".join(why))
     if code == 124:
         hung = re.findall(r"^test (.+?) has been running", output, re.M)
         step.add(", ".join(name for name in hung if name not in results) or step.name, "failed",

@@ -88,6 +88,8 @@ def test_counts_cargo_and_pytest():
     hung = "test a ... ok\ntest b has been running for over 60 seconds\n"
     assert results(124, hung)[:2] == (1, 1) and results(124, hung)[2]["name"] == "b"
     assert results(0, "running 0 tests\n")[:2] == (0, 1)
+    old = results(0, "test a ... ok\ntest b ... ignored\ntest c ... ignored, needs Linux 6.17\n")
+    assert old == (1, 0, {"step": "x", "name": "c", "status": "skipped", "reason": "needs Linux 6.17"})
     assert results(101, "test a ... ok\n")[:2] == (1, 1)
     passed, failed, last = results(1, "tests/test_a.py::good[a FAILED b] PASSED  [ 50%]\n"
                                    "tests/test_a.py::bad FAILED  [100%]\nFAILED tests/test_a.py::bad")
