@@ -99,7 +99,7 @@ pub struct EngineArgs {
     #[arg(long)]
     pub keep_going: bool,
     /// Seconds to wait for the answer of a process
-    #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
 }
 
@@ -317,7 +317,7 @@ pub struct DeviceArgs {
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
     /// Test the limits instead: the values that the module was loaded with
-    #[arg(long, num_args = 2, value_names = ["MAX_VMAS", "MAX_PAGES"])]
+    #[arg(long, num_args = 2, value_names = ["MAX_VMAS", "MAX_PAGES"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub limits: Option<Vec<u64>>,
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -329,7 +329,7 @@ pub struct SelftestArgs {
 #[derive(Debug, Args)]
 pub struct CostArgs {
     /// How often to do each operation
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub times: u32,
     #[command(flatten)]
     pub device: DeviceArgs,

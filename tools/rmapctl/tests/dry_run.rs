@@ -179,7 +179,17 @@ fn the_exit_status_tells_errors_apart() {
     assert_eq!(status(&["--help"]), Some(0));
     assert_eq!(status(&["fly"]), Some(2));
     assert_eq!(status(&["run"]), Some(2));
-    assert_eq!(status(&["random", "--steps=0"]), Some(2));
+    for arguments in [
+        "random --steps=0",
+        "run --timeout=0 x",
+        "run --timeout=18446744073709551615 x",
+        "random --timeout=86401",
+        "selftest --limits 2 18446744073709551615",
+        "cost --times=4294967295",
+    ] {
+        let words: Vec<_> = arguments.split(' ').collect();
+        assert_eq!(status(&words), Some(2), "{arguments}");
+    }
     assert_eq!(status(&["show", "--debugfs=/nonexistent"]), Some(1));
     assert_eq!(status(&["check", "--debugfs=/nonexistent"]), Some(1));
 }

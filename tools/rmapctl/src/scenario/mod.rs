@@ -34,6 +34,8 @@ pub const MAX_PAGES: u64 = 1 << 20;
 pub const MAX_TREE: u64 = 4096;
 /// The most steps that the blocks of one file may unroll to.
 const MAX_STEPS: u64 = 10_000_000;
+/// The most blocks that may be open in one place.
+const MAX_DEPTH: usize = 64;
 /// The longest name of a process or mapping, so that a request fits into one atomic pipe write.
 const MAX_NAME: usize = 63;
 
@@ -159,6 +161,11 @@ impl Scenario {
                             ));
                         }
                     };
+                    // The first is the file itself.
+                    if open.len() > MAX_DEPTH {
+                        let message = format!("more than {MAX_DEPTH} blocks inside each other");
+                        return Err(ScenarioError::new(line, message));
+                    }
                     open.push((line, count.to_owned(), counter, Vec::new()));
                 }
                 Some("end") => {

@@ -32,13 +32,11 @@ impl Step {
                 let word = words.next("a signal")?;
                 let signal = Signal::from_str(word)
                     .map_err(|_| format!("`{word}` is not a signal such as SIGSEGV"))?;
-                let touch = Step::parse(&words.take_rest())?;
-                if !matches!(touch, Step::Touch { .. }) {
-                    return Err("`dies SIGNAL` is followed by `touch ...`".to_owned());
-                }
                 Step::Dies {
                     signal,
-                    touch: Box::new(touch),
+                    touch: one_command(&words.take_rest(), "dies SIGNAL", |step| {
+                        matches!(step, Step::Touch { .. })
+                    })?,
                 }
             }
             "refused" => {
@@ -124,8 +122,13 @@ impl Step {
     }
 }
 
-/// Parses the command that follows `refused`, `fail` or `thread`.
+/// Parses the command that follows `dies`, `refused`, `fail` or `thread`.
 fn one_command(text: &str, word: &str, fits: fn(&Step) -> bool) -> Result<Box<Step>, String> {
+    // None of these follows another. This is said first: a line may be long.
+    let first = text.split_whitespace().next();
+    if let Some(prefix @ ("dies" | "refused" | "fail" | "thread")) = first {
+        return Err(format!("`{prefix} ...` cannot follow `{word}`"));
+    }
     let step = Step::parse(text)?;
     match fits(&step) {
         true => Ok(Box::new(step)),

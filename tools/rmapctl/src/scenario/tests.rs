@@ -170,6 +170,10 @@ fn errors_name_their_line() {
         ("repeat 2\nshow", "f.scn:1: `repeat` without `end`"),
         ("show\nend", "f.scn:2: `end` without `repeat`"),
         (
+            &"repeat 1\n".repeat(60_000),
+            "f.scn:65: more than 64 blocks inside each other",
+        ),
+        (
             "repeat 0\nshow\nend",
             "f.scn:1: `repeat` takes 1 to 10000000, not 0",
         ),

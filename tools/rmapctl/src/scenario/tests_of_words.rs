@@ -67,6 +67,23 @@ fn words_of_a_line_are_checked() {
         ),
         ("fail 1 exit main", "`exit main` cannot follow `fail N`"),
         (
+            "dies SIGBUS exit main",
+            "`exit main` cannot follow `dies SIGNAL`",
+        ),
+        (
+            "fail 1 refused EPERM seal main m 0",
+            "`refused ...` cannot follow `fail N`",
+        ),
+        (
+            "dies SIGBUS dies SIGBUS touch main m 0",
+            "`dies ...` cannot follow `dies SIGNAL`",
+        ),
+        // A copy of the rest for each word would need hundreds of gigabytes.
+        (
+            &"refused EPERM ".repeat(600_000),
+            "`refused ...` cannot follow `refused ERRNO`",
+        ),
+        (
             "thread t fork main c",
             "`fork main c` cannot follow `thread T`",
         ),
