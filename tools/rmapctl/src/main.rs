@@ -10,6 +10,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod check;
+mod child;
 mod cli;
 mod corners;
 mod cost;
@@ -22,6 +23,7 @@ mod output;
 mod random;
 mod scenario;
 mod selftest;
+mod shared;
 mod show;
 mod stress;
 mod top;

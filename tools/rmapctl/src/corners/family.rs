@@ -1,26 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A child with its descendants, and memory that they share.
+//! A child with its descendants, and what they share.
 
-use super::arena::{READ_WRITE, bytes};
+use crate::shared::Shareable;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{MapFlags, mmap_anonymous, munmap};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
-use std::num::NonZeroUsize;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// Seconds after which a process of a family kills itself.
 const LAST_RESORT: u32 = 1800;
 
 /// The state that the processes of a family share.
-#[derive(Default)]
-#[repr(C)]
 pub(super) struct Board {
     /// 1 once the grandchild has written its pages.
     pub(super) ready: AtomicU32,
@@ -30,33 +25,8 @@ pub(super) struct Board {
     pub(super) settled: AtomicU32,
 }
 
-/// A board in memory that children share.
-pub(super) struct Shared(NonNull<Board>);
-
-impl Shared {
-    pub(super) fn new() -> Result<Self> {
-        let length = NonZeroUsize::new(bytes(1)).context("no page")?;
-        // SAFETY: A new mapping at an address that the kernel chooses.
-        let page = unsafe { mmap_anonymous(None, length, READ_WRITE, MapFlags::MAP_SHARED) }
-            .context("mmap() of a shared page")?
-            .cast();
-        // SAFETY: The page is larger than a board, and no other process has it yet.
-        unsafe { page.write(Board::default()) };
-        Ok(Self(page))
-    }
-
-    pub(super) fn board(&self) -> &Board {
-        // SAFETY: The board stays mapped as long as this, and its fields are atomic.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: A user of the board borrows this.
-        let _ = unsafe { munmap(self.0.cast(), bytes(1)) };
-    }
-}
+// SAFETY: The fields are atomic numbers.
+unsafe impl Shareable for Board {}
 
 /// A child with its descendants. Dropping this kills them; orphans become children of this process.
 pub struct Family(pub(super) Pid);

@@ -7,8 +7,8 @@
 
 use super::Site;
 use super::arena::{Arena, READ, READ_WRITE};
+use crate::child::Child;
 use crate::scenario::Mode;
-use crate::selftest::Child;
 use anyhow::{Context, Result, ensure};
 use std::thread;
 use std::time::{Duration, Instant};

@@ -12,17 +12,18 @@ mod merges;
 
 pub use family::{Family, leave};
 
+use crate::child::Child;
 use crate::kernel::Debugfs;
 use crate::scenario::Mode;
-use crate::selftest::Child;
+use crate::shared::Shared;
 use anyhow::{Context, Result, ensure};
 use arena::{Arena, NONE, READ, READ_WRITE};
-use family::{Shared, settle};
+use family::{Board, settle};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 /// How long a thread or process waits for another one. The bound ends a hang; a slow machine stays
@@ -191,12 +192,15 @@ fn faults_at_fork(site: &Site<'_>) -> Result<()> {
         arena.read(501..700);
         let (ready, go) = (AtomicU32::new(0), AtomicU32::new(0));
         let child = thread::scope(|scope| {
-            scope.spawn(|| {
+            let late = || {
                 ready.store(1, SeqCst);
                 if reaches(&go, 1) {
                     arena.write(501..700, 2);
                 }
-            });
+            };
+            Builder::new()
+                .spawn_scoped(scope, late)
+                .context("a thread")?;
             let ready = wait_for(&ready, 1, "the thread");
             go.store(1, SeqCst);
             ready.and_then(|()| Child::new(|| Ok(())))
@@ -221,12 +225,16 @@ fn first_faults(site: &Site<'_>) -> Result<()> {
         thread::scope(|scope| {
             for page in [0, 4] {
                 let (arena, ready, go) = (&arena, &ready, &go);
-                scope.spawn(move || {
+                let first = move || {
                     ready.fetch_add(1, SeqCst);
                     if reaches(go, 1) {
                         arena.write(page..page + 1, 1);
                     }
-                });
+                };
+                if let Err(error) = Builder::new().spawn_scoped(scope, first) {
+                    go.store(1, SeqCst);
+                    return Err(error).context("a thread");
+                }
             }
             let ready = wait_for(&ready, 2, "the threads");
             go.store(1, SeqCst);
@@ -245,8 +253,7 @@ fn exit_at_fork(site: &Site<'_>) -> Result<()> {
         let arena = Arena::new(site)?;
         arena.map(0..PAGES)?;
         arena.write(0..PAGES, 1);
-        let shared = Shared::new()?;
-        let board = shared.board();
+        let board = &*Shared::<Board>::new()?;
         let family = Family::new(|| {
             arena.write(0..1, 2);
             // SAFETY: This program has one thread.

@@ -3,7 +3,8 @@
 //! Tests of a module that was loaded with small limits.
 
 use super::MODES;
-use super::report::{Child, Mapping, READ_WRITE, Report};
+use super::report::{Mapping, READ_WRITE, Report};
+use crate::child::Child;
 use crate::kernel::{Check, Debugfs, Device};
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result};

@@ -9,8 +9,8 @@ mod report;
 
 pub use limits::limits;
 pub use many::many;
-pub use report::Child;
 
+use crate::child::Child;
 use crate::corners::{self, Site};
 use crate::kernel::{Check, Debugfs, Device};
 use crate::scenario::Mode;

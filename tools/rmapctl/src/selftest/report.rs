@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Helpers of the cases: output, unchecked system calls, a mapping, a child process.
+//! Helpers of the cases: output, unchecked system calls, a mapping.
 
 use crate::kernel::{Check, Device};
 use crate::output::out;
 use crate::scenario::Mode;
 use crate::worker::PAGE_SIZE;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mprotect, munmap};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe, read, write};
 use std::ffi::c_void;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
@@ -185,46 +182,5 @@ impl Drop for Mapping {
         let length = (self.pages * PAGE_SIZE) as usize;
         // SAFETY: A user of the pages borrows the mapping.
         let _ = unsafe { munmap(self.address, length) };
-    }
-}
-
-/// A child that does some work, reports its result, and waits until this is dropped.
-pub struct Child(Pid);
-
-impl Child {
-    /// Forks; returns when the child has finished `work`.
-    pub fn new(work: impl FnOnce() -> Result<(), String>) -> Result<(Self, Result<(), String>)> {
-        let (reader, writer) = pipe().context("pipe")?;
-        // SAFETY: This program has one thread, or others that only touch memory and hold no lock.
-        match unsafe { fork() }.context("fork")? {
-            ForkResult::Child => {
-                let said = work().err().unwrap_or_else(|| "ok".to_owned());
-                // After `work`: a change of the user resets this setting.
-                let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
-                let _ = write(&writer, said.as_bytes());
-                loop {
-                    nix::unistd::pause();
-                }
-            }
-            ForkResult::Parent { child } => {
-                drop(writer);
-                let child = Self(child);
-                let mut said = [0; 1024];
-                let length = read(&reader, &mut said).context("read")?;
-                let result = match said.get(..length).unwrap_or_default() {
-                    b"ok" => Ok(()),
-                    b"" => Err("the child died".to_owned()),
-                    text => Err(String::from_utf8_lossy(text).into_owned()),
-                };
-                Ok((child, result))
-            }
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = kill(self.0, Signal::SIGKILL);
-        let _ = waitpid(self.0, None);
     }
 }

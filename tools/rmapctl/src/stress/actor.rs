@@ -6,6 +6,7 @@ use super::board::{Board, Event};
 use super::touch;
 use crate::corners::leave;
 use crate::kernel::Device;
+use crate::scenario::Advice;
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -100,8 +101,13 @@ fn weighted(mut n: u32) -> Operation {
     Operation::Write
 }
 
-/// `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE`.
-const ADVICE: [i32; 4] = [libc::MADV_DONTFORK, libc::MADV_DOFORK, 102, 103];
+/// What is asked of `madvise()` beside `MADV_DONTNEED`.
+const ADVICE: [Advice; 4] = [
+    Advice::Dontfork,
+    Advice::Dofork,
+    Advice::Guard,
+    Advice::Unguard,
+];
 
 /// A reserved range of addresses, at the same place in all processes of a run.
 #[derive(Clone, Copy)]
@@ -227,8 +233,8 @@ impl<'a> Arena<'a> {
             }
             Operation::Dontneed => self.advise(first, count, libc::MADV_DONTNEED),
             Operation::Advise => {
-                let advice = ADVICE.choose(rng).copied().unwrap_or(libc::MADV_DOFORK);
-                self.advise(first, count, advice)
+                let advice = ADVICE.choose(rng).copied().unwrap_or(Advice::Dofork);
+                self.advise(first, count, advice.number())
             }
             Operation::Fork | Operation::Exit => match self.fork(rng) {
                 Some(result) => result,
@@ -296,14 +302,13 @@ const fn bytes(pages: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::board::Shared;
     use super::*;
+    use crate::shared::Shared;
     use std::path::Path;
 
     #[test]
     fn a_fork_beyond_the_limit_is_no_operation() {
-        let shared = Shared::new().expect("is mapped");
-        let board = shared.board();
+        let board = &*Shared::<Board>::new().expect("is mapped");
         // The child ends at once.
         board.stop.store(true, Relaxed);
         let device = Device::open(Path::new("/dev/zero")).expect("is opened");
@@ -322,13 +327,13 @@ mod tests {
     /// Of the operations, a fork alone may not be done.
     #[test]
     fn what_is_not_done_is_not_counted() {
-        let shared = Shared::new().expect("is mapped");
+        let board = &*Shared::<Board>::new().expect("is mapped");
         let device = Device::open(Path::new("/dev/zero")).expect("is opened");
-        let arena = Arena::new(shared.board(), &device, 0).expect("is mapped");
+        let arena = Arena::new(board, &device, 0).expect("is mapped");
         super::super::touch::survive_faults().expect("is set");
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         arena.work(&mut rng, 1000);
-        let done = shared.board().operations.load(Relaxed);
+        let done = board.operations.load(Relaxed);
         assert!((900..1000).contains(&done), "{done} operations");
     }
 

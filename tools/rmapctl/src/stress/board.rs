@@ -3,11 +3,8 @@
 //! Memory that all processes of a stress run share: counters, the last events, the end.
 
 use super::actor::Operation;
-use anyhow::{Context, Result};
+use crate::shared::Shareable;
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-use std::num::NonZeroUsize;
-use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
@@ -15,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 const EVENTS: usize = 256;
 
 /// What the processes of a run share. All zeroes at the start.
-#[repr(C)]
 pub(super) struct Board {
     /// All processes shall end.
     pub(super) stop: AtomicBool,
@@ -95,44 +91,19 @@ impl Board {
     }
 }
 
-/// A board in memory that children share.
-pub(super) struct Shared(NonNull<Board>);
-
-// SAFETY: The fields of a board are atomic.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    pub(super) fn new() -> Result<Self> {
-        let length = NonZeroUsize::new(size_of::<Board>()).context("a board")?;
-        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: A new mapping at an address that the kernel chooses.
-        let memory = unsafe { mmap_anonymous(None, length, prot, MapFlags::MAP_SHARED) };
-        Ok(Self(memory.context("mmap() of a shared board")?.cast()))
-    }
-
-    pub(super) fn board(&self) -> &Board {
-        // SAFETY: The memory stays mapped as long as this; zeroes are a valid board, and its fields
-        // are atomic.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: A user of the board borrows this.
-        let _ = unsafe { munmap(self.0.cast(), size_of::<Board>()) };
-    }
-}
+// SAFETY: The fields are atomic.
+unsafe impl Shareable for Board {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::Shared;
 
     #[test]
     fn the_last_events_are_kept_in_order() {
-        let shared = Shared::new().expect("is mapped");
+        let shared = Shared::<Board>::new().expect("is mapped");
         for n in 0..300u32 {
-            shared.board().note(&Event {
+            shared.note(&Event {
                 pid: 100_000 + n,
                 operation: Operation::Move,
                 first: 7,
@@ -140,11 +111,11 @@ mod tests {
                 error: if n == 299 { Errno::EFAULT as u8 } else { 0 },
             });
         }
-        let events = shared.board().last_events();
+        let events = shared.last_events();
         assert_eq!(events.len(), EVENTS);
         assert_eq!(events[0], "pid 100044: move 7..10");
         assert_eq!(events[EVENTS - 1], "pid 100299: move 7..10: EFAULT");
-        assert_eq!(shared.board().operations.load(Relaxed), 300);
-        assert_eq!(shared.board().refused.load(Relaxed), 1);
+        assert_eq!(shared.operations.load(Relaxed), 300);
+        assert_eq!(shared.refused.load(Relaxed), 1);
     }
 }

@@ -17,8 +17,9 @@ use crate::corners::Family;
 use crate::engine::interrupted;
 use crate::kernel::{Debugfs, Device};
 use crate::output::{note, out};
+use crate::shared::Shared;
 use anyhow::Result;
-use board::Shared;
+use board::Board;
 use observers::Observers;
 use std::fmt;
 use std::path::PathBuf;
@@ -68,8 +69,7 @@ impl fmt::Display for Settings {
 /// Runs. Returns whether nothing was wrong.
 pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let device = Device::open(&settings.device)?;
-    let shared = Shared::new()?;
-    let board = shared.board();
+    let board = &*Shared::<Board>::new()?;
     out!("stress: {settings}")?;
     let family = Family::new(|| {
         if let Err(error) = nursery::tend(settings, board, &device) {
@@ -123,7 +123,7 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
 /// see.
 fn watch(
     settings: &Settings,
-    board: &board::Board,
+    board: &Board,
     observers: &Observers<'_>,
     family: &Family,
     started: Instant,
