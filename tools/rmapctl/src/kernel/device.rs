@@ -158,11 +158,7 @@ impl Device {
             match self.try_check() {
                 Ok(check) => return Ok(check),
                 Err(Errno::EINTR) => {}
-                Err(Errno::ENOTTY) => bail!(
-                    "check: ENOTTY: this is not the device of shadow_rmap; \
-                     add --no-check for a dry run"
-                ),
-                Err(errno) => bail!("check: {errno}"),
+                Err(errno) => bail!("check: {errno}{}", other_device(errno)),
             }
         }
     }
@@ -177,10 +173,21 @@ impl Device {
         unsafe { ioctl::mode(self.as_raw_fd(), &number) }.map_err(|errno| {
             let hint = match errno {
                 Errno::EBUSY => " (set the mode before the first map)",
-                _ => "",
+                _ => other_device(errno),
             };
             anyhow::anyhow!("mode {mode}: {errno}{hint}")
         })?;
         Ok(())
+    }
+}
+
+/// Explains the error of a file that does not know the requests.
+fn other_device(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOTTY => {
+            " (this is not the device of shadow_rmap; `run` and `random` need --no-check for a dry \
+             run with it)"
+        }
+        _ => "",
     }
 }

@@ -27,8 +27,11 @@ pub(super) struct Board {
     pub(super) kills: AtomicU64,
     /// Processes that have opened the device themselves, and have ended.
     pub(super) visits: AtomicU64,
-    /// Checks of such processes that found a difference or an untracked VMA.
+    /// Checks of such processes that failed, or found something.
     pub(super) bad_visits: AtomicU64,
+    /// Processes and threads of the load that were not made, or did not map the device, for want of
+    /// memory.
+    pub(super) starved: AtomicU64,
     next: AtomicU64,
     events: [AtomicU64; EVENTS],
 }

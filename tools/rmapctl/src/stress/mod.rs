@@ -11,6 +11,7 @@ mod actor;
 mod board;
 mod nursery;
 mod observers;
+mod threads;
 mod touch;
 
 use crate::corners::Family;
@@ -18,17 +19,19 @@ use crate::engine::interrupted;
 use crate::kernel::{Debugfs, Device};
 use crate::output::{note, out};
 use crate::shared::Shared;
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use board::Board;
 use observers::Observers;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 /// How often progress is printed.
 const PROGRESS: Duration = Duration::from_secs(5);
+/// Bytes of the stack of an observer.
+const STACK: usize = 256 << 10;
 /// Events and lines of `compare` that are printed after a failure.
 const SHOWN: usize = 40;
 
@@ -69,6 +72,8 @@ impl fmt::Display for Settings {
 /// Runs. Returns whether nothing was wrong.
 pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let device = Device::open(&settings.device)?;
+    // The kernel is asked to unload the module: it must be the one that is in use.
+    device.check()?;
     let board = &*Shared::<Board>::new()?;
     out!("stress: {settings}")?;
     let family = Family::new(|| {
@@ -79,20 +84,26 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let observers = Observers::new(&device, debugfs, family.group());
     let started = Instant::now();
     let mut wrong = thread::scope(|scope| {
-        scope.spawn(|| observers.check());
-        scope.spawn(|| observers.read());
-        scope.spawn(|| observers.unload());
-        let wrong = watch(settings, board, &observers, &family, started);
+        let start = |work: fn(&Observers<'_>)| {
+            let observers = &observers;
+            let thread = Builder::new().stack_size(STACK);
+            let thread = thread.spawn_scoped(scope, move || work(observers));
+            thread.map(drop).context("a thread of an observer")
+        };
+        let wrong = start(|observers| observers.check())
+            .and_then(|()| start(|observers| observers.read()))
+            .and_then(|()| start(|observers| observers.unload()))
+            .map(|()| watch(settings, board, &observers, &family, started));
         board.stop.store(true, Relaxed);
         observers.stop.store(true, Relaxed);
         wrong
-    });
+    })?;
     let secs = started.elapsed().as_secs_f64();
     drop(family);
     // Nothing runs any more: the last check sees what is left.
     let last = observers.check_once();
     let found = observers.wrong();
-    wrong = wrong.or_else(|| {
+    wrong = wrong.or_else(|| bad_visit(board)).or_else(|| {
         let left = last.filter(|check| check.vmas > 0);
         left.map(|check| format!("VMAs are left at the end: {check}"))
     });
@@ -101,11 +112,12 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
         idle.then(|| "the busy processes did nothing, or none was killed".to_owned())
     });
     // A short run may end before everything has happened once.
-    if settings.secs >= ENOUGH {
+    if settings.secs >= ENOUGH && !interrupted() {
         wrong = wrong.or(nothing);
     }
     out!("stress: {}", observers.summary(board, secs))?;
     let Some((wrong, compare)) = found.or(wrong.map(|wrong| (wrong, Vec::new()))) else {
+        ensure!(!interrupted(), "interrupted");
         return Ok(true);
     };
     out!("stress: FAILED: {wrong}\nthe last operations:")?;
@@ -117,6 +129,12 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
         out!("{line}")?;
     }
     Ok(false)
+}
+
+/// Returns what a process that has opened the device itself has found.
+fn bad_visit(board: &Board) -> Option<String> {
+    let bad = board.bad_visits.load(Relaxed) > 0;
+    bad.then(|| "the check of another open file has failed or found something".to_owned())
 }
 
 /// Prints progress until the time is over, or something is wrong. Returns what the observers do not
@@ -134,8 +152,8 @@ fn watch(
         if observers.wrong().is_some() {
             return None;
         }
-        if board.bad_visits.load(Relaxed) > 0 {
-            return Some("the check of another open file has failed or found something".to_owned());
+        if let Some(bad) = bad_visit(board) {
+            return Some(bad);
         }
         if family.has_ended() {
             return Some("the busy processes have ended".to_owned());

@@ -4,7 +4,7 @@
 
 use super::actor::{Arena, PAGES};
 use super::board::Board;
-use super::{Settings, touch};
+use super::{Settings, threads, touch};
 use crate::corners::leave;
 use crate::kernel::Device;
 use anyhow::{Context, Result};
@@ -35,11 +35,18 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
         while busy.len() < settings.processes as usize {
             // The next one inherits pages that this process has changed.
             arena.work(&mut rng, 3);
-            busy.push(start(settings, &arena, rng.random())?);
+            match start(settings, &arena, rng.random()) {
+                Ok(pid) => busy.push(pid),
+                Err(error) if is_starved(board, &error) => break,
+                Err(error) => return Err(error),
+            }
         }
         match rng.random_range(0..4) {
-            0 => visit(board, &settings.device, rng.random())?,
-            1 => {
+            0 => match visit(board, &settings.device, rng.random()) {
+                Err(error) if is_starved(board, &error) => {}
+                result => result?,
+            },
+            1 if !busy.is_empty() => {
                 let victim = busy.swap_remove(rng.random_range(0..busy.len()));
                 board.kills.fetch_add(1, Relaxed);
                 kill(victim, Signal::SIGKILL).context("kill")?;
@@ -59,6 +66,14 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
     Ok(())
 }
 
+/// Returns whether the load has failed for want of memory, which is no fault of the module, and
+/// counts that.
+fn is_starved(board: &Board, error: &anyhow::Error) -> bool {
+    let starved = matches!(error.downcast_ref(), Some(Errno::ENOMEM | Errno::EAGAIN));
+    board.starved.fetch_add(starved.into(), Relaxed);
+    starved
+}
+
 /// Starts a busy process.
 fn start(settings: &Settings, arena: &Arena<'_>, seed: u64) -> Result<Pid> {
     // SAFETY: This process has one thread.
@@ -69,14 +84,11 @@ fn start(settings: &Settings, arena: &Arena<'_>, seed: u64) -> Result<Pid> {
             let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::SA_NOCLDWAIT, SigSet::empty());
             // SAFETY: The kernel ignores the signal.
             let _ = unsafe { sigaction(Signal::SIGCHLD, &ignore) };
-            thread::scope(|scope| {
-                for thread in 0..u64::from(settings.threads) {
-                    scope.spawn(move || {
-                        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ thread);
-                        arena.work(&mut rng, u32::MAX);
-                    });
-                }
+            let missing = threads::run(settings.threads.into(), &|thread| {
+                let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ thread);
+                arena.work(&mut rng, u32::MAX);
             });
+            arena.board.starved.fetch_add(missing, Relaxed);
             leave()
         }
     }
@@ -87,9 +99,14 @@ fn visit(board: &Board, device: &Path, seed: u64) -> Result<()> {
     // SAFETY: This process has one thread.
     if let ForkResult::Child = unsafe { fork() }.context("fork")? {
         match visited(board, device, seed) {
-            Ok(true) => board.visits.fetch_add(1, Relaxed),
-            Ok(false) | Err(_) => board.bad_visits.fetch_add(1, Relaxed),
-        };
+            Ok(true) => {
+                board.visits.fetch_add(1, Relaxed);
+            }
+            Err(error) if is_starved(board, &error) => {}
+            Ok(false) | Err(_) => {
+                board.bad_visits.fetch_add(1, Relaxed);
+            }
+        }
         leave()
     }
     Ok(())
@@ -108,5 +125,21 @@ fn visited(board: &Board, path: &Path, seed: u64) -> Result<bool> {
         leave()
     }
     let check = device.check()?;
-    Ok((check.differences, check.untracked) == (0, 0))
+    Ok((check.differences, check.violations, check.untracked) == (0, 0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::Shared;
+
+    #[test]
+    fn want_of_memory_is_counted_and_nothing_else_is() {
+        let board = &*Shared::<Board>::new().expect("is mapped");
+        let starved = |errno: Errno| is_starved(board, &anyhow::Error::new(errno).context("fork"));
+        assert!(starved(Errno::ENOMEM) && starved(Errno::EAGAIN) && !starved(Errno::EINVAL));
+        // The module's own answer.
+        assert!(!is_starved(board, &anyhow::anyhow!("check: ENOMEM")));
+        assert_eq!(board.starved.load(Relaxed), 2);
+    }
 }

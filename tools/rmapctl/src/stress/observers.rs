@@ -77,20 +77,21 @@ impl<'a> Observers<'a> {
     }
 
     fn report(&self, what: String) {
-        self.report_with(what, || self.debugfs.read("compare").unwrap_or_default());
+        self.report_with(what, || match self.debugfs.read("compare") {
+            Ok(text) => said(&text),
+            Err(error) => vec![format!("{error:#}")],
+        });
     }
 
     /// Notes the first thing that was wrong, with the lines of `compare`. The busy processes stop
     /// first, so that a comparison after a check may find the same.
-    fn report_with(&self, what: String, compare: impl FnOnce() -> String) {
+    fn report_with(&self, what: String, compare: impl FnOnce() -> Vec<String>) {
         let Ok(mut wrong) = self.wrong.lock() else {
             return;
         };
         if wrong.is_none() {
             let _ = killpg(self.group, Signal::SIGSTOP);
-            let compare = compare();
-            let lines = complaints(&compare).into_iter().map(str::to_owned);
-            *wrong = Some((what, lines.collect()));
+            *wrong = Some((what, compare()));
         }
     }
 
@@ -154,7 +155,7 @@ impl<'a> Observers<'a> {
                     (Ok(check), Ok(ambiguous)) => {
                         self.ambiguous.fetch_max(ambiguous, Relaxed);
                         if self.is_bad(check) {
-                            self.report_with(format!("compare: {check}"), || text);
+                            self.report_with(format!("compare: {check}"), || said(&text));
                         }
                     }
                     (Err(error), _) | (_, Err(error)) => self.report(format!("{error:#}")),
@@ -201,7 +202,8 @@ impl<'a> Observers<'a> {
         let get = |n: &AtomicU64| n.load(Relaxed);
         let checks = get(&self.checks);
         format!(
-            "{secs:.0} s, operations={} refused={} forks={} kills={} visits={} checks={checks} \
+            "{secs:.0} s, operations={} refused={} forks={} kills={} visits={} \
+             starved={} checks={checks} \
              ({:.1} a second, {:.1} ms each, longest {:.1} ms) EINTR={} EAGAIN={} reads={} \
              unloads_refused={} untracked={} ambiguous={} violations={} differences={}",
             get(&board.operations),
@@ -209,6 +211,7 @@ impl<'a> Observers<'a> {
             get(&board.forks),
             get(&board.kills),
             get(&board.visits),
+            get(&board.starved),
             checks as f64 / secs.max(f64::EPSILON),
             get(&self.micros) as f64 / 1000.0 / checks.max(1) as f64,
             get(&self.longest) as f64 / 1000.0,
@@ -222,4 +225,9 @@ impl<'a> Observers<'a> {
             get(&self.differences),
         )
     }
+}
+
+/// Returns what `compare` complains about.
+fn said(compare: &str) -> Vec<String> {
+    complaints(compare).into_iter().map(str::to_owned).collect()
 }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads of the C library, for a process in which memory may run out.
+//!
+//! A thread of the standard library panics where it gets no memory for the stack of its signal
+//! handlers, and a panic ends the process. Here only its creation can fail, and that is an error.
+
+use nix::errno::Errno;
+use nix::libc;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+
+/// Bytes of a stack: a few calls, and a signal handler with the registers of a large processor.
+const STACK: usize = 128 << 10;
+
+/// What a thread does; its number.
+struct Task<'a> {
+    work: &'a (dyn Fn(u64) + Sync),
+    number: u64,
+}
+
+extern "C" fn enter(task: *mut c_void) -> *mut c_void {
+    // SAFETY: `run` passes a task that lives until this thread has ended.
+    let task = unsafe { &*task.cast::<Task<'_>>() };
+    (task.work)(task.number);
+    null_mut()
+}
+
+/// The attributes of a thread.
+struct Attributes(libc::pthread_attr_t);
+
+impl Attributes {
+    fn new(stack: usize) -> nix::Result<Self> {
+        let mut raw = MaybeUninit::uninit();
+        // SAFETY: The call initialises the memory unless it fails.
+        let attributes = unsafe {
+            done(libc::pthread_attr_init(raw.as_mut_ptr()))?;
+            raw.assume_init()
+        };
+        let mut attributes = Self(attributes);
+        // SAFETY: They are initialised.
+        done(unsafe { libc::pthread_attr_setstacksize(&mut attributes.0, stack) })?;
+        Ok(attributes)
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: They are initialised, and not used any more.
+        unsafe { libc::pthread_attr_destroy(&mut self.0) };
+    }
+}
+
+fn done(number: libc::c_int) -> nix::Result<()> {
+    match number {
+        0 => Ok(()),
+        number => Err(Errno::from_raw(number)),
+    }
+}
+
+/// Runs `work` in `count` threads, which get their number, and waits for their end. Returns the
+/// number of threads that could not be made.
+pub(super) fn run(count: u64, work: &(dyn Fn(u64) + Sync)) -> u64 {
+    run_with(STACK, count, work)
+}
+
+fn run_with(stack: usize, count: u64, work: &(dyn Fn(u64) + Sync)) -> u64 {
+    let Ok(attributes) = Attributes::new(stack) else {
+        return count;
+    };
+    let tasks: Vec<_> = (0..count).map(|number| Task { work, number }).collect();
+    let start = |task: &Task<'_>| {
+        let mut thread = MaybeUninit::uninit();
+        let task = (&raw const *task).cast_mut().cast();
+        // SAFETY: `task` outlives the thread, which is waited for below, and is not changed.
+        let result =
+            done(unsafe { libc::pthread_create(thread.as_mut_ptr(), &attributes.0, enter, task) });
+        // SAFETY: The call has initialised it, as it did not fail.
+        result.map(|()| unsafe { thread.assume_init() })
+    };
+    let threads: Vec<_> = tasks.iter().filter_map(|task| start(task).ok()).collect();
+    let missing = count - threads.len() as u64;
+    for thread in threads {
+        // SAFETY: The thread was created above, and is waited for once. The call cannot fail.
+        unsafe { libc::pthread_join(thread, null_mut()) };
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    #[test]
+    fn each_thread_has_a_number_and_is_waited_for() {
+        let seen = AtomicU64::new(0);
+        let missing = run(5, &|number| {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            seen.fetch_or(1 << number, SeqCst);
+        });
+        assert_eq!((missing, seen.load(SeqCst)), (0, 0b11111));
+    }
+
+    #[test]
+    fn a_thread_without_memory_is_counted() {
+        let never = |_| panic!("there is no stack");
+        assert_eq!(run_with(1 << 60, 3, &never), 3);
+        // Less than the smallest stack.
+        assert_eq!(run_with(1, 2, &never), 2);
+    }
+}
