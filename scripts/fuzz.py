@@ -3,9 +3,10 @@
 """Drives the host's own mm/ and the shadow with the same random steps, and compares them.
 
 Each side decides for itself what a step does; after each step both must be the same. A difference
-is shrunk to few steps, and left in the folder of --out: NAME.steps, which --replay does again, and
-NAME.scn in the language of rmapctl. fuzz.json has it all. KDIR= or --tree chooses the kernel's
-source. Exit status: 0 no difference, 1 a difference, 2 an error.
+is shrunk to few steps, and left in the folder of --out, whose earlier results are removed: NAME.steps,
+which --replay does again, and NAME.scn in the language of rmapctl. fuzz.json has it all. KDIR= or
+--tree chooses the kernel's source. Exit status: 0 no difference, 1 a difference, 2 an error; a crash
+that the same steps do not repeat is an error.
 """
 
 import os
@@ -15,8 +16,10 @@ import subprocess
 from pathlib import Path
 
 import host_program
-from common import (CARGO_FOLDER, OUT, TOP, Mistake, command_line, locked, program, say, toolchain_env)
+from common import (CARGO_FOLDER, OUT, RUNNING, TOP, Mistake, command_line, finish, locked, program, say,
+                    toolchain_env)
 from host_userspace import VARIANTS
+from results_folder import empty
 
 CRATE = TOP / "tools/userspace/fuzz"
 
@@ -29,9 +32,9 @@ def build(to):
     say("compiling the shadow ...")
     # Another run in this checkout compiles to the same place.
     with locked(target):
-        done = subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=CRATE,
-                              env=env, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
+        code, _, _ = finish(["cargo", "build", "--release", "--locked", "--quiet"], limit=3600,
+                            cwd=CRATE, env=env, stderr=None)
+        if code:
             raise Mistake("tools/userspace/fuzz does not compile")
         return shutil.copy(target / "release/fuzz", to)
 
@@ -75,20 +78,19 @@ def arguments(words=None):
 
 def main():
     options = arguments()
-    options.out = options.out or OUT / ("fuzz-replay" if options.replay else "fuzz")
-    if options.replay:
-        if not options.replay.is_file():
-            raise Mistake(f"{options.replay}: no such file")
-        if options.replay.resolve().parent == options.out.resolve():
-            raise Mistake(f"{options.replay}: its folder is that of --out, which is emptied")
+    default = OUT / ("fuzz-replay" if options.replay else "fuzz")
+    options.out = options.out or default
+    if options.secs == 0:
+        raise Mistake("--secs 0: at least 1")
+    if options.replay and not options.replay.is_file():
+        raise Mistake(f"{options.replay}: no such file")
     host_program.ensure_tools()
+    compiled = library(options)
+    empty(options.out, default, options.replay, options.patch, options.tree)
     # Copies: another run may replace what it has compiled.
     own = options.out / "run"
-    shutil.rmtree(own, ignore_errors=True)
-    for old in (*options.out.glob("*.scn"), *options.out.glob("*.steps")):
-        old.unlink()
-    own.mkdir(parents=True, exist_ok=True)
-    host = shutil.copy(library(options), own / "host.so")
+    own.mkdir()
+    host = shutil.copy(compiled, own / "host.so")
     fuzz = build(own / "fuzz")
     env = os.environ | host_program.environment(host.resolve(), options.variant)
     if options.replay:
@@ -101,11 +103,10 @@ def main():
                    options.variant]
         command += [f"--{flag}" for flag in ("keep-going", "blind")
                     if getattr(options, flag.replace("-", "_"))]
-    process = subprocess.Popen([str(word) for word in command], env=env)
-    try:
-        return process.wait()
-    finally:
-        process.kill()
+    # It ends with its workers.
+    process = subprocess.Popen([str(word) for word in command], env=env, start_new_session=True)
+    RUNNING.add(process)
+    return process.wait()
 
 
 if __name__ == "__main__":

@@ -6,28 +6,36 @@
   2. Random steps over the host with and without sanitizers: no difference.
   3. Bugs of tools/userspace/mutants: each is found and shrunk; the steps that are left show it
      again, and show nothing on the correct host.
-  4. Choosing steps by what is there reaches more of the host's branches than choosing blindly.
-  5. Bad input gets an error.
+  4. What only the exits at the end of a run show is found.
+  5. Choosing steps by what is there reaches more of the host's branches than choosing blindly.
+  6. A crash that the same steps do not repeat, and a worker that was killed, are errors.
+  7. Bad input gets an error, and removes no result.
 
 Each result is a line `test NAME ... ok` or `test NAME ... FAILED`.
 """
 
 import os
 import re
+import shutil
+import signal
 import subprocess
-import sys
+import time
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import fuzz
-from common import (CARGO_FOLDER, OUT, SCRIPTS, TOP, Mistake, command_line, exit_on_sigterm, read, read_json,
-                    say, toolchain_env)
+from common import (CARGO_FOLDER, OUT, SCRIPTS, TOP, command_line, finish, program, read, read_json, say,
+                    toolchain_env)
 from host_program import ensure_tools
+from results_folder import empty
 
 RESULTS = OUT / "fuzz-test"
 MUTANTS = {"reuse-with-two-children": ("plain", "R21"),
            "unlink-keeps-the-pointer": ("sanitized", "R33")}
 # Other seeds may first meet another consequence of the same mistake.
 SEED = ("--seed", 1, "--jobs", 1)
+# No run should take so long, in seconds.
+LONGEST = 1800
 # A difference should be shrunk to so few steps.
 SHORT = 15
 failures = 0
@@ -44,10 +52,9 @@ def report(name, good, why=""):
 def run(name, *words):
     """Runs fuzz.py; returns the exit status, the output, and what fuzz.json has."""
     folder = RESULTS / name
-    (folder / "fuzz.json").unlink(missing_ok=True)
-    done = subprocess.run([SCRIPTS / "fuzz.py", "--out", folder, *map(str, words)], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    return done.returncode, done.stdout, read_json(folder / "fuzz.json")
+    code, text, _ = finish([SCRIPTS / "fuzz.py", "--out", folder, *words], limit=LONGEST,
+                           stderr=subprocess.STDOUT)
+    return code, text, read_json(folder / "fuzz.json")
 
 
 def last(text):
@@ -59,12 +66,12 @@ def cargo():
     env = toolchain_env() | {"CARGO_TARGET_DIR": str(CARGO_FOLDER / "fuzz"),
                              "CARGO_TERM_COLOR": "never", "RUST_BACKTRACE": "0",
                              "HOST_LIBRARY": fuzz.library(options)}
-    done = subprocess.run(["cargo", "test", "--release", "--locked", "--quiet", "--no-fail-fast", "--",
-                           "--format=pretty"], cwd=fuzz.CRATE, env=env, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    for line in re.findall(r"^test .+ \.\.\. (?:ok|FAILED)$", done.stdout, re.M):
+    code, text, _ = finish(["cargo", "test", "--release", "--locked", "--quiet", "--no-fail-fast", "--",
+                            "--format=pretty"], limit=LONGEST, cwd=fuzz.CRATE, env=env,
+                           stderr=subprocess.STDOUT)
+    for line in re.findall(r"^test .+ \.\.\. (?:ok|FAILED)$", text, re.M):
         say(line)
-    report("the crate's tests", not done.returncode, done.stdout[-3000:])
+    report("the crate's tests", not code, text[-3000:])
 
 
 def clean(variant, secs):
@@ -94,6 +101,16 @@ def mutant(name, variant, rule):
     report(f"{name} has a scenario", scenario.startswith("# SPDX"), str(found.get("scenario")))
 
 
+def last_exits():
+    """The last sequence of a worker is too short for the exit that shows the bug."""
+    name = "unlink-drops-no-reference"
+    code, text, result = run(name, "--patch", TOP / f"tools/userspace/mutants/{name}.patch",
+                             "--skip-tests", "--steps", 14, "--jobs", 1, "--seed", 5)
+    found = (result.get("differences") or [{}])[0]
+    report("the last exits are compared", code == 1 and result.get("steps") == 14 and
+           found.get("rule") == "R18", text)
+
+
 def guided():
     branches = {}
     for how in ("guided", "blind"):
@@ -105,37 +122,70 @@ def guided():
     say(f"  {branches}")
 
 
+def worker_of(pid):
+    """Returns the process id of a worker below a process, or nothing."""
+    children = " ".join(map(read, Path(f"/proc/{pid}/task").glob("*/children")))
+    for child in map(int, children.split()):
+        if "\0worker\0" in read(f"/proc/{child}/cmdline"):
+            return child
+        if found := worker_of(child):
+            return found
+    return None
+
+
+def not_the_host():
+    """Ends a worker from outside while it does its steps."""
+    for number, words in ((signal.SIGABRT, "do not repeat that"), (signal.SIGKILL, "was killed")):
+        with ThreadPool(1) as pool:
+            running = pool.apply_async(run, ("killed", "--secs", 60, *SEED))
+            while not (worker := worker_of(os.getpid())) and not running.ready():
+                time.sleep(0.1)
+            # It has begun with its steps.
+            time.sleep(1)
+            if worker:
+                os.kill(worker, number)
+            code, text, result = running.get()
+        report(f"a worker that gets {number.name} is no difference",
+               code == 2 and words in last(text) and not result, text)
+
+
 def bad_input():
+    kept = RESULTS / "bad/1-r1.scn"
+    empty(kept.parent, RESULTS)
+    kept.touch()
     for name, words, expected in (
             ("a missing file", ["--replay", "/none"], "error: /none: no such file"),
             ("a step that is none", ["--replay", RESULTS / "bad.steps"], "line 2: `jump`: unknown"),
             ("a patch that does not apply", ["--patch", RESULTS / "bad.patch"], "error: "),
             ("a folder that is no tree", ["--tree", RESULTS], "error: "),
-            ("a number that is none", ["--secs", "x"], "invalid number value")):
+            ("a number that is none", ["--secs", "x"], "invalid number value"),
+            ("no end", ["--secs", "0"], "error: --secs 0: at least 1")):
         (RESULTS / "bad.steps").write_text("spawn\njump\n", encoding="utf-8")
         (RESULTS / "bad.patch").write_text("--- a/mm/none.c\n+++ b/mm/none.c\n@@ -1 +1 @@\n-x\n+y\n",
                                            encoding="utf-8")
         code, text, _ = run("bad", *words)
         report(f"bad input: {name}", code == 2 and expected in text, f"{code}: {text}")
+        if name != "a step that is none":
+            report(f"no result is removed: {name}", kept.is_file(), "it is gone")
+        kept.touch()
 
 
 def main():
     command_line(__doc__).parse_args()
-    exit_on_sigterm()
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    RESULTS.mkdir(parents=True)
     ensure_tools()
     cargo()
     clean("plain", 20)
     clean("sanitized", 20)
     for name, (variant, rule) in MUTANTS.items():
         mutant(name, variant, rule)
+    last_exits()
     guided()
+    not_the_host()
     bad_input()
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    program("error", main)

@@ -98,6 +98,9 @@ fn command(arguments: &[String]) -> Result<ExitCode, String> {
                 blind: flag("--blind"),
                 limit: LIMIT,
             };
+            if (options.secs, options.steps) == (0, 0) {
+                return Err("SECS and STEPS are both 0: that has no end".to_owned());
+            }
             end(&run(&options)?, &options.out)
         }
         "replay" => {

@@ -105,7 +105,8 @@ impl Pair {
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    /// Verifies the engine, and lets all processes exit; returns what is wrong, or left on one side.
+    /// Verifies the engine, and lets all processes exit; returns what is wrong then, or left on one
+    /// side.
     pub fn end(mut self) -> Option<Difference> {
         if let Some(wrong) = self.verified() {
             return Some(wrong);
@@ -123,6 +124,9 @@ impl Pair {
             return Some(Difference::new(18, words));
         }
         drop(self.shadow);
+        if let Some(wrong) = new_violations(&mut self.violations) {
+            return Some(wrong);
+        }
         let numbers = world::numbers();
         let left = numbers.anon_vmas + numbers.links + numbers.pages + numbers.slots;
         (left != 0)
@@ -152,13 +156,7 @@ impl Pair {
         if self.done.len() % VERIFY_EVERY == 0 {
             found.extend(self.verified());
         }
-        let violations = world::violations();
-        if violations != self.violations {
-            let new = violations - self.violations;
-            let words = format!("the shadow: its own checks found {new} violations");
-            found.push(Difference::new(None, words));
-            self.violations = violations;
-        }
+        found.extend(new_violations(&mut self.violations));
         found
     }
 
@@ -232,6 +230,14 @@ impl Pair {
         }
         None
     }
+}
+
+/// Returns what the engine's own checks have found since there were `before` violations.
+fn new_violations(before: &mut usize) -> Option<Difference> {
+    let new = world::violations() - *before;
+    *before += new;
+    let words = format!("the shadow: its own checks found {new} violations");
+    (new != 0).then(|| Difference::new(None, words))
 }
 
 /// Does a sequence from the beginning; returns whether something differs. `tell` gets the number of

@@ -3,8 +3,12 @@
 //! Processes of this program: the host may crash or hang in them.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+
+/// `SIGKILL`.
+const KILLED: i32 = 9;
 
 /// A process of this program. Dropping this ends it.
 pub struct Process {
@@ -64,7 +68,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// The error that the process has reported.
+    /// The error that the process has reported, and an end that is not the host's doing.
     pub fn ended(&mut self) -> Result<Option<String>, String> {
         let status = self.child.wait().map_err(|error| error.to_string())?;
         if status.success() {
@@ -73,7 +77,11 @@ impl Process {
         let messages: Vec<String> = self.errors.iter().collect();
         match messages.iter().find(|line| line.starts_with("error: ")) {
             Some(error) => Err(error.trim_start_matches("error: ").to_owned()),
-            None => Ok(Some(reason(&messages, &status.to_string()))),
+            // No code of the host does that.
+            None if status.signal() == Some(KILLED) => {
+                Err("a process was killed: there may be too little memory".to_owned())
+            }
+            None => reason(&messages, &status.to_string()).map(Some),
         }
     }
 
@@ -101,7 +109,12 @@ fn lines_of(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
 }
 
 /// Chooses the line of a dead process's messages that says why.
-fn reason(messages: &[String], status: &str) -> String {
+///
+/// # Errors
+///
+/// A panic of this program or of the engine. One in the crate `host` is the host's doing: what the
+/// host's code calls there panics when it is called wrongly.
+pub fn reason(messages: &[String], status: &str) -> Result<String, String> {
     let telling = [
         "ERROR: ",
         "runtime error:",
@@ -109,17 +122,21 @@ fn reason(messages: &[String], status: &str) -> String {
         "Assertion",
         "BUG",
     ];
-    let line = messages
+    let at = messages
         .iter()
-        .find(|line| telling.iter().any(|word| line.contains(word)));
-    match line {
-        Some(line) => {
-            // Addresses and process ids are other ones each time.
-            let words = line
-                .split_whitespace()
-                .filter(|word| !word.starts_with("=="));
-            format!("the host crashes: {}", words.collect::<Vec<_>>().join(" "))
-        }
-        None => format!("the host crashes: {status}"),
+        .position(|line| telling.iter().any(|word| line.contains(word)));
+    let Some(at) = at else {
+        return Ok(format!("the host crashes: {status}"));
+    };
+    let line = &messages[at];
+    if line.contains("panicked at") && !line.contains("host/src/") {
+        let words = messages.get(at + 1).map_or("", String::as_str);
+        return Err(format!("the fuzzer fails: {line} {words}"));
     }
+    // Addresses and process ids are other ones each time.
+    let words = line
+        .split_whitespace()
+        .filter(|word| !word.starts_with("=="));
+    let words = words.collect::<Vec<_>>().join(" ");
+    Ok(format!("the host crashes: {words}"))
 }

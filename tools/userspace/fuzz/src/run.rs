@@ -154,7 +154,16 @@ pub fn run(options: &Options) -> Result<Report, String> {
                 ended_steps += workers.drain(..).map(|worker| worker.steps).sum::<u64>();
             }
             let rest = worker.share.saturating_sub(worker.steps);
-            let finding = found(options, worker, outcome, seconds)?;
+            let finding = match found(options, worker, outcome, seconds) {
+                Ok(finding) => finding,
+                Err(error) if findings.is_empty() => return Err(error),
+                Err(error) => {
+                    // What was found before stays found.
+                    println!("fuzz: {error}");
+                    workers.clear();
+                    break;
+                }
+            };
             println!("fuzz: {}", finding.words());
             findings.push(finding);
             let left = options.secs.saturating_sub(begin.elapsed().as_secs());
@@ -203,7 +212,8 @@ fn found(
         actions.len()
     );
     let mut trials = Trials::new(options.limit);
-    let (steps, outcome) = shrink(&mut trials, &actions, &outcome)?;
+    let (steps, outcome) = shrink(&mut trials, &actions, &outcome)
+        .map_err(|error| format!("{error}: {}", worker.log.display()))?;
     println!(
         "fuzz: {} steps are left, after {} trials",
         steps.len(),

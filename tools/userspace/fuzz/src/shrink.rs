@@ -17,6 +17,7 @@ struct Shrink<'a> {
     trials: &'a mut Trials,
     wanted: Outcome,
     best: Vec<Action>,
+    repeated: bool,
     end: Instant,
 }
 
@@ -24,7 +25,8 @@ struct Shrink<'a> {
 ///
 /// # Errors
 ///
-/// Those of [`Trials::outcome`].
+/// `wanted` is a death, and no trial repeats it: the machine may have ended the process or stopped
+/// it for a while.
 pub fn shrink(
     trials: &mut Trials,
     actions: &[Action],
@@ -38,22 +40,25 @@ pub fn shrink(
         trials,
         wanted: wanted.clone(),
         best,
+        repeated: false,
         end: Instant::now() + MOST,
     };
     loop {
         let before = shrink.best.clone();
-        shrink.fewer()?;
-        shrink.smaller()?;
+        shrink.fewer();
+        shrink.smaller();
         if shrink.best == before || shrink.is_over() {
             break;
         }
     }
-    let last = shrink.trials.outcome(&shrink.best)?;
-    Ok(match last.is_like(wanted) {
-        true => (shrink.best, last),
-        // It does not repeat: the host's state came from before the sequence.
-        false => (actions.to_vec(), wanted.clone()),
-    })
+    match (shrink.trials.outcome(&shrink.best), wanted) {
+        (Ok(last), _) if last.is_like(wanted) => Ok((shrink.best, last)),
+        (_, Outcome::Dies(words)) if !shrink.repeated => {
+            Err(format!("{words}, but the same steps do not repeat that"))
+        }
+        // It was seen: the host's state came from before the sequence.
+        _ => Ok((actions.to_vec(), wanted.clone())),
+    }
 }
 
 impl Shrink<'_> {
@@ -61,53 +66,54 @@ impl Shrink<'_> {
         Instant::now() >= self.end
     }
 
-    /// Takes a candidate if it does the same.
-    fn take(&mut self, candidate: Vec<Action>) -> Result<bool, String> {
+    /// Takes a candidate if it does the same. An error is something else.
+    fn take(&mut self, candidate: Vec<Action>) -> bool {
         if self.is_over() {
-            return Ok(false);
+            return false;
         }
-        let outcome = self.trials.outcome(&candidate)?;
+        let Ok(outcome) = self.trials.outcome(&candidate) else {
+            return false;
+        };
         let like = outcome.is_like(&self.wanted);
         if like {
+            self.repeated = true;
             self.best = candidate;
             if let Outcome::Differs(step, _) = outcome {
                 self.best.truncate(step);
             }
         }
-        Ok(like)
+        like
     }
 
     /// Leaves out steps: first half of them, at last each by itself.
-    fn fewer(&mut self) -> Result<(), String> {
+    fn fewer(&mut self) {
         let mut size = self.best.len().div_ceil(2);
         while size > 0 {
             let mut from = 0;
             while from < self.best.len() {
                 let mut candidate = self.best.clone();
                 candidate.drain(from..(from + size).min(self.best.len()));
-                if candidate.is_empty() || !self.take(candidate)? {
+                if candidate.is_empty() || !self.take(candidate) {
                     from += size;
                 }
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
-        Ok(())
     }
 
     /// Tries smaller numbers in each step.
-    fn smaller(&mut self) -> Result<(), String> {
+    fn smaller(&mut self) {
         let mut at = 0;
         while at < self.best.len() {
             for simpler in simpler(self.best[at]) {
                 let mut candidate = self.best.clone();
                 candidate[at] = simpler;
-                if simpler.fits() && self.take(candidate)? {
+                if simpler.fits() && self.take(candidate) {
                     break;
                 }
             }
             at += 1;
         }
-        Ok(())
     }
 }
 

@@ -105,7 +105,7 @@ impl Trials {
     ///
     /// # Errors
     ///
-    /// A text, if no process can be started.
+    /// A text: no process can be started, or it fails by itself.
     pub fn outcome(&mut self, actions: &[Action]) -> Result<Outcome, String> {
         self.tried += 1;
         let mut running = match self.running.take() {

@@ -137,12 +137,15 @@ pub fn work(orders: &Orders, log: &Path) -> Result<bool, String> {
                 say(&format!("at\t{steps}\t{edges}\t{}", corpus.len()));
             }
             if over(steps) {
-                return Ok(false);
+                break;
             }
         }
         if let Some(wrong) = pair.end() {
             say_differs(done.len(), &[wrong]);
             return Ok(true);
+        }
+        if over(steps) {
+            return Ok(false);
         }
         if useful > 0 {
             corpus.add(&done[..useful], &mut random);
