@@ -3,6 +3,11 @@
 //! Reads the facts of a VMA's links and of the anon_vmas on its chain, under the root's lock.
 
 use super::{
+    chain::{
+        Chain,
+        Mark,
+        Step, //
+    },
     read::{
         AnonVma,
         Area,
@@ -23,8 +28,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Most links of a chain, and entries of a tree: behind that it is taken for endless.
-const MOST_LINKS: usize = 1 << 16;
+/// Most entries of a tree: behind that it is taken for endless.
 const MOST_ENTRIES: usize = 1 << 24;
 
 /// Lets other threads run; every so often, looks whether this one is being killed.
@@ -36,30 +40,44 @@ fn breathe(n: usize) -> Result {
     Ok(())
 }
 
-/// Copies the chain of the VMA into `notes`. Returns whether there was room for it.
-pub(super) fn read_chain(area: &Area, notes: &mut Notes) -> Result<bool> {
+/// How a copy of a chain has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// `notes` have all links that can be read.
+    All,
+    /// The chain does not end, so it is not examined.
+    Endless,
+    /// There was no room for it.
+    NoRoom,
+}
+
+/// Copies the chain of the VMA into `notes`.
+pub(super) fn read_chain(area: &Area, notes: &mut Notes) -> Result<Copied> {
     notes.chain.clear();
     notes.keys.clear();
-    let mut entry = area.first;
-    while entry != area.head {
-        let place = notes.chain.len() + 1;
+    let mut chain = Chain::of(area);
+    loop {
+        let place = chain.links() + 1;
         breathe(place)?;
-        if place > MOST_LINKS {
-            notes.found(Fault::Endless { links: place - 1 });
-            break;
-        }
         if place > notes.chain.capacity() || place > notes.keys.capacity() {
-            return Ok(false);
+            return Ok(Copied::NoRoom);
         }
-        let Some(link) = Link::of_entry(entry) else {
-            notes.found(Fault::LeadsNowhere { place });
-            break;
+        let link = match chain.step() {
+            Step::To(link) => link,
+            Step::End => return Ok(Copied::All),
+            Step::Nowhere => {
+                notes.found(Fault::LeadsNowhere { place });
+                return Ok(Copied::All);
+            }
+            Step::Endless => {
+                let links = chain.links();
+                notes.found(Fault::Endless { links });
+                return Ok(Copied::Endless);
+            }
         };
-        entry = link.next;
         notes.keys.push(link.anon_vma, GFP_KERNEL)?;
         notes.chain.push(link, GFP_KERNEL)?;
     }
-    Ok(true)
 }
 
 /// Examines the chain in `notes`, and each anon_vma on it of which this link is the first.
@@ -105,7 +123,7 @@ pub(super) fn examine(vma: usize, area: &Area, scope: Scope, notes: &mut Notes) 
 /// the first of the address space.
 fn is_first(link: &Link, anon_vma: &AnonVma, mm: usize, scope: Scope) -> Result<bool> {
     let mut next = Link::first_below(anon_vma.tree).and_then(Link::of_node);
-    let mut n = 0;
+    let (mut n, mut mark) = (0, Mark::default());
     while let Some(first) = next {
         if first.key == link.key || scope == Scope::All {
             return Ok(first.key == link.key);
@@ -115,7 +133,11 @@ fn is_first(link: &Link, anon_vma: &AnonVma, mm: usize, scope: Scope) -> Result<
         }
         n += 1;
         breathe(n)?;
-        next = first.successor().flatten().filter(|_| n < MOST_ENTRIES);
+        if n > MOST_ENTRIES || mark.comes_again(&first) {
+            // The examination finds that there is no end.
+            return Ok(true);
+        }
+        next = first.successor().flatten();
     }
     Ok(false)
 }
@@ -125,8 +147,15 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
     let first = Link::first_below(anon_vma.tree);
     let mut next = first.and_then(Link::of_node);
     let mut seen = Seen::new(anon_vma);
-    let (mut entry, mut before) = (0, None);
+    let (mut entry, mut before, mut mark) = (0, None, Mark::default());
     while let Some(link) = next {
+        if entry == MOST_ENTRIES || mark.comes_again(&link) {
+            notes.found(Fault::EndlessTree {
+                place,
+                entries: entry,
+            });
+            return Ok(());
+        }
         entry += 1;
         breathe(entry)?;
         let (Some(area), Some(below)) = (Area::at(link.vma), link.below()) else {
@@ -148,13 +177,6 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
         facts.judge(|fault| notes.found(fault));
         before = Some(area.range.start);
         next = match link.successor() {
-            _ if entry == MOST_ENTRIES => {
-                notes.found(Fault::EndlessTree {
-                    place,
-                    entries: entry,
-                });
-                return Ok(());
-            }
             Some(next) => next,
             None => {
                 notes.found(Fault::LeadsNowhere { place });
@@ -219,16 +241,16 @@ impl<'a> Seen<'a> {
             self.several_mms |= self.mm.is_some_and(|mm| mm != area.mm);
             self.mm = Some(area.mm);
         }
-        let (mut entry, mut n, mut on_chain) = (area.first, 0, false);
-        while entry != area.head && n < MOST_LINKS {
-            n += 1;
-            breathe(n)?;
-            // A chain that leads nowhere is a fault where its VMA is examined.
-            let Some(this) = Link::of_entry(entry) else {
-                break;
+        let (mut chain, mut on_chain) = (Chain::of(area), false);
+        loop {
+            breathe(chain.links())?;
+            let this = match chain.step() {
+                Step::To(this) => this,
+                Step::End => return Ok(on_chain),
+                // This is a fault where the VMA is examined.
+                Step::Nowhere | Step::Endless => return Ok(false),
             };
             on_chain |= this.key == link.key;
-            entry = this.next;
             let Some(other) = AnonVma::at(this.anon_vma) else {
                 continue;
             };
@@ -239,6 +261,5 @@ impl<'a> Seen<'a> {
             let is_member = other.root == self.anon_vma.key && other.key != self.anon_vma.key;
             self.members += usize::from(is_member);
         }
-        Ok(on_chain && entry == area.head)
     }
 }

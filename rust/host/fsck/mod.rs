@@ -12,6 +12,7 @@
 //! not depend on the number of processes or VMAs: an anon_vma is examined at one of its links, so
 //! there is no set of those seen.
 
+mod chain;
 mod examine;
 mod family;
 pub(super) mod read;
@@ -35,6 +36,7 @@ use crate::{
         Comm, //
     },
 };
+use examine::Copied;
 pub(super) use family::Family;
 use kernel::prelude::*;
 use read::{
@@ -283,10 +285,11 @@ impl Checker<'_> {
         };
         let area = Area::at(vma.key()).ok_or(EFAULT)?;
         self.notes.root = family.root();
-        if !examine::read_chain(&area, &mut self.notes)? {
-            return Ok(false);
+        match examine::read_chain(&area, &mut self.notes)? {
+            Copied::All => examine::examine(vma.key(), &area, self.scope, &mut self.notes)?,
+            Copied::Endless => {}
+            Copied::NoRoom => return Ok(false),
         }
-        examine::examine(vma.key(), &area, self.scope, &mut self.notes)?;
         Ok(true)
     }
 
@@ -312,8 +315,14 @@ impl Checker<'_> {
         };
         let area = Area::at(vma.key()).ok_or(EFAULT)?;
         let reported = self.notes.faults;
-        if !examine::read_chain(&area, &mut self.notes)? {
-            return Ok(None);
+        match examine::read_chain(&area, &mut self.notes)? {
+            Copied::All => {}
+            // Any anon_vma may be on it.
+            Copied::Endless => {
+                self.notes.faults = reported;
+                return Ok(Some(end));
+            }
+            Copied::NoRoom => return Ok(None),
         }
         // What is wrong with the chain itself has been reported.
         self.notes.faults = reported;

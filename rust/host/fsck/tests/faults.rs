@@ -6,13 +6,19 @@ use kernel::macros::kunit_tests;
 
 #[kunit_tests(shadow_rmap_host_fsck)]
 mod suite {
-    use super::super::world::{
-        Raw,
-        World, //
+    use super::super::{
+        world::{
+            Raw,
+            World, //
+        },
+        Scope, //
     };
     use crate::snapshot::sample;
     use core::ptr;
-    use kernel::prelude::*;
+    use kernel::{
+        prelude::*,
+        str::CString, //
+    };
 
     /// What a healthy world says of its three VMAs: each anon_vma is examined at its first link.
     const HEALTHY: [&str; 3] = [
@@ -193,6 +199,53 @@ mod suite {
              structure anon_vma 1 of its chain: entry 1 of its tree is not on the chain of its VMA\n\
              chains=1 anon_vmas=1\n",
         )?);
+        Ok(())
+    }
+
+    /// A chain that leads back to one of its links is left there: it is not examined, and no other
+    /// VMA counts its links again and again.
+    #[test]
+    fn rings() -> Result {
+        for (from, to, links) in [(3, 3, 1), (5, 3, 6), (5, 4, 3), (5, 5, 4)] {
+            let ring = |raw: &mut Raw| {
+                raw.links[from].same_vma.next = &raw mut raw.links[to].same_vma;
+            };
+            let expected = CString::try_from_fmt(fmt!(
+                "structure its chain does not end after {links} links\nchains=0 anon_vmas=0\n"
+            ))?;
+            assert!(broken(2, ring, expected.to_str()?)?);
+        }
+        assert!(broken(
+            1,
+            |raw| raw.links[5].same_vma.next = &raw mut raw.links[4].same_vma,
+            "structure anon_vma 1 of its chain: entry 2 of its tree is not on the chain of its VMA\n\
+             chains=2 anon_vmas=1\n",
+        )?);
+        Ok(())
+    }
+
+    /// An entry of a tree leads back to one before it.
+    #[test]
+    fn a_ring_in_a_tree() -> Result {
+        for scope in [Scope::All, Scope::One] {
+            let mut world = World::new()?;
+            let raw = world.raw();
+            raw.links[4].rb.rb_right = &raw mut raw.links[2].rb;
+            assert!(sample::is(
+                &world.examine_in(0, scope)?,
+                "structure anon_vma 1 of its chain: its tree does not end after 6 entries\n\
+                 chains=1 anon_vmas=1\n",
+            ));
+        }
+        // No entry of the ring belongs to the process that is checked.
+        let mut world = World::new()?;
+        let raw = world.raw();
+        raw.links[0].rb.rb_right = &raw mut raw.links[0].rb;
+        assert!(sample::is(
+            &world.examine_in(2, Scope::One)?,
+            "structure anon_vma 2 of its chain: its tree does not end after 1 entries\n\
+             chains=3 anon_vmas=3\n",
+        ));
         Ok(())
     }
 

@@ -9,7 +9,8 @@
 use super::{
     examine::{
         examine,
-        read_chain, //
+        read_chain,
+        Copied, //
     },
     read::Area,
     *, //
@@ -136,23 +137,29 @@ impl World {
         raw.anon_vmas[anon_vma].rb_root.rb_leftmost = &raw mut raw.links[first].rb;
     }
 
-    /// Examines a VMA as a check of all processes does. Returns the faults, a line each, and a line
-    /// with the numbers of links and of anon_vmas that were examined.
+    /// Examines a VMA as a check of all processes does, see [`examine_in`](Self::examine_in).
     pub(super) fn examine(&mut self, vma: usize) -> Result<KVVec<u8>> {
+        self.examine_in(vma, Scope::All)
+    }
+
+    /// Examines a VMA. Returns the faults, a line each, and a line with the numbers of links and of
+    /// anon_vmas that were examined.
+    pub(super) fn examine_in(&mut self, vma: usize, scope: Scope) -> Result<KVVec<u8>> {
         let root = ptr::from_ref(&self.raw().anon_vmas[0]).addr();
         let key = ptr::from_ref(&self.raw().vmas[vma]).addr();
         let area = Area::at(key).ok_or(EFAULT)?;
         let mut notes = Notes {
-            chain: KVVec::with_capacity(8, GFP_KERNEL)?,
-            keys: KVVec::with_capacity(8, GFP_KERNEL)?,
+            chain: KVVec::with_capacity(16, GFP_KERNEL)?,
+            keys: KVVec::with_capacity(16, GFP_KERNEL)?,
             root,
             faults: Faults::new(),
             counts: Counts::default(),
         };
-        if !read_chain(&area, &mut notes)? {
-            return Err(ENOSPC);
+        match read_chain(&area, &mut notes)? {
+            Copied::All => examine(key, &area, scope, &mut notes)?,
+            Copied::Endless => {}
+            Copied::NoRoom => return Err(ENOSPC),
         }
-        examine(key, &area, Scope::All, &mut notes)?;
         let mut text = KVVec::new();
         for fault in notes.faults.list.into_iter().flatten() {
             let name = fault.rule().map_or("structure", |rule| rule.name());
