@@ -89,7 +89,13 @@ fn begins(address: usize, name: &str) -> bool {
         .strip_prefix(name)
         .is_some_and(|rest| rest.starts_with("+0x0/"));
     if !begins {
-        pr_err!("bench: {name} does not begin at {address:#x}, there is {found}\n");
+        // Where there is no function, `found` is the address.
+        let there = if found.starts_with("0x") {
+            "no function"
+        } else {
+            found
+        };
+        pr_err!("bench: {name} does not begin at the address given, there is {there}\n");
     }
     begins
 }
