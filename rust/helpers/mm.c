@@ -122,14 +122,26 @@ struct task_struct *shadow_rmap_next_process(struct task_struct *task)
 	return next_task(task);
 }
 
-/* The entry of the page middle directory that leads to @address, or NULL without a page table. */
-pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address)
+/*
+ * The entry of the page middle directory that leads to @address, or NULL if there is none. @size is
+ * that of the aligned range around @address which has no page table in this case.
+ */
+pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address, unsigned long *size)
 {
 	pgd_t *pgd = pgd_offset(mm, address);
-	p4d_t *p4d = pgd_none(*pgd) ? NULL : p4d_offset(pgd, address);
-	pud_t *pud = !p4d || p4d_none(*p4d) ? NULL : pud_offset(p4d, address);
+	p4d_t *p4d;
+	pud_t *pud;
 
-	return !pud || pud_none(*pud) || pud_leaf(*pud) ? NULL : pmd_offset(pud, address);
+	*size = PGDIR_SIZE;
+	if (pgd_none(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, address);
+	*size = P4D_SIZE;
+	if (p4d_none(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, address);
+	*size = PUD_SIZE;
+	return pud_none(*pud) || pud_leaf(*pud) ? NULL : pmd_offset(pud, address);
 }
 
 pmd_t shadow_rmap_pmd_read(pmd_t *pmd)

@@ -99,25 +99,30 @@ struct LockedPtes<'a> {
 }
 
 impl<'a> LockedPtes<'a> {
-    /// Locks the page table for `address` in the address space of `vma`; `None` if there is none.
+    /// Locks the page table for `address` in the address space of `vma`.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, the size of the aligned range around `address` that has none.
     ///
     /// # Safety
     ///
     /// The `mmap_lock` is held, and `address` lies in `vma`.
-    unsafe fn new(vma: HostVma<'a>, address: usize) -> Option<Self> {
+    unsafe fn new(vma: HostVma<'a>, address: usize) -> Result<Self, usize> {
         // Page tables are freed under `mmap_lock` for writing, except those of a range that
         // `madvise()` has emptied, under the lock of their VMA: these after a grace period.
         let rcu = rcu::read_lock();
+        let mut absent = 0;
         // SAFETY: The upper levels exist as long as the VMA does, by the caller's lock.
-        let pmd = unsafe { ffi::shadow_rmap_pmd(vma.mm_ptr(), address) };
+        let pmd = unsafe { ffi::shadow_rmap_pmd(vma.mm_ptr(), address, &raw mut absent) };
         if pmd.is_null() {
-            return None;
+            return Err(absent);
         }
         // SAFETY: The entry exists, as above; the table that it leads to exists under RCU.
         unsafe {
             let entry = ffi::shadow_rmap_pmd_read(pmd);
             if !ffi::shadow_rmap_pmd_is_table(entry) {
-                return None;
+                return Err(ffi::SR_PMD_SIZE);
             }
             let lock = ffi::shadow_rmap_pte_lockptr(vma.mm_ptr(), entry);
             ffi::spin_lock(lock);
@@ -131,7 +136,8 @@ impl<'a> LockedPtes<'a> {
                 _not_send: NotThreadSafe,
             };
             // Dropping `locked` releases the lock of a table that was taken away meanwhile.
-            ffi::shadow_rmap_pmd_same(entry, ffi::shadow_rmap_pmd_read(pmd)).then_some(locked)
+            let is_there = ffi::shadow_rmap_pmd_same(entry, ffi::shadow_rmap_pmd_read(pmd));
+            is_there.then_some(locked).ok_or(ffi::SR_PMD_SIZE)
         }
     }
 
@@ -172,8 +178,7 @@ impl Drop for LockedPtes<'_> {
 
 impl HostVma<'_> {
     /// Calls `f` with the address of each anonymous page that it maps, from `address` on, and the
-    /// page. Returns the address behind the last PTE that was looked at; that is less than the end
-    /// of the VMA if it is large.
+    /// page. Returns the address up to which that is done: a large VMA takes several calls.
     ///
     /// `f` runs under the lock of a page table, and must not sleep.
     ///
@@ -189,14 +194,15 @@ impl HostVma<'_> {
         if !mmap.has(self) {
             return Err(EINVAL);
         }
-        let (n, table_end) = self.batch(address);
+        let n = self.batch(address);
         // SAFETY: `mmap_lock` is held, and its holder passes addresses of the VMA.
-        let Some(ptes) = (unsafe { LockedPtes::new(self, address) }) else {
-            return Ok(table_end);
+        let ptes = match unsafe { LockedPtes::new(self, address) } {
+            Ok(ptes) => ptes,
+            Err(absent) => return Ok(self.behind(address, absent)),
         };
         let first = self.range().start + ((address - self.start()) >> PAGE_SHIFT);
         for i in 0..n {
-            // SAFETY: The table reaches to `table_end` at least.
+            // SAFETY: `batch()` has counted those of the table.
             if let Some(page) = unsafe { ptes.page(i, first + i) } {
                 f(address + i * PAGE_SIZE, page);
             }
@@ -204,13 +210,14 @@ impl HostVma<'_> {
         Ok(address + n * PAGE_SIZE)
     }
 
-    /// Returns how many PTEs from `address` on to read under one hold of the lock, and the end of
-    /// their page table or of the VMA.
-    fn batch(self, address: usize) -> (usize, usize) {
-        let table_end = (address | (ffi::SR_PMD_SIZE - 1))
-            .saturating_add(1)
-            .min(self.end());
-        (BATCH.min((table_end - address) >> PAGE_SHIFT), table_end)
+    /// Returns how many PTEs from `address` on to read under one hold of the lock.
+    fn batch(self, address: usize) -> usize {
+        BATCH.min((self.behind(address, ffi::SR_PMD_SIZE) - address) >> PAGE_SHIFT)
+    }
+
+    /// Returns the end of the aligned range of `size` bytes around `address`, or of the VMA.
+    fn behind(self, address: usize, size: usize) -> usize {
+        (address | (size - 1)).saturating_add(1).min(self.end())
     }
 
     /// Returns the anonymous pages that it maps, in order of address. Sleeps.
@@ -225,34 +232,37 @@ impl HostVma<'_> {
         if self.anon_vma_key() == 0 {
             return Ok(KVVec::new());
         }
-        self.mapped_pages()
+        self.mapped_pages_in((self.start(), self.end()))
     }
 
-    /// As [`anonymous_pages`](Self::anonymous_pages), also if the VMA has no anon_vma, and should
-    /// have no such pages.
+    /// As [`anonymous_pages`](Self::anonymous_pages), at these addresses of the VMA, also if it has
+    /// no anon_vma, and should have no such pages.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn mapped_pages(self) -> Result<KVVec<HostPage>> {
+    pub(crate) fn mapped_pages_in(self, addresses: (usize, usize)) -> Result<KVVec<HostPage>> {
         let mut pages = KVVec::new();
-        let (first, start, end) = (self.range().start, self.start(), self.end());
-        let mut address = start;
+        let (first, start) = (self.range().start, self.start());
+        let (mut address, end) = (addresses.0.max(start), addresses.1.min(self.end()));
         while address < end {
             cond_resched();
-            let (n, table_end) = self.batch(address);
+            let n = self.batch(address).min((end - address) >> PAGE_SHIFT);
             // Nothing is allocated under the lock.
             if pages.capacity() - pages.len() < n {
                 pages.reserve(n, GFP_BOUNDED)?;
             }
             // SAFETY: The caller holds `mmap_lock`; the address lies in the VMA.
-            let Some(ptes) = (unsafe { LockedPtes::new(self, address) }) else {
-                address = table_end;
-                continue;
+            let ptes = match unsafe { LockedPtes::new(self, address) } {
+                Ok(ptes) => ptes,
+                Err(absent) => {
+                    address = self.behind(address, absent);
+                    continue;
+                }
             };
             for i in 0..n {
                 let at = first + ((address - start) >> PAGE_SHIFT) + i;
-                // SAFETY: The table reaches to `table_end` at least.
+                // SAFETY: `batch()` has counted those of the table.
                 if let Some(page) = unsafe { ptes.page(i, at) } {
                     pages.push(page, GFP_BOUNDED)?;
                 }

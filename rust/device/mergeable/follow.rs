@@ -245,7 +245,8 @@ fn shows_pages_of(vma: &LiveVma, other: &LiveVma, gain: (usize, usize)) -> Resul
     let place = other.place.get();
     let offset = |address: usize| place.shift().wrapping_add(address >> PAGE_SHIFT);
     let (start, end) = place.addresses;
-    let (first, end) = (offset(start.max(gain.0)), offset(end.min(gain.1)));
+    let addresses = (start.max(gain.0), end.min(gain.1));
+    let (first, end) = (offset(addresses.0), offset(addresses.1));
     let pages = other.pages_in(first, end.wrapping_sub(1))?;
     if pages.is_empty() {
         return Ok(false);
@@ -256,7 +257,7 @@ fn shows_pages_of(vma: &LiveVma, other: &LiveVma, gain: (usize, usize)) -> Resul
             // It would take too long.
             return Ok(KVVec::new());
         }
-        host.mapped_pages()
+        host.mapped_pages_in(addresses)
     };
     let there = vma.host.read(look).unwrap_or_else(|| Ok(KVVec::new()))?;
     let (own, shared) = vma
