@@ -181,9 +181,9 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
     let source: Arc<LiveVma> = source.into();
     links::unlink_lost(&source, &mut mmap);
     // What neighbours have gained from it was in its range.
-    layout::settle(&source, &mmap)?;
+    layout::settle_one(&source, &mmap)?;
     for neighbour in neighbours.into_iter().flatten() {
-        layout::settle(&neighbour, &mmap)?;
+        layout::settle_one(&neighbour, &mmap)?;
     }
     links::prepare_as_seen(&source, &mmap)?;
 
@@ -281,7 +281,7 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     let mut mmap = mm.mmap_write();
     // What it has gained from others ends with it.
     let settled = match vma.host.read(|host| host.mm_users()) {
-        Some(1..) => layout::settle(&vma, &mmap),
+        Some(1..) => layout::settle_one(&vma, &mmap),
         _ => Ok(()),
     };
     if settled

@@ -22,20 +22,31 @@ use super::live::{
 };
 use crate::{
     host::vma::HostVma,
-    kernel_ext::interval_tree::Range,
+    kernel_ext::{
+        interval_tree::Range,
+        sched::resched_each, //
+    },
     rmap::mm::MmapWrite, //
 };
 use kernel::{
     prelude::*,
-    sync::atomic::Relaxed, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
 };
 
-/// Takes over what `vma` has gained without an event. Sleeps.
+/// Takes over what `vma` has gained without an event. `had` returns the VMAs that had some of the
+/// addresses. Sleeps.
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
-pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
+/// `ENOMEM`; those of `had`.
+pub(super) fn settle(
+    vma: &LiveVma,
+    had: impl Fn(Addresses) -> Result<KVVec<Arc<LiveVma>>>,
+    _mmap: &MmapWrite<'_>,
+) -> Result {
     if vma.mm.file.is_mergeable() {
         // Done before, for all VMAs of the address space.
         return Ok(());
@@ -49,23 +60,33 @@ pub(super) fn settle(vma: &LiveVma, _mmap: &MmapWrite<'_>) -> Result {
     if was == now || was.shift() != now.shift() {
         return Ok(());
     }
-    let gains = was.gains(now);
-    if gains.iter().any(|(start, end)| start < end) {
-        for other in vma.mm.vmas()? {
-            for gain in gains {
-                let place = other.place.get();
-                if other.id() == vma.id() || !place.has_some_of(gain) {
-                    continue;
-                }
-                if place.shift() != now.shift() || !may_share(key, vma, &other) {
-                    return Ok(());
-                }
-                other.place.set(place.without(gain, was));
+    for gain in was
+        .gains(now)
+        .into_iter()
+        .filter(|(start, end)| start < end)
+    {
+        for other in resched_each(had(gain)?) {
+            let place = other.place.get();
+            if other.id() == vma.id() || !place.has_some_of(gain) {
+                continue;
             }
+            if place.shift() != now.shift() || !may_share(key, vma, &other) {
+                return Ok(());
+            }
+            other.place.set(place.without(gain, was));
         }
     }
     vma.place.set(was.grown_to(now));
     Ok(())
+}
+
+/// As [`settle`], for one VMA at an event: it looks at all VMAs of the address space.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn settle_one(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
+    settle(vma, |addresses| vma.mm.vmas_at(addresses), mmap)
 }
 
 /// Gives `vma` the page offsets of a VMA that was just mapped, if the host has done so. It does

@@ -21,6 +21,7 @@ use super::{
     },
     live::{
         mapping,
+        ByPlace,
         LiveMm,
         LivePage,
         LiveVma,
@@ -32,6 +33,7 @@ use super::{
 };
 use crate::{
     host::{
+        mm::is_being_killed,
         page_table::HostPage,
         vma::HostVma, //
     },
@@ -50,6 +52,29 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
+/// What an update is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A call of the driver, which no signal may stop: the shadow would lose track.
+    Event,
+    /// A check, which holds the locks of many processes.
+    Check,
+}
+
+impl Cause {
+    /// Returns whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if this thread makes a check, and is being killed.
+    pub(crate) fn go_on(self) -> Result {
+        if self == Self::Check && is_being_killed() {
+            return Err(EINTR);
+        }
+        Ok(())
+    }
+}
 
 /// A VMA with its present place in the host, and the anonymous pages that it maps on both sides.
 pub(crate) struct Seen {
@@ -169,6 +194,7 @@ fn pages_within(host: HostVma<'_>, limit: usize) -> Result<Option<KVVec<HostPage
 pub(crate) struct Pass {
     /// In order of address.
     pub(crate) vmas: KVVec<Seen>,
+    cause: Cause,
 }
 
 /// Updates an address space: ranges and links of its VMAs, and its pages. Sleeps.
@@ -192,9 +218,9 @@ pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
 /// `ENOMEM`.
 pub(crate) fn begin_mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     if mm.file.is_mergeable() {
-        mergeable::follow(mm, mmap, mergeable::Prepare::All)?;
+        mergeable::follow(mm, mmap, mergeable::Prepare::All, Cause::Event)?;
     }
-    begin(mm.vmas()?, mmap)
+    begin(mm.vmas()?, Cause::Event, mmap)
 }
 
 /// Updates one VMA in the same way. Sleeps.
@@ -205,26 +231,41 @@ pub(crate) fn begin_mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
 pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
     let mut one = KVVec::new();
     one.push(vma, GFP_BOUNDED)?;
-    finish(&mut begin(one, mmap)?, mmap)
+    finish(&mut begin(one, Cause::Event, mmap)?, mmap)
 }
 
 /// Does the first half of an update: ranges, links, and pages that are no longer mapped. Sleeps.
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
-pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
+/// `ENOMEM`; those of [`Cause::go_on`].
+pub(crate) fn begin(
+    all: KVVec<Arc<LiveVma>>,
+    cause: Cause,
+    mmap: &mut MmapWrite<'_>,
+) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
     for vma in resched_each(all) {
+        cause.go_on()?;
         vmas.push(Seen::new(vma, mmap)?, GFP_BOUNDED)?;
     }
     // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
     for seen in resched_each(&vmas).filter(|seen| seen.lost) {
         unlink_lost(&seen.vma, mmap);
     }
+    // These are all VMAs of the address space, or one.
+    let by_place = match vmas.as_slice() {
+        [] | [_] => None,
+        all => Some(ByPlace::new(all.iter().map(|seen| &seen.vma))?),
+    };
     for seen in resched_each(&vmas) {
+        cause.go_on()?;
         if seen.moved || seen.lost {
-            layout::settle(&seen.vma, mmap)?;
+            let had = |addresses| match &by_place {
+                Some(by_place) => by_place.at(addresses),
+                None => seen.vma.mm.vmas_at(addresses),
+            };
+            layout::settle(&seen.vma, had, mmap)?;
         }
         layout::take_range(&seen.vma, seen.addresses, seen.range, mmap);
     }
@@ -239,7 +280,7 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
         }
         seen.keep_pages(LivePage::follow);
     }
-    Ok(Pass { vmas })
+    Ok(Pass { vmas, cause })
 }
 
 /// Does the second half of an update: pages that are newly mapped, or have moved to another
@@ -251,9 +292,10 @@ pub(crate) fn begin(all: KVVec<Arc<LiveVma>>, mmap: &mut MmapWrite<'_>) -> Resul
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `ENOMEM`; those of [`Cause::go_on`].
 pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
     for seen in resched_each(pass.vmas.iter_mut()) {
+        pass.cause.go_on()?;
         if seen.vma.core.is_unfaulted() {
             continue;
         }

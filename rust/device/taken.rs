@@ -8,6 +8,7 @@ use super::{
     mergeable,
     sync::{
         self,
+        Cause,
         Pass, //
     },
     vm_ops, //
@@ -138,7 +139,7 @@ impl<'a> Taken<'a> {
         let (mut listed, skipped) = (listed.vmas, listed.skipped);
         let mut mmap = mm.core.mmap_write();
         if mm.file.is_mergeable() {
-            mergeable::follow(mm, &mut mmap, mergeable::Prepare::All)?;
+            mergeable::follow(mm, &mut mmap, mergeable::Prepare::All, Cause::Check)?;
             mm.note_look();
         }
         let vmas = mm.vmas()?;
@@ -180,7 +181,7 @@ impl<'a> Taken<'a> {
         }
         Ok(Self {
             mm,
-            pass: sync::begin(vmas, &mut mmap)?,
+            pass: sync::begin(vmas, Cause::Check, &mut mmap)?,
             hosts,
             unknown,
             has_all_vmas: !mm.file.is_mergeable() || skipped == 0,

@@ -11,6 +11,7 @@ use super::{
         PageTree,
         MIGRATES, //
     },
+    Addresses,
     LivePage,
     LiveVma, //
 };
@@ -192,6 +193,25 @@ impl LiveMm {
         // Two VMAs may seem to start at the same address, because the host has moved one of them
         // and the driver was not called.
         sort_by_key(&mut all, |vma| (vma.start.load(Relaxed), vma.id()));
+        Ok(all)
+    }
+
+    /// Returns the VMAs with a place that has some of `addresses`, in order of place. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn vmas_at(&self, addresses: Addresses) -> Result<KVVec<Arc<LiveVma>>> {
+        let is_there = |vma: &&Arc<LiveVma>| vma.place.get().has_some_of(addresses);
+        let mut all = gather(
+            || self.vmas.lock(),
+            |vmas| resched_each(vmas.values()).filter(is_there).count(),
+            |vmas, all| {
+                let mut there = resched_each(vmas.values()).filter(is_there);
+                there.try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED))
+            },
+        )?;
+        sort_by_key(&mut all, |vma| (vma.place.get().addresses, vma.id()));
         Ok(all)
     }
 

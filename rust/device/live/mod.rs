@@ -2,12 +2,14 @@
 
 //! The shadow's objects of a live mapping: address spaces, VMAs, pages.
 
+mod by_place;
 pub(crate) mod mapping;
 mod mm;
 mod page;
 mod place;
 mod vma;
 
+pub(super) use by_place::ByPlace;
 pub(crate) use mm::LiveMm;
 pub(crate) use page::{
     LivePage,

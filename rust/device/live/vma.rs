@@ -132,6 +132,12 @@ impl LiveVma {
         self.host_alone.store(host.has_root_alone(), Relaxed);
     }
 
+    /// Returns the key of the host's anon_vma at the last [`note_links`](Self::note_links); 0 for
+    /// none.
+    pub(crate) fn noted_key(&self) -> usize {
+        self.host_key.load(Relaxed)
+    }
+
     /// Returns whether `host`, which had no anon_vma, has the one that this VMA had. The caller
     /// holds the host's `mmap_lock`, and this VMA is about to be closed: until then the anon_vma is
     /// not freed.

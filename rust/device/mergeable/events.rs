@@ -28,6 +28,7 @@ use crate::{
             LiveMm,
             LiveVma, //
         },
+        sync::Cause,
         vm_ops::{
             is_of,
             Opening, //
@@ -74,7 +75,7 @@ fn make_room(file: &OpenFile, here: LockedMm<'_>, pages: usize) -> Result {
     if let Some(mm) = file.mm(here.key()) {
         let core = mm.core.clone();
         let mut mmap = core.mmap_write();
-        Found::all(here, &mm)?.with(|| follow(&mm, &mut mmap, Prepare::All))?;
+        Found::all(here, &mm)?.with(|| follow(&mm, &mut mmap, Prepare::All, Cause::Event))?;
     }
     sweep_others(file, &[here.key()], Which::All)
 }
@@ -139,7 +140,7 @@ fn copied(
         return near.with(|| events::copy(opening, source.as_arc_borrow()));
     }
     Found::all(here, mm)?.with(|| {
-        follow(mm, &mut mm.core.mmap_write(), Prepare::All)?;
+        follow(mm, &mut mm.core.mmap_write(), Prepare::All, Cause::Event)?;
         events::copy(opening, source.as_arc_borrow())
     })
 }
@@ -217,7 +218,7 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
         return others.with(|| links::prepare_as_faulted(vma, host, live, &mmap));
     }
     Found::all(here, mm)?.with(|| {
-        follow(mm, &mut mmap, Prepare::AllBut(vma.id()))?;
+        follow(mm, &mut mmap, Prepare::AllBut(vma.id()), Cause::Event)?;
         links::prepare_as_faulted(vma, host, live, &mmap)
     })
 }

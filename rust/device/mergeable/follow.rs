@@ -23,13 +23,19 @@ use crate::{
         links,
         live::{
             mapping,
+            ByPlace,
             LiveMm,
             LiveVma,
             Place, //
-        }, //
+        },
+        sync::Cause, //
     },
     host::vma::HostVma,
-    kernel_ext::sched::resched_each,
+    kernel_ext::{
+        gfp::GFP_BOUNDED,
+        sched::resched_each,
+        sort::sort_by_key, //
+    },
     rmap::{
         merge::{
             anon_vma_merge,
@@ -67,13 +73,21 @@ pub(in crate::device) enum Prepare {
 ///
 /// # Errors
 ///
-/// `ENOMEM`; the next update then does the rest.
-pub(in crate::device) fn follow(mm: &LiveMm, mmap: &mut MmapWrite<'_>, prepare: Prepare) -> Result {
+/// `ENOMEM`; those of [`Cause::go_on`]. The next update then does the rest.
+pub(in crate::device) fn follow(
+    mm: &LiveMm,
+    mmap: &mut MmapWrite<'_>,
+    prepare: Prepare,
+    cause: Cause,
+) -> Result {
     let all = mm.vmas()?;
+    let by_place = ByPlace::new(all.iter())?;
+    let some_gone = all.iter().any(|vma| is_gone(vma));
     inherit(&all, mmap)?;
     // First with the links as they were, because VMAs may have lost theirs after a merge.
     for vma in resched_each(&all) {
-        settle(vma, &all, Look::First, mmap)?;
+        cause.go_on()?;
+        settle(vma, &by_place, Look::First, some_gone, mmap)?;
     }
     for vma in resched_each(&all) {
         links::unlink_lost(vma, mmap);
@@ -84,9 +98,10 @@ pub(in crate::device) fn follow(mm: &LiveMm, mmap: &mut MmapWrite<'_>, prepare: 
         }
     }
     for vma in resched_each(&all) {
-        settle(vma, &all, Look::Last, mmap)?;
+        cause.go_on()?;
+        settle(vma, &by_place, Look::Last, some_gone, mmap)?;
     }
-    if all.iter().any(|vma| is_gone(vma)) {
+    if some_gone {
         mm.file.note_change(&[mm.key()]);
     }
     for vma in resched_each(&all) {
@@ -130,22 +145,31 @@ fn may_take(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
 /// Another explanation is that the unfaulted VMA was prepared, and found the anon_vma in the same
 /// memory. Then no other VMA is linked to it any more, and the structure is the same.
 fn inherit(all: &[Arc<LiveVma>], mmap: &mut MmapWrite<'_>) -> Result {
-    for heir in resched_each(all) {
-        if !heir.core.is_unfaulted() || heir.host.read(|host| host.anon_vma_key()).unwrap_or(0) == 0
-        {
+    let key = |heir: &LiveVma| heir.host.read(|host| host.anon_vma_key()).unwrap_or(0);
+    let is_heir = |vma: &&Arc<LiveVma>| vma.core.is_unfaulted() && key(vma) != 0;
+    let mut heirs = resched_each(all).filter(is_heir).peekable();
+    let Some(&first) = heirs.peek() else {
+        return Ok(());
+    };
+    let mut givers = KVVec::new();
+    for (i, giver) in resched_each(all).enumerate() {
+        let gives = !giver.core.is_unfaulted()
+            && (is_gone(giver) || giver.host.read(|host| giver.has_lost_links(host)) == Some(true));
+        // What an unfaulted VMA may take does not depend on that VMA.
+        if gives && may_take(first, giver, mmap) {
+            givers.push((giver.noted_key(), i), GFP_BOUNDED)?;
+        }
+    }
+    sort_by_key(&mut givers, |&giver| giver);
+    for heir in heirs {
+        let key = key(heir);
+        let i = givers.partition_point(|giver| giver.0 < key);
+        let giver = givers.get(i).filter(|giver| giver.0 == key);
+        let Some(giver) = giver.and_then(|giver| all.get(giver.1)) else {
             continue;
-        }
-        for giver in resched_each(all) {
-            let gives = !giver.core.is_unfaulted()
-                && heir.host.read(|host| giver.had_anon_vma_of(host)) == Some(true)
-                && (is_gone(giver)
-                    || giver.host.read(|host| giver.has_lost_links(host)) == Some(true));
-            if gives && may_take(heir, giver, mmap) {
-                dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
-                heir.host.read(|host| heir.note_links(host));
-                break;
-            }
-        }
+        };
+        dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
+        heir.host.read(|host| heir.note_links(host));
     }
     Ok(())
 }
@@ -162,10 +186,12 @@ enum Look {
 /// Takes over what `vma` has gained without an event. Sleeps.
 ///
 /// If that is not permitted, the place stays as it is, and the comparison shows the difference.
+/// `some_gone` says whether any VMA is gone.
 fn settle(
     vma: &Arc<LiveVma>,
-    all: &[Arc<LiveVma>],
+    by_place: &ByPlace,
     look: Look,
+    some_gone: bool,
     mmap: &mut MmapWrite<'_>,
 ) -> Result {
     let Some(now) = vma.host.read(Place::of) else {
@@ -175,8 +201,12 @@ fn settle(
     if was == now || was.shift() != now.shift() {
         return Ok(());
     }
-    for gain in was.gains(now) {
-        for other in resched_each(all) {
+    for gain in was
+        .gains(now)
+        .into_iter()
+        .filter(|(start, end)| start < end)
+    {
+        for other in resched_each(&by_place.at(gain)?) {
             let place = other.place.get();
             if other.id() == vma.id() || !place.has_some_of(gain) {
                 continue;
@@ -199,7 +229,7 @@ fn settle(
                 (false, _) if look == Look::First => return Ok(()),
                 // Neither merged nor unmapped. But a VMA that is gone may have taken it from
                 // `other` before.
-                (false, false) if !all.iter().any(|vma| is_gone(vma)) => return Ok(()),
+                (false, false) if !some_gone => return Ok(()),
                 (false, _) if shows_pages_of(vma, other, gain)? => {
                     vma.wrongly_merged.store(other.id(), Relaxed);
                 }

@@ -15,6 +15,7 @@ use crate::{
         file::OpenFile,
         live::LiveMm, //
         registry::Registry,
+        sync::Cause,
     },
     host::mm::TriedRead,
     kernel_ext::{
@@ -56,7 +57,7 @@ fn sweep(mm: &Arc<LiveMm>) -> Result {
     let mut mmap = core.mmap_write();
     let found = Found::all(locked.mm()?, mm)?;
     if !found.are_settled() || found.len() != mm.nr_vmas() {
-        found.with(|| follow(mm, &mut mmap, Prepare::None))?;
+        found.with(|| follow(mm, &mut mmap, Prepare::None, Cause::Event))?;
     }
     mm.note_look();
     Ok(())
