@@ -114,7 +114,7 @@ fn show_dot(registry: &Shared, text: &mut Text) -> Result {
 
 fn show_compare(registry: &Shared, text: &mut Text) -> Result {
     let mut written = Ok(());
-    let outcome = check::check(
+    let checked = check::check(
         registry,
         &registry.files()?,
         &registry.reported,
@@ -125,7 +125,9 @@ fn show_compare(registry: &Shared, text: &mut Text) -> Result {
         },
     )?;
     written?;
-    text.add(|f| f.write_fmt(fmt!("{outcome}\n")))
+    text.add(|f| f.write_fmt(fmt!("{}\n", checked.outcome)))?;
+    checked.delivered();
+    Ok(())
 }
 
 fn show_rules(_: &Shared, text: &mut Text) -> Result {

@@ -7,7 +7,10 @@ pub(crate) use super::graphs::take;
 use super::{
     file::OpenFile,
     registry::Registry,
-    violations::Reported, //
+    violations::{
+        NewOnes,
+        Reported, //
+    }, //
 };
 use crate::{
     rmap::rules,
@@ -38,10 +41,13 @@ static LOOKS: [Atomic<usize>; rules::ALL.len()] = [const { Atomic::new(0) }; rul
 /// Number of the verifier's looks at properties that no rule is about.
 static STRUCTURE_LOOKS: Atomic<usize> = Atomic::new(0);
 
-/// Number of violations of such properties.
+/// Number of violations of each rule that these looks have found.
+static FOUND: [Atomic<usize>; rules::ALL.len()] = [const { Atomic::new(0) }; rules::ALL.len()];
+
+/// Number of violations of properties that no rule is about.
 static DAMAGES: Atomic<usize> = Atomic::new(0);
 
-/// Prints the numbers of looks, and of violations that no rule counts, as `key: value` lines.
+/// Prints the numbers of looks, and of the violations that they have found, as `key: value` lines.
 pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let structure = STRUCTURE_LOOKS.load(Relaxed);
     let rules: usize = LOOKS.iter().map(|looks| looks.load(Relaxed)).sum();
@@ -49,10 +55,12 @@ pub(crate) fn show_looks(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "structure_violations: {}", DAMAGES.load(Relaxed))?;
     writeln!(f, "verifier_looks: {}", rules + structure)?;
     writeln!(f, "verifier_looks_structure: {structure}")?;
-    for ((_, name, _), looks) in rules::ALL.iter().zip(&LOOKS) {
-        let looks = looks.load(Relaxed);
-        if looks > 0 {
-            writeln!(f, "verifier_looks_{name}: {looks}")?;
+    for (key, numbers) in [("looks", &LOOKS), ("violations", &FOUND)] {
+        for ((_, name, _), number) in rules::ALL.iter().zip(numbers) {
+            let number = number.load(Relaxed);
+            if number > 0 {
+                writeln!(f, "verifier_{key}_{name}: {number}")?;
+            }
         }
     }
     Ok(())
@@ -77,6 +85,21 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
     .map(|count| count as u64)
 }
 
+/// The result of a check, which counts as delivered once its reader has it.
+pub(crate) struct Checked<'a> {
+    /// The result.
+    pub(crate) outcome: Outcome,
+    news: NewOnes<'a>,
+}
+
+impl Checked<'_> {
+    /// Notes that the reader has the result. Without this call the next check of the reader counts
+    /// the violations again that the engine has found.
+    pub(crate) fn delivered(self) {
+        self.news.delivered();
+    }
+}
+
 /// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
 /// Calls `line` for each line of the report. The last line is missing: it is the result. Its
@@ -87,12 +110,12 @@ pub(crate) fn as_array(outcome: &Outcome) -> [u64; 7] {
 ///
 /// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if new address spaces do not end,
 /// or migration does not.
-pub(crate) fn check(
+pub(crate) fn check<'a>(
     registry: &Registry,
     files: &[Arc<OpenFile>],
-    reported: &Reported,
+    reported: &'a Reported,
     line: &mut dyn FnMut(fmt::Arguments<'_>),
-) -> Result<Outcome> {
+) -> Result<Checked<'a>> {
     stats::CHECKS.inc();
     let mut pair = take(registry, files)?;
     pair.retry_untracked(files)?;
@@ -102,6 +125,9 @@ pub(crate) fn check(
         match rule {
             Some(rule) => {
                 registry.verified.lock().add(rule);
+                if let Some(found) = FOUND.get(rule as usize) {
+                    found.fetch_add(1, Relaxed);
+                }
                 line(fmt!("violation of {}: {what}", rule.name()));
             }
             None => {
@@ -137,6 +163,7 @@ pub(crate) fn check(
     let untracked = files.iter().map(|file| file.untracked_now()).sum();
     outcome.untracked = outcome.untracked.max(untracked);
     outcome.ambiguous = files.iter().map(|file| file.ambiguous.load(Relaxed)).sum();
-    outcome.violations = found + reported.new_ones(&registry.verified.lock());
-    Ok(outcome)
+    let news = reported.take(&registry.verified.lock());
+    outcome.violations = found + news.number();
+    Ok(Checked { outcome, news })
 }

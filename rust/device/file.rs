@@ -267,11 +267,12 @@ impl OpenFile {
     fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
         let mut files = KVVec::new();
         files.push(this.into(), GFP_KERNEL_ACCOUNT)?;
-        let outcome = check::check(&this.registry, &files, &this.reported, &mut |_| {})?;
+        let checked = check::check(&this.registry, &files, &this.reported, &mut |_| {})?;
         let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();
-        for count in check::as_array(&outcome) {
+        for count in check::as_array(&checked.outcome) {
             writer.write(&count)?;
         }
+        checked.delivered();
         Ok(0)
     }
 

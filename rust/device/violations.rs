@@ -10,12 +10,14 @@ use crate::rmap::rules::{
     self,
     Rule, //
 };
+#[cfg(shadow_rmap_kunit)]
+use kernel::macros::kunit_tests;
 use kernel::sync::atomic::{
     Atomic,
     Full, //
 };
 
-/// How many violations of rules the engine's own checks had found at the last check of a reader. Each
+/// How many of the violations that the engine's own checks have found a reader has been told of. Each
 /// reader has one of its own, which reports each such violation once.
 pub(crate) struct Reported(Atomic<usize>);
 
@@ -25,10 +27,45 @@ impl Reported {
         Self(Atomic::new(verified.by_engine()))
     }
 
-    /// Returns how many violations the engine has found since the last call.
-    pub(super) fn new_ones(&self, verified: &Verified) -> usize {
-        let all = verified.by_engine();
-        all.saturating_sub(self.0.xchg(all, Full))
+    /// Takes the violations that the engine has found since the last call.
+    pub(super) fn take(&self, verified: &Verified) -> NewOnes<'_> {
+        self.take_up_to(verified.by_engine())
+    }
+
+    /// Takes those that no call has taken of `all` violations, a number that never falls.
+    fn take_up_to(&self, all: usize) -> NewOnes<'_> {
+        let number = all.saturating_sub(self.0.xchg(all, Full));
+        NewOnes {
+            reported: self,
+            number,
+        }
+    }
+}
+
+/// Violations that a reader is about to be told of. Unless they are delivered, the next check of the
+/// reader reports them.
+#[must_use = "dropping this says that the reader has not been told"]
+pub(super) struct NewOnes<'a> {
+    reported: &'a Reported,
+    number: usize,
+}
+
+impl NewOnes<'_> {
+    /// Returns how many there are.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Notes that the reader has been told of them.
+    pub(super) fn delivered(mut self) {
+        self.number = 0;
+    }
+}
+
+impl Drop for NewOnes<'_> {
+    fn drop(&mut self) {
+        // Another check of the same reader may have taken others meanwhile: it keeps these.
+        self.reported.0.fetch_sub(self.number, Full);
     }
 }
 
@@ -47,5 +84,27 @@ impl Verified {
     /// Returns how many violations of rules the engine's own checks have found.
     fn by_engine(&self) -> usize {
         rules::violations().saturating_sub(self.0)
+    }
+}
+
+#[cfg(shadow_rmap_kunit)]
+#[kunit_tests(shadow_rmap_violations)]
+mod tests {
+    use super::*;
+
+    /// A check with a result that is not delivered leaves its violations to the next one.
+    #[test]
+    fn none_is_lost() {
+        let reported = Reported(Atomic::new(2));
+        drop(reported.take_up_to(5));
+        let first = reported.take_up_to(5);
+        let second = reported.take_up_to(7);
+        assert_eq!([first.number(), second.number()], [3, 2]);
+        drop(first);
+        second.delivered();
+        let last = reported.take_up_to(7);
+        assert_eq!(last.number(), 3);
+        last.delivered();
+        assert_eq!(reported.take_up_to(7).number(), 0);
     }
 }

@@ -106,11 +106,13 @@ unsafe extern "C" fn open<T>(inode: *mut bindings::inode, file: *mut bindings::f
     let open = || -> Result {
         // SAFETY: The caller's.
         let (behind, flags) = unsafe { (behind::<T>(inode), (*file).f_flags) };
+        // What `show` has written is delivered: nothing fails behind it.
+        let room = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let mut text = Text(KVVec::new());
         if flags & O_ACCMODE == O_RDONLY {
             (behind.show)(&behind.data, &mut text)?;
         }
-        let text = KBox::pin_init(new_mutex!(text, "shadow_rmap::text"), GFP_KERNEL_ACCOUNT)?;
+        let text = room.write_pin_init(new_mutex!(text, "shadow_rmap::text"))?;
         // SAFETY: The caller's: no other thread has the file yet.
         unsafe { (*file).private_data = text.into_foreign() };
         Ok(())
