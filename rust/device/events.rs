@@ -116,8 +116,10 @@ pub(super) fn forget(vma: &LiveVma) {
     vma.mm.file.numbers.remove(vma);
     vma.mm.file.uncharge(vma.charged.load(Relaxed));
     if vma.mm.remove(vma) {
-        // No VMA is left in which a page could turn up.
+        // No VMA is left in which a page could turn up, or to which pages were moved. The VMA that is
+        // noted for that has a reference on the address space.
         vma.mm.forget_unmapped();
+        drop(vma.mm.take_moved_to());
         vma.mm.file.remove_mm(&vma.mm);
     }
 }
@@ -279,13 +281,14 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     // This reference is dropped after the guard of its lock.
     let mm = vma.mm.core.clone();
     let mut mmap = mm.mmap_write();
+    let moved_to = vma.mm.take_moved_to();
     // What it has gained from others ends with it.
     let settled = match vma.host.read(|host| host.mm_users()) {
         Some(1..) => layout::settle_one(&vma, &mmap),
         _ => Ok(()),
     };
     if settled
-        .and_then(|()| links::copy_links_at_close(&vma, &mmap))
+        .and_then(|()| links::copy_links_at_close(&vma, moved_to, &mmap))
         .is_err()
     {
         untrack(&vma, &mmap);

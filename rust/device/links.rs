@@ -277,15 +277,18 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
     }
 }
 
-/// Copies the links of `vma`, which is about to be closed, to the VMA to which its pages were
-/// moved, if the host has done so: it may merge the moved range into a VMA without anon_vma.
+/// Copies the links of `vma`, which is about to be closed, to `target`, the VMA to which its pages
+/// were moved, if the host has done so: it may merge the moved range into a VMA without anon_vma.
 /// Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(super) fn copy_links_at_close(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
-    let target = vma.mm.take_moved_to();
+pub(super) fn copy_links_at_close(
+    vma: &LiveVma,
+    target: Option<Arc<LiveVma>>,
+    mmap: &MmapWrite<'_>,
+) -> Result {
     // At the end of an address space there is no merge.
     if vma.core.is_unfaulted() || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
         return Ok(());

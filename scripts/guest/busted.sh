@@ -163,6 +163,15 @@ check' >/tmp/none.scn
 	rmmod shadow_rmap && return $rc
 }
 
+# Pages were moved to a VMA, and no VMA has been closed since: a file that is closed leaves nothing.
+moves_unclosed() {
+	printf 'map main buf 4\ntouch main buf all write\nmove main buf all as moved\n' >/tmp/moves.scn
+	insmod ./shadow_rmap.ko && echo HostForgetsClose >$debugfs/bust || return 1
+	must timeout 600 ./rmapctl run --no-check /tmp/moves.scn
+	rc=$?
+	rmmod shadow_rmap && [ $rc = 0 ] && must within 120 absent '/sys/kernel/slab/shadow_rmap*'
+}
+
 # A stress run ends at the first check or comparison that finds something, and shows what ran before.
 stress_stops() {
 	begin=$(date +%s)
@@ -198,6 +207,7 @@ all_tests() {
 	bug HostForgetsOpen "$copies" '^host: [0-9]+ calls for VMAs that it has copied without calling open$'
 	bug HostForgetsClose "$copies" '^host: [0-9]+ VMAs that it has removed without calling close$' \
 		'^vma .*: only the shadow has it$'
+	try "pages are moved, and no VMA is closed: nothing is left" moves_unclosed
 	bug MergesNothing "$merged" '^vma .* merge \(R26\): the host has merged vma [0-9]+ into it'
 	bug InheritsNothing "$inherited" '^vma .* chain: host links 2 anon_vmas, shadow 2: .* is missing'
 }

@@ -31,17 +31,6 @@ here=$PWD
 # shellcheck source=scripts/guest/trace.sh
 . ./trace.sh
 
-# within SECS COMMAND...: waits until the command succeeds.
-within() {
-	left=$1
-	shift
-	until "$@" >/dev/null 2>&1 || [ "$left" = 0 ]; do
-		left=$((left - 1))
-		sleep 1
-	done
-	"$@"
-}
-
 # The current mode is in brackets.
 preempted_as() {
 	cat /sys/kernel/debug/sched/preempt && grep -qF "($1)" /sys/kernel/debug/sched/preempt
@@ -169,9 +158,6 @@ open_file_keeps_its_text() {
 	[ $rc = 0 ] && must cmp /tmp/before /tmp/opened && ! cmp -s /tmp/opened /tmp/after
 }
 
-# absent PATTERN: no file has such a name.
-# shellcheck disable=SC2086 # a pattern
-absent() { ! ls -d $1 2>/dev/null; }
 without() { ! grep -s "$@"; }
 
 # A cache of type-safe objects may outlive the module by a grace period.

@@ -44,6 +44,21 @@ rules_hold() {
 		! grep -v ' violations=0$' "$1"
 }
 
+# within SECS COMMAND...: waits until the command succeeds.
+within() {
+	left=$1
+	shift
+	until "$@" >/dev/null 2>&1 || [ "$left" = 0 ]; do
+		left=$((left - 1))
+		sleep 1
+	done
+	"$@"
+}
+
+# absent PATTERN: no file has such a name.
+# shellcheck disable=SC2086 # a pattern
+absent() { ! ls -d $1 2>/dev/null; }
+
 # run_tests FUNCTION: the function returns where the tests that follow have no sense; the last line
 # says that it was not the guest which ended.
 run_tests() {
