@@ -2,6 +2,7 @@
 /*
  * What bindgen reads for shadow_rmap: the host's private layouts, our ABI, our helpers.
  */
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/kallsyms.h>
 #include <linux/mm.h>
@@ -14,6 +15,7 @@
 /* bindgen cannot evaluate these macros. */
 const size_t SR_KSYM_SYMBOL_LEN = KSYM_SYMBOL_LEN;
 const gfp_t SR_GFP_BOUNDED = GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN;
+const fmode_t SR_FMODE_PWRITE = FMODE_PWRITE;
 const size_t SR_PMD_SIZE = PMD_SIZE;
 const size_t SR_FOLIO_MAPPING_FLAGS = FOLIO_MAPPING_FLAGS;
 const size_t SR_FOLIO_MAPPING_ANON = FOLIO_MAPPING_ANON;

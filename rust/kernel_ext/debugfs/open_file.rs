@@ -8,7 +8,10 @@
 //! Opened for writing, the text is the answer to the last write.
 
 use super::Behind;
-use crate::kernel_ext::module::this_module;
+use crate::{
+    ffi::SR_FMODE_PWRITE,
+    kernel_ext::module::this_module, //
+};
 use core::{
     marker::PhantomData,
     mem,
@@ -114,7 +117,11 @@ unsafe extern "C" fn open<T>(inode: *mut bindings::inode, file: *mut bindings::f
         }
         let text = room.write_pin_init(new_mutex!(text, "shadow_rmap::text"))?;
         // SAFETY: The caller's: no other thread has the file yet.
-        unsafe { (*file).private_data = text.into_foreign() };
+        unsafe {
+            (*file).private_data = text.into_foreign();
+            // `pwrite()` has no position to go to, and would not hold the lock of the file's.
+            (*file).f_mode &= !SR_FMODE_PWRITE;
+        }
         Ok(())
     };
     open().map_or_else(Error::to_errno, |()| 0)
@@ -189,10 +196,12 @@ unsafe extern "C" fn write<T>(
     drop(old);
     // An answer is read from its beginning. The position of `file` is changed as well because it
     // does not follow `at` when an error is returned.
-    // SAFETY: The caller's. `write()` of a regular file holds the lock of the position.
+    // SAFETY: The caller's. `write()` of a regular file holds the lock of the position, unless no
+    // other thread has the file; `pwrite()` fails. io_uring reads the position without that lock, and
+    // sees it before or after the store, which is one of a word.
     unsafe {
         ptr::write(at, 0);
-        (*file).f_pos = 0;
+        ptr::write_volatile(&raw mut (*file).f_pos, 0);
     }
     match result {
         Ok(()) => n as isize,

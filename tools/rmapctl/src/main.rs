@@ -253,7 +253,7 @@ fn selftest(args: &SelftestArgs) -> Result<bool> {
     match args.limits.as_deref() {
         Some(&[max_vmas, max_pages]) => selftest::limits(device, &debugfs, max_vmas, max_pages),
         _ => {
-            let refused = selftest::bad_input(device)?;
+            let refused = selftest::bad_input(device, &args.debugfs.debugfs)?;
             let corners = selftest::corners(device, &debugfs)?;
             Ok(selftest::many(device)? && corners && refused)
         }

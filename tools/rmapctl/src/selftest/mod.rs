@@ -22,6 +22,8 @@ use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::stat::Mode as FileMode;
 use nix::unistd::{Uid, read, setuid, write};
 use report::{MAGIC, Mapping, READ_WRITE, Report, ioctl, ioctl_mode, raw_mmap, sees};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const MODES: [Mode; 2] = [Mode::Pinned, Mode::Mergeable];
@@ -31,11 +33,19 @@ const BAD_POINTER: usize = 8;
 const NOBODY: u32 = 65534;
 
 /// Tries bad input on a device with the default limits. Returns whether every case passed.
-pub fn bad_input(path: &Path) -> Result<bool> {
+pub fn bad_input(path: &Path, debugfs: &Path) -> Result<bool> {
     let mut report = Report::default();
     let device = &Device::open(path)?;
     bad_mmaps(&mut report, device);
     bad_ioctls(&mut report, device);
+    let check = File::options()
+        .read(true)
+        .write(true)
+        .open(debugfs.join("host/check"))?;
+    report.refused("pwrite() to host/check", device, Errno::ESPIPE, || {
+        let written = check.write_at(b"1", 0);
+        written.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    });
 
     report.refused("read()", device, Errno::EINVAL, || {
         read(device, &mut [0; 8])
