@@ -56,7 +56,8 @@ pub(crate) type LiveFlavour = torture::at_load::AtLoad;
 #[cfg(shadow_rmap_busted)]
 pub(crate) use torture::at_load::{
     host_forgets_close,
-    host_forgets_open, //
+    host_forgets_open,
+    host_misplaces_pages, //
 };
 
 /// A misuse that must not compile, see `scripts/compile-fail/`.

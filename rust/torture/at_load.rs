@@ -54,6 +54,7 @@ bugs! {
     live::CountsNoUnmap
     live::HostForgetsClose
     live::HostForgetsOpen
+    live::HostMisplacesPages
     live::InheritsNothing
     live::LeadsToTheRoot
     live::MergesNothing
@@ -84,6 +85,12 @@ pub(crate) fn host_forgets_open() -> bool {
 #[cfg(shadow_rmap_busted)]
 pub(crate) fn host_forgets_close() -> bool {
     NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsClose")
+}
+
+/// Returns whether the host seems to give each page the index of the next place.
+#[cfg(shadow_rmap_busted)]
+pub(crate) fn host_misplaces_pages() -> bool {
+    NAMES.get(CHOSEN.read_once()) == Some(&"HostMisplacesPages")
 }
 
 /// Chooses a bug by its name, for all mappings from now on.
