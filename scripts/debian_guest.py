@@ -25,7 +25,7 @@ def debian_guest(step, boot):
     files |= {path.relative_to(TOP): path for path in (TOP / "samples").glob("*.scn")}
     files |= trace_cmd()
     release = read(folder / "include/config/kernel.release").strip()
-    boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=())
+    boot(step, files, "debian.sh", release, step.lab.seed, STEPS)
 
 
 def debian_drgn(step):

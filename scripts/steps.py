@@ -9,7 +9,8 @@ from pathlib import Path
 import debian_guest
 import preload
 import versions
-from common import CARGO_FOLDER, OUT, SCRIPTS, TOP, read, read_json, stream, toolchain_env
+from common import (CARGO_FOLDER, OUT, SCRIPTS, TOP, read, read_json, script_lines, stream,
+                    toolchain_env)
 from results import (LONGEST, UNCHECKED, add_broken_rules, add_freed, add_results, add_rules, add_tests,
                      add_torture)
 
@@ -104,14 +105,25 @@ RUNNER_TESTS = (
      "time-limit", "5"),
     ("a guest that dies is noticed", [], "poweroff -f; sleep 600", 125, "died", "without"),
     ("a file that is no module is refused", ["--module", __file__], "true", 126, "insmod", ""),
+    ("a kernel that does not look for leaks is noticed", ["--kmemleak", "--append", "kmemleak=off"], "true",
+     126, "kmemleak", ""),
     ("results come back, and nothing else can be written", [],
      'echo here >"$OUT/probe" && [ "$(head -n 1 steps.py)" = "# SPDX-License-Identifier: GPL-2.0" ] && '
      'if [ "$VM_TARGET" = um ]; then ! touch /shadow-rmap-probe; fi', 0, "exit", ""),
 )
 
 
+def leak_tests(step):
+    """Memory that a module leaks fails the run where the kernel has kmemleak."""
+    if step.target == "um":
+        return ()
+    return (("a leak of memory fails the run",
+             ["--kmemleak", "--file", script_lines("leak.sh", step.target)[-1]],
+             "insmod kmemleak-test.ko && rmmod kmemleak_test", 3, "splat", "kmemleak: unreferenced object"),)
+
+
 def vm_runner(step):
-    for name, options, command, code, reason, text in RUNNER_TESTS:
+    for name, options, command, code, reason, text in RUNNER_TESTS + leak_tests(step):
         out = step.out / re.sub(r"\W+", "-", name)
         shutil.rmtree(out, ignore_errors=True)
         done, _ = stream(step.vm(out, "--quiet", "--time-limit", "600", "--file", __file__,
@@ -131,7 +143,7 @@ def expected_suites():
         r"^\s*#\[(?:\w+::)*kunit_tests\((\w+)\)\]", path.read_text(), re.M)})
 
 
-def boot(step, files, script, *args, append="", options=("--kmemleak",)):
+def boot(step, files, script, *args, append="", options=()):
     """Runs a script of scripts/guest/ and counts its tests. `files` are paths by name."""
     shutil.rmtree(step.out, ignore_errors=True)
     files = files | {name: SCRIPTS / "guest" / name for name in ("try.sh", "host.sh", "trace.sh")}
@@ -169,8 +181,11 @@ def files_of(step, *names):
     return {f"{name}.ko": step.lab.modules[step.target][name] for name in names}
 
 
-# User-Mode Linux is built for one kind of preemption; for x86_64 the command line chooses it.
-PREEMPT = {"um": ("", ()), "x86_64": ("preempt=full", ("--preempt", "full"))}
+# Arguments of the kernel and of test.sh, and options of vm.py. User-Mode Linux is built for one kind of
+# preemption, for x86_64 the command line chooses it. Kmemleak is in the kernel for x86_64 alone; it switches on
+# the checks of kmalloc's caches as well.
+GUESTS = {"um": ("slab_debug=F,kmalloc-*", (), ()),
+          "x86_64": ("preempt=full", ("--preempt", "full"), ("--kmemleak",))}
 
 
 def guest(step):
@@ -178,10 +193,10 @@ def guest(step):
     files = files_of(step, "shadow_rmap", "shadow_rmap_kunit") | {"rmapctl": step.lab.rmapctl}
     # QEMU without KVM is slow: one seed there. The last one is new in each run.
     seeds = [*range(1, {"um": 2, "x86_64": 1}[step.target]), step.lab.seed]
-    append, mode = PREEMPT[step.target]
+    append, mode, options = GUESTS[step.target]
     files["lessons.rst"] = TOP / "Documentation/lessons.rst"
     boot(step, files | {path.relative_to(TOP): path for path in samples}, "test.sh",
-         *mode, *seeds, append=append)
+         *mode, *seeds, append=append, options=options)
     add_suites(step)
     add_rules(step, step.out / "live", UNCHECKED | NEVER_LIVE)
     add_rules(step, step.out / "starved", UNCHECKED | NEVER_LIVE)
@@ -191,7 +206,7 @@ def guest(step):
 def lazy(step):
     # Leaks are looked for, once, by the longer test.
     boot(step, files_of(step, "shadow_rmap_kunit"), "test.sh", "--preempt", "lazy",
-         append="preempt=lazy", options=())
+         append="preempt=lazy")
     add_suites(step)
 
 
@@ -206,11 +221,11 @@ def busted(step):
 
 def programs(step):
     correct, wrong = (step.lab.modules[name]["shadow_rmap"] for name in ("um", "busted"))
-    boot(step, preload.files(correct, wrong), "preload.sh", options=())
+    boot(step, preload.files(correct, wrong), "preload.sh")
 
 
 def again(step):
-    boot(step, files_of(step, "shadow_rmap_torture"), "again.sh", options=())
+    boot(step, files_of(step, "shadow_rmap_torture"), "again.sh")
 
 
 def torture(step):

@@ -12,7 +12,7 @@ The steps, chosen by --target and --only:
   host-fuzz     scripts/fuzz_test.py: the host's own mm/ and the shadow do the same random steps
   host-mm       scripts/host_test.py: the host's own mm/ in user space
   um-judge      scripts/judge_self_test.py --sample: the judge notices broken hosts, and no others
-  um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, time-outs and dead guests
+  um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, leaks, time-outs, dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
   debian-guest  scripts/guest/debian.sh: the module on Debian's own kernel, with KSM, huge pages, swap, compaction
   debian-drgn   scripts/drgn_test.py: drgn finds the same chains in the memory of a guest, and in a dump of it

@@ -18,7 +18,8 @@ Exit status: that of the command, or
     3  the kernel reported a problem (table SPLATS); its first line is shown
   124  the time limit was reached
   125  the guest ended without a status
-  126  nothing was run: wrong arguments, no kernel, no boot, or the module did not load
+  126  nothing was run: wrong arguments, no kernel, no boot, or the module did not load; or with
+       --kmemleak, the kernel does not look for leaks
 `vm.json` in --out says the same, and cannot be confused with the status of the command.
 """
 

@@ -31,13 +31,14 @@ send_out() {
 }
 
 # find_leaks: an object is reported when it is older than five seconds and two scans saw the same
-# content and no pointer to it.
+# content and no pointer to it. A kernel without kmemleak, or which has turned it off, ends the run.
 leaks=/sys/kernel/debug/kmemleak
 find_leaks() {
-	[ -n "$VM_KMEMLEAK" ] && [ -e $leaks ] || return
+	[ -n "$VM_KMEMLEAK" ] || return
 	sleep 6
-	echo scan >$leaks
-	echo scan >$leaks
+	[ -e $leaks ] && echo scan >$leaks && echo scan >$leaks && return
+	dmesg >"$OUT/dmesg.txt"
+	quit kmemleak 1
 }
 
 # Until /proc is mounted busybox must be called by its path: a bare `mount` would be run through
