@@ -29,10 +29,7 @@ mod suite {
         }, //
     };
     use core::mem::ManuallyDrop;
-    use kernel::{
-        prelude::*,
-        sync::atomic::Relaxed, //
-    };
+    use kernel::prelude::*;
 
     /// Whichever of a family is locked, it is the root's lock that is taken (R15).
     #[test]
