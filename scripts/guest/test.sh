@@ -119,11 +119,12 @@ mergeable_is_refused() {
 	scenario /tmp/ksm.scn
 }
 
-# A module in use cannot be unloaded; the mapping works on.
-mapping_holds() {
+# holding COMMAND...: runs a command beside two processes with a mapping, whose mapping works on.
+holding() {
 	cat >/tmp/hold.scn <<-END
 		map main held 4
 		touch main held all write
+		fork main forked
 		repeat 1000000
 		  touch main held all write
 		end
@@ -131,12 +132,33 @@ mapping_holds() {
 	# busybox's timeout becomes the program, so this is the process to end.
 	timeout 1200 ./rmapctl run /tmp/hold.scn >/tmp/hold.log 2>&1 &
 	holder=$!
-	must within 120 in_use && must unload_fails && must kill -0 $holder
+	must within 120 in_use && must "$@" && must kill -0 $holder
 	rc=$?
 	kill $holder
 	wait $holder
 	tail -n 5 /tmp/hold.log
 	must within 120 not_in_use && return $rc
+}
+
+# On a terminal of 80x24, where q is typed. Between a name and its pid a frame moves the cursor.
+watch_shows_names() {
+	(sleep 5; printf q; sleep 1) | timeout 60 script -qec \
+		"stty cols 80 rows 24 && ./rmapctl watch" /tmp/screen >/dev/null || return 1
+	for process in main forked; do
+		must grep -q "$process.[[][0-9;]*Hpid" /tmp/screen || return 1
+	done
+}
+
+# A run that is ended early has shown nothing.
+interrupted_stress() {
+	./rmapctl stress --secs 600 >/tmp/stopped 2>&1 &
+	stress=$!
+	sleep 5
+	kill $stress
+	wait $stress
+	rc=$?
+	cat /tmp/stopped
+	must test $rc = 1 && must grep -qx 'rmapctl: interrupted' /tmp/stopped && must within 120 not_in_use
 }
 
 # An open file of debugfs is a use as well: closing it runs code of the module.
@@ -312,9 +334,13 @@ all_tests() {
 	for f in samples/lessons/*.scn; do try "lesson: ${f##*/}" lesson "$f"; done
 	[ -d /sys/kernel/mm/ksm ] || try "no KSM: advise mergeable is refused" mergeable_is_refused
 	try "stress: 20 s" timeout 600 ./rmapctl stress --secs 20 --seed "${seeds##* }"
+	try "stress: fails if it is interrupted" interrupted_stress
+	try "stress: refuses another device" says "not the device" ./rmapctl stress --device /dev/null
 	[ ! -d $slab ] || out_of_memory
 	try "debugfs: an open file keeps its text" open_file_keeps_its_text
-	try "module: unload is refused while a mapping lives" mapping_holds
+	try "module: unload is refused while a mapping lives" holding unload_fails
+	# The other guests have no program that makes terminals.
+	[ "$VM_TARGET" != um ] || try "watch: shows the processes on a terminal" holding watch_shows_names
 	try "module: unload is refused while a file of debugfs is open" open_file_holds
 	try "rules: are kept" keep_rules $debugfs live
 	# Without an unload nothing below can pass.
