@@ -35,6 +35,8 @@ const STACK: usize = 256 << 10;
 /// Events and lines of `compare` that are printed after a failure.
 const SHOWN: usize = 40;
 
+/// How often the last check is made, until one comes through.
+const LAST_CHECKS: u32 = 10;
 /// A run of so many seconds must have seen everything at least once.
 const ENOUGH: u64 = 5;
 
@@ -101,11 +103,12 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let secs = started.elapsed().as_secs_f64();
     drop(family);
     // Nothing runs any more: the last check sees what is left.
-    let last = observers.check_once();
+    let last = (0..LAST_CHECKS).find_map(|_| observers.check_once());
     let found = observers.wrong();
-    wrong = wrong.or_else(|| bad_visit(board)).or_else(|| {
-        let left = last.filter(|check| check.vmas > 0);
-        left.map(|check| format!("VMAs are left at the end: {check}"))
+    wrong = wrong.or_else(|| bad_visit(board)).or_else(|| match last {
+        None => Some("the last check has not come through".to_owned()),
+        Some(check) if check.vmas > 0 => Some(format!("VMAs are left at the end: {check}")),
+        Some(_) => None,
     });
     let nothing = observers.idle().or_else(|| {
         let idle = board.operations.load(Relaxed) == 0 || board.kills.load(Relaxed) == 0;
