@@ -156,6 +156,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
     for seed in (0..args.seeds).map(|n| first.wrapping_add(n)) {
         let text = random::generate(seed, &limits).map_err(anyhow::Error::msg)?;
         if args.print {
+            anyhow::ensure!(!engine::interrupted(), "interrupted");
             if !output::offer(text)? {
                 break;
             }

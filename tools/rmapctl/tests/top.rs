@@ -6,6 +6,8 @@ mod module;
 
 use module::Module;
 use std::fs;
+use std::io::Read;
+use std::process::{Command, Stdio};
 
 const STATS: &str = "bytes_host_anon_vma: 104\nbytes_host_anon_vma_chain: 64\n";
 const TABLE: &str = "\
@@ -24,6 +26,21 @@ fn tables_are_printed() {
     let (code, run) = module.run("top -n 2 --delay 1 --sort tree");
     let sorted = TABLE.replace("sort=vmas", "sort=tree");
     assert_eq!((code, run.stdout), (Some(0), format!("{sorted}\n{sorted}")));
+}
+
+/// The tables that were asked for have not all been printed.
+#[test]
+fn an_interrupted_table_is_an_error() {
+    let module = Module::new("top-interrupted");
+    module.file("stats", STATS);
+    let mut command = module.command("top -n 1000000 --delay 1");
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("starts");
+    let mut table = vec![0; TABLE.len()];
+    let stdout = child.stdout.as_mut().expect("is piped");
+    stdout.read_exact(&mut table).expect("is printed");
+    let kill = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(kill.expect("runs").success());
+    assert_eq!(child.wait().expect("ends").code(), Some(1));
 }
 
 #[test]

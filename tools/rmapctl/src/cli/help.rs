@@ -52,7 +52,7 @@ linked to them. One lock, that of the root, covers it. The columns:
 The module visits all processes for each table. On a terminal, without --once and -n, the table is
 read again and again, as the view `families` of `rmapctl watch`.
 
-Exit status: 0 the tables were printed, 1 the module cannot be read, a table cannot be printed or
+Exit status: 0 the tables were printed, 1 the module cannot be read, a table was not printed or
 there is no terminal, 2 the command line is wrong.";
 
 /// Printed at the end of `rmapctl watch --help`.

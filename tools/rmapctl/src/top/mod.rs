@@ -12,7 +12,7 @@ use crate::families::Sizes;
 use crate::graph::Graph;
 use crate::kernel::{self, Debugfs, Target};
 use crate::output;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub fn sizes(stats: &str) -> Result<Sizes> {
 ///
 /// # Errors
 ///
-/// The module is not loaded, or what it prints is invalid.
+/// The module is not loaded, what it prints is invalid, or a signal ends the program early.
 pub fn print(args: &TopArgs, times: u64) -> Result<()> {
     engine::catch_interrupts()?;
     let debugfs = Debugfs::new(&args.debugfs.debugfs);
@@ -41,9 +41,7 @@ pub fn print(args: &TopArgs, times: u64) -> Result<()> {
         if time > 0 {
             pause(Duration::from_secs(args.delay));
         }
-        if engine::interrupted() {
-            break;
-        }
+        ensure!(!engine::interrupted(), "interrupted");
         let sizes = sizes(&debugfs.read("stats")?)?;
         let graph = Graph::parse(&debugfs.read_host(Target::All, "chains.json")?)?;
         let text = text(&table(&graph, sizes, args.sort), args.rows);
