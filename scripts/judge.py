@@ -42,7 +42,8 @@ STEPS = 60_000
 MORE_SEEDS = 3
 
 # The rule that a report is about which names none: the first that fits. Reports are a condition of
-# the host that does not hold, AddressSanitizer's, a line of `compare`, a warning of the kernel.
+# the host that does not hold, AddressSanitizer's, a line of `compare`, a warning of the kernel. For a
+# warning of the host in user space see conditions().
 RULES = (
     (r"rwsem\.writers|rwsem_assert|held_write|lock.* not held", "R15"),
     (r"locks? (is|are) held after|is locked|taken twice", "R15"),
@@ -72,17 +73,30 @@ PLAIN = (
 CHOICES = {"fork": "R24", "write": "R27"}
 
 
+def conditions():
+    """Returns the rules of the host's warnings, as tools/userspace/fuzz has them: (part of a condition,
+    rule)."""
+    table = read(fuzz.CRATE / "src/compare.rs").partition("const CONDITIONS: ")[2].partition("];")[0]
+    return [(part, f"R{rule}") for part, rule in re.findall(r'\("(.+?)", (\d+)\)', table)]
+
+
+def rule_of_report(text):
+    """Returns the rule of a report that names none, or nothing."""
+    warning = re.match(r"warning: \w+\(\): (.*?)(?: \(\S+:\d+\)|$)", text)
+    if warning:
+        return next((rule for part, rule in conditions() if part in warning[1]), "")
+    return next((rule for pattern, rule in RULES if re.search(pattern, text)), "")
+
+
 def rules_of(text, rule="", step=""):
-    """Returns the rules that a report names, the one that is most likely the cause first. One that
-    names none is about the first of RULES that fits, or about none. `step` is the last that was
-    done."""
+    """Returns the rules that a report names, the one that is most likely the cause first. `step` is
+    the last that was done."""
     if re.search(r"->anon_vma is Some\(\d+\) on the host, Some", text):
         rule = CHOICES.get(step.partition(" ")[0], rule)
     rule = next((plain for pattern, plain in PLAIN if re.search(pattern, text)), rule)
     named = [rule, *re.findall(r"\b(R[1-9]\d?)(?::| \(|\)| [a-z])", text),
              *(f"R{number}" for number in re.findall(r"\brule: (\d+)", text))]
-    named = list(dict.fromkeys(filter(None, named))) or \
-        [rule for pattern, rule in RULES if re.search(pattern, text)][:1]
+    named = list(dict.fromkeys(filter(None, named))) or list(filter(None, [rule_of_report(text)]))
     return sorted(named, key=lambda name: name in CONSEQUENCES)
 
 

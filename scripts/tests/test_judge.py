@@ -39,6 +39,16 @@ def test_the_rule_of_a_report(text, rule):
     assert judge.rules_of(text) == ([rule] if rule else [])
 
 
+def test_a_warning_is_about_the_same_rule_everywhere():
+    table = judge.conditions()
+    assert len(table) >= 7 and ("num_children", "R24") in table
+    for part, rule in table:
+        assert judge.rules_of(f"warning: f(): {part} (/x/anon_vma/refcount.c:1)") == [rule]
+        # The kernel's own words lead to the same rule, or to none.
+        assert set(judge.rules_of(f"WARNING: {part}")) <= {rule}
+    assert judge.rules_of("warning: unlink_anon_vmas(): x (/anon_vma/rmap.c:1)") == []
+
+
 def test_the_cause_comes_before_its_consequences():
     assert judge.rules_of("the host: page 0: mapping leads to no anon_vma; also R21: the host: no",
                           "R18") == ["R21", "R18"]
