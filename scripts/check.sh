@@ -90,7 +90,7 @@ gate_checkpatch() {
 UNSAFE_ROOMS=(
 	ffi.rs trace.rs 'bindings/.*' 'kernel_ext/.*' 'host/.*' 'torture/busted/.*' 'rmap/tests/.*'
 	rmap/{anon_vma,chain,family,free,lock,lookup,merge,page,steps,testing/world,unlink,vma,vma_pages,walk}.rs
-	model/mapping.rs model/tests/{remap,walk}.rs
+	model/{mapping,steps}.rs model/tests/{remap,verify,walk}.rs
 	device/{registry,vm_ops,zero_pages,mergeable/vm_ops,live/mapping}.rs
 	bench/shadow.rs torture/preemptible.rs
 )

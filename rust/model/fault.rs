@@ -148,10 +148,12 @@ impl<R: Modelled> Mm<R> {
     /// Maps a new page in a VMA that has an anon_vma.
     fn map_new_page(&self, vma: &Vma<R>, address: usize, mmap: &impl MmapLocked<R>) -> Result {
         let page = Page::new(Self::index(vma, address, mmap))?;
+        let locked = page.lock();
         let mut ptes = self.space().table.lock();
         // Another thread may have been faster: then the new page is freed without the lock.
         if ptes.get(address).is_none() {
-            let there = mapping::map_new(&mut ptes, (vma, address), &page, true, true, mmap);
+            let new = (&page, &locked);
+            let there = mapping::map_new(&mut ptes, (vma, address), new, true, true, mmap);
             drop(ptes);
             drop(there);
         }
@@ -173,7 +175,7 @@ impl<R: Modelled> Mm<R> {
             let mut ptes = self.space().table.lock();
             // Tested again under the lock: this is the only PTE that maps it, and stays so, because
             // only a fork of this address space could make another.
-            let there = mapping::reuse(&mut ptes, (vma, address), page, &locked, mmap);
+            let there = mapping::reuse(&mut ptes, (vma, address), (page, &locked), mmap);
             if there.is_some() {
                 drop(ptes);
                 drop(there);
@@ -196,6 +198,7 @@ impl<R: Modelled> Mm<R> {
         let page = Page::new(Self::index(vma, address, mmap))?;
         // While this read-only PTE maps it, no thread writes to it.
         page.frame.copy_from(&old.frame);
+        let locked = page.lock();
         let there = self.space().invalidate(|| {
             let mut ptes = self.space().table.lock();
             let still = matches!(
@@ -205,10 +208,10 @@ impl<R: Modelled> Mm<R> {
             if !still {
                 return None;
             }
-            let there = mapping::map_new(&mut ptes, (vma, address), &page, true, true, mmap)?;
-            old.rmap.remove_rmap();
-            Some(there)
+            let new = (&page, &locked);
+            mapping::map_new(&mut ptes, (vma, address), new, true, true, mmap)
         });
+        drop(locked);
         drop(there);
         Ok(())
     }
@@ -262,7 +265,7 @@ impl<R: Modelled> Mm<R> {
         if self.space().sharing == Sharing::Any && !exclusive && !page.rmap.is_anon() {
             // A VMA that shares its neighbour's anon_vma need not be linked to the root. All users
             // are linked to the anon_vma of the slot, so the page leads there (R39).
-            mapping::lead_back(&page, &slot.anon_vma().lock_read());
+            mapping::lead_back((&page, &locked), &slot.anon_vma().lock_read());
         }
         let mut ptes = self.space().table.lock();
         let still =
@@ -272,9 +275,10 @@ impl<R: Modelled> Mm<R> {
         }
         // Read-only, because the swap cache may still have the page: a write tests again.
         let there = if page.rmap.is_anon() {
-            mapping::map_again(&mut ptes, address, &page, false)
+            mapping::map_again(&mut ptes, (vma, address), (&page, &locked), false, mmap)
         } else {
-            mapping::map_new(&mut ptes, (vma, address), &page, exclusive, false, mmap)
+            let read = (&page, &locked);
+            mapping::map_new(&mut ptes, (vma, address), read, exclusive, false, mmap)
         };
         if there.is_some() {
             drop(ptes);

@@ -58,18 +58,23 @@ impl<R: Modelled> Mm<R> {
             }
             anon_vma_fork(&vma.core, &child_mmap, &slot.vma.core, mmap, Reuse::ByRule)?;
             store.commit();
-            self.copy_ptes(child, slot.first, slot.last);
+            self.copy_ptes(&vma, (slot.first, slot.last), &child_mmap);
         }
         Ok(())
     }
 
     /// `copy_page_range()`: under the locks of both page tables, so a walk, which visits the
     /// parent's VMA first, cannot miss a copy (R36).
-    fn copy_ptes(&self, child: &Self, first: usize, last: usize) {
+    fn copy_ptes(
+        &self,
+        child: &Vma<R>,
+        (first, last): (usize, usize),
+        child_mmap: &MmapWrite<'_, R>,
+    ) {
         let mut from = self.space().table.lock();
-        let mut to = child.space().table.lock_nested();
+        let mut to = child.core.mm().space().table.lock_nested();
         for address in first..=last {
-            mapping::copy_pte(&mut from, &mut to, address);
+            mapping::copy_pte(&mut from, &mut to, (child, address), child_mmap);
         }
     }
 }

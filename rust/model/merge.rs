@@ -27,7 +27,6 @@ use crate::{
     rmap::{
         self,
         merge::{
-            anon_vma_merge,
             are_compatible,
             dup_anon_vma,
             is_mergeable_anon_vma,
@@ -337,9 +336,7 @@ fn carry_out<R: Modelled>(
     }
     store.commit();
     for gone in plan.gone.iter().flatten() {
-        // Its PTEs are in the range of the target now.
-        let emptied = mapping::emptied(gone, mmap);
-        anon_vma_merge(&target.core, emptied, mm.space().sharing);
+        mapping::merge(&target, gone, mmap);
     }
     Ok(target)
 }

@@ -42,8 +42,7 @@ use crate::{
             MmapWrite, //
         },
         prepare::Sharing,
-        unlink::unlink_anon_vmas,
-        window::Window, //
+        unlink::unlink_anon_vmas, //
     },
 };
 use kernel::{
@@ -53,9 +52,6 @@ use kernel::{
 
 /// An address space in use. Dropping it lets it [exit](Self::exit).
 pub(crate) struct Mm<R: Modelled>(Arc<rmap::mm::Mm<R>>);
-
-/// The number of PTEs that are cleared at a time.
-const BATCH: usize = 16;
 
 impl<R: Modelled> Mm<R> {
     /// Makes an empty address space of `size` pages, whose anon_vmas come from `cache`. Sleeps.
@@ -163,38 +159,15 @@ impl<R: Modelled> Mm<R> {
         }
         let gone = self.space().reserve_clear(first, last)?.commit();
         for vma in gone {
-            self.release(&vma, mmap);
+            Self::release(&vma, mmap);
         }
         Ok(())
     }
 
     /// Releases a VMA that is not in the tree any more: first its pages, then the links by which
     /// walks find them (R21, R33).
-    fn release(&self, vma: &Vma<R>, mmap: &mut MmapWrite<'_, R>) {
-        let (first, last) = vma.addresses(mmap);
-        self.zap(first, last);
+    fn release(vma: &Vma<R>, mmap: &mut MmapWrite<'_, R>) {
         unlink_anon_vmas(mapping::emptied(vma, mmap));
-    }
-
-    /// `zap_page_range()`: clears the PTEs of `first..=last`. Sleeps.
-    fn zap(&self, first: usize, last: usize) {
-        let mut from = first;
-        while from <= last {
-            let mut gone = [const { Pte::None }; BATCH];
-            self.space().invalidate(|| {
-                let mut ptes = self.space().table.lock();
-                for pte in gone.iter_mut().take(last - from + 1) {
-                    *pte = ptes.clear(from);
-                    R::window(Window::PteCleared);
-                    if let Some(page) = pte.page() {
-                        page.rmap.remove_rmap();
-                    }
-                    from += 1;
-                }
-            });
-            // These may be the last references: dropped without a lock.
-            drop(gone);
-        }
     }
 
     /// `madvise(MADV_DONTNEED)`: discards pages. Sleeps.
@@ -205,7 +178,7 @@ impl<R: Modelled> Mm<R> {
     pub(crate) fn discard(&self, first: usize, pages: usize) -> Result {
         let last = self.last_of(first, pages)?;
         let _mmap = self.0.mmap_read();
-        self.zap(first, last);
+        mapping::zap(&self.0, first, last);
         Ok(())
     }
 
@@ -257,7 +230,7 @@ impl<R: Modelled> Mm<R> {
     pub(crate) fn exit(&self) {
         let mut mmap = self.0.mmap_write();
         for slot in self.space().vmas.range(0, usize::MAX) {
-            self.release(&slot.vma, &mut mmap);
+            Self::release(&slot.vma, &mut mmap);
         }
         // VMAs hold references on their address space: these go here.
         self.space().vmas.clear();

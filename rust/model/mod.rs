@@ -55,6 +55,7 @@ use crate::{
             Windows, //
         },
         lock::FamilyLock,
+        mm::Mm,
         steps::Correct,
         window::Window, //
     },
@@ -64,6 +65,7 @@ use kernel::{
     prelude::*,
     str::CStr, //
 };
+pub(crate) use mapping::table;
 use steps::{
     ModelFlavour,
     ModelSteps, //
@@ -83,7 +85,6 @@ mod resize;
 pub(crate) mod space;
 pub(crate) mod steps;
 pub(crate) mod swap;
-pub(crate) mod table;
 pub(crate) mod take_all;
 #[cfg(shadow_rmap_kunit)]
 mod tests;
@@ -104,6 +105,10 @@ impl<L: FamilyLock, F: ModelFlavour, W: Windows> Rmap for Model<L, F, W> {
 
     fn steps() -> &'static Self::Steps {
         F::steps::<Self>()
+    }
+
+    fn clear_pages(mm: &Mm<Self>, first: usize, last: usize) {
+        mapping::zap(mm, first, last);
     }
 
     fn window(at: Window) {

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     kernel_ext::frame::Frame,
-    rmap::page::PageRmap,
+    rmap::{
+        page::PageRmap,
+        rules::Rule, //
+    },
     stats, //
 };
 use kernel::{
@@ -80,6 +83,11 @@ impl<R: Modelled> Page<R> {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Returns whether `locked` is this page's lock: that of another one protects nothing here.
+    pub(super) fn covered_by(&self, locked: &PageGuard<'_, R>) -> bool {
+        Rule::R34.guard(core::ptr::eq(locked.lock_ref(), &raw const self.lock))
     }
 
     /// Returns whether it is one process's alone (R20).

@@ -101,7 +101,7 @@ impl<R: Modelled> Mm<R> {
         // If the copy was merged with the source, that VMA may be gone.
         let vma = self.space().vmas.find(old.first).ok_or(EFAULT)?;
         trace::move_vma(|| (vma.core.id(), copy.core.id(), old.pages));
-        self.move_ptes(&vma, old.first, &copy, new.first, old.pages, merged, mmap);
+        Self::move_ptes(&vma, old.first, &copy, new.first, old.pages, merged, mmap);
         let whole = vma.addresses(mmap);
         if !keep {
             // The pages have moved, and stay there. Without memory an empty source is left.
@@ -153,8 +153,9 @@ impl<R: Modelled> Mm<R> {
         };
         vma.core.set_range(both, &mut mmap);
         vma.core
-            .relocate(to.wrapping_sub(range.start), &mut mmap, || {
-                self.move_each(first, to, last - first + 1);
+            .relocate(to.wrapping_sub(range.start), &mut mmap, |mmap| {
+                let pages = last - first + 1;
+                mapping::move_ptes((&vma, first), (&vma, to), pages, mmap);
             });
         // ... and then the new one.
         self.space().reserve_clear(last - pages + 1, last)?.commit();
@@ -194,9 +195,7 @@ impl<R: Modelled> Mm<R> {
     }
 
     /// `move_ptes()`: moves PTEs, with the family locked if a walk may pass them (R36).
-    #[expect(clippy::too_many_arguments, reason = "two places and how they relate")]
     fn move_ptes(
-        &self,
         from: &Vma<R>,
         old: usize,
         to: &Vma<R>,
@@ -212,21 +211,8 @@ impl<R: Modelled> Mm<R> {
         R::window(Window::DestinationReady);
         let family = R::model_steps().lock_to_move(from, before, bulk, mmap);
         Rule::R36.step();
-        self.move_each(old, new, pages);
+        mapping::move_ptes((from, old), (to, new), pages, mmap);
         drop(family);
-    }
-
-    /// Moves PTEs, from the first on.
-    fn move_each(&self, old: usize, new: usize, pages: usize) {
-        self.space().invalidate(|| {
-            let mut ptes = self.space().table.lock();
-            for i in 0..pages {
-                let pte = ptes.clear(old + i);
-                // The place is empty: it was unmapped, or its PTE has moved, and no thread faults
-                // while `mmap_lock` is held for writing.
-                let _ = ptes.set(new + i, pte);
-            }
-        });
     }
 }
 

@@ -2,6 +2,11 @@
 
 //! The steps of the model: those of [`rmap::steps`](crate::rmap::steps) that need page tables.
 
+#![allow(
+    unsafe_code,
+    reason = "steps that the reverse map's promise about PTEs needs"
+)]
+
 use super::{
     merge::{
         self,
@@ -22,6 +27,7 @@ use crate::{
         },
         lookup::page_get_anon_vma,
         mm::MmapWrite,
+        rules::Rule,
         steps::{
             Correct,
             Flavour, //
@@ -43,7 +49,8 @@ pub(crate) trait ModelFlavour: Flavour {
     fn model_steps<R: Modelled>() -> &'static Self::ModelSteps<R>;
 }
 
-impl<R: Modelled> ModelSteps<R> for Correct {}
+// SAFETY: The provided methods.
+unsafe impl<R: Modelled> ModelSteps<R> for Correct {}
 
 impl ModelFlavour for Correct {
     type ModelSteps<R: Modelled> = Self;
@@ -54,7 +61,18 @@ impl ModelFlavour for Correct {
 }
 
 /// The steps of the model. `R` is the kind of reverse map.
-pub(crate) trait ModelSteps<R: Modelled>: Send + Sync + 'static {
+///
+/// # Safety
+///
+/// `model/mapping.rs` keeps its promise to the reverse map by some of the steps: one that is
+/// overridden does what its provided method does, as far as memory is concerned. A deliberate bug
+/// does not, on purpose.
+pub(crate) unsafe trait ModelSteps<R: Modelled>: Send + Sync + 'static {
+    /// Returns whether a VMA maps a page: if it is `linked` to the page's anon_vma (R21).
+    fn may_map(&self, linked: bool) -> bool {
+        Rule::R21.guard(linked)
+    }
+
     /// Counts one PTE less when one was replaced by an entry (R3).
     fn unmap_pte(&self, page: &Page<R>) {
         page.rmap.remove_rmap();

@@ -163,7 +163,8 @@ impl<'a, R: Rmap> Iterator for Links<'a, R> {
     fn next(&mut self) -> Option<&'a AnonVma<R>> {
         let link = NonNull::new(self.next)?.as_ptr();
         // SAFETY: By invariant (5) the links stay while `mmap_lock` is held and the VMA is not
-        // dropped, that is for `'a`; by (2) a linked anon_vma is allocated.
+        // dropped, that is for `'a`, or by the promise of the caller of `links_here`; by (2) a
+        // linked anon_vma is allocated.
         unsafe {
             self.next = (*link).next.read_once();
             Some(&*(*link).anon_vma)
@@ -201,11 +202,20 @@ impl<R: Rmap> Vma<R> {
     ///
     /// The chain does not change meanwhile.
     unsafe fn is_linked_here(&self, anon_vma: &AnonVma<R>) -> bool {
-        let links = Links {
+        // SAFETY: The caller's promise.
+        unsafe { self.links_here() }.any(|linked| ptr::eq(linked, anon_vma))
+    }
+
+    /// Returns the anon_vmas on the chain, in order.
+    ///
+    /// # Safety
+    ///
+    /// The chain does not change for as long as the result lives.
+    pub(super) unsafe fn links_here(&self) -> Links<'_, R> {
+        Links {
             next: self.chain.read_once(),
             _locked: PhantomData,
-        };
-        { links }.any(|linked| ptr::eq(linked, anon_vma))
+        }
     }
 
     /// Returns the anon_vma of the first link.

@@ -6,6 +6,7 @@
 
 use super::{
     lock::FamilyLock,
+    mm::Mm,
     steps::{
         Correct,
         Flavour,
@@ -39,6 +40,10 @@ pub(crate) trait Rmap: Sized + Send + Sync + 'static {
 
     /// Returns the steps.
     fn steps() -> &'static Self::Steps;
+
+    /// Clears the PTEs of the addresses `first..=last`, where a VMA was that is dropped with links:
+    /// its pages would lead to anon_vmas that are gone. Sleeps.
+    fn clear_pages(_mm: &Mm<Self>, _first: usize, _last: usize) {}
 
     /// Marks a place between two steps. Called in whatever context the engine is in there.
     #[inline(always)]

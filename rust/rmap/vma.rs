@@ -125,7 +125,7 @@ impl<R: Rmap> Vma<R> {
         &self,
         shift: usize,
         mmap: &mut MmapWrite<'_, R>,
-        move_ptes: impl FnOnce(),
+        move_ptes: impl FnOnce(&MmapWrite<'_, R>),
     ) {
         if !self.covered_by(mmap.mm()) {
             return;
@@ -136,7 +136,7 @@ impl<R: Rmap> Vma<R> {
         Rule::R36.step();
         self.shift.write_once(shift);
         R::window(Window::RangeMoved);
-        move_ptes();
+        move_ptes(mmap);
         drop(family);
     }
 
@@ -321,6 +321,13 @@ impl<R: Rmap> PinnedDrop for Vma<R> {
         if Oracle::Refcount.check(Rule::R33, self.chain.read_once().is_null()) {
             return;
         }
+        // SAFETY: Nothing else has a reference to this VMA, so the range is ours.
+        let range = unsafe { *self.range.get() };
+        R::clear_pages(
+            &self.mm,
+            self.address(range.start),
+            self.address(range.last),
+        );
         // SAFETY: Nothing else has a reference to this VMA, so the chain is ours without
         // `mmap_lock`, which the dropping thread may hold. Walkers are kept away by the family's
         // lock.

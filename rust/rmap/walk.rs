@@ -12,7 +12,43 @@ use super::{
     vma::Vma, //
 };
 use crate::kernel_ext::interval_tree::Node;
-use core::ops::ControlFlow;
+use core::ops::{
+    ControlFlow,
+    Deref, //
+};
+
+/// A VMA that a walk visits.
+///
+/// # Invariants
+///
+/// The VMA is linked to an anon_vma of a family, the lock of which is held for `'a`.
+pub(crate) struct Visited<'a, R: Rmap>(&'a Vma<R>);
+
+impl<R: Rmap> Deref for Visited<'_, R> {
+    type Target = Vma<R>;
+
+    #[inline]
+    fn deref(&self) -> &Vma<R> {
+        self.0
+    }
+}
+
+impl<R: Rmap> Visited<'_, R> {
+    /// Returns whether it is linked to the anon_vma with this [`key`](super::anon_vma::AnonVma::key).
+    pub(crate) fn is_linked_to(&self, key: usize) -> bool {
+        // SAFETY: By the type invariant, and (5): all links of the VMA are of the family, and are
+        // added and taken away with the family's lock held for writing.
+        unsafe { self.0.links_here() }.any(|anon_vma| anon_vma.key() == key)
+    }
+
+    /// Returns whether it covers the page offset `index`.
+    pub(crate) fn covers(&self, index: usize) -> bool {
+        // SAFETY: By the type invariant, and (6): the range of a VMA with links changes with the
+        // family's lock held for writing.
+        let range = unsafe { *self.0.range.get() };
+        range.start <= index && index <= range.last
+    }
+}
 
 impl<R: Rmap> LockedAnonVma<'_, R> {
     /// Calls `f` with each VMA that covers any of the page offsets `first..=last`, in order of
@@ -22,7 +58,7 @@ impl<R: Rmap> LockedAnonVma<'_, R> {
         &self,
         first: usize,
         last: usize,
-        mut f: impl FnMut(&Vma<R>) -> ControlFlow<B>,
+        mut f: impl FnMut(&Visited<'_, R>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         // SAFETY: The family is locked (3).
         let mut node = unsafe { self.tree().first(first, last) };
@@ -30,7 +66,8 @@ impl<R: Rmap> LockedAnonVma<'_, R> {
             // SAFETY: A node in a tree is that of a link (5), whose range is the first field of a
             // VMA, which outlives the link (6).
             let vma = unsafe { &*Node::range_of(node).cast::<Vma<R>>() };
-            f(vma)?;
+            // INVARIANT: Its link is in this tree, which is locked during the call.
+            f(&Visited(vma))?;
             // SAFETY: As above; the lock was not released.
             node = unsafe { self.tree().next(node, first, last) };
         }

@@ -68,7 +68,9 @@ mod suite {
                 to: to.clone(),
                 writable: true,
             };
-            let there = mm.space().table.lock().set(1, pte);
+            mm.write(1, 0, 1)?;
+            let page = mm.page_at(1).ok_or(ENOENT)?;
+            let there = mapping::unmap(&mut mm.space().table.lock(), 1, &page, pte);
             drop(there);
             to.complete();
             let lost = (mm.read(1, 0), mm.write(1, 0, 1));

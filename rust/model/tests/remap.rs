@@ -219,7 +219,8 @@ mod suite {
     // SAFETY: The provided methods.
     unsafe impl<R: Rmap> Steps<R> for Announced {}
 
-    impl<R: Modelled> ModelSteps<R> for Announced {
+    // SAFETY: As for the steps that are chosen.
+    unsafe impl<R: Modelled> ModelSteps<R> for Announced {
         fn lock_to_move<'a>(
             &self,
             from: &'a Vma<R>,

@@ -14,7 +14,10 @@ use crate::{
     model::{
         mapping,
         may_allocate,
-        page::Page,
+        page::{
+            Page,
+            PageGuard, //
+        },
         steps::ModelSteps,
         swap::free_swap,
         table::Pte,
@@ -117,21 +120,21 @@ pub(crate) fn migrate<R: Modelled>(page: &Arc<Page<R>>) -> Result<Arc<Page<R>>> 
     let life = kept.life();
     let walk = rmap_walk(page, |found| {
         let writable = found.writable();
-        found.replace(Pte::Migration {
-            to: to.clone(),
-            writable,
-        });
-        R::window(Window::PteCleared);
-        R::model_steps().unmap_pte(page);
+        let to = to.clone();
+        found.unmap(page, Pte::Migration { to, writable });
         ControlFlow::Continue(())
     });
     R::window(Window::PageUnmapped);
     let moved = is_out(page, &walk);
-    let now = if moved { &new } else { page };
+    let now = if moved {
+        (&new, &new_locked)
+    } else {
+        (page, &locked)
+    };
     if moved {
         // It is in no PTE and locked: no thread writes to it, or changes its `mapping`.
         new.frame.copy_from(&page.frame);
-        mapping::replace(&new, page);
+        mapping::replace((&new, &new_locked), (page, &locked));
         stats::MIGRATIONS.inc();
     }
     if let Some(anon_vma) = R::model_steps().lock_kept(&kept, page) {
@@ -160,11 +163,11 @@ pub(crate) fn migrate<R: Modelled>(page: &Arc<Page<R>>) -> Result<Arc<Page<R>>> 
 fn remove_migration_ptes<R: Modelled>(
     anon_vma: LockedAnonVma<'_, R>,
     to: &Arc<Migration<R>>,
-    page: &Arc<Page<R>>,
+    page: (&Arc<Page<R>>, &PageGuard<'_, R>),
 ) {
     let waits =
         |pte: &Pte<R>| matches!(pte, Pte::Migration { to: there, .. } if Arc::ptr_eq(there, to));
-    walk_locked(anon_vma, page.rmap.index(), waits, |found| {
+    walk_locked(anon_vma, page.0.rmap.index(), waits, |found| {
         let writable = found.writable();
         found.map_again(page, writable);
         ControlFlow::Continue(())

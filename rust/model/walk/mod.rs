@@ -41,7 +41,10 @@ pub(crate) use unmap::{
 
 use super::{
     mapping,
-    page::Page,
+    page::{
+        Page,
+        PageGuard, //
+    },
     space::Vma,
     steps::ModelSteps,
     table::{
@@ -57,6 +60,7 @@ use crate::{
         mm::MmapLocked,
         oracle::Oracle,
         rules::Rule,
+        walk::Visited,
         window::Window, //
     },
     stats, //
@@ -118,12 +122,13 @@ impl Ring {
 }
 
 /// A PTE that a walk has found, with its page table locked: `struct page_vma_mapped_walk`.
-struct Found<'a, R: Modelled> {
+struct Found<'a, 'v, R: Modelled> {
     ptes: Ptes<'a, R>,
+    vma: &'a Visited<'v, R>,
     address: usize,
 }
 
-impl<R: Modelled> Found<'_, R> {
+impl<R: Modelled> Found<'_, '_, R> {
     fn pte(&self) -> &Pte<R> {
         self.ptes.get(self.address)
     }
@@ -136,16 +141,16 @@ impl<R: Modelled> Found<'_, R> {
         }
     }
 
-    /// Replaces the PTE by an entry.
-    fn replace(&mut self, entry: Pte<R>) {
-        let there = self.ptes.set(self.address, entry);
+    /// Replaces the PTE, which maps `page`, by an entry.
+    fn unmap(&mut self, page: &Page<R>, entry: Pte<R>) {
+        let there = mapping::unmap(&mut self.ptes, self.address, page, entry);
         // Never the last reference: the walker has one.
         R::model_steps().dispose(there);
     }
 
-    /// Maps `page` where an entry stands for it.
-    fn map_again(&mut self, page: &Arc<Page<R>>, writable: bool) {
-        let there = mapping::map_again(&mut self.ptes, self.address, page, writable);
+    /// Maps a locked page where an entry stands for it.
+    fn map_again(&mut self, page: (&Arc<Page<R>>, &PageGuard<'_, R>), writable: bool) {
+        let there = mapping::map_again_in_walk(&mut self.ptes, self.vma, page, writable);
         // Never the last reference: the walker has one on what the entry leads to.
         if let Some(there) = there {
             R::model_steps().dispose(there);
@@ -159,7 +164,7 @@ fn walk_locked<R: Modelled>(
     anon_vma: LockedAnonVma<'_, R>,
     index: usize,
     wanted: impl Fn(&Pte<R>) -> bool,
-    mut act: impl FnMut(&mut Found<'_, R>) -> ControlFlow<()>,
+    mut act: impl FnMut(&mut Found<'_, '_, R>) -> ControlFlow<()>,
 ) -> Walk {
     stats::WALKS.inc();
     let mut walk = Walk::NONE;
@@ -180,7 +185,7 @@ fn walk_locked<R: Modelled>(
                 return ControlFlow::Continue(());
             }
             walk.found += 1;
-            act(&mut Found { ptes, address })
+            act(&mut Found { ptes, vma, address })
         });
         R::window(Window::BetweenVmas);
         flow
@@ -197,7 +202,7 @@ fn walk_locked<R: Modelled>(
 /// The caller has a reference on the page (R4). Sleeps or spins; `act` must not sleep.
 fn rmap_walk<R: Modelled>(
     page: &Page<R>,
-    act: impl FnMut(&mut Found<'_, R>) -> ControlFlow<()>,
+    act: impl FnMut(&mut Found<'_, '_, R>) -> ControlFlow<()>,
 ) -> Walk {
     match page_lock_anon_vma(&page.rmap) {
         Some(anon_vma) => walk_locked(anon_vma, page.rmap.index(), |pte| pte.maps(page), act),

@@ -8,7 +8,10 @@ use super::walk_locked;
 use crate::{
     model::{
         mapping,
-        page::Page,
+        page::{
+            Page,
+            PageGuard, //
+        },
         steps::ModelSteps,
         swap::{
             Leaving,
@@ -50,7 +53,8 @@ pub(crate) fn unuse<R: Modelled>(slot: &Arc<Slot<R>>) -> Result<usize> {
     for _ in 0..LONGEST_WAIT {
         // Making an entry takes the page lock: if there still is one, the walk has missed it, and
         // another walk would.
-        let (n, left) = slot.with_page(|page, _| (unuse_page(slot, page), slot.ptes()))?;
+        let (n, left) =
+            slot.with_page(|page, locked| (unuse_page(slot, page, locked), slot.ptes()))?;
         found += n;
         if left > 0 || leaving.others() == 0 {
             break;
@@ -71,15 +75,19 @@ pub(crate) fn unuse<R: Modelled>(slot: &Arc<Slot<R>>) -> Result<usize> {
 /// The page is locked. If it is new, it leads to the anon_vma of the slot, and not to the
 /// `->anon_vma` of one of its users, to which the others need not be linked (R20). See
 /// [`swap`](crate::model::swap) for why all are linked to the former (R21).
-fn unuse_page<R: Modelled>(slot: &Arc<Slot<R>>, page: &Arc<Page<R>>) -> usize {
+fn unuse_page<R: Modelled>(
+    slot: &Arc<Slot<R>>,
+    page: &Arc<Page<R>>,
+    locked: &PageGuard<'_, R>,
+) -> usize {
     let anon_vma = slot.anon_vma().lock_read();
     if !page.rmap.is_anon() {
-        mapping::lead_back(page, &anon_vma);
+        mapping::lead_back((page, locked), &anon_vma);
     }
     let uses = |pte: &Pte<R>| matches!(pte, Pte::Swap(entry) if entry.is_of(slot));
     let walk = walk_locked(anon_vma, slot.index(), uses, |found| {
         // Read-only: a write looks for other PTEs that map it.
-        found.map_again(page, false);
+        found.map_again((page, locked), false);
         Rule::R39.step();
         R::model_steps().next_user()
     });

@@ -15,7 +15,6 @@ use crate::{
             Page,
             PageGuard, //
         },
-        steps::ModelSteps,
         swap::{
             free_swap,
             remove_mapping,
@@ -28,8 +27,7 @@ use crate::{
     rmap::{
         lookup::page_get_anon_vma,
         oracle::Oracle,
-        rules::Rule,
-        window::Window, //
+        rules::Rule, //
     },
 };
 use core::ops::ControlFlow;
@@ -78,9 +76,7 @@ fn unmap_locked<R: Modelled>(
         },
     };
     let walk = rmap_walk(page, |found| {
-        found.replace(Pte::Swap(Entry::new(&slot, locked)));
-        R::window(Window::PteCleared);
-        R::model_steps().unmap_pte(page);
+        found.unmap(page, Pte::Swap(Entry::new(&slot, locked)));
         if page.rmap.mapped() {
             ControlFlow::Continue(())
         } else {

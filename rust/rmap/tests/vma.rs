@@ -287,7 +287,7 @@ mod suite {
         let a = world.faulted()?;
         let pin = a.pin().ok_or(EINVAL)?;
         let mut locked = None;
-        a.vma.core.relocate(100, &mut a.mm.mmap_write(), || {
+        a.vma.core.relocate(100, &mut a.mm.mmap_write(), |_| {
             locked = Some(pin.lock.is_locked());
         });
         a.unmap();

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "deliberate bugs")]
 
 use super::{
+    maps_all_the_same,
     no_model_step,
     no_rmap_step,
     vma::read_without_link, //
@@ -108,7 +109,10 @@ type Inherited<R> = Result<Option<Arc<space::Vma<R>>>>;
 /// Deliberate bug: a VMA that a boundary shifts into does not inherit the links (R21, museum 11).
 pub(crate) struct ShiftsWithoutLinks;
 
-impl<R: Modelled> ModelSteps<R> for ShiftsWithoutLinks {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for ShiftsWithoutLinks {
+    maps_all_the_same!();
+
     fn inherit(&self, plan: &Plan<R>, mmap: &mut MmapWrite<'_, R>) -> Inherited<R> {
         if plan.shrunk.is_some() {
             return Ok(None);
@@ -121,7 +125,10 @@ impl<R: Modelled> ModelSteps<R> for ShiftsWithoutLinks {
 /// museum 34).
 pub(crate) struct CopiesBackwards;
 
-impl<R: Modelled> ModelSteps<R> for CopiesBackwards {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for CopiesBackwards {
+    maps_all_the_same!();
+
     fn inherit(&self, plan: &Plan<R>, mmap: &mut MmapWrite<'_, R>) -> Inherited<R> {
         let lower_shrinks =
             matches!(&plan.shrunk, Some((_, (start, _))) if *start < plan.addresses.0);
@@ -142,7 +149,10 @@ impl<R: Modelled> ModelSteps<R> for CopiesBackwards {
 /// Deliberate bug: what is moved into an unfaulted VMA leaves its links behind (R21, museum 38).
 pub(crate) struct MovesWithoutLinks;
 
-impl<R: Modelled> ModelSteps<R> for MovesWithoutLinks {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for MovesWithoutLinks {
+    maps_all_the_same!();
+
     fn inherit(&self, plan: &Plan<R>, mmap: &mut MmapWrite<'_, R>) -> Inherited<R> {
         let [next, source] = plan.sources();
         inherit(plan, [next, source.filter(|_| !plan.is_move)], mmap)
@@ -155,7 +165,10 @@ impl<R: Modelled> ModelSteps<R> for MovesWithoutLinks {
 /// last.
 pub(crate) struct MergesUnlocked;
 
-impl<R: Modelled> ModelSteps<R> for MergesUnlocked {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for MergesUnlocked {
+    maps_all_the_same!();
+
     fn inherit(&self, plan: &Plan<R>, mmap: &mut MmapWrite<'_, R>) -> Inherited<R> {
         for source in plan.sources().into_iter().flatten() {
             publish_before_links(&plan.target.core, &source.core, mmap);

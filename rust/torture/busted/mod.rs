@@ -32,11 +32,24 @@ pub(crate) mod prepare;
 pub(crate) mod vma;
 pub(crate) mod walk;
 
-/// Says that a bug overrides a step of the reverse map, and none of the model.
+/// Lets a bug that leaves out a link do harm: a VMA maps a page all the same (R21).
+macro_rules! maps_all_the_same {
+    () => {
+        fn may_map(&self, _linked: bool) -> bool {
+            true
+        }
+    };
+}
+use maps_all_the_same;
+
+/// Says that a bug overrides a step of the reverse map, and no other one of the model.
 macro_rules! no_model_step {
     ($($bug:ident)*) => {
         $(
-            impl<R: crate::model::Modelled> crate::model::steps::ModelSteps<R> for $bug {}
+            // SAFETY: Incorrect, on purpose: a VMA maps a page without a link to its anon_vma.
+            unsafe impl<R: crate::model::Modelled> crate::model::steps::ModelSteps<R> for $bug {
+                crate::torture::busted::maps_all_the_same!();
+            }
         )*
     };
 }

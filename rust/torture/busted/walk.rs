@@ -4,7 +4,10 @@
 
 #![allow(unsafe_code, reason = "deliberate bugs")]
 
-use super::no_rmap_step;
+use super::{
+    maps_all_the_same,
+    no_rmap_step, //
+};
 use crate::{
     kernel_ext::typesafe::{
         Anchor,
@@ -43,7 +46,10 @@ use kernel::sync::rcu;
 /// Deliberate bug: counts a PTE that is replaced by an entry twice (R3, museum 6).
 pub(crate) struct UnmapsTwice;
 
-impl<R: Modelled> ModelSteps<R> for UnmapsTwice {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for UnmapsTwice {
+    maps_all_the_same!();
+
     fn unmap_pte(&self, page: &Page<R>) {
         page.rmap.remove_rmap();
         page.rmap.remove_rmap();
@@ -53,7 +59,10 @@ impl<R: Modelled> ModelSteps<R> for UnmapsTwice {
 /// Deliberate bug: does not pin the anon_vma of a page that migrates (R18, museum 15).
 pub(crate) struct MigratesUnpinned;
 
-impl<R: Modelled> ModelSteps<R> for MigratesUnpinned {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for MigratesUnpinned {
+    maps_all_the_same!();
+
     fn keep_anon_vma(&self, page: &Page<R>) -> Option<Pinned<AnonVma<R>>> {
         let anon_vma = page_get_anon_vma(&page.rmap)?.into_raw();
         // SAFETY: The reference is ours. Incorrect, on purpose: what is returned owns none.
@@ -102,7 +111,10 @@ impl<R: Modelled> ModelSteps<R> for MigratesUnpinned {
 /// (R35).
 pub(crate) struct TrustsVmas;
 
-impl<R: Modelled> ModelSteps<R> for TrustsVmas {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for TrustsVmas {
+    maps_all_the_same!();
+
     fn acts_on(&self, _wanted: bool) -> bool {
         true
     }
@@ -116,7 +128,10 @@ impl<R: Modelled> ModelSteps<R> for TrustsVmas {
 /// Deliberate bug: moves PTEs without the family's lock (R36, museum 19).
 pub(crate) struct MovesUnlocked;
 
-impl<R: Modelled> ModelSteps<R> for MovesUnlocked {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for MovesUnlocked {
+    maps_all_the_same!();
+
     fn lock_to_move<'a>(
         &self,
         _from: &'a Vma<R>,
@@ -131,7 +146,10 @@ impl<R: Modelled> ModelSteps<R> for MovesUnlocked {
 /// Deliberate bug: leaves the lock out if all PTEs are moved at once (R36, museum 20).
 pub(crate) struct MovesBulkUnlocked;
 
-impl<R: Modelled> ModelSteps<R> for MovesBulkUnlocked {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for MovesBulkUnlocked {
+    maps_all_the_same!();
+
     fn lock_to_move<'a>(
         &self,
         from: &'a Vma<R>,
@@ -146,7 +164,10 @@ impl<R: Modelled> ModelSteps<R> for MovesBulkUnlocked {
 /// Deliberate bug: taking all locks takes a root for each VMA that is linked to it (R38).
 pub(crate) struct TakesRootsAgain;
 
-impl<R: Modelled> ModelSteps<R> for TakesRootsAgain {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for TakesRootsAgain {
+    maps_all_the_same!();
+
     fn takes_root(&self, _before: Option<usize>, _root: &AnonVma<R>) -> bool {
         true
     }
@@ -155,7 +176,10 @@ impl<R: Modelled> ModelSteps<R> for TakesRootsAgain {
 /// Deliberate bug: swapoff asks one VMA, and not all that the anon_vma leads to (R39).
 pub(crate) struct AsksOneVma;
 
-impl<R: Modelled> ModelSteps<R> for AsksOneVma {
+// SAFETY: Incorrect, on purpose.
+unsafe impl<R: Modelled> ModelSteps<R> for AsksOneVma {
+    maps_all_the_same!();
+
     fn next_user(&self) -> ControlFlow<()> {
         ControlFlow::Break(())
     }

@@ -174,7 +174,12 @@ impl<T, B: Backend> Lock<T, B> {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard<'a, T, B: Backend>(&'a Lock<T, B>, NotThreadSafe);
 
-impl<T, B: Backend> Guard<'_, T, B> {
+impl<'a, T, B: Backend> Guard<'a, T, B> {
+    /// Mirrors `Guard::lock_ref`.
+    pub fn lock_ref(&self) -> &'a Lock<T, B> {
+        self.0
+    }
+
     /// Mirrors `Guard::as_mut`.
     pub fn as_mut(&mut self) -> Pin<&mut T> {
         // SAFETY: The data of a lock is pinned with it.

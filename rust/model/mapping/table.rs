@@ -5,18 +5,22 @@
 //! One table holds the PTEs of a whole address space, under one lock: `page_table_lock` of a kernel
 //! without split page table locks. The rules of the reverse map do not depend on the number of
 //! locks.
+//!
+//! Only `model/mapping.rs` can change a PTE: it counts what a PTE maps.
 
-use super::{
-    may_allocate,
-    page::Page,
-    swap::Entry,
-    walk::Migration,
-    Modelled, //
-};
-use crate::kernel_ext::spinlock::{
-    new_spinlock,
-    SpinLock, //
-    SpinLockGuard,
+use crate::{
+    kernel_ext::spinlock::{
+        new_spinlock,
+        SpinLock, //
+        SpinLockGuard,
+    },
+    model::{
+        may_allocate,
+        page::Page,
+        swap::Entry,
+        walk::Migration,
+        Modelled, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -157,7 +161,7 @@ impl<R: Modelled> PageTable<R> {
 
 impl<R: Modelled> Ptes<'_, R> {
     /// Returns whether these are the PTEs of `table`.
-    pub(super) fn are_of(&self, table: &PageTable<R>) -> bool {
+    pub(in crate::model) fn are_of(&self, table: &PageTable<R>) -> bool {
         core::ptr::eq(self.table, table)
     }
 
@@ -166,12 +170,17 @@ impl<R: Modelled> Ptes<'_, R> {
         self.ptes.get(address).unwrap_or(&Pte::None)
     }
 
+    /// Returns whether there is such an address.
+    pub(super) fn has(&self, address: usize) -> bool {
+        address < self.ptes.len()
+    }
+
     /// `set_pte_at()`: puts `pte` at `address`. Returns the old PTE, to be dropped when the lock
     /// has been released.
     ///
     /// Returns `pte` itself if there is no such address.
     #[must_use = "the old PTE may have the last reference on a page or slot"]
-    pub(crate) fn set(&mut self, address: usize, pte: Pte<R>) -> Pte<R> {
+    pub(super) fn set(&mut self, address: usize, pte: Pte<R>) -> Pte<R> {
         let Some(there) = self.ptes.get_mut(address) else {
             return pte;
         };
@@ -186,12 +195,12 @@ impl<R: Modelled> Ptes<'_, R> {
 
     /// `ptep_get_and_clear()`.
     #[must_use = "the old PTE may have the last reference on a page or slot"]
-    pub(crate) fn clear(&mut self, address: usize) -> Pte<R> {
+    pub(super) fn clear(&mut self, address: usize) -> Pte<R> {
         self.set(address, Pte::None)
     }
 
     /// `ptep_set_wrprotect()`: makes the PTE of `address` read-only.
-    pub(crate) fn wrprotect(&mut self, address: usize) {
+    pub(in crate::model) fn wrprotect(&mut self, address: usize) {
         let there = self.ptes.get_mut(address);
         if let Some(Pte::Present { writable, .. } | Pte::Migration { writable, .. }) = there {
             *writable = false;
