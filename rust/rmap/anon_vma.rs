@@ -217,7 +217,7 @@ impl<R: Rmap> AnonVma<R> {
     /// Counts an allocation or a free in [`life`](Self::life).
     pub(super) fn next_life(&self) {
         let life = self.life.read_once();
-        // An odd number stays odd. 0 means that it was never allocated, and does not come again.
+        // Odd and even alternate when it wraps around, too. 0 means that it was never allocated, and does not come again.
         let lives = if life & LIVES == LIVES {
             2
         } else {

@@ -51,7 +51,8 @@ pub(crate) fn anon_vma_prepare<R: Rmap>(
     if !vma.is_unfaulted() {
         return Ok(());
     }
-    let links = LinkReserve::new(1)?;
+    // What is left is freed once the locks have been released.
+    let mut links = LinkReserve::new(1)?;
     let shared = neighbours
         .into_iter()
         .flatten()
@@ -61,7 +62,7 @@ pub(crate) fn anon_vma_prepare<R: Rmap>(
         R::window(Window::PrepareTested);
         R::steps().before_first_link(vma, &new.0, mmap);
         let attached = new.lock_and_link(|family, anon_vma| {
-            attach(vma, mmap, links, family, anon_vma, &path::PREPARE)
+            attach(vma, mmap, &mut links, family, anon_vma, &path::PREPARE)
         });
         trace::prepare(|| (vma.id(), 0, attached == Some(true)));
         return Ok(());
@@ -72,7 +73,7 @@ pub(crate) fn anon_vma_prepare<R: Rmap>(
     let attached = attach(
         vma,
         mmap,
-        links,
+        &mut links,
         &mut family,
         anon_vma,
         &path::PREPARE_SHARED,
@@ -107,7 +108,7 @@ fn reusable_anon_vma<'a, R: Rmap>(
 fn attach<R: Rmap>(
     vma: &Vma<R>,
     mmap: &impl MmapLocked<R>,
-    mut links: LinkReserve<R>,
+    links: &mut LinkReserve<R>,
     family: &mut FamilyWrite<'_, R>,
     anon_vma: &AnonVma<R>,
     path: &Path,
@@ -119,7 +120,7 @@ fn attach<R: Rmap>(
         stats::PREPARE_RACES.inc();
         return false;
     }
-    if !family.link(&mut links, vma, anon_vma, &page_table) {
+    if !family.link(links, vma, anon_vma, &page_table) {
         return false;
     }
     R::window(Window::Linked);
