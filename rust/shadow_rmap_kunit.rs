@@ -76,13 +76,14 @@ pub(crate) fn silence() -> u64 {
 struct ShadowRmapKunit {
     _rules: kernel_ext::debugfs::File<()>,
     _stats: kernel_ext::debugfs::File<()>,
-    _frees: kernel_ext::workqueue::QueueOwner,
-    _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
+    _statics: rmap::statics::Statics,
 }
 
+#[expect(unsafe_code, reason = "a promise about the order of fields")]
 impl kernel::Module for ShadowRmapKunit {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let links = rmap::chain::create_cache()?;
+        // SAFETY: It is the last field, and the suites end before the module is unloaded.
+        let statics = unsafe { rmap::statics::Statics::create() }?;
         let dir = kernel_ext::debugfs::Dir::shared(c"shadow_rmap")?.subdir(c"kunit")?;
         Ok(Self {
             _rules: dir.read_file(c"rules", (), |(), text| text.add(rmap::rules::show))?,
@@ -91,8 +92,7 @@ impl kernel::Module for ShadowRmapKunit {
                 text.add(rmap::path::show)?;
                 text.add(rmap::rules::show_broken)
             })?,
-            _links: links,
-            _frees: rmap::deferred::create_queue()?,
+            _statics: statics,
         })
     }
 }

@@ -147,10 +147,10 @@ struct ShadowRmap {
     _debugfs: debugfs::DebugFs,
     _sweeper: device::mergeable::Sweeper,
     _published: device::registry::Published,
-    _frees: kernel_ext::workqueue::QueueOwner,
-    _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
+    _statics: rmap::statics::Statics,
 }
 
+#[expect(unsafe_code, reason = "a promise about the order of fields")]
 impl kernel::InPlaceModule for ShadowRmap {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         use kernel_ext::module::parameter;
@@ -179,8 +179,8 @@ impl kernel::InPlaceModule for ShadowRmap {
             },
         };
         try_pin_init!(Self {
-            _frees: rmap::deferred::create_queue()?,
-            _links: rmap::chain::create_cache()?,
+            // SAFETY: It is the last field, so all that uses a reverse map is dropped before.
+            _statics: unsafe { rmap::statics::Statics::create() }?,
             _: {
                 bench::run(bench)?;
             },

@@ -50,18 +50,18 @@ module! {
 /// Fields are dropped from top to bottom: the torture ends before the caches go.
 struct ShadowRmapTorture {
     _files: torture::control::Files,
-    _frees: kernel_ext::workqueue::QueueOwner,
-    _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
+    _statics: rmap::statics::Statics,
 }
 
+#[expect(unsafe_code, reason = "a promise about the order of fields")]
 impl kernel::Module for ShadowRmapTorture {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let links = rmap::chain::create_cache()?;
+        // SAFETY: It is the last field, and the torture ends before.
+        let statics = unsafe { rmap::statics::Statics::create() }?;
         let dir = kernel_ext::debugfs::Dir::shared(c"shadow_rmap")?;
         Ok(Self {
             _files: torture::control::Files::new(&dir)?,
-            _links: links,
-            _frees: rmap::deferred::create_queue()?,
+            _statics: statics,
         })
     }
 }

@@ -89,10 +89,11 @@ gate_checkpatch() {
 # Files that may contain `unsafe`: each lifts deny(unsafe_code), which each crate root sets.
 UNSAFE_ROOMS=(
 	ffi.rs trace.rs 'bindings/.*' 'kernel_ext/.*' 'host/.*' 'torture/busted/.*' 'rmap/tests/.*'
-	rmap/{anon_vma,chain,family,free,lock,lookup,merge,page,steps,testing/world,unlink,vma,vma_pages,walk}.rs
+	rmap/{anon_vma,chain,family,free,lock,lookup,merge,page,statics,steps,testing/world}.rs
+	rmap/{unlink,vma,vma_pages,walk}.rs
 	model/{mapping,steps}.rs model/tests/{remap,verify,walk}.rs
 	device/{registry,vm_ops,zero_pages,mergeable/vm_ops,live/mapping}.rs
-	bench/shadow.rs torture/preemptible.rs
+	bench/shadow.rs torture/preemptible.rs shadow_rmap_{main,kunit,torture}.rs
 )
 
 # gate_unsafe_rooms [FOLDER]: looks at each line that is not one of comment. Clippy demands the

@@ -28,6 +28,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
+        Full,
         Release, //
     },
 };
@@ -42,7 +43,11 @@ pub(crate) struct StaticCache<const SIZE: usize>(Atomic<*mut ffi::kmem_cache>);
 /// The owner of the cache of a [`StaticCache`].
 ///
 /// Dropping it destroys the cache. If objects are left, the kernel reports that and keeps the
-/// cache. Drop the owner only when no other thread allocates.
+/// cache.
+///
+/// # Invariants
+///
+/// 2. When it is dropped, no thread uses the cache, or will.
 pub(crate) struct CacheOwner<const SIZE: usize>(&'static StaticCache<SIZE>);
 
 impl<const SIZE: usize> StaticCache<SIZE> {
@@ -60,7 +65,12 @@ impl<const SIZE: usize> StaticCache<SIZE> {
     /// # Errors
     ///
     /// `EBUSY` if there is one already, `ENOMEM`.
-    pub(crate) fn create(&'static self, name: &'static CStr) -> Result<CacheOwner<SIZE>> {
+    ///
+    /// # Safety
+    ///
+    /// The owner is dropped only when no other thread allocates from the static or frees to it.
+    pub(crate) unsafe fn create(&'static self, name: &'static CStr) -> Result<CacheOwner<SIZE>> {
+        // The kernel complains of two caches with one name.
         if !self.0.read_once().is_null() {
             return Err(EBUSY);
         }
@@ -73,7 +83,12 @@ impl<const SIZE: usize> StaticCache<SIZE> {
             ffi::__kmem_cache_create_args(name.as_char_ptr(), SIZE as u32, &mut args, Self::FLAGS)
         })?;
         // INVARIANT: (1) The cache was created just now.
-        self.0.store(cache, Release);
+        if self.0.cmpxchg(ptr::null_mut(), cache, Full).is_err() {
+            // SAFETY: Another thread was faster, and nothing knows this cache.
+            unsafe { ffi::kmem_cache_destroy(cache) };
+            return Err(EBUSY);
+        }
+        // INVARIANT: (2) The caller's promise.
         Ok(CacheOwner(self))
     }
 
@@ -90,7 +105,7 @@ impl<const SIZE: usize> StaticCache<SIZE> {
         if cache.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: By invariant (1); the owner is not dropped meanwhile.
+        // SAFETY: By invariant (1); by (2) the owner is not dropped meanwhile.
         let object = unsafe { ffi::kmem_cache_alloc_noprof(cache, ffi::SR_GFP_BOUNDED) };
         let object = NonNull::new(object.cast::<T>()).ok_or(ENOMEM)?;
         // SAFETY: The memory was allocated just now, and is large enough and aligned.
@@ -111,8 +126,8 @@ impl<const SIZE: usize> StaticCache<SIZE> {
             drop(object);
             return;
         }
-        // SAFETY: By the invariant of `SlabBox` the object is ours, and the caller's promise. The
-        // cache is not destroyed while its users are alive.
+        // SAFETY: By the invariant of `SlabBox` the object is ours, and the caller's promise. By (2)
+        // the cache is not destroyed meanwhile.
         unsafe { ffi::kmem_cache_free(cache, object.into_raw().cast()) };
     }
 }
@@ -121,7 +136,7 @@ impl<const SIZE: usize> Drop for CacheOwner<SIZE> {
     fn drop(&mut self) {
         let cache = self.0 .0.read_once();
         self.0 .0.store(ptr::null_mut(), Release);
-        // SAFETY: By invariant (1); no later allocation finds the cache.
+        // SAFETY: By invariants (1) and (2); no later allocation finds the cache.
         unsafe { ffi::kmem_cache_destroy(cache) };
     }
 }
@@ -187,8 +202,10 @@ mod tests {
     #[test]
     fn objects_are_kept() -> Result {
         let before = PLACE.alloc(1_u64).err();
-        let owner = PLACE.create(c"shadow_rmap_test_slab")?;
-        let second = PLACE.create(c"shadow_rmap_test_other").err();
+        // SAFETY: No other thread uses the static.
+        let owner = unsafe { PLACE.create(c"shadow_rmap_test_slab") }?;
+        // SAFETY: As above.
+        let second = unsafe { PLACE.create(c"shadow_rmap_test_other") }.err();
         let one = PLACE.alloc([1_u64, 2, 3])?;
         let raw = PLACE.alloc(7_u32)?.into_raw();
         // SAFETY: From `into_raw` just above.

@@ -17,6 +17,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
+        Full,
         Release, //
     },
     workqueue::Queue, //
@@ -31,7 +32,11 @@ pub(crate) struct StaticQueue(Atomic<*mut ffi::workqueue_struct>);
 
 /// Keeps the workqueue of a [`StaticQueue`].
 ///
-/// Dropping it waits for the work, and destroys the queue. No thread may use the place by then.
+/// Dropping it waits for the work, and destroys the queue.
+///
+/// # Invariants
+///
+/// 2. When it is dropped, no thread uses the place, or will.
 pub(crate) struct QueueOwner(&'static StaticQueue);
 
 impl StaticQueue {
@@ -46,10 +51,11 @@ impl StaticQueue {
     /// # Errors
     ///
     /// `EBUSY` if there is one already, `ENOMEM`.
-    pub(crate) fn create(&'static self, name: &'static CStr) -> Result<QueueOwner> {
-        if !self.0.read_once().is_null() {
-            return Err(EBUSY);
-        }
+    ///
+    /// # Safety
+    ///
+    /// The owner is dropped only when no thread uses the place any more.
+    pub(crate) unsafe fn create(&'static self, name: &'static CStr) -> Result<QueueOwner> {
         // SAFETY: `%s` takes the name.
         let queue = unsafe {
             ffi::alloc_workqueue_noprof(
@@ -63,7 +69,12 @@ impl StaticQueue {
             return Err(ENOMEM);
         }
         // INVARIANT: (1) Just created.
-        self.0.store(queue, Release);
+        if self.0.cmpxchg(ptr::null_mut(), queue, Full).is_err() {
+            // SAFETY: There is a queue already, and nothing knows this one.
+            unsafe { ffi::destroy_workqueue(queue) };
+            return Err(EBUSY);
+        }
+        // INVARIANT: (2) The caller's promise.
         Ok(QueueOwner(self))
     }
 
@@ -77,7 +88,7 @@ impl StaticQueue {
         if queue.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: By invariant (1); the owner is dropped when nothing uses the place any more.
+        // SAFETY: By invariant (1); by (2) the owner is not dropped meanwhile.
         Ok(unsafe { Queue::from_raw(queue) }.try_spawn(flags, work)?)
     }
 
@@ -95,7 +106,7 @@ impl Drop for QueueOwner {
     fn drop(&mut self) {
         let queue = self.0 .0.read_once();
         self.0 .0.store(ptr::null_mut(), Release);
-        // SAFETY: By invariant (1); work that is left is done first.
+        // SAFETY: By invariants (1) and (2); work that is left is done first.
         unsafe { ffi::destroy_workqueue(queue) };
     }
 }

@@ -46,7 +46,6 @@ use crate::kernel_ext::{
     },
     rwonce::ReadWriteOnce,
     slab::{
-        CacheOwner,
         SlabBox,
         StaticCache, //
     },
@@ -88,15 +87,6 @@ pub(crate) const LINK_SIZE: usize = mem::size_of::<AnonVmaChain>();
 
 /// The cache of all links.
 pub(super) static LINKS: StaticCache<LINK_SIZE> = StaticCache::new();
-
-/// Creates the cache of links. To be kept for as long as the module is loaded. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn create_cache() -> Result<CacheOwner<LINK_SIZE>> {
-    LINKS.create(cache_name!("anon_vma_chain"))
-}
 
 /// Links that were allocated before a lock was taken, connected by their `next`.
 ///

@@ -6,25 +6,11 @@
 //! not, and a reader holds the root's lock (R17), freeing at once would take the memory away from
 //! that reader. A work item waits for the reader instead.
 
-use crate::{
-    kernel_ext::workqueue::{
-        QueueOwner,
-        StaticQueue, //
-    },
-    stats,
-};
+use crate::{kernel_ext::workqueue::StaticQueue, stats};
 use kernel::prelude::*;
 
-static QUEUE: StaticQueue = StaticQueue::new();
-
-/// Creates the workqueue. To be kept for as long as the module is loaded. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn create_queue() -> Result<QueueOwner> {
-    QUEUE.create(c"shadow_rmap_free")
-}
+/// The workqueue.
+pub(super) static QUEUE: StaticQueue = StaticQueue::new();
 
 /// Runs `free` later. Any context. Without memory for that, `free` never runs: what it would free
 /// leaks, and is counted in `stats`. A leak is better than freed memory under a reader.

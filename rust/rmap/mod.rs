@@ -19,6 +19,7 @@
 //! | [`unlink`] | the end of a VMA's links | `unlink_anon_vmas()` |
 //! | [`merge`] | which VMAs may become one | `is_mergeable_anon_vma()` |
 //! | [`deferred`] | the work items of frees that were put off | |
+//! | [`statics`] | what all reverse maps of a module share | |
 //! | [`mm`] | the locks of an address space | `struct mm_struct` |
 //! | [`lock`] | the lock of a family: spinning or sleeping | |
 //! | [`kind`] | a kind of reverse map: its lock, steps and page table | |
@@ -54,6 +55,7 @@ pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod prepare;
 pub(crate) mod rules;
+pub(crate) mod statics;
 pub(crate) mod steps;
 #[cfg(shadow_rmap_kunit)]
 pub(crate) mod testing;

@@ -2,16 +2,13 @@
 
 //! What loading the kernel module does.
 
-use crate::{kernel_ext, rmap};
+use crate::rmap;
 use kernel::Error;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What loading creates, and unloading destroys.
-///
-/// Fields are dropped from top to bottom.
 pub(crate) struct Module {
-    _frees: kernel_ext::workqueue::QueueOwner,
-    _links: kernel_ext::slab::CacheOwner<{ rmap::chain::LINK_SIZE }>,
+    _statics: rmap::statics::Statics,
 }
 
 /// The module, while it is loaded.
@@ -29,8 +26,8 @@ impl Module {
             return Ok(module);
         }
         let module = Arc::new(Self {
-            _links: rmap::chain::create_cache()?,
-            _frees: rmap::deferred::create_queue()?,
+            // SAFETY: All that uses a reverse map has a reference on the module.
+            _statics: unsafe { rmap::statics::Statics::create() }?,
         });
         *loaded = Arc::downgrade(&module);
         Ok(module)
