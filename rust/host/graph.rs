@@ -134,14 +134,17 @@ impl Drop for FamilyRead {
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `EINVAL` if `mmaps` does not hold the `mmap_lock` of the VMA, `ENOMEM`.
 pub(crate) fn add_links(
     builder: &mut Builder,
-    _mmaps: &AllMmaps<'_>,
+    mmaps: &AllMmaps<'_>,
     vma: HostVma<'_>,
     index: usize,
 ) -> Result {
-    // SAFETY: `_mmaps` holds the `mmap_lock` of the VMA; the anon_vmas are linked to it.
+    if !mmaps.has(vma) {
+        return Err(EINVAL);
+    }
+    // SAFETY: `mmaps` holds the `mmap_lock` of the VMA for writing; the anon_vmas are linked to it.
     unsafe {
         for_each_link(vma, |anon_vma| {
             if !builder.knows(anon_vma.addr()) {

@@ -76,6 +76,11 @@ impl<'a> AllMmaps<'a> {
         self.locked.get(&mm.as_raw().addr()).is_some()
     }
 
+    /// Returns whether the address space of `vma` is locked.
+    pub(super) fn has(&self, vma: HostVma<'_>) -> bool {
+        self.locked.get(&vma.mm_key()).is_some()
+    }
+
     /// Locks another address space. Sleeps.
     ///
     /// # Errors
@@ -114,7 +119,7 @@ impl<'a> AllMmaps<'a> {
     ///
     /// `EINTR` if this thread is being killed; `EINVAL` if its address space is not locked.
     pub(crate) fn start_write(&self, vma: HostVma<'_>) -> Result {
-        if self.locked.get(&vma.mm_key()).is_none() {
+        if !self.has(vma) {
             return Err(EINVAL);
         }
         // SAFETY: The VMA is not closed; by the type invariant its `mmap_lock` is held for writing.
