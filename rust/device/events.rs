@@ -243,7 +243,8 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
     source
         .place
         .set(source.place.get().split_off(Place::of(host)));
-    source.split_pages(part, taken.start, taken.last, whole.last - whole.start + 1);
+    let all = whole.last - whole.start + 1;
+    mapping::split(source, part, (taken.start, taken.last), all, mmap);
     let charged = source.charged.load(Relaxed);
     let moved = pages.min(charged);
     source.charged.store(charged - moved, Relaxed);

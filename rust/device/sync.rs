@@ -317,7 +317,7 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         for there in resched_each(&seen.host_pages) {
             if let Some(page) = seen.page(there.at) {
                 if moves(page, there) {
-                    mapping::move_to_own(page, &seen.vma, mmap);
+                    mapping::move_to_own(&seen.vma, there.at, page, mmap);
                 }
                 continue;
             }
@@ -327,15 +327,14 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
                 Some(page) => {
                     mapping::map_again(&seen.vma, room, there.at, page.clone(), mmap);
                     if moves(&page, there) {
-                        mapping::move_to_own(&page, &seen.vma, mmap);
+                        mapping::move_to_own(&seen.vma, there.at, &page, mmap);
                     }
                     page
                 }
-                None => {
-                    let page = LivePage::new(there, &seen.vma, mmap)?;
-                    seen.vma.map_page(room, there.at, page.clone());
-                    page
-                }
+                None => match mapping::map_new(&seen.vma, room, there, mmap)? {
+                    Some(page) => page,
+                    None => continue,
+                },
             };
             // The memory was reserved above.
             new.push((there.at, page), GFP_BOUNDED)?;

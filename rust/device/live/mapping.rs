@@ -7,8 +7,10 @@
 //! page no more. Here
 //!
 //! 1. a page joins the pages of a VMA only if the VMA is linked to the page's anon_vma, under
-//!    `mmap_lock`;
-//! 2. a VMA is unlinked only once its pages are gone: [`emptied`] takes them away first.
+//!    `mmap_lock`, and is counted with it;
+//! 2. a VMA is unlinked only once its pages are gone: [`emptied`] takes them away first, and so
+//!    does the drop of a VMA;
+//! 3. the pages of a VMA are shared with another one only under the `mmap_lock` of the first.
 
 #![allow(
     unsafe_code,
@@ -23,6 +25,7 @@ use super::{
     LiveVma, //
 };
 use crate::{
+    host::page_table::HostPage,
     kernel_ext::sched::resched_each,
     rmap::{
         mm::{
@@ -38,15 +41,27 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Counts the first mapping of a page that a fault has made. Returns whether it was done.
-pub(super) fn map_new(
-    page: &LivePage,
+/// Creates the shadow of a page that a fault in `vma` has made, and maps it, using the memory
+/// `room`. It is exclusive, unless it was read in for several VMAs (R20). Sleeps.
+///
+/// Returns `None`, and maps nothing, if the VMA has no anon_vma.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn map_new(
     vma: &LiveVma,
-    exclusive: bool,
+    room: PageRoom,
+    seen: &HostPage,
     mmap: &impl MmapLocked,
-) -> bool {
-    // SAFETY: The caller makes the page one of this VMA's, under `mmap_lock`: (1), (2).
-    unsafe { vma.core.add_new_anon_rmap(&page.rmap, exclusive, mmap) }
+) -> Result<Option<Arc<LivePage>>> {
+    let page = LivePage::new(seen)?;
+    // SAFETY: The page is made one of this VMA's below, under `mmap_lock`: (1), (2).
+    if !unsafe { vma.core.add_new_anon_rmap(&page.rmap, seen.exclusive, mmap) } {
+        return Ok(None);
+    }
+    vma.map_page(room, seen.at, page.clone());
+    Ok(Some(page))
 }
 
 /// Maps `page` at page offset `at` of `vma` as well, using the memory `room`: after a fork, a move,
@@ -90,15 +105,37 @@ fn count_again(vma: &LiveVma, page: &LivePage, mmap: &impl MmapLocked) -> bool {
     linked
 }
 
-/// Gives a page whose last user `vma` is to the VMA's own anon_vma (R19), because `vma` was written
-/// to. Returns whether that is allowed.
-pub(crate) fn move_to_own(page: &LivePage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
-    if page.rmap.mapcount() != 1 {
+/// Gives a page that `vma` alone maps, at page offset `at`, to the VMA's own anon_vma (R19), because
+/// `vma` was written to. Returns whether that is allowed.
+pub(crate) fn move_to_own(
+    vma: &LiveVma,
+    at: usize,
+    page: &Arc<LivePage>,
+    mmap: &MmapWrite<'_>,
+) -> bool {
+    if !vma.maps(at, page) || page.rmap.mapcount() != 1 {
         return Rule::R19.check(false);
     }
-    // SAFETY: One VMA maps the page, and the page is one of this VMA's (1). `mmap_lock` for writing
-    // keeps other changes of the page away.
+    // SAFETY: One VMA maps the page, and it is this one. `mmap_lock` for writing keeps other changes
+    // of the page away (3).
     unsafe { vma.core.move_anon_rmap(&page.rmap, mmap) }
+}
+
+/// Moves the pages of `vma` at the page offsets `first..=last` to `part`, which has none, after a
+/// split: no PTE changes. `all` is the number of pages of the whole VMA. Sleeps; allocates nothing.
+///
+/// They stay where they are if `part` is not linked to all anon_vmas of the VMA (R21).
+pub(crate) fn split(
+    vma: &LiveVma,
+    part: &LiveVma,
+    (first, last): (usize, usize),
+    all: usize,
+    mmap: &MmapWrite<'_>,
+) {
+    // A page leaves one VMA and joins the other: its mapcount stays (1).
+    if Rule::R21.check(part.core.is_linked_to_all_of(&vma.core, mmap)) {
+        vma.split_pages(part, first, last, all);
+    }
 }
 
 /// Unmaps all pages of `vma`, which may be unlinked then.

@@ -2,18 +2,18 @@
 
 //! An anonymous page of a live mapping, and trees of pages.
 
-use super::LiveVma;
 use crate::{
     host::page_table::HostPage,
     kernel_ext::{
         gfp::GFP_BOUNDED,
         sched::cond_resched, //
     },
-    rmap::{
-        mm::MmapLocked,
-        page::PageRmap, //
-    },
+    rmap::page::PageRmap,
     stats, //
+};
+use core::ops::{
+    Deref,
+    DerefMut, //
 };
 use kernel::{
     prelude::*,
@@ -48,24 +48,19 @@ pub(crate) struct LivePage {
 }
 
 impl LivePage {
-    /// Creates the shadow of a page that a fault in `vma` has made. It is exclusive, unless it was
-    /// read in for several VMAs (R20).
+    /// Creates the shadow of a page, which is not mapped yet: see `mapping::map_new()`.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(seen: &HostPage, vma: &LiveVma, mmap: &impl MmapLocked) -> Result<Arc<Self>> {
+    pub(super) fn new(seen: &HostPage) -> Result<Arc<Self>> {
         // If the allocation fails, the page is dropped, which counts as a free.
         stats::PAGES_ALLOCATED.inc();
-        let page = Arc::new(
-            Self {
-                rmap: PageRmap::new(seen.at),
-                key: Atomic::new(seen.key),
-            },
-            GFP_BOUNDED,
-        )?;
-        super::mapping::map_new(&page, vma, seen.exclusive, mmap);
-        Ok(page)
+        let page = Self {
+            rmap: PageRmap::new(seen.at),
+            key: Atomic::new(seen.key),
+        };
+        Ok(Arc::new(page, GFP_BOUNDED)?)
     }
 
     /// Returns the key of the host's page at the last look.
@@ -94,6 +89,36 @@ impl LivePage {
 impl Drop for LivePage {
     fn drop(&mut self) {
         stats::PAGES_FREED.inc();
+    }
+}
+
+/// The pages that a VMA maps. Dropping it unmaps them.
+pub(super) struct MappedPages(PageTree);
+
+impl MappedPages {
+    /// Creates an empty tree.
+    pub(super) fn new() -> Self {
+        Self(RBTree::new())
+    }
+}
+
+impl Deref for MappedPages {
+    type Target = PageTree;
+
+    fn deref(&self) -> &PageTree {
+        &self.0
+    }
+}
+
+impl DerefMut for MappedPages {
+    fn deref_mut(&mut self) -> &mut PageTree {
+        &mut self.0
+    }
+}
+
+impl Drop for MappedPages {
+    fn drop(&mut self) {
+        self.values().for_each(|page| page.rmap.remove_rmap());
     }
 }
 

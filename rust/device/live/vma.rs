@@ -7,6 +7,7 @@ use super::{
     page::{
         clear,
         take_range,
+        MappedPages,
         PageTree, //
     },
     place::{
@@ -50,8 +51,14 @@ use kernel::{
 };
 
 /// A live VMA.
+///
+/// Fields are dropped from top to bottom: the pages go before the links by which they are found
+/// (R21).
 #[pin_data]
 pub(crate) struct LiveVma {
+    /// Its page table: the anonymous pages that it maps.
+    #[pin]
+    pages: Mutex<MappedPages>,
     /// The shadow's `vm_area_struct`.
     #[pin]
     pub(crate) core: rmap::vma::Vma,
@@ -77,9 +84,6 @@ pub(crate) struct LiveVma {
     pub(crate) wrongly_merged: Atomic<u64>,
     /// Number of pages that it adds to the count of the file.
     pub(crate) charged: Atomic<usize>,
-    /// Its page table: the anonymous pages that it maps.
-    #[pin]
-    pages: Mutex<PageTree>,
 }
 
 impl LiveVma {
@@ -100,6 +104,7 @@ impl LiveVma {
         let core = rmap::vma::Vma::new(mm.core.clone(), host.range(), id);
         Arc::pin_init(
             pin_init!(Self {
+                pages <- new_mutex!(MappedPages::new(), "shadow_rmap::pages"),
                 core <- core,
                 host <- cell,
                 mm: mm.clone(),
@@ -110,7 +115,6 @@ impl LiveVma {
                 reused,
                 wrongly_merged: Atomic::new(0),
                 charged: Atomic::new(0),
-                pages <- new_mutex!(RBTree::new(), "shadow_rmap::pages"),
             }),
             GFP_BOUNDED,
         )
@@ -227,10 +231,16 @@ impl LiveVma {
 
     /// Maps `page` at page offset `at`, where no page is mapped, using the memory `room`. Sleeps;
     /// allocates nothing.
-    pub(crate) fn map_page(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
-        let node = room.into_node((at, page.key()), page);
-        let replaced = self.pages.lock().insert(node);
-        drop(replaced);
+    pub(super) fn map_page(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
+        self.map_pages(core::iter::once((room, (at, page))));
+    }
+
+    /// Returns whether it maps `page` at page offset `at`. Sleeps.
+    pub(super) fn maps(&self, at: usize, page: &Arc<LivePage>) -> bool {
+        let mut pages = self.pages.lock();
+        // One page is mapped at an offset.
+        let here = pages.cursor_lower_bound_mut(&(at, 0));
+        here.is_some_and(|here| here.current().0 .0 == at && Arc::ptr_eq(here.current().1, page))
     }
 
     /// Unmaps `page` from page offset `at`. Sleeps; allocates nothing.
@@ -252,8 +262,8 @@ impl LiveVma {
     /// No PTE changes. Sleeps; allocates nothing.
     ///
     /// `all` is the number of pages of the whole VMA: the smaller part is moved node by node.
-    pub(crate) fn split_pages(&self, part: &Self, first: usize, last: usize, all: usize) {
-        let mut from = core::mem::take(&mut *self.pages.lock());
+    pub(super) fn split_pages(&self, part: &Self, first: usize, last: usize, all: usize) {
+        let mut from = core::mem::take(&mut **self.pages.lock());
         let mut to = RBTree::new();
         if 2 * (last - first + 1) <= all {
             take_range(&mut from, &mut to, first, last);
@@ -266,8 +276,9 @@ impl LiveVma {
                 take_range(&mut to, &mut from, after, usize::MAX);
             }
         }
-        *self.pages.lock() = from;
-        *part.pages.lock() = to;
+        **self.pages.lock() = from;
+        let replaced = core::mem::replace(&mut **part.pages.lock(), to);
+        resched_each(replaced.values()).for_each(|page| page.rmap.remove_rmap());
     }
 
     /// Maps pages at their page offsets, as [`map_page`](Self::map_page). Sleeps; allocates
@@ -275,13 +286,16 @@ impl LiveVma {
     pub(super) fn map_pages(&self, all: impl Iterator<Item = (PageRoom, (usize, Arc<LivePage>))>) {
         let mut pages = self.pages.lock();
         for (room, (at, page)) in all {
-            pages.insert(room.into_node((at, page.key()), page));
+            let replaced = pages.insert(room.into_node((at, page.key()), page));
+            if let Some(node) = replaced {
+                node.to_key_value().1.rmap.remove_rmap();
+            }
         }
     }
 
     /// Unmaps all pages. Sleeps; allocates nothing.
-    pub(crate) fn clear_pages(&self) {
-        let mut pages = core::mem::take(&mut *self.pages.lock());
+    pub(super) fn clear_pages(&self) {
+        let mut pages = core::mem::take(&mut **self.pages.lock());
         for page in resched_each(pages.values()) {
             page.rmap.remove_rmap();
         }
