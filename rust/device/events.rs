@@ -21,7 +21,10 @@ use super::{
     vm_ops::Opening, //
 };
 use crate::{
-    host::vma::HostVma,
+    host::{
+        mm::LockedMm,
+        vma::HostVma, //
+    },
     kernel_ext::{
         gfp::GFP_BOUNDED,
         sched::resched_each, //
@@ -140,7 +143,8 @@ pub(crate) fn opened(
     };
     let forked = opening.host().mm_key() != source.mm.key();
     let result = if forked {
-        fork::forked(opening, source)
+        let parent = opening.lock_of(&source).ok_or(EINVAL);
+        parent.and_then(|parent| fork::forked(opening, parent, source))
     } else {
         copy(opening, source)
     };
@@ -175,23 +179,24 @@ pub(super) fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
 /// `ENOMEM`, or beyond a limit; then nothing is left of the new VMA.
 pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
     let host = opening.host();
+    let here = host.locked();
     let neighbours = opening.neighbours_of(&source);
     let mm = &source.mm;
     // No fork of this address space runs now.
     mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
-    links::unlink_lost(&source, &mut mmap);
+    links::unlink_lost(&source, here, &mut mmap);
     // What neighbours have gained from it was in its range.
-    layout::settle_one(&source, &mmap)?;
+    layout::settle_one(&source, here, &mmap)?;
     for neighbour in neighbours.into_iter().flatten() {
-        layout::settle_one(&neighbour, &mmap)?;
+        layout::settle_one(&neighbour, here, &mmap)?;
     }
-    links::prepare_as_seen(&source, &mmap)?;
+    links::prepare_as_seen(&source, here, &mmap)?;
 
     let (start, end) = source
         .host
-        .read(|source| (source.start(), source.end()))
+        .read(here, |source| (source.start(), source.end()))
         .ok_or(EINVAL)?;
     let is_split = start <= host.start() && host.end() <= end;
     if is_split {
@@ -208,7 +213,7 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
             if is_split {
                 Ok(())
             } else {
-                share_pages(&vma, &source, &mmap)
+                share_pages(&vma, here, &source, &mmap)
             }
         });
     if let Err(error) = cloned {
@@ -228,7 +233,8 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
 
 /// Takes the range of `part` away from `source`, as the host will do after the callback.
 fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut MmapWrite<'_>) {
-    let Some((start, whole)) = source.host.read(|whole| (whole.start(), whole.range())) else {
+    let start_and_range = |whole: HostVma<'_>| (whole.start(), whole.range());
+    let Some((start, whole)) = source.host.read(host.locked(), start_and_range) else {
         return;
     };
     let (pages, taken) = (host.pages(), host.range());
@@ -256,8 +262,13 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
 /// # Errors
 ///
 /// `ENOMEM`; then none is mapped.
-pub(super) fn share_pages(vma: &LiveVma, source: &LiveVma, mmap: &impl MmapLocked) -> Result {
-    let range = vma.host.read(|host| host.range()).ok_or(EINVAL)?;
+pub(super) fn share_pages(
+    vma: &LiveVma,
+    here: LockedMm<'_>,
+    source: &LiveVma,
+    mmap: &impl MmapLocked,
+) -> Result {
+    let range = vma.host.read(here, |host| host.range()).ok_or(EINVAL)?;
     let pages = source.pages_in(range.start, range.last)?;
     let mut rooms = KVVec::with_capacity(pages.len(), GFP_BOUNDED)?;
     for _ in resched_each(&pages) {
@@ -276,7 +287,7 @@ pub(super) fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
 }
 
 /// `close`: the host has unlinked the VMA. Sleeps.
-pub(crate) fn closed(vma: Arc<LiveVma>) {
+pub(crate) fn closed(vma: Arc<LiveVma>, here: LockedMm<'_>) {
     stats::EVENT_CLOSE.inc();
     vma.mm.file.note_change(&[vma.mm.key()]);
     // This reference is dropped after the guard of its lock.
@@ -284,12 +295,12 @@ pub(crate) fn closed(vma: Arc<LiveVma>) {
     let mut mmap = mm.mmap_write();
     let moved_to = vma.mm.take_moved_to();
     // What it has gained from others ends with it.
-    let settled = match vma.host.read(|host| host.mm_users()) {
-        Some(1..) => layout::settle_one(&vma, &mmap),
+    let settled = match vma.mm.users() {
+        1.. => layout::settle_one(&vma, here, &mmap),
         _ => Ok(()),
     };
     if settled
-        .and_then(|()| links::copy_links_at_close(&vma, moved_to, &mmap))
+        .and_then(|()| links::copy_links_at_close(&vma, here, moved_to, &mmap))
         .is_err()
     {
         untrack(&vma, &mmap);

@@ -28,6 +28,7 @@ use super::{
     vm_ops::Opening, //
 };
 use crate::{
+    host::mm::LockedMm,
     rmap::{
         clone::{
             reusable,
@@ -48,13 +49,14 @@ use kernel::{
     },
 };
 
-/// Shadows a fork of `source`. Sleeps.
+/// Shadows a fork of `source`, which is in the address space `parent`. Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`, or beyond a limit; then nothing is left of the new VMA.
 pub(super) fn forked(
     opening: &Opening<'_>,
+    parent: LockedMm<'_>,
     source: ArcBorrow<'_, LiveVma>,
 ) -> Result<Arc<LiveVma>> {
     let file = &source.mm.file;
@@ -64,9 +66,9 @@ pub(super) fn forked(
     // From here on the pages of the parent are shared. The host blocks faults in one VMA after the
     // other, so each VMA is updated at its own callback.
     if known.is_none() {
-        sync::mm(&source.mm, &mut parent_mmap)?;
+        sync::mm(&source.mm, parent, &mut parent_mmap)?;
     } else {
-        sync::vma(source.into(), &mut parent_mmap)?;
+        sync::vma(source.into(), parent, &mut parent_mmap)?;
     }
     let mut choices = choices(opening, &source, &parent_mmap);
     if choices.is_some_and(|(by_rule, seen)| by_rule != seen) {
@@ -98,7 +100,7 @@ pub(super) fn forked(
     vma.note_links(host);
     vma.place.set(source.place.get());
     let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
-        .and_then(|()| share_pages(&vma, &source, &mmap))
+        .and_then(|()| share_pages(&vma, host.locked(), &source, &mmap))
         .and_then(|()| match known {
             Some(_) => Ok(()),
             None => file.insert_mm(&mm),

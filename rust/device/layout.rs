@@ -21,7 +21,10 @@ use super::live::{
     Place, //
 };
 use crate::{
-    host::vma::HostVma,
+    host::{
+        mm::LockedMm,
+        vma::HostVma, //
+    },
     kernel_ext::{
         interval_tree::Range,
         sched::resched_each, //
@@ -44,6 +47,7 @@ use kernel::{
 /// `ENOMEM`; those of `had`.
 pub(super) fn settle(
     vma: &LiveVma,
+    here: LockedMm<'_>,
     had: impl Fn(Addresses) -> Result<KVVec<Arc<LiveVma>>>,
     _mmap: &MmapWrite<'_>,
 ) -> Result {
@@ -52,7 +56,7 @@ pub(super) fn settle(
         return Ok(());
     }
     let place_and_key = |host: HostVma<'_>| (Place::of(host), host.anon_vma_key());
-    let Some((now, key)) = vma.host.read(place_and_key) else {
+    let Some((now, key)) = vma.host.read(here, place_and_key) else {
         return Ok(());
     };
     reset(vma, now);
@@ -70,7 +74,7 @@ pub(super) fn settle(
             if other.id() == vma.id() || !place.has_some_of(gain) {
                 continue;
             }
-            if place.shift() != now.shift() || !may_share(key, vma, &other) {
+            if place.shift() != now.shift() || !may_share(key, vma, &other, here) {
                 return Ok(());
             }
             other.place.set(place.without(gain, was));
@@ -85,8 +89,8 @@ pub(super) fn settle(
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(super) fn settle_one(vma: &LiveVma, mmap: &MmapWrite<'_>) -> Result {
-    settle(vma, |addresses| vma.mm.vmas_at(addresses), mmap)
+pub(super) fn settle_one(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result {
+    settle(vma, here, |addresses| vma.mm.vmas_at(addresses), mmap)
 }
 
 /// Gives `vma` the page offsets of a VMA that was just mapped, if the host has done so. It does
@@ -119,8 +123,11 @@ pub(super) fn take_range(
 
 /// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:
 /// none), and `other`: they share the anon_vma, or one has none, or had none at the last look.
-fn may_share(ours: usize, vma: &LiveVma, other: &LiveVma) -> bool {
-    let theirs = other.host.read(|other| other.anon_vma_key()).unwrap_or(0);
+fn may_share(ours: usize, vma: &LiveVma, other: &LiveVma, here: LockedMm<'_>) -> bool {
+    let theirs = other
+        .host
+        .read(here, |other| other.anon_vma_key())
+        .unwrap_or(0);
     let had_none = vma.core.is_unfaulted() || other.core.is_unfaulted();
     had_none || ours == 0 || theirs == 0 || ours == theirs
 }

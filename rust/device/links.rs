@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     host::{
-        mm::TriedRead,
+        mm::{
+            LockedMm,
+            TriedRead, //
+        },
         vma::HostVma, //
     },
     kernel_ext::{
@@ -93,7 +96,7 @@ pub(super) fn prepare_as_faulted(
     layout::reset(vma, Place::of(host));
     // `find_mergeable_anon_vma()` tries the next VMA first.
     for (_, neighbour) in neighbours.iter().flatten() {
-        prepare_as_seen(neighbour, mmap)?;
+        prepare_as_seen(neighbour, host.locked(), mmap)?;
     }
     // Two threads that fault in neighbours at the same time may each have found the other VMA
     // without an anon_vma. The order is unknown here, so follow the host.
@@ -117,19 +120,20 @@ pub(super) fn prepare_as_faulted(
 
 /// Gives `vma` an anon_vma if the host has done so without a callback: that of the VMA with which
 /// the host shares one, if the rules allow that (R27), or a new one.
-pub(super) fn prepare_as_seen(vma: &LiveVma, mmap: &impl MmapLocked) -> Result {
+pub(super) fn prepare_as_seen(vma: &LiveVma, here: LockedMm<'_>, mmap: &impl MmapLocked) -> Result {
     // Few VMAs share their anon_vma: do not look at all for nothing.
     let shares_any = |host: HostVma<'_>| host.has_anon_vma_of_others();
-    if !vma.core.is_unfaulted() || vma.host.read(shares_any) != Some(true) {
-        return prepare_with(vma, mmap, &[]);
+    if !vma.core.is_unfaulted() || vma.host.read(here, shares_any) != Some(true) {
+        return prepare_with(vma, here, mmap, &[]);
     }
-    prepare_with(vma, mmap, &vma.mm.vmas()?)
+    prepare_with(vma, here, mmap, &vma.mm.vmas()?)
 }
 
 /// As [`prepare_as_seen`]; the VMA with which the host shares the anon_vma is the first one of
 /// `among` that may be that.
 pub(super) fn prepare_with(
     vma: &LiveVma,
+    here: LockedMm<'_>,
     mmap: &impl MmapLocked,
     among: &[Arc<LiveVma>],
 ) -> Result {
@@ -137,7 +141,7 @@ pub(super) fn prepare_with(
         return Ok(());
     }
     let key_and_place = |host: HostVma<'_>| (host.anon_vma_key(), Place::of(host));
-    let Some((seen, place)) = vma.host.read(key_and_place) else {
+    let Some((seen, place)) = vma.host.read(here, key_and_place) else {
         return Ok(());
     };
     if seen == 0 {
@@ -149,7 +153,8 @@ pub(super) fn prepare_with(
         host.anon_vma_key() == seen && !other.has_lost_links(host)
     };
     let shares = resched_each(among).find(|other| {
-        !other.core.is_unfaulted() && other.host.read(|host| shares_it(host, other)) == Some(true)
+        let shares = |host: HostVma<'_>| shares_it(host, other);
+        !other.core.is_unfaulted() && other.host.read(here, shares) == Some(true)
     });
     anon_vma_prepare(
         &vma.core,
@@ -157,7 +162,7 @@ pub(super) fn prepare_with(
         [shares.map(|other| &other.core), None],
         Sharing::Singleton,
     )?;
-    vma.host.read(|host| vma.note_links(host));
+    vma.host.read(here, |host| vma.note_links(host));
     Ok(())
 }
 
@@ -169,6 +174,7 @@ pub(super) fn prepare_with(
 /// `ENOMEM`.
 pub(super) fn prepare_all_as_seen<'a>(
     vmas: impl Iterator<Item = (&'a Arc<LiveVma>, usize)>,
+    here: LockedMm<'_>,
     mmap: &impl MmapLocked,
 ) -> Result {
     // The VMAs with one anon_vma are side by side, in order of address.
@@ -193,7 +199,7 @@ pub(super) fn prepare_all_as_seen<'a>(
         let group = sharers.get(start..start + group.len()).ok_or(EINVAL)?;
         start += group.len();
         for vma in group {
-            prepare_with(vma, mmap, group)?;
+            prepare_with(vma, here, mmap, group)?;
         }
     }
     Ok(())
@@ -208,8 +214,8 @@ fn unlink(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
 }
 
 /// As [`unlink`], if the host has done so.
-pub(super) fn unlink_lost(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
-    if vma.host.read(|host| vma.has_lost_links(host)) == Some(true) {
+pub(super) fn unlink_lost(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
+    if vma.host.read(here, |host| vma.has_lost_links(host)) == Some(true) {
         unlink(vma, mmap);
     }
 }
@@ -254,7 +260,9 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
 pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
     let unlinked = |host: HostVma<'_>| host.anon_vma_key() == 0 && host.mm_users() > 0;
     // A VMA that is unlinked in order to be closed is in the tree of VMAs no more, so not read.
-    let is_lost = |vma: &LiveVma| vma.host.read(unlinked) == Some(true) && !vma.core.is_unfaulted();
+    let is_lost = |vma: &LiveVma, here: LockedMm<'_>| {
+        vma.host.read(here, unlinked) == Some(true) && !vma.core.is_unfaulted()
+    };
     for &number in resched_each(family) {
         let Some(vma) = but.file.numbers.get(number) else {
             continue;
@@ -264,14 +272,17 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
         if mm.key() == but.key() {
             continue;
         }
-        let Some(_locked) = TriedRead::new(&mm.host) else {
+        let Some(locked) = TriedRead::new(&mm.host) else {
             continue;
         };
-        if !is_lost(&vma) {
+        let Ok(here) = locked.mm() else {
+            continue;
+        };
+        if !is_lost(&vma, here) {
             continue;
         }
         let mut mmap = mm.core.mmap_write();
-        if is_lost(&vma) {
+        if is_lost(&vma, here) {
             unlink(&vma, &mut mmap);
         }
     }
@@ -286,22 +297,23 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
 /// `ENOMEM`.
 pub(super) fn copy_links_at_close(
     vma: &LiveVma,
+    here: LockedMm<'_>,
     target: Option<Arc<LiveVma>>,
     mmap: &MmapWrite<'_>,
 ) -> Result {
     // At the end of an address space there is no merge.
-    if vma.core.is_unfaulted() || vma.host.read(|host| host.mm_users()).unwrap_or(0) == 0 {
+    if vma.core.is_unfaulted() || vma.mm.users() == 0 {
         return Ok(());
     }
     if let Some(target) = target.filter(|target| target.core.is_unfaulted()) {
-        if target.host.read(|host| vma.had_anon_vma_of(host)) == Some(true) {
+        if target.host.read(here, |host| vma.had_anon_vma_of(host)) == Some(true) {
             anon_vma_prepare(
                 &target.core,
                 mmap,
                 [Some(&vma.core), None],
                 Sharing::Singleton,
             )?;
-            target.host.read(|host| target.note_links(host));
+            target.host.read(here, |host| target.note_links(host));
         }
     }
     Ok(())

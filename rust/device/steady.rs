@@ -46,7 +46,7 @@ pub(super) fn look_until_same(all: &mut [Taken<'_>]) -> Result {
             // Pages are unmapped under it.
             let _mmap = taken.mm.core.mmap_write();
             for seen in resched_each(taken.pass.vmas.iter_mut()) {
-                same &= seen.look_again()?;
+                same &= seen.look_again(taken.here)?;
             }
         }
         if same {

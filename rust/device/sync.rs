@@ -33,7 +33,10 @@ use super::{
 };
 use crate::{
     host::{
-        mm::is_being_killed,
+        mm::{
+            is_being_killed,
+            LockedMm, //
+        },
         page_table::HostPage,
         vma::HostVma, //
     },
@@ -98,14 +101,14 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Reads one VMA.
-    fn new(vma: Arc<LiveVma>, mmap: &MmapWrite<'_>) -> Result<Self> {
+    fn new(vma: Arc<LiveVma>, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result<Self> {
         let limit = vma.mm.file.max_pages();
         let look = |host: HostVma<'_>| -> Result<_> {
             let pages = pages_within(host, limit)?;
             let links = (host.anon_vma_key(), vma.has_lost_links(host));
             Ok((Place::of(host), host.range(), links, pages))
         };
-        let (place, range, (key, lost), host_pages) = match vma.host.read(look) {
+        let (place, range, (key, lost), host_pages) = match vma.host.read(here, look) {
             Some(seen) => seen?,
             // The host does not have it any more, and did not say so.
             None => (
@@ -136,9 +139,9 @@ impl Seen {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn look_again(&mut self) -> Result<bool> {
+    pub(crate) fn look_again(&mut self, here: LockedMm<'_>) -> Result<bool> {
         let limit = self.vma.mm.file.max_pages();
-        let look = self.vma.host.read(|host| pages_within(host, limit));
+        let look = self.vma.host.read(here, |host| pages_within(host, limit));
         let Some(now) = look.transpose()?.flatten() else {
             return Ok(true);
         };
@@ -197,15 +200,14 @@ pub(crate) struct Pass {
     cause: Cause,
 }
 
-/// Updates an address space: ranges and links of its VMAs, and its pages. Sleeps.
-///
-/// The caller holds the host's `mmap_lock`.
+/// Updates an address space, which is `here` in the host: ranges and links of its VMAs, and its
+/// pages. Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`; the next update then does the rest.
-pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
-    let mut pass = begin_mm(mm, mmap)?;
+pub(crate) fn mm(mm: &LiveMm, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
+    let mut pass = begin_mm(mm, here, mmap)?;
     finish(&mut pass, mmap)?;
     mm.forget_unmapped();
     Ok(())
@@ -216,11 +218,11 @@ pub(crate) fn mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result {
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(crate) fn begin_mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
+pub(crate) fn begin_mm(mm: &LiveMm, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     if mm.file.is_mergeable() {
-        mergeable::follow(mm, mmap, mergeable::Prepare::All, Cause::Event)?;
+        mergeable::follow(mm, here, mmap, mergeable::Prepare::All, Cause::Event)?;
     }
-    begin(mm.vmas()?, Cause::Event, mmap)
+    begin(mm.vmas()?, here, Cause::Event, mmap)
 }
 
 /// Updates one VMA in the same way. Sleeps.
@@ -228,10 +230,10 @@ pub(crate) fn begin_mm(mm: &LiveMm, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
 /// # Errors
 ///
 /// As [`mm`].
-pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
+pub(crate) fn vma(vma: Arc<LiveVma>, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
     let mut one = KVVec::new();
     one.push(vma, GFP_BOUNDED)?;
-    finish(&mut begin(one, Cause::Event, mmap)?, mmap)
+    finish(&mut begin(one, here, Cause::Event, mmap)?, mmap)
 }
 
 /// Does the first half of an update: ranges, links, and pages that are no longer mapped. Sleeps.
@@ -241,17 +243,18 @@ pub(crate) fn vma(vma: Arc<LiveVma>, mmap: &mut MmapWrite<'_>) -> Result {
 /// `ENOMEM`; those of [`Cause::go_on`].
 pub(crate) fn begin(
     all: KVVec<Arc<LiveVma>>,
+    here: LockedMm<'_>,
     cause: Cause,
     mmap: &mut MmapWrite<'_>,
 ) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
     for vma in resched_each(all) {
         cause.go_on()?;
-        vmas.push(Seen::new(vma, mmap)?, GFP_BOUNDED)?;
+        vmas.push(Seen::new(vma, here, mmap)?, GFP_BOUNDED)?;
     }
     // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
     for seen in resched_each(&vmas).filter(|seen| seen.lost) {
-        unlink_lost(&seen.vma, mmap);
+        unlink_lost(&seen.vma, here, mmap);
     }
     // These are all VMAs of the address space, or one.
     let by_place = match vmas.as_slice() {
@@ -265,13 +268,16 @@ pub(crate) fn begin(
                 Some(by_place) => by_place.at(addresses),
                 None => seen.vma.mm.vmas_at(addresses),
             };
-            layout::settle(&seen.vma, had, mmap)?;
+            layout::settle(&seen.vma, here, had, mmap)?;
         }
         layout::take_range(&seen.vma, seen.addresses, seen.range, mmap);
     }
     match vmas.as_slice() {
-        [one] => prepare_as_seen(&one.vma, mmap)?,
-        all => prepare_all_as_seen(all.iter().map(|seen| (&seen.vma, seen.key)), mmap)?,
+        [one] => prepare_as_seen(&one.vma, here, mmap)?,
+        all => {
+            let keys = all.iter().map(|seen| (&seen.vma, seen.key));
+            prepare_all_as_seen(keys, here, mmap)?;
+        }
     }
     for seen in resched_each(vmas.iter_mut()) {
         if seen.vma.core.is_unfaulted() {

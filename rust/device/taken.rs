@@ -16,7 +16,10 @@ use super::{
 use crate::{
     host::{
         self,
-        mm::AllMmaps,
+        mm::{
+            AllMmaps,
+            LockedMm, //
+        },
         vma::HostVma, //
     },
     kernel_ext::{
@@ -87,6 +90,8 @@ pub(super) fn lock_all(
 /// The host's VMAs of an address space, each with its lock held for writing: a fault or an
 /// `madvise()` may do without the `mmap_lock`.
 pub(super) struct Listed<'a> {
+    /// The address space, which is locked.
+    here: LockedMm<'a>,
     vmas: KVVec<HostVma<'a>>,
     /// The number of VMAs of the file that the shadow does not have.
     skipped: usize,
@@ -103,11 +108,16 @@ impl<'a> Listed<'a> {
     /// `ENOMEM`; `EINTR` if this thread is being killed.
     pub(super) fn new(mmaps: &'a AllMmaps<'_>, mm: &LiveMm) -> Result<Self> {
         let mut skipped = 0;
-        let vmas = vm_ops::shadowed_vmas(mmaps.locked(&mm.host)?, mm, || skipped += 1)?;
+        let here = mmaps.locked(&mm.host)?;
+        let vmas = vm_ops::shadowed_vmas(here, mm, || skipped += 1)?;
         for &host in resched_each(&vmas) {
             mmaps.start_write(host)?;
         }
-        Ok(Self { vmas, skipped })
+        Ok(Self {
+            here,
+            vmas,
+            skipped,
+        })
     }
 
     /// Returns the VMAs, in order of address.
@@ -119,6 +129,8 @@ impl<'a> Listed<'a> {
 /// An address space while its graphs are taken.
 pub(super) struct Taken<'a> {
     pub(super) mm: &'a LiveMm,
+    /// The host's address space, which is locked.
+    pub(super) here: LockedMm<'a>,
     /// The shadow's VMAs.
     pub(super) pass: Pass,
     /// The host's VMA of each of the shadow's, unless the host has removed it.
@@ -136,10 +148,10 @@ impl<'a> Taken<'a> {
             return Err(EINTR);
         }
         mm.changed_around.store(false, Relaxed);
-        let (mut listed, skipped) = (listed.vmas, listed.skipped);
+        let (here, mut listed, skipped) = (listed.here, listed.vmas, listed.skipped);
         let mut mmap = mm.core.mmap_write();
         if mm.file.is_mergeable() {
-            mergeable::follow(mm, &mut mmap, mergeable::Prepare::All, Cause::Check)?;
+            mergeable::follow(mm, here, &mut mmap, mergeable::Prepare::All, Cause::Check)?;
             mm.note_look();
         }
         let vmas = mm.vmas()?;
@@ -181,7 +193,8 @@ impl<'a> Taken<'a> {
         }
         Ok(Self {
             mm,
-            pass: sync::begin(vmas, Cause::Check, &mut mmap)?,
+            here,
+            pass: sync::begin(vmas, here, Cause::Check, &mut mmap)?,
             hosts,
             unknown,
             has_all_vmas: !mm.file.is_mergeable() || skipped == 0,

@@ -11,8 +11,8 @@
 //!    the host does not call `open`. The number belongs to a VMA if the `LiveVma` refers to that
 //!    VMA ([`live`]).
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
-//! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held; after `close`
-//!    the VMA is not used. If the host does not call `close`, [`HostVmaCell`] does not follow its
+//! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held, and an `open`
+//!    for a fork with that of the forking process, too; after `close` the VMA is not used. If the host does not call `close`, [`HostVmaCell`] does not follow its
 //!    pointer. (With `map_pages` set, `fault` would be called under the VMA's own lock alone: it
 //!    must not be set.)
 
@@ -44,10 +44,7 @@ use core::ptr::{
 };
 use kernel::{
     current,
-    mm::{
-        virt::VmaNew,
-        MmWithUser, //
-    },
+    mm::virt::VmaNew,
     prelude::*,
     sync::{
         Arc,
@@ -64,7 +61,8 @@ impl<'a> Opening<'a> {
     ///
     /// # Safety
     ///
-    /// A callback for the VMA runs, and calls [`set_number`] before it returns.
+    /// A callback for the VMA runs, with its `mmap_lock` held, and calls [`set_number`] before it
+    /// returns.
     pub(super) unsafe fn new(vma: HostVma<'a>) -> Self {
         Self(vma)
     }
@@ -81,40 +79,43 @@ impl<'a> Opening<'a> {
     /// Returns no place at all if the VMA has no anon_vma, or the host's chain has another length.
     pub(crate) fn reused(&self, source: &LiveVma, links: usize) -> Option<Option<usize>> {
         let key = self.0.anon_vma_key();
-        let (place, n) = source.host.read(|source| {
+        let (place, n) = source.host.read(self.lock_of(source)?, |source| {
             // SAFETY: A fork holds the `mmap_lock` of the VMA's source for writing (3).
             unsafe { place_on_chain(source, key) }
         })?;
         (key != 0 && n == links).then_some(place)
     }
 
-    /// Returns whether the VMA may be a copy of `source`: only then does the host hold the
-    /// `mmap_lock` of both. It is a copy of another VMA if the host has copied that from `source`
-    /// without calling `open`.
-    pub(super) fn may_copy(&self, source: &LiveVma) -> bool {
-        let forks = |mm: &MmWithUser| mm.as_raw().addr() == source.mm.key();
-        source.mm.key() == self.0.mm_key() || current!().mm().is_some_and(forks)
+    /// Returns the address space of `source`, if the VMA may be a copy of it: only then does the
+    /// host hold the `mmap_lock` of both. It is a copy of another VMA if the host has copied that
+    /// from `source` without calling `open`.
+    pub(super) fn lock_of(&self, source: &LiveVma) -> Option<LockedMm<'a>> {
+        if source.mm.key() == self.0.mm_key() {
+            return Some(self.0.locked());
+        }
+        let task = current!();
+        let mm = NonNull::new(task.mm()?.as_raw())?;
+        // SAFETY: The process makes a copy of a VMA in another address space than its own: it
+        // forks, and holds the `mmap_lock` of its own for writing (3).
+        (mm.addr().get() == source.mm.key()).then(|| unsafe { LockedMm::from_raw(mm) })
     }
 
     /// Returns the VMAs of this driver directly after and directly before `source`.
     pub(crate) fn neighbours_of(&self, source: &LiveVma) -> [Option<Arc<LiveVma>>; 2] {
-        let addresses = source
-            .host
-            .read(|source| [source.end(), source.start().wrapping_sub(1)]);
-        let Some(addresses) = addresses else {
-            return [None, None];
-        };
-        addresses.map(|address| {
-            let vma = NonNull::new(self.0.as_ptr())?;
-            // SAFETY: `mmap_lock` is held (3).
-            unsafe { neighbour(vma, address) }.map(|(_, live)| live)
+        let look = |source: HostVma<'_>| [source.end(), source.start().wrapping_sub(1)];
+        let addresses = source.host.read(self.0.locked(), look);
+        addresses.map_or([None, None], |addresses| {
+            addresses.map(|address| {
+                let vma = NonNull::new(self.0.as_ptr())?;
+                // SAFETY: `mmap_lock` is held (3).
+                unsafe { neighbour(vma, address) }.map(|(_, live)| live)
+            })
         })
     }
 
     /// Creates an initialiser for the reference that the [`LiveVma`] with this number keeps.
     pub(crate) fn cell(&self, number: usize) -> impl PinInit<HostVmaCell> {
-        // SAFETY: The creator of `self` calls `set_number`, or the `LiveVma` is dropped. Everything
-        // in `device/` that reads a VMA holds its `mmap_lock` (lock 1).
+        // SAFETY: The creator of `self` calls `set_number`, or the `LiveVma` is dropped.
         unsafe { HostVmaCell::new(self.0, number) }
     }
 }
@@ -161,7 +162,7 @@ pub(super) unsafe fn set_number(vma: NonNull<ffi::vm_area_struct>, live: Option<
 /// `vma` has [`OPERATIONS`], and is not closed.
 unsafe fn number(vma: NonNull<ffi::vm_area_struct>) -> usize {
     // SAFETY: The caller's promise.
-    unsafe { HostVma::from_raw(vma) }.private_number()
+    unsafe { (&raw const (*vma.as_ptr()).vm_private_data).read_volatile() }.addr()
 }
 
 /// Returns the [`LiveVma`] of `vma`. A VMA for which the host has not called `open` has the number
@@ -284,7 +285,7 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     let source = file
         .numbers
         .get(number)
-        .filter(|source| opening.may_copy(source));
+        .filter(|source| opening.lock_of(source).is_some());
     if source.is_none() {
         // SAFETY: (3).
         unsafe { count_if_unannounced(vma) };
@@ -312,9 +313,11 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     };
     // SAFETY: (3).
     if let Some(live) = unsafe { live(vma) } {
-        // SAFETY: (3); `closed` clears the cell.
-        unsafe { live.host.enter(HostVma::from_raw(vma)) };
-        return events::closed(live);
+        // SAFETY: (3).
+        let host = unsafe { HostVma::from_raw(vma) };
+        // SAFETY: `closed` clears the cell.
+        unsafe { live.host.enter(host) };
+        return events::closed(live, host.locked());
     }
     // SAFETY: (2), (3).
     unsafe {

@@ -71,10 +71,8 @@ impl HostVmaCell {
     ///
     /// # Safety
     ///
-    /// * [`leave`](Self::leave) is called before the callback returns, or the cell is cleared or
-    ///   dropped;
-    /// * [`read`](Self::read) is called with the `mmap_lock` of the VMA held, unless a callback for
-    ///   the VMA runs.
+    /// [`leave`](Self::leave) is called before the callback returns, or the cell is cleared or
+    /// dropped.
     pub(crate) unsafe fn new(vma: HostVma<'_>, number: usize) -> impl PinInit<Self> {
         let (mm, known) = (vma.mm(), Known::in_call(vma));
         pin_init!(Self {
@@ -92,20 +90,26 @@ impl HostVmaCell {
     }
 
     /// Runs `f` on the VMA, which is not closed meanwhile; `None` if it has been closed, or is
-    /// being closed. Sleeps.
+    /// being closed, or if `here` is another address space. Sleeps.
     ///
     /// Usually this takes one look at the host's tree of VMAs; a walk over all of it if the VMA has
     /// left its addresses without a callback, or is being unmapped by another thread.
-    pub(crate) fn read<T>(&self, f: impl FnOnce(HostVma<'_>) -> T) -> Option<T> {
+    pub(crate) fn read<T>(
+        &self,
+        here: LockedMm<'_>,
+        f: impl FnOnce(HostVma<'_>) -> T,
+    ) -> Option<T> {
+        if here.key() != self.mm.as_raw().addr() {
+            return None;
+        }
         let mut guard = self.vma.lock();
         let known = (*guard).as_mut()?;
         if known.in_call {
-            // SAFETY: By the invariant of `Known`, until the lock is released.
+            // SAFETY: By the invariant of `Known`, until the lock is released; `here` is the VMA's
+            // address space.
             return Some(f(unsafe { HostVma::from_raw(known.vma) }));
         }
-        // SAFETY: The promise of the creator: the `mmap_lock` is held.
-        let locked = unsafe { LockedMm::from_raw(NonNull::new(self.mm.as_raw())?) };
-        let vma = locked.find(known.vma.addr().get(), self.number, known.near)?;
+        let vma = here.find(known.vma.addr().get(), self.number, known.near)?;
         known.near = (vma.start(), vma.end());
         Some(f(vma))
     }

@@ -259,6 +259,13 @@ pub(crate) fn fingerprint(mm: &Mm) -> Option<usize> {
     (users > 0).then(|| (pages.rotate_left(32) ^ vmas as usize).max(1))
 }
 
+/// Returns `mm_users`: the number of threads and other users of an address space; 0 once the
+/// mappings are being removed.
+pub(crate) fn users(mm: &Mm) -> i32 {
+    // SAFETY: `mm` exists; the word is read once.
+    unsafe { (&raw const (*mm.as_raw()).__bindgen_anon_1.mm_users.counter).read_volatile() }
+}
+
 /// Returns whether the `mmap_lock` of `mm` is held, for reading or writing, by any thread now.
 pub(crate) fn is_locked(mm: &Mm) -> bool {
     // SAFETY: `mm` exists; its lock is only looked at.

@@ -8,7 +8,8 @@
 //!
 //! # Invariants of this module
 //!
-//! 1. A [`HostVma`](vma::HostVma) refers to a VMA that is not closed during its lifetime.
+//! 1. A [`HostVma`](vma::HostVma) refers to a VMA that is not closed during its lifetime, and whose
+//!    `mmap_lock` is held.
 //! 2. The links of a VMA do not change while its `mmap_lock` is held for writing, as by
 //!    [`AllMmaps`](mm::AllMmaps). A linked anon_vma exists.
 //! 3. The interval trees of a family change only under the root's `rwsem`, held for writing.

@@ -109,13 +109,13 @@ impl<'a> LockedPtes<'a> {
     ///
     /// # Safety
     ///
-    /// The `mmap_lock` is held, and `address` lies in `vma`.
+    /// `address` lies in `vma`.
     unsafe fn new(vma: HostVma<'a>, address: usize) -> Result<Self, usize> {
         // Page tables are freed under `mmap_lock` for writing, except those of a range that
         // `madvise()` has emptied, under the lock of their VMA: these after a grace period.
         let rcu = rcu::read_lock();
         let mut absent = 0;
-        // SAFETY: The upper levels exist as long as the VMA does, by the caller's lock.
+        // SAFETY: By the invariant of `HostVma` `mmap_lock` is held, and the upper levels exist.
         let pmd = unsafe { ffi::shadow_rmap_pmd(vma.mm_ptr(), address, &raw mut absent) };
         if pmd.is_null() {
             return Err(absent);
@@ -197,7 +197,7 @@ impl HostVma<'_> {
             return Err(EINVAL);
         }
         let n = self.batch(address);
-        // SAFETY: `mmap_lock` is held, and its holder passes addresses of the VMA.
+        // SAFETY: The callers pass addresses of the VMA.
         let ptes = match unsafe { LockedPtes::new(self, address) } {
             Ok(ptes) => ptes,
             Err(absent) => return Ok(self.behind(address, absent)),
@@ -224,8 +224,8 @@ impl HostVma<'_> {
 
     /// Returns the anonymous pages that it maps, in order of address. Sleeps.
     ///
-    /// The caller holds `mmap_lock`. If for writing, no page appears or disappears meanwhile if the
-    /// caller has excluded faults under the VMA's own lock as well.
+    /// If `mmap_lock` is held for writing, no page appears or disappears meanwhile if the caller has
+    /// excluded faults under the VMA's own lock as well.
     ///
     /// # Errors
     ///
@@ -254,7 +254,7 @@ impl HostVma<'_> {
             if pages.capacity() - pages.len() < n {
                 pages.reserve(n, GFP_BOUNDED)?;
             }
-            // SAFETY: The caller holds `mmap_lock`; the address lies in the VMA.
+            // SAFETY: The address lies in the VMA.
             let ptes = match unsafe { LockedPtes::new(self, address) } {
                 Ok(ptes) => ptes,
                 Err(absent) => {

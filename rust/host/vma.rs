@@ -5,6 +5,10 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/rmap.h`](srctree/include/linux/rmap.h).
 
+use super::mm::{
+    users,
+    LockedMm, //
+};
 use crate::{
     ffi,
     kernel_ext::interval_tree::Range, //
@@ -26,14 +30,13 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// A reference to a VMA of the host that is not closed.
+/// A reference to a VMA of the host whose `mmap_lock` is held.
 ///
-/// The results of its methods are stable while the VMA's `mmap_lock` is held; otherwise they may be
-/// out of date.
+/// Without the lock the VMA could be closed, its page tables freed, and its links taken away.
 ///
 /// # Invariants
 ///
-/// The VMA is not closed for `'a`.
+/// The VMA is not closed for `'a`, and its `mmap_lock` is held, for reading at least.
 #[derive(Clone, Copy)]
 pub(crate) struct HostVma<'a>(NonNull<ffi::vm_area_struct>, PhantomData<&'a ()>);
 
@@ -42,10 +45,16 @@ impl<'a> HostVma<'a> {
     ///
     /// # Safety
     ///
-    /// The VMA is not closed for `'a`.
+    /// The VMA is not closed for `'a`, and its `mmap_lock` is held, for reading at least.
     pub(crate) unsafe fn from_raw(vma: NonNull<ffi::vm_area_struct>) -> Self {
         // INVARIANT: The caller's promise.
         Self(vma, PhantomData)
+    }
+
+    /// Returns its address space, whose `mmap_lock` is held.
+    pub(crate) fn locked(self) -> LockedMm<'a> {
+        // SAFETY: By the type invariant; a VMA has an address space.
+        unsafe { LockedMm::from_raw(NonNull::new_unchecked(self.mm_ptr())) }
     }
 
     /// Returns the C object.
@@ -104,18 +113,19 @@ impl<'a> HostVma<'a> {
 
     /// Returns a reference on its `mm_struct`, which does not keep the mappings (`mmgrab()`).
     pub(crate) fn mm(self) -> ARef<Mm> {
+        ARef::from(self.mm_ref())
+    }
+
+    /// Returns its `mm_struct`.
+    fn mm_ref(self) -> &'a Mm {
         // SAFETY: The `mm_struct` of a VMA exists; `Mm` is transparent.
-        ARef::from(unsafe { &*(*self.as_ptr()).vm_mm.cast::<Mm>() })
+        unsafe { &*self.mm_ptr().cast::<Mm>() }
     }
 
     /// Returns `mm_users`: the number of threads and other users of its address space; 0 once the
     /// mappings are being removed.
     pub(crate) fn mm_users(self) -> i32 {
-        // SAFETY: By the type invariant; the word is read once.
-        unsafe {
-            let mm = (*self.as_ptr()).vm_mm;
-            (&raw const (*mm).__bindgen_anon_1.mm_users.counter).read_volatile()
-        }
+        users(self.mm_ref())
     }
 
     /// Returns `vm_private_data` as a number.
@@ -155,10 +165,10 @@ impl<'a> HostVma<'a> {
         unsafe { (*self.as_ptr()).__bindgen_anon_2.vm_flags & ODD != 0 }
     }
 
-    /// Returns whether its anon_vma is that of other VMAs as well (`num_active_vmas`). The caller
-    /// holds `mmap_lock`.
+    /// Returns whether its anon_vma is that of other VMAs as well (`num_active_vmas`).
     pub(crate) fn has_anon_vma_of_others(self) -> bool {
-        // SAFETY: By the type invariant; a linked anon_vma exists, and each word is read once.
+        // SAFETY: By the type invariant: under `mmap_lock` the anon_vma stays linked, and a linked
+        // anon_vma exists. Each word is read once.
         unsafe {
             let anon_vma = (&raw const (*self.as_ptr()).anon_vma).read_volatile();
             let anon_vma: *mut ffi::anon_vma = anon_vma.cast();
@@ -166,10 +176,10 @@ impl<'a> HostVma<'a> {
         }
     }
 
-    /// Returns whether it has one link, to an anon_vma that is a root. The caller holds
-    /// `mmap_lock`.
+    /// Returns whether it has one link, to an anon_vma that is a root.
     pub(crate) fn has_root_alone(self) -> bool {
-        // SAFETY: By the type invariant; a linked anon_vma exists.
+        // SAFETY: By the type invariant: under `mmap_lock` the anon_vma stays linked, and a linked
+        // anon_vma exists.
         unsafe {
             let vma = self.as_ptr();
             let head = &raw const (*vma).anon_vma_chain;

@@ -117,6 +117,12 @@ impl LiveMm {
         self.host.as_raw().addr()
     }
 
+    /// Returns the number of users of the host's address space; 0 once the mappings are being
+    /// removed.
+    pub(crate) fn users(&self) -> i32 {
+        host::mm::users(&self.host)
+    }
+
     /// Returns whether any thread holds the host's `mmap_lock` now.
     pub(crate) fn is_locked_by_host(&self) -> bool {
         host::mm::is_locked(&self.host)

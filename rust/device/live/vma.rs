@@ -142,16 +142,15 @@ impl LiveVma {
         self.host_key.load(Relaxed)
     }
 
-    /// Returns whether `host`, which had no anon_vma, has the one that this VMA had. The caller
-    /// holds the host's `mmap_lock`, and this VMA is about to be closed: until then the anon_vma is
-    /// not freed.
+    /// Returns whether `host`, which had no anon_vma, has the one that this VMA had. This VMA
+    /// is about to be closed: until then the anon_vma is not freed.
     pub(crate) fn had_anon_vma_of(&self, host: HostVma<'_>) -> bool {
         let key = self.host_key.load(Relaxed);
         key != 0 && host.anon_vma_key() == key
     }
 
     /// Returns whether the host has unlinked the VMA since [`note_links`](Self::note_links), and
-    /// has perhaps prepared it again. The caller holds the host's `mmap_lock`.
+    /// has perhaps prepared it again.
     ///
     /// A VMA that is prepared has one link, to a root. If its anon_vma is at the same address as
     /// before, then either it is the same anon_vma; or the old one was freed, so that no VMA is
@@ -173,8 +172,7 @@ impl LiveVma {
     }
 
     /// Returns whether place and links of this VMA are known to be those of `host`: it is where
-    /// `host` is, has not lost its links, and has an anon_vma if `host` has one. The caller holds
-    /// the host's `mmap_lock`.
+    /// `host` is, has not lost its links, and has an anon_vma if `host` has one.
     pub(crate) fn is_settled(&self, host: HostVma<'_>) -> bool {
         self.is_in_place(host)
             && !self.has_lost_links(host)
@@ -299,9 +297,9 @@ impl LiveVma {
         for page in resched_each(pages.values()) {
             page.rmap.remove_rmap();
         }
-        // At the end of an address space no page is moved. A VMA that is gone may have been merged.
-        match self.host.read(|host| host.mm_users()) {
-            Some(0) => clear(&mut pages),
+        // At the end of an address space no page is moved.
+        match self.mm.users() {
+            0 => clear(&mut pages),
             _ => self.mm.keep_all(&mut pages),
         }
     }

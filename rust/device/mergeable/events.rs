@@ -75,7 +75,7 @@ fn make_room(file: &OpenFile, here: LockedMm<'_>, pages: usize) -> Result {
     if let Some(mm) = file.mm(here.key()) {
         let core = mm.core.clone();
         let mut mmap = core.mmap_write();
-        Found::all(here, &mm)?.with(|| follow(&mm, &mut mmap, Prepare::All, Cause::Event))?;
+        Found::all(here, &mm)?.with(|| follow(&mm, here, &mut mmap, Prepare::All, Cause::Event))?;
     }
     sweep_others(file, &[here.key()], Which::All)
 }
@@ -94,7 +94,7 @@ pub(super) fn opened<'a>(
 ) -> Option<Arc<LiveVma>> {
     // The VMA has the number of its source.
     let source = file.numbers.get(opening.host().private_number());
-    let source = source.filter(|source| opening.may_copy(source));
+    let source = source.filter(|source| opening.lock_of(source).is_some());
     let result = match &source {
         None => Err(EINVAL),
         Some(source) if source.mm.key() == here.key() => copied(opening, source, here),
@@ -140,7 +140,13 @@ fn copied(
         return near.with(|| events::copy(opening, source.as_arc_borrow()));
     }
     Found::all(here, mm)?.with(|| {
-        follow(mm, &mut mm.core.mmap_write(), Prepare::All, Cause::Event)?;
+        follow(
+            mm,
+            here,
+            &mut mm.core.mmap_write(),
+            Prepare::All,
+            Cause::Event,
+        )?;
         events::copy(opening, source.as_arc_borrow())
     })
 }
@@ -179,7 +185,7 @@ fn forked(
         }
         one
     };
-    found.with(|| fork::forked(opening, source.as_arc_borrow()))
+    found.with(|| fork::forked(opening, parent, source.as_arc_borrow()))
 }
 
 /// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.
@@ -218,7 +224,7 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
         return others.with(|| links::prepare_as_faulted(vma, host, live, &mmap));
     }
     Found::all(here, mm)?.with(|| {
-        follow(mm, &mut mmap, Prepare::AllBut(vma.id()), Cause::Event)?;
+        follow(mm, here, &mut mmap, Prepare::AllBut(vma.id()), Cause::Event)?;
         links::prepare_as_faulted(vma, host, live, &mmap)
     })
 }

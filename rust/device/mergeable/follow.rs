@@ -30,7 +30,10 @@ use crate::{
         },
         sync::Cause, //
     },
-    host::vma::HostVma,
+    host::{
+        mm::LockedMm,
+        vma::HostVma, //
+    },
     kernel_ext::{
         gfp::GFP_BOUNDED,
         sched::resched_each,
@@ -76,6 +79,7 @@ pub(in crate::device) enum Prepare {
 /// `ENOMEM`; those of [`Cause::go_on`]. The next update then does the rest.
 pub(in crate::device) fn follow(
     mm: &LiveMm,
+    here: LockedMm<'_>,
     mmap: &mut MmapWrite<'_>,
     prepare: Prepare,
     cause: Cause,
@@ -83,23 +87,23 @@ pub(in crate::device) fn follow(
     let all = mm.vmas()?;
     let by_place = ByPlace::new(all.iter())?;
     let some_gone = all.iter().any(|vma| is_gone(vma));
-    inherit(&all, mmap)?;
+    inherit(&all, here, mmap)?;
     // First with the links as they were, because VMAs may have lost theirs after a merge.
     for vma in resched_each(&all) {
         cause.go_on()?;
-        settle(vma, &by_place, Look::First, some_gone, mmap)?;
+        settle(vma, &by_place, (Look::First, some_gone), here, mmap)?;
     }
     for vma in resched_each(&all) {
-        links::unlink_lost(vma, mmap);
+        links::unlink_lost(vma, here, mmap);
     }
     for vma in resched_each(&all) {
-        if let Some(now) = vma.host.read(Place::of) {
+        if let Some(now) = vma.host.read(here, Place::of) {
             layout::reset(vma, now);
         }
     }
     for vma in resched_each(&all) {
         cause.go_on()?;
-        settle(vma, &by_place, Look::Last, some_gone, mmap)?;
+        settle(vma, &by_place, (Look::Last, some_gone), here, mmap)?;
     }
     if some_gone {
         mm.file.note_change(&[mm.key()]);
@@ -113,7 +117,7 @@ pub(in crate::device) fn follow(
     for vma in resched_each(&all) {
         let seen = vma
             .host
-            .read(|host| ((host.start(), host.end()), host.range()));
+            .read(here, |host| ((host.start(), host.end()), host.range()));
         let Some((addresses, range)) = seen else {
             continue;
         };
@@ -122,9 +126,9 @@ pub(in crate::device) fn follow(
     if prepare == Prepare::None {
         return Ok(());
     }
-    let key = |vma: &LiveVma| vma.host.read(|host| host.anon_vma_key()).unwrap_or(0);
+    let key = |vma: &LiveVma| vma.host.read(here, |host| host.anon_vma_key()).unwrap_or(0);
     let late = resched_each(&all).filter(|vma| prepare != Prepare::AllBut(vma.id()));
-    links::prepare_all_as_seen(late.map(|vma| (vma, key(vma))), mmap)
+    links::prepare_all_as_seen(late.map(|vma| (vma, key(vma))), here, mmap)
 }
 
 /// Returns whether the host has removed `vma`.
@@ -144,8 +148,9 @@ fn may_take(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
 ///
 /// Another explanation is that the unfaulted VMA was prepared, and found the anon_vma in the same
 /// memory. Then no other VMA is linked to it any more, and the structure is the same.
-fn inherit(all: &[Arc<LiveVma>], mmap: &mut MmapWrite<'_>) -> Result {
-    let key = |heir: &LiveVma| heir.host.read(|host| host.anon_vma_key()).unwrap_or(0);
+fn inherit(all: &[Arc<LiveVma>], here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
+    let key = |vma: &LiveVma| vma.host.read(here, |host| host.anon_vma_key()).unwrap_or(0);
+    let has_lost = |vma: &LiveVma| vma.host.read(here, |host| vma.has_lost_links(host));
     let is_heir = |vma: &&Arc<LiveVma>| vma.core.is_unfaulted() && key(vma) != 0;
     let mut heirs = resched_each(all).filter(is_heir).peekable();
     let Some(&first) = heirs.peek() else {
@@ -153,8 +158,7 @@ fn inherit(all: &[Arc<LiveVma>], mmap: &mut MmapWrite<'_>) -> Result {
     };
     let mut givers = KVVec::new();
     for (i, giver) in resched_each(all).enumerate() {
-        let gives = !giver.core.is_unfaulted()
-            && (is_gone(giver) || giver.host.read(|host| giver.has_lost_links(host)) == Some(true));
+        let gives = !giver.core.is_unfaulted() && (is_gone(giver) || has_lost(giver) == Some(true));
         // What an unfaulted VMA may take does not depend on that VMA.
         if gives && may_take(first, giver, mmap) {
             givers.push((giver.noted_key(), i), GFP_BOUNDED)?;
@@ -169,7 +173,7 @@ fn inherit(all: &[Arc<LiveVma>], mmap: &mut MmapWrite<'_>) -> Result {
             continue;
         };
         dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
-        heir.host.read(|host| heir.note_links(host));
+        heir.host.read(here, |host| heir.note_links(host));
     }
     Ok(())
 }
@@ -190,11 +194,11 @@ enum Look {
 fn settle(
     vma: &Arc<LiveVma>,
     by_place: &ByPlace,
-    look: Look,
-    some_gone: bool,
+    (look, some_gone): (Look, bool),
+    here: LockedMm<'_>,
     mmap: &mut MmapWrite<'_>,
 ) -> Result {
-    let Some(now) = vma.host.read(Place::of) else {
+    let Some(now) = vma.host.read(here, Place::of) else {
         return Ok(());
     };
     let was = vma.place.get();
@@ -216,13 +220,13 @@ fn settle(
                 (true, false) => {
                     // A boundary has shifted.
                     if dup_anon_vma(&vma.core, &other.core, mmap, Sharing::Singleton)? {
-                        vma.host.read(|host| vma.note_links(host));
+                        vma.host.read(here, |host| vma.note_links(host));
                     }
                 }
                 // Merged, or unmapped: what `vma` would have inherited, it has by now.
                 (true, true) => {
                     let has_inherited = !vma.core.is_unfaulted() || other.core.is_unfaulted();
-                    if !has_inherited && shows_pages_of(vma, other, gain)? {
+                    if !has_inherited && shows_pages_of(vma, other, gain, here)? {
                         vma.wrongly_merged.store(other.id(), Relaxed);
                     }
                 }
@@ -230,7 +234,7 @@ fn settle(
                 // Neither merged nor unmapped. But a VMA that is gone may have taken it from
                 // `other` before.
                 (false, false) if !some_gone => return Ok(()),
-                (false, _) if shows_pages_of(vma, other, gain)? => {
+                (false, _) if shows_pages_of(vma, other, gain, here)? => {
                     vma.wrongly_merged.store(other.id(), Relaxed);
                 }
                 // Unmapped.
@@ -240,7 +244,7 @@ fn settle(
             other.place.set(rest);
             let is_left = rest.addresses.0 < rest.addresses.1;
             if merges && is_gone(other) && !is_left {
-                merge(vma, other, mmap);
+                merge(vma, other, here, mmap);
             }
         }
     }
@@ -250,13 +254,13 @@ fn settle(
 
 /// Merges `other`, which is gone, into `vma`, unless it was unmapped: `vma` has no anon_vma then,
 /// which it would have inherited. Sleeps.
-fn merge(vma: &LiveVma, other: &LiveVma, mmap: &mut MmapWrite<'_>) {
+fn merge(vma: &LiveVma, other: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
     if vma.core.is_unfaulted() && !other.core.is_unfaulted() {
         return;
     }
     let seen = vma
         .host
-        .read(|host| ((host.start(), host.end()), host.range()));
+        .read(here, |host| ((host.start(), host.end()), host.range()));
     if let Some((addresses, range)) = seen {
         layout::take_range(vma, addresses, range, mmap);
     }
@@ -271,7 +275,12 @@ fn merge(vma: &LiveVma, other: &LiveVma, mmap: &mut MmapWrite<'_>) {
 ///
 /// The memory of a page that was unmapped may come again as a new page of `vma`, whose anon_vma is
 /// that of `vma`. So such a page proves something only if `other` had that anon_vma, too.
-fn shows_pages_of(vma: &LiveVma, other: &LiveVma, gain: (usize, usize)) -> Result<bool> {
+fn shows_pages_of(
+    vma: &LiveVma,
+    other: &LiveVma,
+    gain: (usize, usize),
+    here: LockedMm<'_>,
+) -> Result<bool> {
     let place = other.place.get();
     let offset = |address: usize| place.shift().wrapping_add(address >> PAGE_SHIFT);
     let (start, end) = place.addresses;
@@ -289,10 +298,13 @@ fn shows_pages_of(vma: &LiveVma, other: &LiveVma, gain: (usize, usize)) -> Resul
         }
         host.mapped_pages_in(addresses)
     };
-    let there = vma.host.read(look).unwrap_or_else(|| Ok(KVVec::new()))?;
+    let look = vma.host.read(here, look);
+    let there = look.unwrap_or_else(|| Ok(KVVec::new()))?;
     let (own, shared) = vma
         .host
-        .read(|host| (host.anon_vma_key(), other.had_anon_vma_of(host)))
+        .read(here, |host| {
+            (host.anon_vma_key(), other.had_anon_vma_of(host))
+        })
         .unwrap_or((0, false));
     let shown = resched_each(&pages).any(|(at, page)| {
         there

@@ -55,9 +55,10 @@ fn sweep(mm: &Arc<LiveMm>) -> Result {
     // for reading as well. It is released after the cells are empty.
     let core = mm.core.clone();
     let mut mmap = core.mmap_write();
-    let found = Found::all(locked.mm()?, mm)?;
+    let here = locked.mm()?;
+    let found = Found::all(here, mm)?;
     if !found.are_settled() || found.len() != mm.nr_vmas() {
-        found.with(|| follow(mm, &mut mmap, Prepare::None, Cause::Event))?;
+        found.with(|| follow(mm, here, &mut mmap, Prepare::None, Cause::Event))?;
     }
     mm.note_look();
     Ok(())
