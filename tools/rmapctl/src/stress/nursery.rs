@@ -84,11 +84,11 @@ fn start(settings: &Settings, arena: &Arena<'_>, seed: u64) -> Result<Pid> {
             let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::SA_NOCLDWAIT, SigSet::empty());
             // SAFETY: The kernel ignores the signal.
             let _ = unsafe { sigaction(Signal::SIGCHLD, &ignore) };
-            let missing = threads::run(settings.threads.into(), &|thread| {
+            let work = |thread| {
                 let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ thread);
                 arena.work(&mut rng, u32::MAX);
-            });
-            arena.board.starved.fetch_add(missing, Relaxed);
+            };
+            threads::run(settings.threads.into(), &work, &arena.board.starved);
             leave()
         }
     }

@@ -10,6 +10,7 @@ use nix::libc;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes of a stack: a few calls, and a signal handler with the registers of a large processor.
 const STACK: usize = 128 << 10;
@@ -59,15 +60,16 @@ fn done(number: libc::c_int) -> nix::Result<()> {
     }
 }
 
-/// Runs `work` in `count` threads, which get their number, and waits for their end. Returns the
-/// number of threads that could not be made.
-pub(super) fn run(count: u64, work: &(dyn Fn(u64) + Sync)) -> u64 {
-    run_with(STACK, count, work)
+/// Runs `work` in `count` threads, which get their number, and waits for their end. Adds those that
+/// cannot be made to `starved`.
+pub(super) fn run(count: u64, work: &(dyn Fn(u64) + Sync), starved: &AtomicU64) {
+    run_with(STACK, count, work, starved);
 }
 
-fn run_with(stack: usize, count: u64, work: &(dyn Fn(u64) + Sync)) -> u64 {
+fn run_with(stack: usize, count: u64, work: &(dyn Fn(u64) + Sync), starved: &AtomicU64) {
     let Ok(attributes) = Attributes::new(stack) else {
-        return count;
+        starved.fetch_add(count, Relaxed);
+        return;
     };
     let tasks: Vec<_> = (0..count).map(|number| Task { work, number }).collect();
     let start = |task: &Task<'_>| {
@@ -80,34 +82,38 @@ fn run_with(stack: usize, count: u64, work: &(dyn Fn(u64) + Sync)) -> u64 {
         result.map(|()| unsafe { thread.assume_init() })
     };
     let threads: Vec<_> = tasks.iter().filter_map(|task| start(task).ok()).collect();
-    let missing = count - threads.len() as u64;
+    // The process may be killed before its threads end.
+    starved.fetch_add(count - threads.len() as u64, Relaxed);
     for thread in threads {
         // SAFETY: The thread was created above, and is waited for once. The call cannot fail.
         unsafe { libc::pthread_join(thread, null_mut()) };
     }
-    missing
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    use std::sync::atomic::Ordering::SeqCst;
 
     #[test]
     fn each_thread_has_a_number_and_is_waited_for() {
-        let seen = AtomicU64::new(0);
-        let missing = run(5, &|number| {
+        let (seen, starved) = (AtomicU64::new(0), AtomicU64::new(0));
+        let work = |number: u64| {
             std::thread::sleep(std::time::Duration::from_millis(5));
-            seen.fetch_or(1 << number, SeqCst);
-        });
-        assert_eq!((missing, seen.load(SeqCst)), (0, 0b11111));
+            seen.fetch_or(1u64 << number, SeqCst);
+        };
+        run(5, &work, &starved);
+        assert_eq!((starved.load(SeqCst), seen.load(SeqCst)), (0, 0b11111));
     }
 
     #[test]
     fn a_thread_without_memory_is_counted() {
         let never = |_| panic!("there is no stack");
-        assert_eq!(run_with(1 << 60, 3, &never), 3);
+        let starved = AtomicU64::new(0);
+        run_with(1 << 60, 3, &never, &starved);
+        assert_eq!(starved.load(SeqCst), 3);
         // Less than the smallest stack.
-        assert_eq!(run_with(1, 2, &never), 2);
+        run_with(1, 2, &never, &starved);
+        assert_eq!(starved.load(SeqCst), 5);
     }
 }
