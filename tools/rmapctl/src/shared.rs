@@ -13,8 +13,8 @@ use std::sync::atomic::AtomicU32;
 ///
 /// # Safety
 ///
-/// Bytes of zero are a value of the type, all of its fields are atomic, and none needs a drop. It is
-/// aligned to a page or less.
+/// Bytes of zero are a value of the type, all of its fields are atomic, and none needs a drop. It
+/// is aligned to a page or less.
 pub unsafe trait Shareable: Sync {}
 
 // SAFETY: It is an atomic number.

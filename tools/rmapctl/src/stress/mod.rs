@@ -30,7 +30,8 @@ use std::time::{Duration, Instant};
 
 /// How often progress is printed.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// Bytes of the stack of an observer.
+/// Bytes of the stack of an observer. The observers are threads of the standard library: they start
+/// before the load has used up any memory.
 const STACK: usize = 256 << 10;
 /// Events and lines of `compare` that are printed after a failure.
 const SHOWN: usize = 40;
