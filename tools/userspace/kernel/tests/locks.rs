@@ -8,8 +8,8 @@ use common::splat_of;
 use kernel::{
     bindings::{
         __init_rwsem, __spin_lock_init, down_read, down_read_trylock, down_write,
-        down_write_trylock, rw_semaphore, rwsem_waiters, spin_lock, spin_trylock, spin_unlock,
-        spinlock_t, up_read, up_write,
+        down_write_trylock, rw_semaphore, rwsem_trylocks_behind_a_writer, rwsem_waiters, spin_lock,
+        spin_trylock, spin_unlock, spinlock_t, up_read, up_write,
     },
     mock::context,
     prelude::*,
@@ -225,6 +225,10 @@ fn readers_and_writers() {
                     up_write(sem.get());
                 });
                 wait_for(sem, 1);
+                // No trylock passes the writer, though only a reader holds the lock.
+                let tries = || [down_read_trylock(sem.get()), down_write_trylock(sem.get())];
+                let tries = inner.spawn(tries).join().expect("no splat");
+                assert_eq!((tries, rwsem_trylocks_behind_a_writer()), ([0, 0], 1));
                 inner.spawn(move || {
                     down_read(sem.get());
                     order.lock().expect("order").push("reader");

@@ -8,9 +8,9 @@ use common::splat_of;
 use core::ffi::c_void;
 use kernel::{
     bindings::{
-        __init_rwsem, GFP_KERNEL, down_read, down_write, ma_state, maple_tree, mas_destroy,
-        mas_find, mas_preallocate, mas_prev, mas_store, mas_walk, mt_init, mt_on_stack,
-        rw_semaphore, up_read, up_write,
+        __init_rwsem, __mt_destroy, GFP_KERNEL, down_read, down_write, ma_state, maple_tree,
+        mas_destroy, mas_find, mas_preallocate, mas_prev, mas_store, mas_walk, mt_init,
+        mt_on_stack, rw_semaphore, up_read, up_write,
     },
     mock::random::Random,
 };
@@ -152,6 +152,37 @@ fn a_walk_visits_all() {
     };
     assert_eq!(visited(usize::MAX), [2, 5, 20]);
     assert_eq!(visited(19), [2, 5]);
+}
+
+/// The lock must be held for writing where the tree is changed.
+#[test]
+fn a_reader_changes_nothing() {
+    let tree = Tree::new();
+    let (at, lock) = (tree.tree.expose_provenance(), tree.lock.expose_provenance());
+    let changes: [fn(&mut ma_state); 3] = [
+        // SAFETY: Initialised; the misuse is noticed before it has a consequence.
+        |state| unsafe {
+            mas_preallocate(state, ptr::without_provenance_mut(4), GFP_KERNEL);
+        },
+        // SAFETY: As above.
+        |state| unsafe {
+            mas_store(state, ptr::without_provenance_mut(4));
+        },
+        // SAFETY: As above.
+        |state| unsafe { __mt_destroy(state.tree) },
+    ];
+    for change in changes {
+        let text = splat_of(|| {
+            let mut state = ma_state {
+                tree: ptr::with_exposed_provenance_mut(at),
+                ..Default::default()
+            };
+            // SAFETY: Initialised.
+            unsafe { down_read(ptr::with_exposed_provenance_mut(lock)) };
+            change(&mut state);
+        });
+        assert!(text.contains("its lock held for reading"), "{text}");
+    }
 }
 
 /// The lock must be held, and memory reserved.

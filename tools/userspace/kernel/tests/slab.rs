@@ -264,6 +264,11 @@ fn misuse() {
     let twice = splat_of(|| free(object));
     let inside = splat_of(|| free(kept + 8));
     let foreign = splat_of(|| slab::free((&raw const CONSTRUCTED).cast_mut().cast()));
+    let other = self::cache(TYPESAFE_BY_RCU);
+    let of_other = splat_of(|| {
+        slab::free_of(&other, std::ptr::with_exposed_provenance_mut(kept));
+    });
+    slab::free_of(&cache, cache.alloc());
     let left = splat_of(|| {
         cache.destroy();
     });
@@ -271,6 +276,10 @@ fn misuse() {
     assert!(twice.contains("not an allocated object"), "{twice}");
     assert!(inside.contains("not an allocated object"), "{inside}");
     assert!(foreign.contains("no slab has"), "{foreign}");
+    assert!(
+        of_other.contains("an object of test is freed as one of test"),
+        "{of_other}"
+    );
     assert!(
         left.contains("objects remaining on kmem_cache_destroy(): 1"),
         "{left}"

@@ -21,9 +21,12 @@ use crate::{
     },
     torture::busted::Bust,
 };
-use kernel::mock::{
-    schedule::{self, Grain},
-    slab,
+use kernel::{
+    bindings::rwsem_trylocks_behind_a_writer,
+    mock::{
+        schedule::{self, Grain},
+        slab,
+    },
 };
 use std::{panic::PanicHookInfo, sync::OnceLock, time::Instant};
 
@@ -107,7 +110,7 @@ pub(crate) fn print(how: &str, oracle: &str, rule: &str, words: &str) {
         "{{\"bug\": {:?}, \"scenario\": {:?}, \"protocol\": {:?}, \"scheduler\": {:?}, \
          \"how\": {how:?}, \"oracle\": {oracle:?}, \"rule\": {rule:?}, \"words\": {words:?}, \
          \"schedules\": {}, \"steps\": {}, \"preemptions\": {}, \"complete\": {}, \
-         \"n\": {}, \"k\": {}, \"milliseconds\": {}}}",
+         \"n\": {}, \"k\": {}, \"behind_a_writer\": {}, \"milliseconds\": {}}}",
         search.bust.name,
         search.scenario,
         search.protocol,
@@ -118,12 +121,13 @@ pub(crate) fn print(how: &str, oracle: &str, rule: &str, words: &str) {
         record.complete,
         record.most_tasks,
         record.most_decisions,
+        rwsem_trylocks_behind_a_writer(),
         search.begin.elapsed().as_millis(),
     );
 }
 
 /// The oracle that reports what a mock or the scheduler panics with, by its beginning.
-const PANICS: [(&str, Oracle); 11] = [
+const PANICS: [(&str, Oracle); 13] = [
     ("splat: sleeping function", Oracle::LockDiscipline),
     ("splat: possible recursive locking", Oracle::LockDiscipline),
     ("splat: spinlock recursion", Oracle::LockDiscipline),
@@ -131,6 +135,8 @@ const PANICS: [(&str, Oracle); 11] = [
     ("splat: rwsem bad magic", Oracle::Kernel),
     ("splat: spinlock bad magic", Oracle::Kernel),
     ("splat: kfree()", Oracle::Kernel),
+    ("splat: kmem_cache_free()", Oracle::Kernel),
+    ("splat: the maple tree", Oracle::LockDiscipline),
     ("deadlock", Oracle::Watchdog),
     ("exceeded max_steps", Oracle::Watchdog),
     ("splat: rwsem is released by", Oracle::LockDiscipline),

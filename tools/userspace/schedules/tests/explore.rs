@@ -160,6 +160,15 @@ fn the_correct_rules_are_clean() {
     assert_eq!(value(&result, "complete"), Some("false"));
 }
 
+/// A trylock fails beside a reader, because a writer waits (R10).
+#[test]
+fn a_lookup_is_refused_beside_a_reader() {
+    let result = search("none", "readers", "random", "200");
+    assert_eq!(value(&result, "how"), Some("clean"), "{result}");
+    let refused = value(&result, "behind_a_writer").and_then(|number| number.parse().ok());
+    assert!(refused > Some(0_u32), "{result}");
+}
+
 /// A small scenario comes to its end.
 #[test]
 fn all_schedules_are_tried() {

@@ -3,7 +3,8 @@
 //! `linux/maple_tree.h`, over a `BTreeMap`: the functions of the advanced interface that the engine
 //! uses.
 //!
-//! The tree has an external lock, a semaphore: each function complains unless the thread holds it.
+//! The tree has an external lock, a semaphore: each function complains unless the thread holds it,
+//! for writing where the tree is changed.
 //! A store whose memory was not allocated before is a splat.
 
 use super::{gfp_t, rw_semaphore};
@@ -118,6 +119,22 @@ unsafe fn must_be_locked(tree: *mut maple_tree) {
     }
 }
 
+/// Complains unless the thread holds the tree's lock for writing, as `mt_write_locked()`.
+///
+/// # Safety
+///
+/// The tree is initialised.
+#[track_caller]
+unsafe fn must_be_locked_for_writing(tree: *mut maple_tree) {
+    // SAFETY: The caller's promise.
+    unsafe { must_be_locked(tree) };
+    // SAFETY: As in `must_be_locked`.
+    let lock = unsafe { (&raw const (*tree).lock).read() };
+    if !lock.is_null() && !context::holds_for_writing(lock.addr()) {
+        splat("the maple tree is changed with its lock held for reading");
+    }
+}
+
 /// Returns the ranges of the tree that `state` walks.
 ///
 /// # Safety
@@ -213,7 +230,7 @@ pub unsafe fn mas_preallocate(state: *mut ma_state, _entry: *mut c_void, flags: 
     // SAFETY: The caller's promise.
     let state = unsafe { &mut *state };
     // SAFETY: The caller's promise.
-    unsafe { must_be_locked(state.tree) };
+    unsafe { must_be_locked_for_writing(state.tree) };
     if allocation(Flags(flags)).is_err() {
         return crate::error::code::ENOMEM.to_errno();
     }
@@ -249,7 +266,7 @@ pub unsafe fn mas_store(state: *mut ma_state, entry: *mut c_void) -> *mut c_void
     // SAFETY: The caller's promise.
     let this = unsafe { &mut *state };
     // SAFETY: The caller's promise.
-    unsafe { must_be_locked(this.tree) };
+    unsafe { must_be_locked_for_writing(this.tree) };
     if this.alloc.is_null() {
         splat("mas_store() would allocate");
     }
@@ -288,7 +305,7 @@ pub unsafe fn mas_store(state: *mut ma_state, entry: *mut c_void) -> *mut c_void
 pub unsafe fn __mt_destroy(tree: *mut maple_tree) {
     // SAFETY: The caller's promise.
     unsafe {
-        must_be_locked(tree);
+        must_be_locked_for_writing(tree);
         (*tree).ranges = Ranges::new();
     }
 }

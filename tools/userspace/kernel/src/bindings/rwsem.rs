@@ -2,8 +2,8 @@
 
 //! `linux/rwsem.h`: a semaphore for one writer or many readers.
 //!
-//! As in the kernel, a reader waits behind a writer that waits. The thread that takes a hold must
-//! release it.
+//! As in the kernel, a reader waits behind a writer that waits, and a trylock fails there. The thread
+//! that takes a hold must release it.
 
 use super::lock_class_key;
 use crate::mock::{
@@ -18,6 +18,9 @@ const INITIALISED: usize = 0x5e7a_f03e;
 
 /// Held by a writer.
 const WRITER: i64 = -1;
+
+/// How many read trylocks have failed beside readers alone, because a writer waits.
+static BEHIND_A_WRITER: AtomicUsize = AtomicUsize::new(0);
 
 /// `atomic_long_t`.
 #[repr(C)]
@@ -100,6 +103,22 @@ impl Words<'_> {
             .is_ok()
     }
 
+    /// As `RWSEM_READ_FAILED_MASK` has it: no thread writes, or waits to write.
+    fn trylock_read(&self) -> bool {
+        if self.writers.load(SeqCst) == 0 {
+            return self.try_read();
+        }
+        if self.count.load(SeqCst) > 0 {
+            BEHIND_A_WRITER.fetch_add(1, SeqCst);
+        }
+        false
+    }
+
+    /// No thread holds it, or waits: `RWSEM_UNLOCKED_VALUE` has no flags.
+    fn trylock_write(&self) -> bool {
+        self.waiters.load(SeqCst) == 0 && self.try_write()
+    }
+
     /// Waits until `taken`.
     fn wait(&self, taken: impl FnMut() -> bool) {
         self.waiters.fetch_add(1, SeqCst);
@@ -150,7 +169,7 @@ pub unsafe fn down_read(sem: *mut rw_semaphore) {
 #[track_caller]
 pub unsafe fn down_read_trylock(sem: *mut rw_semaphore) -> c_int {
     // SAFETY: The caller's promise.
-    let taken = unsafe { valid(sem) }.try_read();
+    let taken = unsafe { valid(sem) }.trylock_read();
     if taken {
         context::acquired(sem.addr(), "rwsem", false);
     }
@@ -173,7 +192,7 @@ pub unsafe fn down_write(sem: *mut rw_semaphore) {
         words.wait(|| words.try_write());
         words.writers.fetch_sub(1, SeqCst);
     }
-    context::acquired(sem.addr(), "rwsem for writing", false);
+    context::acquired(sem.addr(), context::FOR_WRITING, false);
 }
 
 /// `down_write_killable()`: no thread is killed here. Sleeps.
@@ -195,9 +214,9 @@ pub unsafe fn down_write_killable(sem: *mut rw_semaphore) -> c_int {
 #[track_caller]
 pub unsafe fn down_write_trylock(sem: *mut rw_semaphore) -> c_int {
     // SAFETY: The caller's promise.
-    let taken = unsafe { valid(sem) }.try_write();
+    let taken = unsafe { valid(sem) }.trylock_write();
     if taken {
-        context::acquired(sem.addr(), "rwsem for writing", false);
+        context::acquired(sem.addr(), context::FOR_WRITING, false);
     }
     taken.into()
 }
@@ -226,7 +245,7 @@ pub unsafe fn up_read(sem: *mut rw_semaphore) {
 pub unsafe fn up_write(sem: *mut rw_semaphore) {
     // SAFETY: The caller's promise.
     let words = unsafe { valid(sem) };
-    if context::released(sem.addr(), "rwsem for writing", false) {
+    if context::released(sem.addr(), context::FOR_WRITING, false) {
         words.count.store(0, SeqCst);
         words.wake();
     }
@@ -236,6 +255,12 @@ pub unsafe fn up_write(sem: *mut rw_semaphore) {
 #[track_caller]
 pub fn rwsem_abandon(sem: *mut rw_semaphore) {
     context::released(sem.addr(), "rwsem", false);
+}
+
+/// Returns how many read trylocks, of all semaphores, have failed beside readers alone, because a
+/// writer waits.
+pub fn rwsem_trylocks_behind_a_writer() -> usize {
+    BEHIND_A_WRITER.load(SeqCst)
 }
 
 /// Returns how many threads wait for the semaphore, for tests.

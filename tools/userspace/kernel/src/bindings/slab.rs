@@ -94,8 +94,9 @@ pub unsafe fn kmem_cache_alloc_noprof(cache: *mut kmem_cache, flags: gfp_t) -> *
 ///
 /// `object` is an object of `cache`, and the caller's to free.
 #[track_caller]
-pub unsafe fn kmem_cache_free(_cache: *mut kmem_cache, object: *mut c_void) {
-    slab::free(object);
+pub unsafe fn kmem_cache_free(cache: *mut kmem_cache, object: *mut c_void) {
+    // SAFETY: The caller's promise.
+    slab::free_of(unsafe { kmem_cache::get(cache) }, object);
 }
 
 /// `kfree()`, of an object of a cache.

@@ -13,6 +13,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+/// The kind of a semaphore that is held for writing.
+pub(crate) const FOR_WRITING: &str = "rwsem for writing";
+
 /// A lock that a thread holds.
 struct Held {
     lock: usize,
@@ -144,6 +147,12 @@ pub(crate) fn released(lock: usize, kind: &'static str, spins: bool) -> bool {
 /// Returns whether the thread holds the lock at `lock`, `lockdep_is_held()`.
 pub fn holds(lock: usize) -> bool {
     HELD.with(|held| held.borrow().iter().any(|held| held.lock == lock))
+}
+
+/// Returns whether the thread holds the semaphore at `lock` for writing, `lock_is_held_type()`.
+pub fn holds_for_writing(lock: usize) -> bool {
+    let writes = |held: &Held| held.lock == lock && held.kind == FOR_WRITING;
+    HELD.with(|held| held.borrow().iter().any(writes))
 }
 
 /// Returns what the thread holds that the end of a test must not leave, and forgets it.

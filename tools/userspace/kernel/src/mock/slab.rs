@@ -9,7 +9,8 @@
 //!   cache after a grace period. From then on each access to its memory is a fault, which ends the
 //!   process with a line that says so. Its addresses are not used again for long.
 //! * An object of a cache that is not type-safe is overwritten when it is freed.
-//! * Freeing what is not allocated, and destroying a cache with objects, is a [`splat`].
+//! * Freeing what is not allocated, or by another cache, and destroying a cache with objects, is a
+//!   [`splat`].
 //! * Caches are merged if they may be: equal size, no constructor, no flag against it.
 
 mod memory;
@@ -329,8 +330,21 @@ impl Cache {
     }
 }
 
-/// `kfree()`, `kmem_cache_free()`. Any context.
+/// `kfree()`. Any context.
+#[track_caller]
 pub fn free(object: *mut c_void) {
+    release(None, object);
+}
+
+/// `kmem_cache_free()`. Any context.
+#[track_caller]
+pub fn free_of(cache: &Arc<Cache>, object: *mut c_void) {
+    release(Some(cache), object);
+}
+
+/// Frees an object, of `owner` if that is known.
+#[track_caller]
+fn release(owner: Option<&Arc<Cache>>, object: *mut c_void) {
     schedule::point(schedule::Grain::Call);
     let address = object as usize;
     let mut all = all();
@@ -339,6 +353,13 @@ pub fn free(object: *mut c_void) {
         return splat("kfree() of memory that no slab has");
     };
     let cache = slab.cache.clone();
+    if let Some(owner) = owner.filter(|owner| !Arc::ptr_eq(owner, &cache)) {
+        drop(all);
+        return splat(&format!(
+            "kmem_cache_free(): an object of {} is freed as one of {}",
+            cache.name, owner.name
+        ));
+    }
     let (stride, offset) = (cache.layout.stride(), address - base);
     let slot = slab.allocated.get_mut(offset / stride);
     let Some(allocated) = slot.filter(|allocated| offset % stride == 0 && **allocated) else {

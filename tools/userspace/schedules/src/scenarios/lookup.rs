@@ -56,6 +56,27 @@ pub(super) fn give_back<R: Modelled>(world: &World<R>) -> Result {
     Ok(())
 }
 
+/// T1 and T2 look a page up, T3 lets the process exit. The second trylock fails where T3 waits behind
+/// the first lookup (R10).
+pub(super) fn readers<R: Modelled>(world: &World<R>) -> Result {
+    let mm = world.process(2, 1)?;
+    let page = mm.page_at(0).ok_or(EFAULT)?;
+    let pages = [page.clone(), page];
+    let [first, second] = pages.map(|page| {
+        start(world, move |_| {
+            look_up(&page);
+            Ok(())
+        })
+    });
+    let exit = start(world, move |world| {
+        drop(mm);
+        let next = world.process(2, 1)?;
+        at_rest(&[&next])
+    });
+    join([first, second, exit]);
+    Ok(())
+}
+
 /// T1 looks a page up as if the lock had been busy, T2 pins its anon_vma, T3 lets the process exit
 /// (R10, R11, R17).
 pub(super) fn pin<R: Modelled>(world: &World<R>) -> Result {

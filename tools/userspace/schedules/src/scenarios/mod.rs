@@ -158,6 +158,7 @@ scenarios! {
     lookup::recycle "recycle" "a lookup against an exit, and another process that takes the memory";
     lookup::give_back "give-back" "a lookup against an exit after which the memory is given back";
     lookup::pin "pin" "two lookups that pin and wait against the last put";
+    lookup::readers "readers" "two lookups against an exit, and another process";
     lookup::child "child" "a lookup and a pin of a child's page against the child's exit";
     lookup::migrate "migrate" "a migration against an exit, and another process";
     lookup::swap_in "swap-in" "a discard against a fault that maps the page again";
