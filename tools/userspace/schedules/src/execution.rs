@@ -83,7 +83,8 @@ pub(crate) fn at_rest<R: Modelled>(mms: &[&Mm<R>]) -> Result {
     Ok(())
 }
 
-/// Returns the oracle of a violation at rest, as `rust/torture/run/threads.rs` has it.
+/// Returns the oracle of a violation at rest, as `rust/torture/run/threads.rs` has it, see
+/// `tests/copies.rs`.
 fn oracle_of(rule: Option<Rule>) -> Oracle {
     match rule {
         Some(Rule::R3) => Oracle::Mapcount,

@@ -49,7 +49,7 @@ pub(crate) mod pressure {
     }
 }
 
-/// What the table of the bugs names of `rust/torture/run/`.
+/// What the table of the bugs names of `rust/torture/run/`, see `tests/copies.rs`.
 pub(crate) mod run {
     /// The lock of a family, and with it the protocol of a lookup.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
