@@ -275,6 +275,24 @@ def test_a_guest_that_ends_early_is_no_finding_by_itself(tmp_path, monkeypatch):
         live(early, early, early)
 
 
+def test_a_kernel_that_is_not_in_doubt(tmp_path, monkeypatch):
+    for name in ("copy_source", "copy_build"):
+        monkeypatch.setattr(judge_kernel, name, lambda *_: None)
+    monkeypatch.setattr(judge_kernel, "TOP", tmp_path)
+    monkeypatch.setattr(judge_kernel, "make", lambda *_: ["mm/rmap.o"])
+    monkeypatch.setattr(judge_kernel, "kernel_folder", lambda _: "/in-doubt")
+    monkeypatch.setattr(judge_kernel, "modules", lambda _, KDIR, VARIANT: {
+        "shadow_rmap": f"{KDIR}/{VARIANT}.ko"})
+    monkeypatch.setattr(judge_kernel, "script_lines", lambda *_, **env: ["/lab" if env == {
+        "KDIR": "", "KERNEL_TARBALL": ""} else "/other"])
+    for patch, folder, sound in (("x.patch", judge_kernel.FOLDER / "build", "/in-doubt"),
+                                 (None, "/in-doubt", "/lab")):
+        kernel = judge_kernel.Kernel(tmp_path, patch, tmp_path)
+        other = kernel.sound()
+        assert (str(other.folder), other.module) == (sound, f"{sound}/judge.ko")
+        assert (str(kernel.folder), kernel.module) == (str(folder), f"{folder}/judge.ko")
+
+
 def test_a_copy_leaves_the_source_as_it_is(tmp_path):
     tree, patch, copy = tmp_path / "tree", tmp_path / "x.patch", tmp_path / "copy"
     (tree / "mm").mkdir(parents=True)
