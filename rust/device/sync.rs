@@ -190,7 +190,19 @@ fn pages_within(host: HostVma<'_>, limit: usize) -> Result<Option<KVVec<HostPage
     if host.pages() > limit {
         return Ok(None);
     }
-    host.anonymous_pages().map(Some)
+    let pages = host.anonymous_pages()?;
+    #[cfg(shadow_rmap_busted)]
+    let pages = misplaced(pages);
+    Ok(Some(pages))
+}
+
+/// Gives each page the index of the next place if that bug of the host is chosen.
+#[cfg(shadow_rmap_busted)]
+fn misplaced(mut pages: KVVec<HostPage>) -> KVVec<HostPage> {
+    if crate::host_misplaces_pages() {
+        pages.iter_mut().for_each(|page| page.index += 1);
+    }
+    pages
 }
 
 /// VMAs of an address space during an update, between [`begin`] and [`finish`].

@@ -73,8 +73,6 @@ impl HostPage {
                 ffi::shadow_rmap_page_is_exclusive(page),
             )
         };
-        #[cfg(shadow_rmap_busted)]
-        let index = index + usize::from(crate::host_misplaces_pages());
         Some(Self {
             key: page.addr(),
             at,
