@@ -3,6 +3,7 @@
 //! Tests of the device: bad input is refused with the right error and changes nothing; the limits;
 //! and the corner cases. Prints one line for each case.
 
+mod host;
 mod limits;
 mod many;
 mod report;
@@ -22,8 +23,6 @@ use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::stat::Mode as FileMode;
 use nix::unistd::{Uid, read, setuid, write};
 use report::{MAGIC, Mapping, READ_WRITE, Report, ioctl, ioctl_mode, raw_mmap, sees};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const MODES: [Mode; 2] = [Mode::Pinned, Mode::Mergeable];
@@ -38,14 +37,7 @@ pub fn bad_input(path: &Path, debugfs: &Path) -> Result<bool> {
     let device = &Device::open(path)?;
     bad_mmaps(&mut report, device);
     bad_ioctls(&mut report, device);
-    let check = File::options()
-        .read(true)
-        .write(true)
-        .open(debugfs.join("host/check"))?;
-    report.refused("pwrite() to host/check", device, Errno::ESPIPE, || {
-        let written = check.write_at(b"1", 0);
-        written.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
-    });
+    host::cases(&mut report, device, debugfs)?;
 
     report.refused("read()", device, Errno::EINVAL, || {
         read(device, &mut [0; 8])
