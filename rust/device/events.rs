@@ -245,7 +245,7 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
     } else {
         rest.last -= pages;
     }
-    source.core.set_range(rest, mmap);
+    source.core.set_range(rest, mmap, ());
     source
         .place
         .set(source.place.get().split_off(Place::of(host)));

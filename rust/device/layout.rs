@@ -111,7 +111,7 @@ pub(super) fn take_range(
 ) {
     let here = vma.core.range(mmap);
     if here.is_some_and(|here| (here.start, here.last) != (range.start, range.last)) {
-        vma.core.set_range(range, mmap);
+        vma.core.set_range(range, mmap, ());
     }
     vma.start.store(addresses.0, Relaxed);
     let (charged, pages) = (vma.charged.load(Relaxed), range.last - range.start + 1);

@@ -9,7 +9,7 @@
 //! linked to the page's anon_vma until that PTE is gone and counted. Nothing else changes a PTE
 //! ([`table`]), and the functions here check what (8) needs:
 //!
-//! 1. A PTE of an address space lies in the range of one of its VMAs. It is made under the page
+//! 1. A PTE of an address space lies in the range of one of its VMAs ([`Layout`]). It is made under the page
 //!    table's lock, and under `mmap_lock`, `vma_lock`, or the lock of the family that the VMA is
 //!    linked to. So the VMA is not unlinked meanwhile.
 //! 2. A VMA is unlinked, or dropped with links, only after [`zap`] has cleared and counted the PTEs
@@ -50,6 +50,17 @@ use table::{
     Pte,
     Ptes, //
 };
+
+/// Shows that a change of a VMA's range, or of its addresses, is one of this module: a PTE belongs to
+/// the VMA that covers its address, and must not be left where no VMA is (1).
+pub(crate) struct Layout(());
+
+impl Layout {
+    /// For the files of the model, which move PTEs along, or have cleared them.
+    pub(super) const fn kept() -> Self {
+        Self(())
+    }
+}
 
 /// The number of PTEs that are cleared at a time.
 const BATCH: usize = 16;

@@ -16,7 +16,10 @@
 
 use super::{
     attributes::Attributes,
-    mapping,
+    mapping::{
+        self,
+        Layout, //
+    },
     mm::Mm,
     space::Vma,
     steps::ModelSteps,
@@ -330,9 +333,10 @@ fn carry_out<R: Modelled>(
                 last: now.start + skipped + (end - start),
             };
             // Under one lock: no walk finds the boundary at two places, or at none.
-            target.core.set_ranges(range, &vma.core, rest, mmap);
+            let kept = Layout::kept();
+            target.core.set_ranges(range, &vma.core, rest, mmap, kept);
         }
-        None => target.core.set_range(range, mmap),
+        None => target.core.set_range(range, mmap, Layout::kept()),
     }
     store.commit();
     for gone in plan.gone.iter().flatten() {

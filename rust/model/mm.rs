@@ -12,7 +12,10 @@ use super::{
         Attributes,
         VmFlags, //
     },
-    mapping,
+    mapping::{
+        self,
+        Layout, //
+    },
     may_allocate,
     merge::{
         self,
@@ -222,7 +225,7 @@ impl<R: Modelled> Mm<R> {
             .reserve_store(addresses.0, addresses.1, &part)?;
         anon_vma_clone(&part.core, mmap, &vma.core, mmap, Operation::Copy)?;
         store.commit();
-        vma.core.set_range(rest, mmap);
+        vma.core.set_range(rest, mmap, Layout::kept());
         Ok(())
     }
 

@@ -99,6 +99,7 @@ impl<L: FamilyLock, F: ModelFlavour, W: Windows> Rmap for Model<L, F, W> {
     type Lock = L;
     type Steps = F::Steps<Self>;
     type Space = space::Space<Self>;
+    type Layout = mapping::Layout;
 
     const VMA_LOCKS: bool = true;
     const CACHE: &'static CStr = cache_name!("model_anon_vma");
@@ -121,7 +122,9 @@ impl<L: FamilyLock, F: ModelFlavour, W: Windows> Rmap for Model<L, F, W> {
 }
 
 /// An [`Rmap`] with the page tables of this module.
-pub(crate) trait Modelled: Rmap<Space = space::Space<Self>> {
+pub(crate) trait Modelled:
+    Rmap<Space = space::Space<Self>, Layout = mapping::Layout>
+{
     /// The steps of the model: [`Correct`], or a deliberate bug.
     type ModelSteps: ModelSteps<Self> + ?Sized;
 

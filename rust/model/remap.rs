@@ -11,7 +11,10 @@
 
 use super::{
     attributes::VmFlags,
-    mapping,
+    mapping::{
+        self,
+        Layout, //
+    },
     merge::{
         self,
         Request, //
@@ -119,7 +122,7 @@ impl<R: Modelled> Mm<R> {
                 start: old.first,
                 last: old.last(),
             };
-            vma.core.set_range(range, mmap);
+            vma.core.set_range(range, mmap, Layout::kept());
             vma.core.set_shift(0);
         }
         Ok(())
@@ -151,15 +154,16 @@ impl<R: Modelled> Mm<R> {
             start: range.start,
             last: range.last + pages,
         };
-        vma.core.set_range(both, &mut mmap);
+        vma.core.set_range(both, &mut mmap, Layout::kept());
+        let (shift, moved) = (to.wrapping_sub(range.start), last - first + 1);
+        let move_ptes = |mmap: &MmapWrite<'_, R>| {
+            mapping::move_ptes((&vma, first), (&vma, to), moved, mmap);
+        };
         vma.core
-            .relocate(to.wrapping_sub(range.start), &mut mmap, |mmap| {
-                let pages = last - first + 1;
-                mapping::move_ptes((&vma, first), (&vma, to), pages, mmap);
-            });
+            .relocate(shift, &mut mmap, Layout::kept(), move_ptes);
         // ... and then the new one.
         self.space().reserve_clear(last - pages + 1, last)?.commit();
-        vma.core.set_range(range, &mut mmap);
+        vma.core.set_range(range, &mut mmap, Layout::kept());
         Ok(())
     }
 

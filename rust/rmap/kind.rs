@@ -32,6 +32,10 @@ pub(crate) trait Rmap: Sized + Send + Sync + 'static {
     /// What an address space has besides its locks: its page table.
     type Space: Send + Sync;
 
+    /// What the code shows that changes the range of a VMA, or moves it: that it takes care of the
+    /// PTEs, where a PTE belongs to the VMA that covers its address.
+    type Layout;
+
     /// Whether a fault may do without `mmap_lock`: VMAs have locks of their own.
     const VMA_LOCKS: bool = false;
 
@@ -91,6 +95,7 @@ impl Rmap for Live {
     type Lock = RwSem;
     type Steps = <crate::LiveFlavour as Flavour>::Steps<Self>;
     type Space = ();
+    type Layout = ();
 
     const CACHE: &'static CStr = cache_name!("anon_vma");
 
@@ -107,6 +112,7 @@ impl<L: FamilyLock, F: Flavour, W: Windows> Rmap for Bare<L, F, W> {
     type Lock = L;
     type Steps = F::Steps<Self>;
     type Space = ();
+    type Layout = ();
 
     const CACHE: &'static CStr = cache_name!("bare_anon_vma");
 

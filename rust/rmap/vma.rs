@@ -125,6 +125,7 @@ impl<R: Rmap> Vma<R> {
         &self,
         shift: usize,
         mmap: &mut MmapWrite<'_, R>,
+        _layout: R::Layout,
         move_ptes: impl FnOnce(&MmapWrite<'_, R>),
     ) {
         if !self.covered_by(mmap.mm()) {
@@ -231,7 +232,12 @@ impl<R: Rmap> Vma<R> {
     }
 
     /// Changes the range: out of all trees, and in again, under the root's lock (R32). Sleeps.
-    pub(crate) fn set_range(&self, range: Range, mmap: &mut MmapWrite<'_, R>) {
+    pub(crate) fn set_range(&self, range: Range, mmap: &mut MmapWrite<'_, R>, _layout: R::Layout) {
+        self.set_range_alone(range, mmap);
+    }
+
+    /// As [`set_range`](Self::set_range).
+    fn set_range_alone(&self, range: Range, mmap: &mut MmapWrite<'_, R>) {
         if !self.covered_by(mmap.mm()) {
             return;
         }
@@ -254,6 +260,7 @@ impl<R: Rmap> Vma<R> {
         other: &Self,
         other_range: Range,
         mmap: &mut MmapWrite<'_, R>,
+        _layout: R::Layout,
     ) {
         let mine = self.links(mmap).next().map(AnonVma::root);
         let others = other.links(mmap).next().map(AnonVma::root);
@@ -268,8 +275,8 @@ impl<R: Rmap> Vma<R> {
             }
             // VMAs without a common tree are not seen together.
             _ => {
-                self.set_range(range, mmap);
-                other.set_range(other_range, mmap);
+                self.set_range_alone(range, mmap);
+                other.set_range_alone(other_range, mmap);
             }
         }
     }

@@ -9,7 +9,10 @@ use kernel::macros::kunit_tests;
 #[kunit_tests(shadow_rmap_verify_model)]
 mod suite {
     use super::super::super::{
-        mapping,
+        mapping::{
+            self,
+            Layout, //
+        },
         space::Prot,
         table::Pte,
         walk::{
@@ -181,7 +184,9 @@ mod suite {
             let [parent, child, _stranger] = world::<Model<L>>()?;
             let vma = child.space().vmas.find(0).ok_or(EINVAL)?;
             let shorter = Range { start: 0, last: 8 };
-            vma.core.set_range(shorter, &mut child.core().mmap_write());
+            let mut mmap = child.core().mmap_write();
+            vma.core.set_range(shorter, &mut mmap, Layout::kept());
+            drop(mmap);
             let seen = verify(&[&parent, &child])?;
 
             assert_eq!(seen.damages(), 1);

@@ -52,6 +52,7 @@ mod suite {
                     last: 29,
                 },
                 &mut b.mm.mmap_write(),
+                (),
             );
             let visited = [
                 a.visited(0, 9),
@@ -84,7 +85,7 @@ mod suite {
                     start: 100,
                     last: 109,
                 };
-                a.vma.core.set_range(range, &mut a.mm.mmap_write());
+                a.vma.core.set_range(range, &mut a.mm.mmap_write(), ());
             });
             let visited = a.visited(100, 109);
             for process in [a, b, c] {
@@ -241,8 +242,8 @@ mod suite {
                 start: 50,
                 last: 59,
             };
-            let ((), n) =
-                Rule::R32.expect_violations(|| c.vma.core.set_range(moved, &mut c.mm.mmap_write()));
+            let ((), n) = Rule::R32
+                .expect_violations(|| c.vma.core.set_range(moved, &mut c.mm.mmap_write(), ()));
             overwrite(whole);
             let visited = a.visited(50, 59);
             for process in [a, b, c] {
@@ -287,7 +288,7 @@ mod suite {
         let a = world.faulted()?;
         let pin = a.pin().ok_or(EINVAL)?;
         let mut locked = None;
-        a.vma.core.relocate(100, &mut a.mm.mmap_write(), |_| {
+        a.vma.core.relocate(100, &mut a.mm.mmap_write(), (), |_| {
             locked = Some(pin.lock.is_locked());
         });
         a.unmap();
