@@ -184,18 +184,19 @@ impl HostVma<'_> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the VMA is not in the locked address space.
+    /// `EINVAL` if the VMA is not in the locked address space, or `address` not in the VMA.
     pub(super) fn pages_from(
         self,
         mmap: &ReadLocked<'_>,
         address: usize,
         mut f: impl FnMut(usize, HostPage),
     ) -> Result<usize> {
-        if !mmap.has(self) {
+        let inside = self.start() <= address && address < self.end();
+        if !mmap.has(self) || !inside {
             return Err(EINVAL);
         }
         let n = self.batch(address);
-        // SAFETY: The callers pass addresses of the VMA.
+        // SAFETY: The address lies in the VMA.
         let ptes = match unsafe { LockedPtes::new(self, address) } {
             Ok(ptes) => ptes,
             Err(absent) => return Ok(self.behind(address, absent)),

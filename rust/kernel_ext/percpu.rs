@@ -20,13 +20,17 @@ pub(crate) const COUNTERS: u32 = bindings::SHADOW_RMAP_COUNTERS;
 pub(crate) struct Counter(u32);
 
 /// Adds to the counters from `first` on of this CPU, see `shadow_rmap_counters_here()`.
+///
+/// # Safety
+///
+/// There are `N` counters from `first` on.
 #[cfg(CONFIG_UML)]
 #[inline]
-fn add_here<const N: usize>(first: u32, by: [usize; N]) {
+unsafe fn add_here<const N: usize>(first: u32, by: [usize; N]) {
     // SAFETY: Any thread has a CPU.
     let counters = unsafe { bindings::shadow_rmap_counters_here() };
     for (i, by) in by.into_iter().enumerate() {
-        // SAFETY: The callers' numbers are in range. Each CPU adds to memory of its own, and is not
+        // SAFETY: By the caller's promise the number is in range. Each CPU adds to memory of its own, and is not
         // preempted while it does.
         unsafe {
             let counter = counters.add(first as usize + i);
@@ -59,12 +63,12 @@ impl Counter {
     /// interrupted code is about to add may be lost.
     #[inline]
     pub(crate) fn add(self, by: usize) {
-        #[cfg(CONFIG_UML)]
-        add_here(self.0, [by]);
-        #[cfg(not(CONFIG_UML))]
         // SAFETY: By the type invariant the index is in range.
         unsafe {
-            bindings::shadow_rmap_counter_add(self.0, by)
+            #[cfg(CONFIG_UML)]
+            add_here(self.0, [by]);
+            #[cfg(not(CONFIG_UML))]
+            bindings::shadow_rmap_counter_add(self.0, by);
         }
     }
 
@@ -84,13 +88,15 @@ impl Counter {
     #[inline]
     pub(crate) fn add_run(self, by: [usize; 4]) {
         let first = self.0.min(COUNTERS - 4);
-        #[cfg(CONFIG_UML)]
-        add_here(first, by);
-        #[cfg(not(CONFIG_UML))]
-        {
-            let [a, b, c, d] = by;
-            // SAFETY: As in `add`, for each of the four.
-            unsafe { bindings::shadow_rmap_counters_add(first, a, b, c, d) }
+        // SAFETY: As in `add`, for each of the four.
+        unsafe {
+            #[cfg(CONFIG_UML)]
+            add_here(first, by);
+            #[cfg(not(CONFIG_UML))]
+            {
+                let [a, b, c, d] = by;
+                bindings::shadow_rmap_counters_add(first, a, b, c, d);
+            }
         }
     }
 
