@@ -27,7 +27,7 @@
 pub(crate) use super::cache::Cache;
 
 use super::{
-    free::free,
+    free,
     kind::{
         Live,
         Rmap, //
@@ -128,16 +128,8 @@ unsafe impl<R: Rmap> Pinnable for AnonVma<R> {
     ///
     /// As the trait says.
     unsafe fn put(this: NonNull<Self>) {
-        // SAFETY: The caller owns a reference: the object is allocated.
-        let anon_vma = unsafe { this.as_ref() };
-        // SAFETY: The reference is ours.
-        if unsafe { anon_vma.dec_refcount() } {
-            let freed = path::freed(anon_vma.is_root());
-            // SAFETY: That was the last reference.
-            if unsafe { free(this) } {
-                freed.count();
-            }
-        }
+        // SAFETY: The caller's promise.
+        unsafe { free::put(this, || ()) }.count();
     }
 }
 

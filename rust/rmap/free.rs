@@ -36,10 +36,57 @@ use kernel::task::might_sleep;
 const CONTEXT_IS_CHECKED: bool =
     cfg!(CONFIG_DEBUG_ATOMIC_SLEEP = "y") && cfg!(CONFIG_PREEMPT_RCU = "y");
 
+/// What a reference was that was dropped.
+#[derive(Clone, Copy)]
+pub(super) enum Put {
+    /// There are others.
+    Kept,
+    /// It was the last one, of a root or of a child.
+    Last {
+        /// Whether the anon_vma was a root.
+        is_root: bool,
+        /// Whether it is freed; otherwise the free is put off, and counts itself.
+        freed: bool,
+    },
+}
+
+impl Put {
+    /// Counts an anon_vma that is freed.
+    #[inline]
+    pub(super) fn count(self) {
+        if let Self::Last {
+            is_root,
+            freed: true,
+        } = self
+        {
+            path::freed(is_root).count();
+        }
+    }
+}
+
+/// Drops a reference on an anon_vma. If it was the last one, calls `last`, and frees the anon_vma.
+/// May sleep.
+///
+/// # Safety
+///
+/// The reference is the caller's.
+#[inline]
+pub(super) unsafe fn put<R: Rmap>(this: NonNull<AnonVma<R>>, last: impl FnOnce()) -> Put {
+    // SAFETY: By the caller's promise it is allocated, and the reference is ours.
+    if !unsafe { this.as_ref().dec_refcount() } {
+        return Put::Kept;
+    }
+    // SAFETY: It is allocated until it is freed below.
+    let is_root = unsafe { this.as_ref() }.is_root();
+    last();
+    // SAFETY: That was the last reference, and we saw it.
+    let freed = unsafe { free(this) };
+    Put::Last { is_root, freed }
+}
+
 /// `__put_anon_vma()`: frees an anon_vma whose reference count has reached zero. May sleep.
 ///
-/// Returns whether it is freed, which the caller counts as [`path::freed`]: a free that is put off
-/// counts itself.
+/// Returns whether it is freed, which the caller counts: a free that is put off counts itself.
 ///
 /// A reader outside of RCU that waited for the root's lock with a reference (R10) may hold the lock
 /// by now, without a reference: the free waits for it (R17). A thread that must not sleep does not

@@ -17,7 +17,7 @@ use super::{
         LockedAnonVma,
         RawParts, //
     },
-    free::free,
+    free::put,
     kind::Rmap,
     lock::FamilyLock,
     oracle::Oracle,
@@ -300,18 +300,14 @@ pub(super) unsafe fn drop_pin<'a, R: Rmap>(
     pin: Pinned<AnonVma<R>>,
 ) -> Option<LockedAnonVma<'a, R>> {
     let raw = pin.into_raw();
-    // SAFETY: The pin is still ours.
-    if unsafe { raw.as_ref().dec_refcount() } {
-        // SAFETY: As above.
-        let freed = path::freed(unsafe { raw.as_ref() }.is_root());
+    let mut family = Some(family);
+    let last = || {
         path::WAITED_LAST.count();
-        drop(family);
-        // SAFETY: That was the last reference, and we saw it.
-        if unsafe { free(raw) } {
-            freed.count();
-        }
-        return None;
-    }
+        family = None;
+    };
+    // SAFETY: The pin is still ours.
+    unsafe { put(raw, last) }.count();
+    let family = family?;
     path::WAITED.count();
     // SAFETY: References are left. One of them is the tree's, and the last VMA is not unlinked
     // without this lock; or all of them are pins, and the free waits for this lock (R17):

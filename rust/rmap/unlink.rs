@@ -13,7 +13,10 @@
 
 use super::{
     chain::LINKS,
-    free::free,
+    free::{
+        put,
+        Put, //
+    },
     kind::{
         Live,
         Rmap, //
@@ -142,16 +145,9 @@ impl<R: Rmap> Vma<R> {
             if let Some(anon_vma) = NonNull::new(anon_vma) {
                 emptied += 1;
                 // SAFETY: The tree is empty: its reference (2) is ours to drop.
-                if unsafe { anon_vma.as_ref().dec_refcount() } {
-                    // SAFETY: Allocated until it is freed below.
-                    let is_root = unsafe { anon_vma.as_ref() }.is_root();
-                    // SAFETY: That was the last reference.
-                    let freed = usize::from(unsafe { free(anon_vma) });
-                    if is_root {
-                        roots += freed;
-                    } else {
-                        children += freed;
-                    }
+                if let Put::Last { is_root, freed } = unsafe { put(anon_vma, || ()) } {
+                    roots += usize::from(freed && is_root);
+                    children += usize::from(freed && !is_root);
                 }
             }
             n += 1;

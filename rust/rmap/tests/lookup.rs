@@ -10,6 +10,7 @@ mod suite {
     use crate::{
         kernel_ext::rwsem::RwSem,
         rmap::{
+            free::free,
             kind::Bare,
             lock::Spin,
             rules,
