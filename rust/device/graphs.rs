@@ -55,7 +55,6 @@ use core::{
     ops::ControlFlow, //
 };
 use kernel::{
-    alloc::AllocError,
     prelude::*,
     sync::{
         atomic::Relaxed,
@@ -208,14 +207,7 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
     let facts = Cell::new(None);
     let tree = gather(
         || anon_vma.lock_read(),
-        |locked| {
-            let mut n = 0;
-            let _: ControlFlow<()> = locked.for_each_vma(0, usize::MAX, |_| {
-                n += 1;
-                ControlFlow::Continue(())
-            });
-            n
-        },
+        |locked| locked.number_of_vmas(),
         |locked, all| {
             facts.set(Some(AnonVmaFacts {
                 root: locked.root().key(),
@@ -224,12 +216,7 @@ fn add_anon_vma(builder: &mut Builder, anon_vma: &AnonVma) -> Result {
                 num_children: locked.num_children(),
                 num_active_vmas: locked.num_active_vmas(),
             }));
-            until_error(|f| {
-                locked.for_each_vma(0, usize::MAX, |vma| {
-                    f(all.push(vma.key(), GFP_BOUNDED).map_err(Into::into))
-                })
-            })
-            .map_err(|_: Error| AllocError)
+            locked.push_each(all, |vma| vma.key())
         },
     )?;
     builder.anon_vma(anon_vma.key(), facts.take().ok_or(ENOMEM)?)?;

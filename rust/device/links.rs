@@ -38,9 +38,7 @@ use crate::{
         unlink::unlink_anon_vmas, //
     },
 };
-use core::ops::ControlFlow;
 use kernel::{
-    alloc::AllocError,
     prelude::*,
     sync::Arc, //
 };
@@ -231,27 +229,8 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
     };
     gather(
         || anon_vma.root().lock_read(),
-        |root| {
-            let mut n = 0;
-            let _: ControlFlow<()> = root.for_each_vma(0, usize::MAX, |_| {
-                n += 1;
-                ControlFlow::Continue(())
-            });
-            n
-        },
-        |root, all| {
-            let pushed = root.for_each_vma(0, usize::MAX, |vma| {
-                let number = vma.id() as usize;
-                match all.push(number, GFP_BOUNDED) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(AllocError),
-                }
-            });
-            match pushed {
-                ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(error) => Err(error),
-            }
-        },
+        |root| root.number_of_vmas(),
+        |root, all| root.push_each(all, |vma| vma.id() as usize),
     )
 }
 

@@ -16,6 +16,10 @@ use core::ops::{
     ControlFlow,
     Deref, //
 };
+use kernel::{
+    alloc::AllocError,
+    prelude::*, //
+};
 
 /// A VMA that a walk visits.
 ///
@@ -51,6 +55,39 @@ impl<R: Rmap> Visited<'_, R> {
 }
 
 impl<R: Rmap> LockedAnonVma<'_, R> {
+    /// Returns the number of links in the tree.
+    pub(crate) fn number_of_vmas(&self) -> usize {
+        let mut n = 0;
+        let _: ControlFlow<()> = self.for_each_vma(0, usize::MAX, |_| {
+            n += 1;
+            ControlFlow::Continue(())
+        });
+        n
+    }
+
+    /// Appends what `of` returns for each VMA in the tree, for which `all` has room: see
+    /// [`gather`](crate::kernel_ext::gather::gather).
+    ///
+    /// # Errors
+    ///
+    /// `AllocError` if there is no room.
+    pub(crate) fn push_each<T>(
+        &self,
+        all: &mut KVVec<T>,
+        of: impl Fn(&Visited<'_, R>) -> T,
+    ) -> Result<(), AllocError> {
+        let pushed = self.for_each_vma(0, usize::MAX, |vma| {
+            match all.push_within_capacity(of(vma)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(AllocError),
+            }
+        });
+        match pushed {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
     /// Calls `f` with each VMA that covers any of the page offsets `first..=last`, in order of
     /// where they start. `O(log n + k)`.
     #[inline]

@@ -4,7 +4,6 @@
 
 use super::{
     collect::{
-        number_of_vmas,
         SeenPte,
         SeenSlot,
         SeenVma,
@@ -138,7 +137,7 @@ fn walk<'a, R: Modelled>(
 ) -> Result<KVVec<usize>> {
     let found = gather(
         lock,
-        |locked| locked.as_ref().map_or(0, number_of_vmas),
+        |locked| locked.as_ref().map_or(0, LockedAnonVma::number_of_vmas),
         |locked, all| {
             let mut pushed = Ok(());
             if let Some(locked) = locked {

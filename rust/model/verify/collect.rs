@@ -13,10 +13,7 @@ use crate::{
         table::Pte,
         Modelled, //
     },
-    rmap::{
-        anon_vma::AnonVma,
-        family::LockedAnonVma, //
-    },
+    rmap::anon_vma::AnonVma,
     snapshot::{
         build::{
             AnonVmaFacts,
@@ -26,10 +23,7 @@ use crate::{
         VmaNode, //
     },
 };
-use core::{
-    cell::Cell,
-    ops::ControlFlow, //
-};
+use core::cell::Cell;
 use kernel::{
     page::PAGE_SHIFT,
     prelude::*,
@@ -222,7 +216,7 @@ fn add_anon_vma<R: Modelled>(
     let facts = Cell::new(None);
     let tree = gather(
         || anon_vma.lock_read(),
-        |locked| number_of_vmas(locked),
+        |locked| locked.number_of_vmas(),
         |locked, all| {
             facts.set(Some((
                 locked.refcount(),
@@ -234,16 +228,7 @@ fn add_anon_vma<R: Modelled>(
                     num_active_vmas: locked.num_active_vmas(),
                 },
             )));
-            let mut pushed = Ok(());
-            let _ = locked.for_each_vma(0, usize::MAX, |vma| {
-                pushed = all.push(vma.key(), GFP_KERNEL);
-                if pushed.is_ok() {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            });
-            pushed
+            locked.push_each(all, |vma| vma.key())
         },
     )?;
     let (refcount, mut facts) = facts.take().ok_or(ENOMEM)?;
@@ -258,14 +243,4 @@ fn add_anon_vma<R: Modelled>(
         builder.tree_entry(key, vma)?;
     }
     Ok(())
-}
-
-/// Returns the number of VMAs in a tree.
-pub(super) fn number_of_vmas<R: Modelled>(locked: &LockedAnonVma<'_, R>) -> usize {
-    let mut n = 0;
-    let _: ControlFlow<()> = locked.for_each_vma(0, usize::MAX, |_| {
-        n += 1;
-        ControlFlow::Continue(())
-    });
-    n
 }
