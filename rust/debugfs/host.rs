@@ -24,7 +24,10 @@ use crate::{
     snapshot::{
         dot,
         json,
-        text,
+        text::{
+            self,
+            name, //
+        },
         Graph, //
     },
 };
@@ -197,7 +200,6 @@ fn check(which: Option<(&Pid, i32)>, text: &mut Text) -> Result<Counts> {
 }
 
 fn write_finding(finding: &Finding<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let name = finding.comm.split(|&byte| byte == 0).next().unwrap_or(&[]);
     match finding.fault.map(|fault| fault.rule()) {
         Some(Some(rule)) => f.write_fmt(fmt!("violation of {}: ", rule.name()))?,
         _ => f.write_str("violation of the structure: ")?,
@@ -205,7 +207,7 @@ fn write_finding(finding: &Finding<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     f.write_fmt(fmt!(
         "pid {} {} [{:#x}, {:#x}): ",
         finding.pid,
-        BStr::from_bytes(name),
+        BStr::from_bytes(name(finding.comm)),
         finding.start,
         finding.end
     ))?;

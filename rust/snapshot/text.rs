@@ -19,7 +19,7 @@ use kernel::{
 };
 
 /// Returns the name of a process without trailing zeros.
-pub(super) fn name(comm: &Comm) -> &[u8] {
+pub(crate) fn name(comm: &Comm) -> &[u8] {
     comm.split(|&byte| byte == 0).next().unwrap_or(comm)
 }
 
