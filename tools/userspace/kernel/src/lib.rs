@@ -2,7 +2,8 @@
 
 //! What the engine uses of the kernel, over `std`: the same paths, the same names.
 //!
-//! With the feature `shuttle` its threads are those of shuttle, see [`mock::schedule`].
+//! With the feature `shuttle` its threads are those of shuttle, see [`mock::schedule`]; with the
+//! feature `loom` they are those of loom, see [`mock::words`].
 //!
 //! Each item says which item of `rust/kernel` or of C it mirrors, and where it differs. What holds
 //! for all of them:

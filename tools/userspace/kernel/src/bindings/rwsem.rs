@@ -9,9 +9,10 @@ use super::lock_class_key;
 use crate::mock::{
     context::{self, splat},
     schedule,
+    words::AtomicI64,
 };
 use core::ffi::{c_char, c_int, c_long};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicUsize, Ordering::*};
 
 /// What an initialised semaphore says of itself.
 const INITIALISED: usize = 0x5e7a_f03e;

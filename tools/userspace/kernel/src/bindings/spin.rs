@@ -5,7 +5,7 @@
 use super::lock_class_key;
 use crate::mock::{
     context::{self, splat},
-    schedule,
+    schedule, words,
 };
 use core::ffi::{c_char, c_int};
 use std::sync::atomic::{AtomicUsize, Ordering::*};
@@ -17,7 +17,7 @@ const INITIALISED: usize = 0xdead_4ead;
 #[repr(C)]
 pub struct spinlock {
     /// The task that holds it, or 0.
-    owner: AtomicUsize,
+    owner: words::AtomicUsize,
     magic: AtomicUsize,
 }
 
@@ -35,7 +35,7 @@ pub unsafe fn __spin_lock_init(
     _key: *mut lock_class_key,
 ) {
     let new = spinlock {
-        owner: AtomicUsize::new(0),
+        owner: words::AtomicUsize::new(0),
         magic: AtomicUsize::new(INITIALISED),
     };
     // SAFETY: The caller's promise.
@@ -68,7 +68,7 @@ pub unsafe fn spin_lock(lock: *mut spinlock) {
     // SAFETY: The caller's promise.
     let this = unsafe { valid(lock) };
     let me = super::current().addr();
-    if this.owner.load(Relaxed) == me {
+    if context::holds(lock.addr()) {
         splat("spinlock recursion");
     }
     schedule::spin_until(lock.addr(), || {
@@ -109,6 +109,7 @@ pub unsafe fn spin_unlock(lock: *mut spinlock) {
     let this = unsafe { valid(lock) };
     if context::released(lock.addr(), "spinlock", true) {
         this.owner.store(0, Release);
+        words::unlocked();
         schedule::wake(lock.addr());
     }
 }

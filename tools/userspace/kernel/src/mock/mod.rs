@@ -10,6 +10,7 @@
 //! | [`slab`] | caches that recycle at will, and give memory back after a grace period |
 //! | [`random`] | the choices of `slab`, which depend on a seed alone |
 //! | [`schedule`] | where another thread may run, and how a thread waits |
+//! | [`words`] | the atomics that all of this is made of |
 
 pub mod alloc;
 pub mod context;
@@ -17,3 +18,4 @@ pub mod random;
 pub mod rcu;
 pub mod schedule;
 pub mod slab;
+pub mod words;

@@ -6,14 +6,13 @@
 //! fences. `core`'s model has no order by dependencies: a relaxed load is only as good as it is on
 //! x86.
 
-use crate::mock::schedule;
+use crate::mock::{
+    schedule,
+    words::{self, AtomicBool, AtomicI32, AtomicI64, AtomicPtr, fence},
+};
 use core::{
     cell::UnsafeCell,
-    sync::atomic::{
-        AtomicBool, AtomicI32, AtomicI64, AtomicPtr,
-        Ordering::{self as Core, SeqCst},
-        fence,
-    },
+    sync::atomic::Ordering::{self as Core, SeqCst},
 };
 
 /// Mirrors `kernel::sync::atomic::ordering`.
@@ -203,11 +202,13 @@ numbers!(i32 u32 i64 u64 isize usize);
 
 /// Runs a read-modify-write with the fences of its ordering.
 fn fenced<O: ordering::Ordering, R>(operation: impl FnOnce(Core) -> R) -> R {
-    if O::FULL {
+    let order = words::kept(O::CORE);
+    let full = O::FULL && order == SeqCst;
+    if full {
         fence(SeqCst);
     }
-    let result = operation(O::CORE);
-    if O::FULL {
+    let result = operation(order);
+    if full {
         fence(SeqCst);
     }
     result
@@ -253,7 +254,7 @@ impl<T: AtomicType> Atomic<T> {
 
     /// Mirrors `Atomic::store`.
     pub fn store<O: ordering::ReleaseOrRelaxed>(&self, value: T, _: O) {
-        self.word().store(value.into_word(), O::CORE);
+        self.word().store(value.into_word(), words::kept(O::CORE));
     }
 
     /// Mirrors `Atomic::xchg`.
