@@ -117,7 +117,7 @@ gate_layering() { python3 "$TOP/scripts/layering.py" "$@"; }
 # gate_clippy_tool [FOLDER...]
 gate_clippy_tool() (
 	[ $# -gt 0 ] || set -- "$TOP/tools/rmapctl" "$TOP/tools/userspace" \
-		"$TOP/tools/userspace/"{fuzz,host,schedules}
+		"$TOP/tools/userspace/"{fuzz,host,orders,schedules}
 	for folder; do
 		cd "$folder" || exit 1
 		CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CARGO_FOLDER/$(basename "$folder")} \

@@ -10,6 +10,8 @@ Usage: scripts/schedules.py [BUG=NAME|none] [SEED=N] [SECS=N] [REPLAY=FILE] [--s
   REPLAY=FILE  replays a schedule of out/schedules/ 100 times
   --short      fixed seed, fewer schedules of the correct rules, fewer replays: as in `make test`
 
+Small cores are explored in all executions of a weak memory model: scripts/orders.py.
+
 Leaves out/schedules/NAME.schedule and out/schedules.json. The last line is
 `schedules: busted caught X/Y, correct clean X/Y`; the exit status is 0 only when X is Y.
 Documentation/schedules.rst says what is explored.
@@ -21,6 +23,7 @@ import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import orders
 from common import (CARGO_FOLDER, CORES, OUT, TOP, Mistake, command_line, finish, program, say,
                     toolchain_env, write_json)
 
@@ -55,16 +58,7 @@ def build():
 
 def explore(*words, secs=60):
     """Runs a search or a replay. Returns its result; a process that dies has one of its own."""
-    code, output, errors = finish([EXPLORE, *words], limit=secs + 60)
-    if code == 124:
-        return {"how": "hangs", "words": f"no end in {secs + 60} s"}
-    if code == 2:
-        raise Mistake(errors.strip().removeprefix("error: "))
-    try:
-        return json.loads(output.splitlines()[-1])
-    except (ValueError, IndexError):
-        last = errors.strip().splitlines()[-1:]
-        return {"how": "died", "words": f"exit status {code}: {' '.join(last)}"}
+    return orders.result_of([EXPLORE, *words], secs + 60)
 
 
 def inventory():
@@ -198,12 +192,13 @@ def each(pool, work, items, tell):
     return rows
 
 
-def choose(bugs, name):
-    """Returns the bugs that were asked for: those that are searched, those that need no search."""
+def choose(bugs, name, also=()):
+    """Returns the bugs that were asked for: those that are searched, those that need no search.
+    `also` are names that are no mistake."""
     missing = [bug["bug"] for bug in bugs if "missing" in bug]
     if missing:
         raise Mistake(f"{', '.join(missing)}: neither searched nor left out; see src/bugs.rs")
-    if name not in (None, "none") and name not in (bug["bug"] for bug in bugs):
+    if name not in (None, "none", *also, *(bug["bug"] for bug in bugs)):
         raise Mistake(f"BUG={name}: no such bug; BUG=list shows all")
     chosen = [bug for bug in bugs if name in (None, bug["bug"])]
     return ([bug for bug in chosen if "scenario" in bug], [bug for bug in chosen if "alone" in bug])
@@ -226,11 +221,13 @@ def replay(path, name):
     return 0 if count == REPLAYS else 1
 
 
-def show(bugs):
+def show(bugs, core_bugs):
     for bug in bugs:
         text = f"alone: {bug['alone']}" if "alone" in bug else \
             f"{bug['scenario']}, {bug['protocol']}, {bug['how']}"
         say(f"{bug['bug']:<20} {bug['rule']:<4} {text}")
+    for bug in core_bugs:
+        say(f"{bug['bug']:<20} {bug['rule']:<4} core {bug['core']}")
     return 0
 
 
@@ -257,10 +254,12 @@ def main():
     asked = words()
     name, short = asked.get("BUG"), asked["short"]
     build()
+    orders.build()
     scenarios, bugs = inventory()
+    cores, core_bugs = orders.inventory(short)
     if name == "list":
-        return show(bugs)
-    searched, alone = choose(bugs, name)
+        return show(bugs, core_bugs)
+    searched, alone = choose(bugs, name, [bug["bug"] for bug in core_bugs])
     if "REPLAY" in asked:
         return replay(asked["REPLAY"], name)
     run = Run(asked.get("SEED", SEED_SHORT if short else random.getrandbits(32)),
@@ -280,13 +279,22 @@ def main():
                  for way in ([EXHAUSTIVE] if scenario.startswith("small-") else
                              ["random"] if scenario == ALONE else WAYS)]
         clean = each(pool, run.clean, tasks if name in (None, "none") else [], say_clean)
-    caught = sum(row["caught"] for row in found)
-    good = sum(row["clean"] for row in clean)
+        say("cores, in all executions of the memory model:")
+        core_found = each(pool, orders.find, [bug for bug in core_bugs if name in (None, bug["bug"])],
+                          orders.say_found)
+        core_clean = each(pool, orders.clean, cores if name in (None, "none") else [],
+                          orders.say_clean)
+    all_found, all_clean = found + core_found, clean + core_clean
+    caught = sum(row["caught"] for row in all_found)
+    good = sum(row["clean"] for row in all_clean)
     write_json(OUT / "schedules.json", {
         "version": 1, "seed": run.seed, "secs": run.secs, "short": short, "bugs": found,
-        "alone": seen, "correct": clean})
-    say(f"schedules: busted caught {caught}/{len(found)}, correct clean {good}/{len(clean)}")
-    whole = caught == len(found) and good == len(clean) and all(row["seen"] for row in seen)
+        "alone": seen, "correct": clean,
+        "orders": {"bugs": core_found, "correct": core_clean}})
+    say(f"schedules: busted caught {caught}/{len(all_found)}, "
+        f"correct clean {good}/{len(all_clean)}")
+    whole = (caught == len(all_found) and good == len(all_clean)
+             and all(row["seen"] for row in seen))
     return 0 if whole else 1
 
 

@@ -61,6 +61,7 @@ def host_mm(step):
 
 def host_schedules(step):
     add_results(step, *cargo_test(step, "userspace/schedules"))
+    add_results(step, *cargo_test(step, "userspace/orders"))
     (OUT / "schedules.json").unlink(missing_ok=True)
     code, _ = step.stream([SCRIPTS / "schedules.py", "--short"], r"MISSED|NOT |^schedules: ")
     result = read_json(OUT / "schedules.json")
@@ -70,6 +71,11 @@ def host_schedules(step):
         step.check(f"{row['bug']} is met by one thread", row["seen"], row["result"].get("words"))
     for row in result.get("correct", ()):
         step.check(f"{row['scenario']}, {row['way']}", row["clean"], str(row["results"]))
+    cores = result.get("orders", {})
+    for row in cores.get("bugs", ()):
+        step.check(f"{row['bug']} is found in a core", row["caught"], row["result"].get("words"))
+    for row in cores.get("correct", ()):
+        step.check(f"core {row['core']}", row["clean"], str(row["result"]))
     step.must_have_run(code)
 
 
