@@ -71,8 +71,8 @@ mod suite {
             let [mm, _] = two::<L>()?;
             let vma = mm.space().vmas.find(1).ok_or(ENOENT)?;
             let (new, other) = (Page::new(1)?, Page::new(1)?);
-            let locked = other.lock();
             let mmap = mm.core().mmap_read();
+            let locked = other.lock();
             let map = |page| {
                 let mut ptes = mm.space().table.lock();
                 map_new(&mut ptes, (&vma, 1), (page, &locked), true, true, &mmap).is_some()
