@@ -22,6 +22,9 @@ pub(crate) mod interval_tree;
 #[path = "../../../../rust/kernel_ext/kthread.rs"]
 pub(crate) mod kthread;
 #[rustfmt::skip]
+#[path = "../../../../rust/kernel_ext/largest.rs"]
+pub(crate) mod largest;
+#[rustfmt::skip]
 #[path = "../../../../rust/kernel_ext/mutex.rs"]
 pub(crate) mod mutex;
 #[rustfmt::skip]
