@@ -124,10 +124,7 @@ pub(super) fn take_range(
 /// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:
 /// none), and `other`: they share the anon_vma, or one has none, or had none at the last look.
 fn may_share(ours: usize, vma: &LiveVma, other: &LiveVma, here: LockedMm<'_>) -> bool {
-    let theirs = other
-        .host
-        .read(here, |other| other.anon_vma_key())
-        .unwrap_or(0);
+    let theirs = other.key_in_host(here);
     let had_none = vma.core.is_unfaulted() || other.core.is_unfaulted();
     had_none || ours == 0 || theirs == 0 || ours == theirs
 }

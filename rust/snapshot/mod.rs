@@ -27,7 +27,7 @@ pub(crate) mod build;
 pub(crate) mod compare;
 pub(crate) mod dot;
 pub(crate) mod family;
-pub(crate) mod indices;
+mod indices;
 pub(crate) mod json;
 mod lineage;
 mod lists;

@@ -22,6 +22,7 @@ use crate::{
     device::vm_ops::Opening,
     host::{
         cell::HostVmaCell,
+        mm::LockedMm,
         vma::HostVma, //
     },
     kernel_ext::{
@@ -134,6 +135,13 @@ impl LiveVma {
     pub(crate) fn note_links(&self, host: HostVma<'_>) {
         self.host_key.store(host.anon_vma_key(), Relaxed);
         self.host_alone.store(host.has_root_alone(), Relaxed);
+    }
+
+    /// Returns the key of the host's anon_vma; 0 for none, or if the host's VMA is gone. Sleeps.
+    pub(crate) fn key_in_host(&self, here: LockedMm<'_>) -> usize {
+        self.host
+            .read(here, |host| host.anon_vma_key())
+            .unwrap_or(0)
     }
 
     /// Returns the key of the host's anon_vma at the last [`note_links`](Self::note_links); 0 for

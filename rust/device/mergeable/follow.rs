@@ -115,20 +115,22 @@ pub(in crate::device) fn follow(
         }
     }
     for vma in resched_each(&all) {
-        let seen = vma
-            .host
-            .read(here, |host| ((host.start(), host.end()), host.range()));
-        let Some((addresses, range)) = seen else {
-            continue;
-        };
-        layout::take_range(vma, addresses, range, mmap);
+        take_range_of_host(vma, here, mmap);
     }
     if prepare == Prepare::None {
         return Ok(());
     }
-    let key = |vma: &LiveVma| vma.host.read(here, |host| host.anon_vma_key()).unwrap_or(0);
     let late = resched_each(&all).filter(|vma| prepare != Prepare::AllBut(vma.id()));
-    links::prepare_all_as_seen(late.map(|vma| (vma, key(vma))), here, mmap)
+    let late = late.map(|vma| (vma, vma.key_in_host(here)));
+    links::prepare_all_as_seen(late, here, mmap)
+}
+
+/// Gives `vma` the range that it has in the host, unless it is gone. Sleeps.
+fn take_range_of_host(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
+    let range = |host: HostVma<'_>| (Place::of(host).addresses, host.range());
+    if let Some((addresses, range)) = vma.host.read(here, range) {
+        layout::take_range(vma, addresses, range, mmap);
+    }
 }
 
 /// Returns whether the host has removed `vma`.
@@ -149,9 +151,8 @@ fn may_take(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
 /// Another explanation is that the unfaulted VMA was prepared, and found the anon_vma in the same
 /// memory. Then no other VMA is linked to it any more, and the structure is the same.
 fn inherit(all: &[Arc<LiveVma>], here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
-    let key = |vma: &LiveVma| vma.host.read(here, |host| host.anon_vma_key()).unwrap_or(0);
     let has_lost = |vma: &LiveVma| vma.host.read(here, |host| vma.has_lost_links(host));
-    let is_heir = |vma: &&Arc<LiveVma>| vma.core.is_unfaulted() && key(vma) != 0;
+    let is_heir = |vma: &&Arc<LiveVma>| vma.core.is_unfaulted() && vma.key_in_host(here) != 0;
     let mut heirs = resched_each(all).filter(is_heir).peekable();
     let Some(&first) = heirs.peek() else {
         return Ok(());
@@ -166,7 +167,7 @@ fn inherit(all: &[Arc<LiveVma>], here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -
     }
     sort_by_key(&mut givers, |&giver| giver);
     for heir in heirs {
-        let key = key(heir);
+        let key = heir.key_in_host(here);
         let i = givers.partition_point(|giver| giver.0 < key);
         let giver = givers.get(i).filter(|giver| giver.0 == key);
         let Some(giver) = giver.and_then(|giver| all.get(giver.1)) else {
@@ -258,12 +259,7 @@ fn merge(vma: &LiveVma, other: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrit
     if vma.core.is_unfaulted() && !other.core.is_unfaulted() {
         return;
     }
-    let seen = vma
-        .host
-        .read(here, |host| ((host.start(), host.end()), host.range()));
-    if let Some((addresses, range)) = seen {
-        layout::take_range(vma, addresses, range, mmap);
-    }
+    take_range_of_host(vma, here, mmap);
     stats::EVENT_MERGE.inc();
     // The pages appear in the range of `vma` at the next look.
     anon_vma_merge(&vma.core, mapping::emptied(other, mmap), Sharing::Singleton);

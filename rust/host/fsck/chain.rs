@@ -15,6 +15,7 @@ const MOST_LINKS: usize = 1 << 16;
 #[derive(Default)]
 pub(super) struct Mark {
     key: Option<usize>,
+    /// Number of links so far.
     links: usize,
 }
 
@@ -49,8 +50,6 @@ pub(super) struct Chain {
     head: usize,
     /// The list entry of the next link.
     entry: usize,
-    /// Number of links so far.
-    links: usize,
     mark: Mark,
 }
 
@@ -60,7 +59,6 @@ impl Chain {
         Self {
             head: area.head,
             entry: area.first,
-            links: 0,
             mark: Mark::default(),
         }
     }
@@ -73,16 +71,15 @@ impl Chain {
         let Some(link) = Link::of_entry(self.entry) else {
             return Step::Nowhere;
         };
-        if self.links == MOST_LINKS || self.mark.comes_again(&link) {
+        if self.links() == MOST_LINKS || self.mark.comes_again(&link) {
             return Step::Endless;
         }
         self.entry = link.next;
-        self.links += 1;
         Step::To(link)
     }
 
     /// Returns the number of links so far.
     pub(super) fn links(&self) -> usize {
-        self.links
+        self.mark.links
     }
 }
