@@ -17,19 +17,17 @@ Leaves out/schedules/NAME.schedule and out/schedules.json. The last line is
 Documentation/schedules.rst says what is explored.
 """
 
-import json
 import random
 import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import explorer
 import orders
-from common import (CARGO_FOLDER, CORES, OUT, TOP, Mistake, command_line, finish, program, say,
-                    toolchain_env, write_json)
+from common import CORES, OUT, Mistake, command_line, program, say, write_json
 
-CRATE = TOP / "tools/userspace/schedules"
-TARGET = CARGO_FOLDER / "schedules"
-EXPLORE = TARGET / "debug/explore"
+CRATE = "schedules"
+EXPLORE = explorer.path_of(CRATE, "explore")
 SCHEDULES = OUT / "schedules"
 WAYS = ("random", "pct:3")
 LOCKS = ("rwsem", "spin")
@@ -48,30 +46,17 @@ SEED_SHORT = 4
 
 
 def build():
-    say("building tools/userspace/schedules ...")
-    code, _, _ = finish(["cargo", "build", "--quiet", "--locked"], limit=3600, cwd=CRATE, stderr=None,
-                        env=toolchain_env() | {"CARGO_TARGET_DIR": str(TARGET),
-                                               "CARGO_TERM_COLOR": "never"})
-    if code:
-        raise Mistake("tools/userspace/schedules does not compile")
+    explorer.build(CRATE)
 
 
 def explore(*words, secs=60):
-    """Runs a search or a replay. Returns its result; a process that dies has one of its own."""
-    return orders.result_of([EXPLORE, *words], secs + 60)
+    """Runs a search or a replay. Returns its result."""
+    return explorer.result_of([EXPLORE, *words], secs + 60)
 
 
 def inventory():
     """Returns the names of all scenarios, and all bugs with what is known of them."""
-    code, output, errors = finish([EXPLORE, "list"])
-    if code:
-        raise Mistake(f"{EXPLORE} list failed: {errors.strip()}")
-    lines = [json.loads(line) for line in output.splitlines()]
-    scenarios = [line["scenario"] for line in lines if "about" in line]
-    bugs = [line for line in lines if "bug" in line]
-    if not scenarios or not bugs:
-        raise Mistake(f"{EXPLORE} list names no scenarios, or no bugs")
-    return scenarios, bugs
+    return explorer.inventory(EXPLORE, "scenario")
 
 
 def bound(result, way):

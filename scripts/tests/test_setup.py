@@ -12,7 +12,7 @@ from common import SCRIPTS, toolchain_env
 
 @pytest.fixture(name="env")
 def _env(tmp_path):
-    """The environment of a caller with an empty cache, who names both programs: nothing is fetched."""
+    """The environment of a caller: an empty cache, and the names of both programs, so that nothing is fetched."""
     lab = toolchain_env()
     return os.environ | {"XDG_CACHE_HOME": str(tmp_path), "RUSTC": lab["RUSTC"], "BINDGEN": lab["BINDGEN"]}
 
