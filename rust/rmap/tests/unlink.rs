@@ -9,6 +9,7 @@ mod suite {
     use crate::{
         kernel_ext::rwsem::RwSem,
         rmap::{
+            anon_vma::AnonVma,
             kind::Bare,
             lock::{
                 FamilyLock,
@@ -182,15 +183,7 @@ mod suite {
     #[test]
     fn damage_of_the_active_count_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let was = live();
-            let a = world.faulted()?;
-            a.with_anon_vma(|anon_vma| anon_vma.num_active_vmas.store(0, Relaxed));
-            let ((), n) = Rule::R24.expect_violations(|| a.unmap());
-
-            assert_eq!(n, 1);
-            assert_eq!(live(), was);
-            Ok(())
+            a_wrong_count_is_noticed::<L>(|anon_vma| anon_vma.num_active_vmas.store(0, Relaxed))
         }
         under::<Spin>()?;
         under::<RwSem>()
@@ -200,17 +193,22 @@ mod suite {
     #[test]
     fn damage_of_the_child_count_is_noticed() -> Result {
         fn under<L: FamilyLock>() -> Result {
-            let world = World::<Bare<L>>::new()?;
-            let was = live();
-            let a = world.faulted()?;
-            a.with_anon_vma(|anon_vma| anon_vma.num_children.store(0, Relaxed));
-            let ((), n) = Rule::R24.expect_violations(|| a.unmap());
-
-            assert_eq!(n, 1);
-            assert_eq!(live(), was);
-            Ok(())
+            a_wrong_count_is_noticed::<L>(|anon_vma| anon_vma.num_children.store(0, Relaxed))
         }
         under::<Spin>()?;
         under::<RwSem>()
+    }
+
+    /// Damages a count of an anon_vma with one VMA, and unlinks the VMA.
+    fn a_wrong_count_is_noticed<L: FamilyLock>(damage: impl Fn(&AnonVma<Bare<L>>)) -> Result {
+        let world = World::<Bare<L>>::new()?;
+        let was = live();
+        let a = world.faulted()?;
+        a.with_anon_vma(damage);
+        let ((), n) = Rule::R24.expect_violations(|| a.unmap());
+
+        assert_eq!(n, 1);
+        assert_eq!(live(), was);
+        Ok(())
     }
 }
