@@ -16,6 +16,7 @@ use crate::{
         rules::{self, Rule},
     },
 };
+use kernel::mock::panic_text;
 use std::{
     panic::PanicHookInfo,
     sync::{
@@ -121,12 +122,7 @@ fn print(how: &str, oracle: Option<Oracle>, rule: Option<Rule>, words: &str) {
 
 /// Ends the search with what a thread panics with.
 fn panicked(info: &PanicHookInfo<'_>) {
-    let payload = info.payload();
-    let text = payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words");
+    let text = panic_text(info);
     let oracle = if text.starts_with("Causality violation") {
         Some(Oracle::TypeStability)
     } else if text.contains("objects remaining") {

@@ -24,6 +24,7 @@ use crate::{
 use kernel::{
     bindings::rwsem_trylocks_behind_a_writer,
     mock::{
+        panic_text,
         schedule::{self, Grain},
         slab,
     },
@@ -145,12 +146,7 @@ const PANICS: [(&str, Oracle); 13] = [
 
 /// Ends the search with what a thread panics with.
 fn panicked(info: &PanicHookInfo<'_>) {
-    let payload = info.payload();
-    let text = payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words");
+    let text = panic_text(info);
     // What an oracle has reported before comes first.
     look();
     let known = PANICS.iter().find(|(begin, _)| text.starts_with(begin));

@@ -19,3 +19,13 @@ pub mod rcu;
 pub mod schedule;
 pub mod slab;
 pub mod words;
+
+/// Returns what a thread panics with.
+pub fn panic_text<'a>(info: &'a std::panic::PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
+}

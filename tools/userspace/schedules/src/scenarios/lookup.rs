@@ -7,6 +7,8 @@ use crate::{
     execution::at_rest,
     model::{
         Modelled,
+        mm::Mm,
+        page::Page,
         walk::{migrate as move_page, try_to_unmap},
     },
     rmap::lookup::{page_get_anon_vma, wait},
@@ -15,24 +17,42 @@ use kernel::{
     Result,
     alloc::flags::GFP_KERNEL,
     error::code::EFAULT,
-    mock::schedule::{self, Grain},
+    mock::schedule::{self, Grain, thread::JoinHandle},
     sync::Arc,
 };
+
+/// A thread that looks a page up.
+fn reads<R: Modelled>(world: &World<R>, page: Arc<Page<R>>) -> JoinHandle<()> {
+    start(world, move |_| {
+        look_up(&page);
+        Ok(())
+    })
+}
+
+/// A thread that pins a page's anon_vma.
+fn holds<R: Modelled>(world: &World<R>, page: Arc<Page<R>>) -> JoinHandle<()> {
+    start(world, move |_| {
+        drop(page_get_anon_vma(&page.rmap));
+        Ok(())
+    })
+}
+
+/// A thread that lets a process exit, and makes another one.
+fn exits<R: Modelled>(world: &World<R>, mm: Arc<Mm<R>>) -> JoinHandle<()> {
+    start(world, move |world| {
+        drop(mm);
+        let next = world.process(2, 1)?;
+        at_rest(&[&next])
+    })
+}
 
 /// T1 looks a page up. T2 lets its process exit, and makes another one, whose anon_vma gets the
 /// memory (R5, R12).
 pub(super) fn recycle<R: Modelled>(world: &World<R>) -> Result {
     let mm = world.process(2, 1)?;
     let page = mm.page_at(0).ok_or(EFAULT)?;
-    let reader = start(world, move |_| {
-        look_up(&page);
-        Ok(())
-    });
-    let exit = start(world, move |world| {
-        drop(mm);
-        let next = world.process(2, 1)?;
-        at_rest(&[&next])
-    });
+    let reader = reads(world, page);
+    let exit = exits(world, mm);
     join([reader, exit]);
     Ok(())
 }
@@ -42,10 +62,7 @@ pub(super) fn recycle<R: Modelled>(world: &World<R>) -> Result {
 pub(super) fn give_back<R: Modelled>(world: &World<R>) -> Result {
     let mm = world.process(2, 1)?;
     let page = mm.page_at(0).ok_or(EFAULT)?;
-    let reader = start(world, move |_| {
-        look_up(&page);
-        Ok(())
-    });
+    let reader = reads(world, page);
     let exit = start(world, move |world| {
         drop(mm);
         world.0.share()?;
@@ -62,17 +79,8 @@ pub(super) fn readers<R: Modelled>(world: &World<R>) -> Result {
     let mm = world.process(2, 1)?;
     let page = mm.page_at(0).ok_or(EFAULT)?;
     let pages = [page.clone(), page];
-    let [first, second] = pages.map(|page| {
-        start(world, move |_| {
-            look_up(&page);
-            Ok(())
-        })
-    });
-    let exit = start(world, move |world| {
-        drop(mm);
-        let next = world.process(2, 1)?;
-        at_rest(&[&next])
-    });
+    let [first, second] = pages.map(|page| reads(world, page));
+    let exit = exits(world, mm);
     join([first, second, exit]);
     Ok(())
 }
@@ -88,10 +96,7 @@ pub(super) fn pin<R: Modelled>(world: &World<R>) -> Result {
         drop(locked);
         Ok(())
     });
-    let holder = start(world, move |_| {
-        drop(page_get_anon_vma(&pins.rmap));
-        Ok(())
-    });
+    let holder = holds(world, pins);
     let exit = start(world, move |_| {
         drop(mm);
         Ok(())
@@ -109,19 +114,9 @@ pub(super) fn child<R: Modelled>(world: &World<R>) -> Result {
     drop(parent);
     let page = child.page_at(0).ok_or(EFAULT)?;
     let (looks, pins) = (page.clone(), page);
-    let reader = start(world, move |_| {
-        look_up(&looks);
-        Ok(())
-    });
-    let holder = start(world, move |_| {
-        drop(page_get_anon_vma(&pins.rmap));
-        Ok(())
-    });
-    let exit = start(world, move |world| {
-        drop(child);
-        let next = world.process(2, 1)?;
-        at_rest(&[&next])
-    });
+    let reader = reads(world, looks);
+    let holder = holds(world, pins);
+    let exit = exits(world, child);
     join([reader, holder, exit]);
     Ok(())
 }
@@ -131,11 +126,7 @@ pub(super) fn migrate<R: Modelled>(world: &World<R>) -> Result {
     let mm = world.process(2, 1)?;
     let page = mm.page_at(0).ok_or(EFAULT)?;
     let mover = start(world, move |_| move_page(&page).map(drop));
-    let exit = start(world, move |world| {
-        drop(mm);
-        let next = world.process(2, 1)?;
-        at_rest(&[&next])
-    });
+    let exit = exits(world, mm);
     join([mover, exit]);
     Ok(())
 }
@@ -168,10 +159,7 @@ pub(super) fn take_over<R: Modelled>(world: &World<R>) -> Result {
     let page = child.page_at(0).ok_or(EFAULT)?;
     let writes = child.clone();
     let writer = start(world, move |_| writes.write(0, 0, 2));
-    let reader = start(world, move |_| {
-        look_up(&page);
-        Ok(())
-    });
+    let reader = reads(world, page);
     join([writer, reader]);
     at_rest(&[&child])
 }
