@@ -17,8 +17,8 @@ use kernel::sync::atomic::{
     Full, //
 };
 
-/// How many of the violations that the engine's own checks have found a reader has been told of. Each
-/// reader has one of its own, which reports each such violation once.
+/// How many of the violations that the engine's own checks have found were reported to one reader.
+/// Each reader has one of its own, so that it gets a report of each such violation once.
 pub(crate) struct Reported(Atomic<usize>);
 
 impl Reported {
@@ -42,9 +42,9 @@ impl Reported {
     }
 }
 
-/// Violations that a reader is about to be told of. Unless they are delivered, the next check of the
-/// reader reports them.
-#[must_use = "dropping this says that the reader has not been told"]
+/// Violations that a check is about to report to a reader. Unless they are delivered, the next check
+/// of the reader reports them.
+#[must_use = "dropping this says that the reader has no report of them"]
 pub(super) struct NewOnes<'a> {
     reported: &'a Reported,
     number: usize,
@@ -56,7 +56,7 @@ impl NewOnes<'_> {
         self.number
     }
 
-    /// Notes that the reader has been told of them.
+    /// Notes that the reader has the report of them.
     pub(super) fn delivered(mut self) {
         self.number = 0;
     }
