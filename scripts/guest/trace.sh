@@ -5,9 +5,12 @@
 
 tracing=/sys/kernel/tracing
 
-# The counter puts the events of all CPUs in order.
+# The counter puts the events of all CPUs in order. The names of commands are not recorded: that patches
+# the scheduler each time an event is turned on, and the emulated CPUs once ran into the breakpoint of such
+# a patch after it was over.
 tracefs() {
 	[ -e $tracing/trace ] || mount -t tracefs tracefs $tracing || return 1
+	echo 0 >$tracing/options/record-cmd || return 1
 	echo counter >$tracing/trace_clock && cat $tracing/trace_clock && grep -qF '[counter]' $tracing/trace_clock
 }
 
@@ -35,8 +38,9 @@ traced() {
 	return $rc
 }
 
-# run_scenario NAME: of the two below.
-run_scenario() { "$1" >/tmp/events.scn && timeout 600 ./rmapctl run /tmp/events.scn; }
+# run_scenario NAME: of the two below, on one CPU. The list of new pages of another CPU may hold a reference on
+# a page; then the host copies the page for its last user instead of moving it, and there is no event.
+run_scenario() { "$1" >/tmp/events.scn && timeout 600 taskset 1 ./rmapctl run /tmp/events.scn; }
 
 # All events of live mappings but a merge.
 everything() {
@@ -153,7 +157,7 @@ trace_cmd() { ./trace-cmd/ld-linux-x86-64.so.2 --library-path ./trace-cmd ./trac
 # trace-cmd reads the formats of the events, and shows the same as tracefs.
 trace_cmd_records() {
 	everything >/tmp/events.scn
-	must trace_cmd record -C counter -e shadow_rmap -o /tmp/trace.dat ./rmapctl run /tmp/events.scn \
+	must trace_cmd record -C counter -e shadow_rmap -o /tmp/trace.dat taskset 1 ./rmapctl run /tmp/events.scn \
 		>/tmp/command || return 1
 	trace_cmd report -i /tmp/trace.dat >/tmp/report || return 1
 	sed -n 's/^.*: shadow_rmap_/shadow_rmap_/p' /tmp/report >/tmp/traced
