@@ -208,6 +208,8 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
     // The pages of a part were counted for the whole VMA already.
     let vma = track(mm, opening, if is_split { 0 } else { host.pages() }, None)?;
     vma.note_links(host);
+    vma.may_have_zero_pages
+        .store(source.may_have_zero_pages.load(Relaxed), Relaxed);
     let cloned =
         anon_vma_clone(&vma.core, &mmap, &source.core, &mmap, Operation::Copy).and_then(|()| {
             if is_split {
@@ -300,7 +302,7 @@ pub(crate) fn closed(vma: Arc<LiveVma>, here: LockedMm<'_>) {
         _ => Ok(()),
     };
     if settled
-        .and_then(|()| links::copy_links_at_close(&vma, here, moved_to, &mmap))
+        .and_then(|()| links::share_before_unlink(&vma, here, moved_to, &mmap))
         .is_err()
     {
         untrack(&vma, &mmap);
@@ -335,7 +337,9 @@ pub(crate) fn fault<'a>(
     stats::EVENT_FAULT.inc();
     // No fork of this address space runs now.
     vma.mm.changed_around.store(false, Relaxed);
-    if write && links::fault(vma, host, neighbours).is_err() {
+    if !write {
+        vma.may_have_zero_pages.store(true, Relaxed);
+    } else if links::fault(vma, host, neighbours).is_err() {
         untrack(vma, &vma.mm.core.mmap_read());
     }
 }

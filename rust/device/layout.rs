@@ -80,6 +80,8 @@ pub(super) fn settle(
             other.place.set(place.without(gain, was));
         }
     }
+    // The pages of a VMA that was moved beside this one may be there.
+    vma.may_have_zero_pages.store(true, Relaxed);
     vma.place.set(was.grown_to(now));
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! driver.
 
 use super::{
+    events,
     layout,
     live::{
         mapping,
@@ -40,7 +41,10 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
 };
 
 /// Updates the links of `vma` at a write fault. The host has called `anon_vma_prepare()` before;
@@ -76,10 +80,10 @@ pub(super) fn fault<'a>(
     // Other threads may fault in neighbours at the same time, so exclude them.
     let mut mmap = vma.mm.core.mmap_write();
     if lost {
-        unlink(vma, &mut mmap);
+        unlink(vma, host.locked(), &mut mmap);
     }
     for (_, lost) in neighbours.iter().flatten().filter(|near| some_lost(near)) {
-        unlink(lost, &mut mmap);
+        unlink(lost, host.locked(), &mut mmap);
     }
     prepare_as_faulted(vma, host, neighbours, &mmap)
 }
@@ -97,12 +101,16 @@ pub(super) fn prepare_as_faulted(
         prepare_as_seen(neighbour, host.locked(), mmap)?;
     }
     // Two threads that fault in neighbours at the same time may each have found the other VMA
-    // without an anon_vma. The order is unknown here, so follow the host.
-    let raced =
-        |other: HostVma<'_>| host.mm_users() > 1 && other.anon_vma_key() != host.anon_vma_key();
+    // without an anon_vma. And the host may have prepared this VMA without a callback, when its
+    // neighbours were others. What the host has seen is unknown here, so follow it.
+    let unknown = host.mm_users() > 1 || vma.may_have_zero_pages.load(Relaxed);
+    let permitted = |near: HostVma<'_>| !unknown || near.anon_vma_key() == host.anon_vma_key();
     let [next, prev] = neighbours;
-    let next = next.filter(|(next, _)| host.is_compatible_with(*next) && !raced(*next));
-    let prev = prev.filter(|(prev, _)| prev.is_compatible_with(host) && !raced(*prev));
+    let next = next.filter(|(next, _)| host.is_compatible_with(*next) && permitted(*next));
+    let prev = prev.filter(|(prev, _)| prev.is_compatible_with(host) && permitted(*prev));
+    if unknown && next.is_none() && prev.is_none() {
+        return prepare_as_seen(vma, host.locked(), mmap);
+    }
     anon_vma_prepare(
         &vma.core,
         mmap,
@@ -205,7 +213,10 @@ pub(super) fn prepare_all_as_seen<'a>(
 
 /// Takes the links of `vma` away because the host has done so, and has not closed the VMA:
 /// `mremap(MREMAP_DONTUNMAP)` has moved all its pages away (R33). Sleeps.
-fn unlink(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
+fn unlink(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
+    if share_before_unlink(vma, here, None, mmap).is_err() {
+        events::untrack(vma, mmap);
+    }
     vma.mm.file.note_change(&[vma.mm.key()]);
     unlink_anon_vmas(mapping::emptied(vma, mmap));
     vma.place.set(vma.place.get().unlinked());
@@ -214,7 +225,7 @@ fn unlink(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
 /// As [`unlink`], if the host has done so.
 pub(super) fn unlink_lost(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
     if vma.host.read(here, |host| vma.has_lost_links(host)) == Some(true) {
-        unlink(vma, mmap);
+        unlink(vma, here, mmap);
     }
 }
 
@@ -262,38 +273,50 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
         }
         let mut mmap = mm.core.mmap_write();
         if is_lost(&vma, here) {
-            unlink(&vma, &mut mmap);
+            unlink(&vma, here, &mut mmap);
         }
     }
 }
 
-/// Copies the links of `vma`, which is about to be closed, to `target`, the VMA to which its pages
-/// were moved, if the host has done so: it may merge the moved range into a VMA without anon_vma.
-/// Sleeps.
+/// Gives the anon_vma of `vma`, which is about to lose its links, to those VMAs that share it in the
+/// host, and that the shadow has not prepared yet: `target`, the VMA to which the pages of `vma` were
+/// moved, which the host may have merged into a VMA without anon_vma; and the neighbours, which the
+/// host may have prepared without a callback. Sleeps.
+///
+/// A neighbour may also have been prepared since, and have found an anon_vma in the same memory.
+/// Then no other VMA is linked to the old one any more, and the structure is the same.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(super) fn copy_links_at_close(
+pub(super) fn share_before_unlink(
     vma: &LiveVma,
     here: LockedMm<'_>,
     target: Option<Arc<LiveVma>>,
     mmap: &MmapWrite<'_>,
 ) -> Result {
-    // At the end of an address space there is no merge.
+    // At the end of an address space there is no merge, and no neighbour stays.
     if vma.core.is_unfaulted() || vma.mm.users() == 0 {
         return Ok(());
     }
-    if let Some(target) = target.filter(|target| target.core.is_unfaulted()) {
-        if target.host.read(here, |host| vma.had_anon_vma_of(host)) == Some(true) {
-            anon_vma_prepare(
-                &target.core,
-                mmap,
-                [Some(&vma.core), None],
-                Sharing::Singleton,
-            )?;
-            target.host.read(here, |host| target.note_links(host));
+    let around = |host: HostVma<'_>| [host.end(), host.start().wrapping_sub(1)];
+    let near = |address| vma.mm.vma_of(here.vma_at(address)?);
+    let [next, prev] = match vma.host.read(here, around) {
+        Some(around) => around.map(near),
+        None => [None, None],
+    };
+    for other in [target, next, prev].into_iter().flatten() {
+        let shares = |host: HostVma<'_>| vma.had_anon_vma_of(host);
+        if !other.core.is_unfaulted() || other.host.read(here, shares) != Some(true) {
+            continue;
         }
+        anon_vma_prepare(
+            &other.core,
+            mmap,
+            [Some(&vma.core), None],
+            Sharing::Singleton,
+        )?;
+        other.host.read(here, |host| other.note_links(host));
     }
     Ok(())
 }

@@ -16,7 +16,10 @@ use super::{
     LiveVma, //
 };
 use crate::{
-    device::file::OpenFile,
+    device::{
+        file::OpenFile,
+        vm_ops, //
+    },
     host::{
         self,
         page_table::HostPage,
@@ -171,6 +174,14 @@ impl LiveMm {
     pub(crate) fn vma(&self, number: usize) -> Option<Arc<LiveVma>> {
         let vma = self.file.numbers.get(number);
         vma.filter(|vma| core::ptr::eq(&*vma.mm, self))
+    }
+
+    /// Returns the shadow's VMA of `host`, which may be a VMA of any driver.
+    pub(crate) fn vma_of(&self, host: HostVma<'_>) -> Option<Arc<LiveVma>> {
+        if !vm_ops::is_of(host, &self.file) {
+            return None;
+        }
+        self.vma(host.private_number())
     }
 
     /// Returns the number of VMAs. Sleeps.

@@ -77,6 +77,9 @@ pub(crate) struct LiveVma {
     host_key: Atomic<usize>,
     /// Whether the host's VMA had one link then, to a root.
     host_alone: Atomic<bool>,
+    /// Whether it may map pages of zeroes. The host gives it an anon_vma without a callback when one
+    /// of these is written to.
+    pub(crate) may_have_zero_pages: Atomic<bool>,
     /// Which anon_vma was reused when it was forked, by the rule and by the host; `None` if that is
     /// not known, or it was not forked.
     pub(crate) reused: Option<(Reused, Reused)>,
@@ -113,6 +116,7 @@ impl LiveVma {
                 place: PlaceCell::new(place),
                 host_key: Atomic::new(0),
                 host_alone: Atomic::new(false),
+                may_have_zero_pages: Atomic::new(false),
                 reused,
                 wrongly_merged: Atomic::new(0),
                 charged: Atomic::new(0),

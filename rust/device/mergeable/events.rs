@@ -10,10 +10,7 @@ use super::{
         follow,
         Prepare, //
     },
-    found::{
-        live_of,
-        Found, //
-    },
+    found::Found,
     sweep::{
         sweep_others,
         Which, //
@@ -198,7 +195,11 @@ pub(super) fn fault(file: &OpenFile, host: HostVma<'_>, here: LockedMm<'_>, writ
     stats::EVENT_FAULT.inc();
     // No fork of this address space runs now.
     mm.changed_around.store(false, Relaxed);
-    if !write || (!vma.core.is_unfaulted() && !vma.has_lost_links(host)) {
+    if !write {
+        vma.may_have_zero_pages.store(true, Relaxed);
+        return;
+    }
+    if !vma.core.is_unfaulted() && !vma.has_lost_links(host) {
         return;
     }
     if prepared(mm, &vma, host, here).is_err() {
@@ -217,7 +218,7 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
     }
     let mut live = [None, None];
     for (live, host) in live.iter_mut().zip(neighbours) {
-        *live = host.and_then(|host| Some((host, live_of(host, mm)?)));
+        *live = host.and_then(|host| Some((host, mm.vma_of(host)?)));
     }
     if vma.is_in_place(host) && !vma.has_lost_links(host) && others.are_settled() {
         others.add(host, mm)?;

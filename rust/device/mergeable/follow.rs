@@ -249,6 +249,8 @@ fn settle(
             }
         }
     }
+    // Pages of others may be there.
+    vma.may_have_zero_pages.store(true, Relaxed);
     vma.place.set(was.grown_to(now));
     Ok(())
 }

@@ -25,14 +25,6 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Returns the shadow's VMA of `host`, which may be a VMA of any driver.
-pub(super) fn live_of(host: HostVma<'_>, mm: &LiveMm) -> Option<Arc<LiveVma>> {
-    if !vm_ops::is_of(host, &mm.file) {
-        return None;
-    }
-    mm.vma(host.private_number())
-}
-
 /// VMAs of the shadow, each with the host's VMA that has its number.
 pub(in crate::device) struct Found<'a>(KVVec<(Arc<LiveVma>, HostVma<'a>)>);
 
@@ -71,7 +63,7 @@ impl<'a> Found<'a> {
     ///
     /// `ENOMEM`.
     pub(super) fn add(&mut self, host: HostVma<'a>, mm: &LiveMm) -> Result {
-        if let Some(vma) = live_of(host, mm) {
+        if let Some(vma) = mm.vma_of(host) {
             self.0.push((vma, host), GFP_BOUNDED)?;
         }
         Ok(())
