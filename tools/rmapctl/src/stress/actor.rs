@@ -116,14 +116,14 @@ pub(super) struct Arena<'a> {
     pub(super) device: &'a Device,
     base: NonNull<c_void>,
     /// The most children that busy processes have at once.
-    children: u32,
+    children: usize,
 }
 
 // SAFETY: `touch` alone accesses the pages, and survives that they are not there.
 unsafe impl Sync for Arena<'_> {}
 
 impl<'a> Arena<'a> {
-    pub(super) fn new(board: &'a Board, device: &'a Device, children: u32) -> Result<Self> {
+    pub(super) fn new(board: &'a Board, device: &'a Device, children: usize) -> Result<Self> {
         let length = NonZeroUsize::new(bytes(PAGES)).context("an arena of no page")?;
         // SAFETY: A new mapping at an address that the kernel chooses.
         let base =
@@ -265,19 +265,18 @@ impl<'a> Arena<'a> {
     /// there are as many children as there may be.
     fn fork(&self, rng: &mut Xoshiro256PlusPlus) -> Option<nix::Result<()>> {
         let board = self.board;
-        if board.children.fetch_add(1, Relaxed) >= self.children {
-            board.children.fetch_sub(1, Relaxed);
-            return None;
-        }
+        let me = getpid();
+        let slot = board.children.take(self.children, me)?;
         let seed = rng.random();
         // SAFETY: The child makes system calls and allocates nothing.
         Some(match unsafe { fork() } {
             Ok(ForkResult::Child) => {
+                board.children.hand_on(slot, me, getpid());
                 let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
                 let most = rng.random_range(0..LIFE);
                 self.work(&mut rng, most);
                 self.note(Operation::Exit, 0, PAGES, Ok(()));
-                board.children.fetch_sub(1, Relaxed);
+                board.children.give_back(slot, getpid());
                 leave()
             }
             Ok(ForkResult::Parent { .. }) => {
@@ -285,7 +284,7 @@ impl<'a> Arena<'a> {
                 Ok(())
             }
             Err(errno) => {
-                board.children.fetch_sub(1, Relaxed);
+                board.children.give_back(slot, me);
                 Err(errno)
             }
         })
@@ -315,10 +314,7 @@ mod tests {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         let mut arena = Arena::new(board, &device, 0).expect("is mapped");
         assert_eq!(arena.fork(&mut rng), None);
-        assert_eq!(
-            (board.forks.load(Relaxed), board.children.load(Relaxed)),
-            (0, 0)
-        );
+        assert_eq!((board.forks.load(Relaxed), board.children.taken()), (0, 0));
         arena.children = 1;
         assert_eq!(arena.fork(&mut rng), Some(Ok(())));
         assert_eq!(board.forks.load(Relaxed), 1);

@@ -3,10 +3,11 @@
 //! Memory that all processes of a stress run share: counters, the last events, the end.
 
 use super::actor::Operation;
+use super::slots::Slots;
 use crate::shared::Shareable;
 use nix::errno::Errno;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// The number of events that are kept.
 const EVENTS: usize = 256;
@@ -22,7 +23,7 @@ pub(super) struct Board {
     /// Forks that busy processes made.
     pub(super) forks: AtomicU64,
     /// Children of busy processes that are alive.
-    pub(super) children: AtomicU32,
+    pub(super) children: Slots,
     /// Busy processes that were killed.
     pub(super) kills: AtomicU64,
     /// Processes that have opened the device themselves, and have ended.

@@ -11,6 +11,7 @@ mod actor;
 mod board;
 mod nursery;
 mod observers;
+mod slots;
 mod threads;
 mod touch;
 

@@ -27,7 +27,8 @@ const VISITED: u64 = 32;
 pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Result<()> {
     set_child_subreaper(true).context("prctl()")?;
     touch::survive_faults()?;
-    let arena = Arena::new(board, device, 2 * settings.processes)?;
+    let children = 2 * settings.processes as usize;
+    let arena = Arena::new(board, device, children)?;
     arena.map(0, PAGES, 0).context("mmap() of the device")?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(settings.seed);
     let mut busy: Vec<Pid> = Vec::new();
@@ -62,6 +63,8 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
                 Err(errno) => return Err(errno).context("waitpid"),
             }
         }
+        // Some were killed while they forked.
+        board.children.free_those_of_the_dead();
     }
     Ok(())
 }
