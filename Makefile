@@ -16,7 +16,7 @@ own = $(if $(KDIR),$(shell [ -f '$(KDIR)/include/config/auto.conf' ] && echo VAR
 .DEFAULT_GOAL := module
 .PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge programs \
 	probe install modules_install in-tree \
-	judge-self-test mutants vm rmapctl clean help
+	judge-self-test judge-live mutants vm rmapctl clean help
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -131,6 +131,11 @@ judge:
 judge-self-test:
 	@scripts/setup.sh
 	@scripts/judge_self_test.py $(if $(SECS),--secs '$(SECS)') $(if $(SEED),--seed '$(SEED)')
+
+#: make judge-live    live mappings notice those kernels, or why they do not; SECS= SEED=
+judge-live:
+	@scripts/setup.sh
+	@scripts/judge_self_test.py --live $(if $(SECS),--secs '$(SECS)') $(if $(SEED),--seed '$(SEED)')
 
 #: make vm            a shell in the test VM with the module loaded; VM=um (default), VM=x86_64
 #:                    or VM=debian; WITH="kunit torture" puts these modules into its folder

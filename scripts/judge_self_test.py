@@ -14,6 +14,10 @@ out/judge-self-test.json has a row for each patch, out/judge-self-test/ what the
 part of them it is judge-self-test-part.json. The last line is `judge: mutants killed X/Y`, of the
 mutants with `Expect:`; when anything else is not as expected, it says so behind that. The exit status
 is 0 only when X is Y and the line says no more.
+
+With --live, all mutants with `Expect:` go through stage 2 instead, and nothing else is done. One that
+live mappings cannot notice has a line `Live: <why>`. The results are in out/judge-live.json, the last
+line is `judge: live mappings killed X/Y`, and what is not as expected is said behind that.
 """
 
 import os
@@ -50,12 +54,15 @@ class Patch:
     rule: str = ""
     expect: str = ""
     survives: str = ""
+    # Why live mappings do not notice it.
+    live: str = ""
 
     @classmethod
     def of(cls, path):
         head = read(path).partition("\n--- ")[0]
-        found = dict(re.findall(r"^(Rule|Expect|Survives): (.+)$", head, re.M))
-        patch = cls(path, found.get("Rule", ""), found.get("Expect", ""), found.get("Survives", ""))
+        found = dict(re.findall(r"^(Rule|Expect|Survives|Live): (.+)$", head, re.M))
+        patch = cls(path, found.get("Rule", ""), found.get("Expect", ""), found.get("Survives", ""),
+                    found.get("Live", ""))
         if not re.fullmatch(r"R\d+", patch.rule) or bool(patch.expect) == bool(patch.survives):
             raise Mistake(f"{path}: it names no rule, or not either what notices it (Expect:) or why "
                           "nothing does (Survives:)")
@@ -88,14 +95,18 @@ def judge(name, stage, secs, seed, *options):
     return result
 
 
-def wrong_with(patch, result):
+def wrong_with(patch, result, stage=1):
     """Returns what is not as the head of a mutant says; nothing when all is."""
     if result["verdict"] == "NONE":
         return f"no verdict: {result['what']}"
-    if patch.survives:
-        return f"noticed, though: {patch.survives}" if result["verdict"] == "FAIL" else ""
+    survives = patch.survives or (patch.live if stage == 2 else "")
+    if survives:
+        return f"noticed, though: {survives}" if result["verdict"] == "FAIL" else ""
     if result["verdict"] != "FAIL":
         return "not noticed"
+    if stage == 2:
+        # Live mappings may see another consequence first.
+        return ""
     said = f"{result['rule']} {result['what']}"
     return "" if re.search(patch.expect, said) else f"noticed by other words than {patch.expect}"
 
@@ -122,11 +133,11 @@ class SelfTest:
             result["seconds"] += first
         killed = result["verdict"] == "FAIL"
         self.add({"stage": f"mutant, stage {stage}", "name": name, "rule": patch.rule,
-                  "survives": patch.survives, "killed": killed, "named": result["rules"],
+                  "survives": patch.survives, "live": patch.live, "killed": killed, "named": result["rules"],
                   "by": result["by"], "what": result["what"], "seconds": result["seconds"],
                   "steps": result["steps"],
                   "said": f"{result['by']}, {result['rule'] or 'no rule'} in {result['seconds']:.0f} s"
-                  if killed else f"survives {result['seconds']:.0f} s"}, wrong_with(patch, result))
+                  if killed else f"survives {result['seconds']:.0f} s"}, wrong_with(patch, result, stage))
 
     def passes(self, name, stage, seed, *options):
         result = judge(f"{name}-{stage}", stage, self.secs, seed, *options)
@@ -176,12 +187,13 @@ def table(rows):
 def main():
     parser = command_line(__doc__)
     parser.add_argument("--sample", action="store_true", help="the short form of make test")
+    parser.add_argument("--live", action="store_true", help="stage 2 of all mutants")
     parser.add_argument("--table", action="store_true",
                         help="print the table of Documentation/judge.rst by the last run's results")
     parser.add_argument("--secs", type=int,
                         help="of each run of random steps; 10, or 5 with --sample")
     parser.add_argument("--seed", type=int, default=1, help="of the random steps; 1")
-    parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="stage 1 of these mutants alone")
+    parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="stage 1, or 2 with --live, of these mutants alone")
     args = parser.parse_args()
     if args.table:
         print(table(read_json(OUT / "judge-self-test.json").get("rows", ())))
@@ -192,7 +204,30 @@ def main():
     unknown = set(args.mutants) - {patch.path.stem for patch in mutants()}
     if unknown:
         raise Mistake(f"no mutant {', '.join(sorted(unknown))}")
-    return self_test(args)
+    return live_test(args) if args.live else self_test(args)
+
+
+def live_test(args):
+    """Judges the mutants by live mappings; returns the exit status."""
+    test, begin = SelfTest(args.secs, 0, args.seed), time.monotonic()
+    chosen = [patch for patch in mutants(args.mutants or None) if patch.expect]
+    say(f"judge: live mappings, {len(chosen)} mutants, seed {args.seed}")
+    for patch in chosen:
+        test.mutant(patch, 2)
+        say(f"  {len(test.rows)} of {len(chosen)}, {time.monotonic() - begin:.0f} s")
+    write_json(OUT / ("judge-live-part.json" if args.mutants else "judge-live.json"), {
+        "version": 1, "seed": args.seed, "secs": args.secs, "mutants": len(chosen),
+        "killed": sum(row["killed"] for row in test.rows),
+        "seconds": round(time.monotonic() - begin), "rows": test.rows})
+    say(live_line(test.rows, test.failed))
+    return 1 if test.failed else 0
+
+
+def live_line(rows, failed):
+    """Returns the last line of a test of live mappings."""
+    killed = sum(row["killed"] for row in rows)
+    return f"judge: live mappings killed {killed}/{len(rows)}" \
+        + (f", {failed} not as expected" if failed else "")
 
 
 def self_test(args):

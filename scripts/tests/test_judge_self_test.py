@@ -44,6 +44,17 @@ def test_what_is_wrong_with_a_mutant(tmp_path):
     assert wrong(alive, {"verdict": "PASS"}) == "" and "one thread" in wrong(alive, found)
 
 
+def test_what_live_mappings_may_miss(tmp_path):
+    path = tmp_path / "x.patch"
+    path.write_text("Rule: R1\nExpect: x\nLive: no thread faults then\n\n--- a/mm/x.c\n")
+    patch, found = judge_self_test.Patch.of(path), {"verdict": "FAIL", "rule": "R2", "what": "y"}
+    wrong = judge_self_test.wrong_with
+    assert wrong(patch, {"verdict": "PASS"}, 2) == "" and "no thread" in wrong(patch, found, 2)
+    assert wrong(patch, {"verdict": "PASS"}, 1) == "not noticed"
+    seen = judge_self_test.Patch(tmp_path, "R1", "x")
+    assert wrong(seen, found, 2) == "" and wrong(seen, {"verdict": "PASS"}, 2) == "not noticed"
+
+
 def test_the_figures_of_a_self_test():
     row = {"stage": "mutant, stage 1", "rule": "R1", "killed": True, "named": ["R1"], "seconds": 2,
            "steps": 5, "survives": ""}
@@ -55,6 +66,9 @@ def test_the_figures_of_a_self_test():
 
 
 def test_the_last_line():
+    rows = [{"killed": True}, {"killed": False}]
+    assert judge_self_test.live_line(rows, 0) == "judge: live mappings killed 1/2"
+    assert judge_self_test.live_line(rows, 1) == "judge: live mappings killed 1/2, 1 not as expected"
     line = judge_self_test.last_line
     assert line({"killed": 3, "mutants": 3}, 0) == "judge: mutants killed 3/3"
     assert line({"killed": 3, "mutants": 3}, 2) == "judge: mutants killed 3/3, 2 not as expected"
