@@ -192,7 +192,7 @@ unsafe fn count_if_unannounced(vma: NonNull<ffi::vm_area_struct>) {
     }
 }
 
-/// Returns the VMA at `address` in the address space of `vma`, if it has [`OPERATIONS`] and a
+/// Returns the VMA at `address` in the address space of `vma`, if it maps the same file and has a
 /// [`LiveVma`].
 ///
 /// # Safety
@@ -202,13 +202,12 @@ unsafe fn neighbour<'a>(
     vma: NonNull<ffi::vm_area_struct>,
     address: usize,
 ) -> Option<(HostVma<'a>, Arc<LiveVma>)> {
-    // SAFETY: By the caller's promise a VMA that is found is not closed for `'a`.
+    // SAFETY: By the caller's promise a VMA that is found is not closed for `'a`; (2).
     unsafe {
         let there = NonNull::new(ffi::shadow_rmap_vma_lookup((*vma.as_ptr()).vm_mm, address))?;
-        if !ptr::eq((*there.as_ptr()).vm_ops, &raw const OPERATIONS.0) {
-            return None;
-        }
-        Some((HostVma::from_raw(there), live(there)?))
+        let host = HostVma::from_raw(there);
+        is_of(host, &open_file(vma)).then_some(())?;
+        Some((host, live(there)?))
     }
 }
 

@@ -70,13 +70,21 @@ impl<'a> Arena<'a> {
     /// Maps the device over these pages, from page `offset` of the device on: VMAs become one only if
     /// the offsets continue.
     pub(super) fn map_at(&self, pages: Range<u64>, offset: i64) -> Result<()> {
+        self.map_device(&self.device, pages, offset)
+    }
+
+    /// As [`map_at`](Self::map_at), with the open file of another arena.
+    pub(super) fn map_device_of(&self, other: &Self, pages: Range<u64>) -> Result<()> {
+        self.map_device(&other.device, pages, 0)
+    }
+
+    fn map_device(&self, device: &Device, pages: Range<u64>, offset: i64) -> Result<()> {
         let offset = offset * PAGE_SIZE as i64;
         let at = self.at(pages.start).addr();
         let length = self.length(&pages)?;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
         // SAFETY: Within the arena, which contains only mappings of this case.
-        unsafe { mmap(Some(at), length, READ_WRITE, flags, &self.device, offset) }
-            .context("mmap()")?;
+        unsafe { mmap(Some(at), length, READ_WRITE, flags, device, offset) }.context("mmap()")?;
         Ok(())
     }
 

@@ -44,12 +44,13 @@ pub struct Site<'a> {
 }
 
 /// All cases with their names.
-pub const CASES: [(&str, Case); 14] = [
+pub const CASES: [(&str, Case); 15] = [
     ("corner: a fault after MREMAP_DONTUNMAP", dontunmap),
     ("corner: an anon_vma in the same memory", same_memory),
     ("corner: parents that are killed at fork", killed_at_fork),
     ("corner: a boundary that shifts", boundary_shift),
     ("corner: a move beside an unfaulted VMA", move_beside),
+    ("corner: neighbours of two open files", two_files),
     ("corner: faults of a thread during a fork", faults_at_fork),
     ("corner: first faults of two threads", first_faults),
     ("corner: a parent's exit during a fork", exit_at_fork),
@@ -177,6 +178,26 @@ fn move_beside(site: &Site<'_>) -> Result<()> {
     arena.protect(4..8, READ_WRITE)?;
     arena.shift(100..104, 0, false)?;
     arena.check()
+}
+
+/// VMAs that are side by side, but map two open files, have nothing to do with each other: each is
+/// looked at with its own file. One was prepared without a callback, or has lost its links.
+fn two_files(site: &Site<'_>) -> Result<()> {
+    let (arena, other) = (Arena::new(site)?, Arena::new(site)?);
+    arena.map(0..4)?;
+    arena.map_device_of(&other, 4..8)?;
+    arena.read(4..5);
+    arena.write(4..5, 1);
+    arena.write(0..1, 1);
+    arena.check()?;
+    other.check()?;
+    arena.shift(4..8, 100, true)?;
+    arena.protect(0..2, READ)?;
+    arena.map(8..12)?;
+    arena.write(8..9, 2);
+    arena.write(2..3, 2);
+    arena.check()?;
+    other.check()
 }
 
 /// A fork copies one VMA after the other. With per-VMA locks a thread of the parent can still fault
