@@ -165,13 +165,30 @@ impl<'a> Arena<'a> {
         if keep {
             flags |= MRemapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP);
         }
-        let (from, to, length) = (self.at(first), self.at(to), bytes(count));
+        let (from, target, length) = (self.at(first), self.at(to), bytes(count));
         // SAFETY: From the arena to the arena.
-        unsafe { mremap(from, length, length, flags, Some(to)) }?;
-        match keep {
-            true => Ok(()),
-            // Another thread may have put pages into the hole: they are unmapped, too.
-            false => self.unmap(first, count),
+        let moved = unsafe { mremap(from, length, length, flags, Some(target)) };
+        // Another thread may have put pages into the hole: they are unmapped, too.
+        let filled = match (moved, keep) {
+            (Ok(_), false) => self.unmap(first, count),
+            _ => moved.map(drop),
+        };
+        // The target was unmapped, even if the move has failed, and it may have failed half way.
+        self.fill(first, count);
+        self.fill(to, count);
+        filled
+    }
+
+    /// Puts addresses without access where nothing is mapped: the C library must not get these
+    /// addresses for a stack.
+    fn fill(&self, first: u64, count: u64) {
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED_NOREPLACE;
+        for page in first..first + count {
+            if let Ok(length) = length(1) {
+                let at = Some(self.at(page).addr());
+                // SAFETY: Within the arena.
+                let _ = unsafe { mmap_anonymous(at, length, ProtFlags::PROT_NONE, flags) };
+            }
         }
     }
 
@@ -318,6 +335,29 @@ mod tests {
         arena.children = 1;
         assert_eq!(arena.fork(&mut rng), Some(Ok(())));
         assert_eq!(board.forks.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_move_leaves_no_hole() {
+        let board = &*Shared::<Board>::new().expect("is mapped");
+        let device = Device::open(Path::new("/dev/zero")).expect("is opened");
+        let arena = Arena::new(board, &device, 0).expect("is mapped");
+        let holes = || {
+            let is_hole = |page: &u64| {
+                let mut resident = 0u8;
+                // SAFETY: One byte for the one page.
+                unsafe { libc::mincore(arena.at(*page).as_ptr(), bytes(1), &mut resident) != 0 }
+            };
+            (0..PAGES).filter(is_hole).count()
+        };
+        for (first, to, keep) in [(2, 20, false), (30, 40, false), (50, 60, true)] {
+            // SAFETY: Within the arena, of which nothing is used.
+            unsafe { nix::sys::mman::munmap(arena.at(first + 2), bytes(2)) }.expect("is unmapped");
+            assert_eq!(holes(), 2);
+            // Whether it succeeds is a matter of the kernel.
+            let _ = arena.shift(first, 8, to, keep);
+            assert_eq!(holes(), 0, "{first} to {to}");
+        }
     }
 
     /// Of the operations, a fork alone may not be done.
