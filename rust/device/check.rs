@@ -125,8 +125,12 @@ pub(crate) fn check<'a>(
         match rule {
             Some(rule) => {
                 registry.verified.lock().add(rule);
-                if let Some(found) = FOUND.get(rule as usize) {
-                    found.fetch_add(1, Relaxed);
+                let found = FOUND.get(rule as usize);
+                if found.is_some_and(|found| found.fetch_add(1, Relaxed) == 0) {
+                    pr_warn!(
+                        "first violation of {} that a check has found: {what}\n",
+                        rule.name()
+                    );
                 }
                 line(fmt!("violation of {}: {what}", rule.name()));
             }

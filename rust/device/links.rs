@@ -79,7 +79,8 @@ pub(super) fn fault<'a>(
     }
     // Other threads may fault in neighbours at the same time, so exclude them.
     let mut mmap = vma.mm.core.mmap_write();
-    if lost {
+    // Another thread may have given the VMA an anon_vma before, and noted its links since.
+    if vma.has_lost_links(host) {
         unlink(vma, host.locked(), &mut mmap);
     }
     for (_, lost) in neighbours.iter().flatten().filter(|near| some_lost(near)) {
