@@ -19,7 +19,7 @@ from pathlib import Path
 
 from common import (CACHE, SCRIPTS, TOP, Mistake, kernel_folder, locked, modules, read, read_json, say,
                     script_lines, stream, toolchain_env)
-from patches import apply
+from patches import apply, changes_c_alone
 
 # The kernel of the last patch.
 FOLDER = CACHE / "judge-kernel"
@@ -102,19 +102,29 @@ class Kernel:
             # scripts/kernel.sh keeps a build folder for each source, and lets make look at it.
             self.base, folder, self.what = None, lab, "what has changed was compiled"
         self.seconds = time.monotonic() - begin
-        self._use(folder)
-
-    def _use(self, folder):
-        # A module of another patch may be newer than the headers of this one.
-        shutil.rmtree(TOP / "build/um-judge", ignore_errors=True)
         self.folder = folder
-        self.module = modules("um", KDIR=str(folder), VARIANT="judge")["shadow_rmap"]
+        # A source of KDIR= may change at any time, the lab's own does not.
+        same_headers = patch and changes_c_alone(patch) and not os.environ.get("KDIR")
+        self.module = module(lab if same_headers else folder, keep=same_headers)
 
     def sound(self):
         """Returns one that is not in doubt: of the source without the patch, or else the lab's."""
         other = copy.copy(self)
-        other._use(self.base or Path(script_lines("kernel.sh", "um", KDIR="", KERNEL_TARBALL="")[-1]))
+        other.folder = self.base or Path(script_lines("kernel.sh", "um", KDIR="", KERNEL_TARBALL="")[-1])
+        other.module = module(other.folder, keep=False)
         return other
+
+
+def module(folder, keep):
+    """Builds the module for the headers of a kernel, from what is there if that was built for them;
+    `keep`: they do not change. Returns its path."""
+    place, headers = TOP / "build/um-judge", str(folder) if keep else ""
+    # A module of another patch may be newer than the headers of this one.
+    if not keep or read(place / "headers") != headers:
+        shutil.rmtree(place, ignore_errors=True)
+    path = modules("um", KDIR=str(folder), VARIANT="judge")["shadow_rmap"]
+    (place / "headers").write_text(headers)
+    return path
 
 
 def guest_command(kernel, rmapctl, seed, secs, out):

@@ -19,6 +19,13 @@ def changed_files(tree, text):
             if ".." not in name.split("/") and (tree / name).is_file()]
 
 
+def changes_c_alone(patch):
+    """Returns whether a patch changes, adds and removes *.c files alone."""
+    text = read_patch(patch).decode(errors="replace")
+    names = re.findall(r"^(?:---|\+\+\+) [^/\s]+/(\S+)", text, re.M)
+    return bool(names) and all(name.endswith(".c") for name in names)
+
+
 def read_patch(patch):
     try:
         return patch.read_bytes()

@@ -281,16 +281,36 @@ def test_a_kernel_that_is_not_in_doubt(tmp_path, monkeypatch):
     monkeypatch.setattr(judge_kernel, "TOP", tmp_path)
     monkeypatch.setattr(judge_kernel, "make", lambda *_: ["mm/rmap.o"])
     monkeypatch.setattr(judge_kernel, "kernel_folder", lambda _: "/in-doubt")
-    monkeypatch.setattr(judge_kernel, "modules", lambda _, KDIR, VARIANT: {
-        "shadow_rmap": f"{KDIR}/{VARIANT}.ko"})
+    monkeypatch.setattr(judge_kernel, "modules", lambda _, KDIR, VARIANT: (
+        place.mkdir(parents=True, exist_ok=True), {"shadow_rmap": f"{KDIR}/{VARIANT}.ko"})[1])
     monkeypatch.setattr(judge_kernel, "script_lines", lambda *_, **env: ["/lab" if env == {
         "KDIR": "", "KERNEL_TARBALL": ""} else "/other"])
-    for patch, folder, sound in (("x.patch", judge_kernel.FOLDER / "build", "/in-doubt"),
-                                 (None, "/in-doubt", "/lab")):
+    monkeypatch.delenv("KDIR", raising=False)
+    place, header, code = tmp_path / "build/um-judge", tmp_path / "h.patch", tmp_path / "c.patch"
+    header.write_text("--- a/mm/vma.h\n+++ b/mm/vma.h\n")
+    code.write_text("--- a/mm/vma.c\n+++ b/mm/vma.c\n")
+    changed = judge_kernel.FOLDER / "build"
+    for patch, folder, headers, sound in ((header, changed, changed, "/in-doubt"),
+                                          (code, changed, "/in-doubt", "/in-doubt"),
+                                          (None, "/in-doubt", "/in-doubt", "/lab")):
+        place.mkdir(parents=True, exist_ok=True)
         kernel = judge_kernel.Kernel(tmp_path, patch, tmp_path)
+        assert (str(kernel.folder), kernel.module) == (str(folder), f"{headers}/judge.ko")
+        place.mkdir(parents=True, exist_ok=True)
         other = kernel.sound()
         assert (str(other.folder), other.module) == (sound, f"{sound}/judge.ko")
-        assert (str(kernel.folder), kernel.module) == (str(folder), f"{folder}/judge.ko")
+
+
+def test_a_module_is_kept_for_the_same_headers(tmp_path, monkeypatch):
+    place = tmp_path / "build/um-judge"
+    monkeypatch.setattr(judge_kernel, "TOP", tmp_path)
+    monkeypatch.setattr(judge_kernel, "modules", lambda *_, **__: (
+        place.mkdir(parents=True, exist_ok=True), {"shadow_rmap": place / "x.ko"})[1])
+    for folder, keep, kept in (("/a", True, False), ("/a", True, True), ("/b", True, False),
+                               ("/b", False, False), ("/b", True, False), ("/b", True, True)):
+        judge_kernel.module(folder, keep=keep)
+        assert (place / "object").exists() is kept, folder
+        (place / "object").touch()
 
 
 def test_a_copy_leaves_the_source_as_it_is(tmp_path):

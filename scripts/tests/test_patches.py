@@ -46,6 +46,17 @@ def test_a_file_that_a_patch_adds(tree):
     assert (copy / "mm/z.h").read_text() == "new\n" and not (tree / "mm/z.h").exists()
 
 
+@pytest.mark.parametrize("head, alone", [
+    ("--- a/mm/x.c\n+++ b/mm/x.c\n", True),
+    ("--- a/mm/x.c\n+++ b/mm/x.c\n" + HUNK + "--- a/mm/vma.h\n+++ b/mm/vma.h\n", False),
+    ("--- /dev/null\n+++ b/mm/z.h\n", False), ("--- a/mm/z.h\n+++ /dev/null\n", False),
+    ("--- a/mm/Kconfig\n+++ b/mm/Kconfig\n", False), ("no patch\n", False)])
+def test_whether_a_patch_changes_a_header(tmp_path, head, alone):
+    patch = tmp_path / "change.patch"
+    patch.write_text(head + HUNK)
+    assert patches.changes_c_alone(patch) is alone
+
+
 def test_nothing_outside_of_a_tree_is_taken_for_a_part_of_it(tree):
     (tree.parent / "other.c").write_text("old\n")
     with pytest.raises(Mistake, match="does not apply"):
