@@ -171,6 +171,9 @@ pub struct StressArgs {
     /// Seed of what the processes do; when they do it is not repeatable [default: from the clock]
     #[arg(long)]
     pub seed: Option<u64>,
+    /// The kind of mapping
+    #[arg(long, value_enum, default_value_t = Mode::Pinned)]
+    pub mode: Mode,
     #[command(flatten)]
     pub device: DeviceArgs,
     #[command(flatten)]

@@ -242,6 +242,7 @@ fn stress(args: &StressArgs) -> Result<bool> {
         secs: args.secs,
         processes: args.processes,
         threads: args.threads,
+        mode: args.mode,
         seed: args.seed.map_or_else(seed_from_clock, Ok)?,
     };
     stress::run(&settings, &Debugfs::new(&args.debugfs.debugfs))

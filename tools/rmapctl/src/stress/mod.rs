@@ -19,6 +19,7 @@ use crate::corners::Family;
 use crate::engine::interrupted;
 use crate::kernel::{Debugfs, Device};
 use crate::output::{note, out};
+use crate::scenario::Mode;
 use crate::shared::Shared;
 use anyhow::{Context, Result, ensure};
 use board::Board;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub processes: u32,
     /// Threads of each.
     pub threads: u32,
+    /// The kind of mapping.
+    pub mode: Mode,
     /// What the processes do is random, but the same for the same seed. When they do it is not.
     pub seed: u64,
 }
@@ -63,12 +66,13 @@ impl fmt::Display for Settings {
             secs,
             processes,
             threads,
+            mode,
             seed,
             ..
         } = self;
         write!(
             f,
-            "secs={secs} processes={processes} threads={threads} seed={seed}"
+            "secs={secs} processes={processes} threads={threads} mode={mode} seed={seed}"
         )
     }
 }
@@ -78,6 +82,7 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let device = Device::open(&settings.device)?;
     // The kernel is asked to unload the module: it must be the one that is in use.
     device.check()?;
+    device.set_mode(settings.mode)?;
     let board = &*Shared::<Board>::new()?;
     out!("stress: {settings}")?;
     let family = Family::new(|| {

@@ -15,7 +15,6 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
@@ -43,7 +42,7 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
             }
         }
         match rng.random_range(0..4) {
-            0 => match visit(board, &settings.device, rng.random()) {
+            0 => match visit(board, settings, rng.random()) {
                 Err(error) if is_starved(board, &error) => {}
                 result => result?,
             },
@@ -98,10 +97,10 @@ fn start(settings: &Settings, arena: &Arena<'_>, seed: u64) -> Result<Pid> {
 }
 
 /// Starts a process that opens the device itself, maps it, forks, checks, and exits.
-fn visit(board: &Board, device: &Path, seed: u64) -> Result<()> {
+fn visit(board: &Board, settings: &Settings, seed: u64) -> Result<()> {
     // SAFETY: This process has one thread.
     if let ForkResult::Child = unsafe { fork() }.context("fork")? {
-        match visited(board, device, seed) {
+        match visited(board, settings, seed) {
             Ok(true) => {
                 board.visits.fetch_add(1, Relaxed);
             }
@@ -116,8 +115,9 @@ fn visit(board: &Board, device: &Path, seed: u64) -> Result<()> {
 }
 
 /// Returns whether the check of another open file finds nothing.
-fn visited(board: &Board, path: &Path, seed: u64) -> Result<bool> {
-    let device = Device::open(path)?;
+fn visited(board: &Board, settings: &Settings, seed: u64) -> Result<bool> {
+    let device = Device::open(&settings.device)?;
+    device.set_mode(settings.mode)?;
     let arena = Arena::new(board, &device, 0)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     arena.map(0, VISITED, 0).context("mmap() of a visitor")?;
