@@ -129,7 +129,9 @@ def module(folder, keep):
 
 def guest_command(kernel, rmapctl, seed, secs, out):
     files = [f"{kernel.module}:shadow_rmap.ko", f"{rmapctl}:rmapctl", f"{SCRIPTS}/guest/try.sh:try.sh"]
-    files += [f"{path}:samples/{path.name}" for path in sorted((TOP / "samples").glob("*.scn"))]
+    for folder in ("samples", "samples/failslab"):
+        paths = sorted((TOP / folder).glob("*.scn"))
+        files += [f"{path}:{path.parent.name}/{path.name}" for path in paths]
     options = [word for file in files for word in ("--file", file)]
     return [SCRIPTS / "vm.py", "--target", "um", "--kernel", kernel.folder, "--out", out, "--quiet",
             "--time-limit", str(600 + 4 * secs), *options, "--", SCRIPTS / "guest/judge.sh", str(seed),

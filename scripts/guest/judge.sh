@@ -7,7 +7,7 @@
 # results.
 #
 # Usage: judge.sh SEED SECS     random sequences from SEED on, at least one, for SECS seconds
-# scripts/judge.py starts it, beside shadow_rmap.ko, rmapctl, try.sh and samples/*.scn
+# scripts/judge.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, samples/*.scn and failslab/*.scn
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 seed=$1 secs=$2 here=$PWD
@@ -49,6 +49,16 @@ samples() {
 	ls samples/fork-depth-6.scn samples/thousand-splits.scn
 }
 
+# One allocation fails, each in turn.
+samples_without_memory() {
+	fail_on_request || return
+	for f in failslab/*.scn; do
+		for mode in pinned mergeable; do
+			keep "cat $f" "$f ($mode)" scenario $mode "$f" || return
+		done
+	done
+}
+
 all_tests() {
 	keep true "the module loads" insmod ./shadow_rmap.ko || return
 	for f in $(samples); do
@@ -58,6 +68,8 @@ all_tests() {
 	done
 	keep true "the host's own structures" host_is_sound || return
 	keep true "corner cases" timeout 600 ./rmapctl selftest || return
+	# A kernel of KDIR= may have no failslab.
+	[ ! -d $slab ] || samples_without_memory || return
 	end=$(($(date +%s) + secs))
 	while :; do
 		for mode in pinned mergeable; do

@@ -191,15 +191,6 @@ nothing_left() {
 	try "$1: no thread" within 120 without "^$module" /proc/[0-9]*/comm
 }
 
-slab=/sys/kernel/debug/failslab
-
-# set_slab NAME=VALUE...: configures which allocations fail.
-set_slab() {
-	for setting; do
-		echo "${setting#*=}" >"$slab/${setting%%=*}" || return 1
-	done
-}
-
 # Allocations fail only where code of the module is on the stack.
 module_alone() {
 	set -- "$(awk -v m=$module '$1 == m { print $2, $6 }' /proc/modules)"
@@ -287,8 +278,7 @@ starved_at_random() {
 # Allocations of a process fail: one after the other; and at random, if the kernel can tell from the
 # stack which are the module's.
 out_of_memory() {
-	try "no memory: failslab is there" set_slab probability=0 task-filter=Y verbose=0 \
-		ignore-gfp-wait=N cache-filter=N space=0 || return
+	try "no memory: failslab is there" fail_on_request || return
 	for f in samples/failslab/*.scn; do try "no memory: ${f##*/}" scenario "$here/$f"; done
 	[ ! -e $slab/require-start ] || starved_at_random
 	set_slab task-filter=N

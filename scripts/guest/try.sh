@@ -66,3 +66,17 @@ run_tests() {
 	report "tests: done"
 	exit $failed
 }
+
+slab=/sys/kernel/debug/failslab
+
+# set_slab NAME=VALUE...: configures which allocations fail.
+set_slab() {
+	for setting; do
+		echo "${setting#*=}" >"$slab/${setting%%=*}" || return 1
+	done
+}
+
+# Allocations fail in processes that ask for that.
+fail_on_request() {
+	set_slab probability=0 task-filter=Y verbose=0 ignore-gfp-wait=N cache-filter=N space=0
+}

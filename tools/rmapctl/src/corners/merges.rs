@@ -99,6 +99,25 @@ pub(super) fn fill_a_hole(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
+/// As [`fill_a_hole`], where only the VMA on one side has an anon_vma, or none has: the VMA that is
+/// left has its links. A child holds on to the anon_vma, so that it cannot be taken for a new one.
+pub(super) fn fill_beside_unfaulted(site: &Site<'_>) -> Result<()> {
+    for written in [8..12, 0..4, 0..0] {
+        let arena = Arena::new(site)?;
+        arena.map(0..12)?;
+        arena.unmap(4..8)?;
+        arena.write(written, 1);
+        let (_child, result) = Child::new(|| Ok(()))?;
+        result.map_err(anyhow::Error::msg)?;
+        arena.map_at(4..8, 4)?;
+        arena.check()?;
+        has_vmas(&arena, site.mode, 3, 4)?;
+        arena.write(0..12, 2);
+        arena.check()?;
+    }
+    Ok(())
+}
+
 /// A part that has been moved away comes back: the VMAs on both sides become one with it.
 pub(super) fn come_back(site: &Site<'_>) -> Result<()> {
     for (first, end) in [(4, 8), (0, 4), (8, 12)] {

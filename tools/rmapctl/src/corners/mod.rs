@@ -44,7 +44,7 @@ pub struct Site<'a> {
 }
 
 /// All cases with their names.
-pub const CASES: [(&str, Case); 15] = [
+pub const CASES: [(&str, Case); 16] = [
     ("corner: a fault after MREMAP_DONTUNMAP", dontunmap),
     ("corner: an anon_vma in the same memory", same_memory),
     ("corner: parents that are killed at fork", killed_at_fork),
@@ -57,6 +57,10 @@ pub const CASES: [(&str, Case); 15] = [
     ("corner: links of a merged VMA", merges::inherit),
     ("corner: merges in a child", merges::in_a_child),
     ("corner: a hole that is filled", merges::fill_a_hole),
+    (
+        "corner: a hole beside an unfaulted VMA",
+        merges::fill_beside_unfaulted,
+    ),
     ("corner: a part that comes back", merges::come_back),
     ("corner: many merges at once", merges::many_at_once),
     ("corner: nothing is left", merges::nothing_left),
