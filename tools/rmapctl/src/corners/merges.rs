@@ -6,7 +6,7 @@
 //! In a pinned mapping the same calls leave the VMAs apart.
 
 use super::Site;
-use super::arena::{Arena, READ, READ_WRITE};
+use super::arena::{Arena, NONE, READ, READ_WRITE};
 use crate::child::Child;
 use crate::scenario::Mode;
 use anyhow::{Context, Result, ensure};
@@ -116,6 +116,27 @@ pub(super) fn fill_beside_unfaulted(site: &Site<'_>) -> Result<()> {
         arena.check()?;
     }
     Ok(())
+}
+
+/// A VMA grows downwards at the cost of an unfaulted one, past the beginning of the child's: its node
+/// belongs before that of the child now.
+pub(super) fn grow_downwards(site: &Site<'_>) -> Result<()> {
+    let arena = Arena::new(site)?;
+    arena.map_at(3..8, 3)?;
+    arena.write(3..8, 1);
+    let (_child, result) = Child::new(|| Ok(()))?;
+    result.map_err(anyhow::Error::msg)?;
+    arena.unmap(3..4)?;
+    arena.protect(4..8, READ)?;
+    arena.map(0..4)?;
+    arena.protect(0..4, NONE)?;
+    arena.protect(4..8, READ_WRITE)?;
+    arena.check()?;
+    arena.protect(2..4, READ_WRITE)?;
+    arena.check()?;
+    has_vmas(&arena, site.mode, 3, 3)?;
+    arena.write(2..8, 2);
+    arena.check()
 }
 
 /// A part that has been moved away comes back: the VMAs on both sides become one with it.

@@ -44,7 +44,7 @@ pub struct Site<'a> {
 }
 
 /// All cases with their names.
-pub const CASES: [(&str, Case); 16] = [
+pub const CASES: [(&str, Case); 17] = [
     ("corner: a fault after MREMAP_DONTUNMAP", dontunmap),
     ("corner: an anon_vma in the same memory", same_memory),
     ("corner: parents that are killed at fork", killed_at_fork),
@@ -61,6 +61,7 @@ pub const CASES: [(&str, Case); 16] = [
         "corner: a hole beside an unfaulted VMA",
         merges::fill_beside_unfaulted,
     ),
+    ("corner: a VMA that grows downwards", merges::grow_downwards),
     ("corner: a part that comes back", merges::come_back),
     ("corner: many merges at once", merges::many_at_once),
     ("corner: nothing is left", merges::nothing_left),
