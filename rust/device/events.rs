@@ -9,6 +9,7 @@
 use super::{
     file::OpenFile,
     fork,
+    inherit::share_before_unlink,
     layout,
     links,
     live::{
@@ -119,10 +120,8 @@ pub(super) fn forget(vma: &LiveVma) {
     vma.mm.file.numbers.remove(vma);
     vma.mm.file.uncharge(vma.charged.load(Relaxed));
     if vma.mm.remove(vma) {
-        // No VMA is left in which a page could turn up, or to which pages were moved. The VMA that is
-        // noted for that has a reference on the address space.
-        vma.mm.forget_unmapped();
-        drop(vma.mm.take_moved_to());
+        // No VMA is left in which a page could turn up.
+        vma.mm.note_whole_look();
         vma.mm.file.remove_mm(&vma.mm);
     }
 }
@@ -186,12 +185,12 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
     mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
-    links::unlink_lost(&source, here, &mut mmap);
     // What neighbours have gained from it was in its range.
     layout::settle_one(&source, here, &mmap)?;
     for neighbour in neighbours.into_iter().flatten() {
         layout::settle_one(&neighbour, here, &mmap)?;
     }
+    links::unlink_lost(&source, here, &mut mmap);
     links::prepare_as_seen(&source, here, &mmap)?;
 
     let (start, end) = source
@@ -295,17 +294,14 @@ pub(crate) fn closed(vma: Arc<LiveVma>, here: LockedMm<'_>) {
     // This reference is dropped after the guard of its lock.
     let mm = vma.mm.core.clone();
     let mut mmap = mm.mmap_write();
-    let moved_to = vma.mm.take_moved_to();
-    // What it has gained from others ends with it.
-    let settled = match vma.mm.users() {
-        1.. => layout::settle_one(&vma, here, &mmap),
-        _ => Ok(()),
-    };
-    if settled
-        .and_then(|()| links::share_before_unlink(&vma, here, moved_to, &mmap))
-        .is_err()
-    {
-        untrack(&vma, &mmap);
+    // What it has gained from others ends with it. Of an address space that ends, or a fork that has
+    // failed, nothing stays, and the tree may still have VMAs that are freed.
+    if here.is_current() && vma.mm.users() > 0 {
+        let settled = layout::settle_one(&vma, here, &mmap);
+        let shared = settled.and_then(|()| share_before_unlink(&vma, here, &mut mmap));
+        if shared.is_err() {
+            untrack(&vma, &mmap);
+        }
     }
     close(&vma, &mut mmap);
 }
@@ -325,6 +321,13 @@ pub(crate) fn released(file: &OpenFile) {
     }
 }
 
+/// `mremap`: the host has moved pages to `vma`. Sleeps.
+pub(crate) fn moved_to(vma: &LiveVma, here: LockedMm<'_>) {
+    if links::moved_to(vma, here).is_err() {
+        untrack(vma, &vma.mm.core.mmap_read());
+    }
+}
+
 /// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.
 ///
 /// `neighbours` returns the VMAs of this driver directly after and directly before `host`.
@@ -337,6 +340,7 @@ pub(crate) fn fault<'a>(
     stats::EVENT_FAULT.inc();
     // No fork of this address space runs now.
     vma.mm.changed_around.store(false, Relaxed);
+    vma.mm.note_threads();
     if !write {
         vma.may_have_zero_pages.store(true, Relaxed);
     } else if links::fault(vma, host, neighbours).is_err() {

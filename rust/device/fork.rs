@@ -99,6 +99,9 @@ pub(super) fn forked(
     let vma = track(&mm, opening, host.pages(), reused)?;
     vma.note_links(host);
     vma.place.set(source.place.get());
+    // A fork may copy pages of zeroes of a VMA that has no anon_vma.
+    vma.may_have_zero_pages
+        .store(source.may_have_zero_pages.load(Relaxed), Relaxed);
     let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
         .and_then(|()| share_pages(&vma, host.locked(), &source, &mmap))
         .and_then(|()| match known {

@@ -108,11 +108,12 @@ fn take_locked<'a>(
     steady::look_until_same(&mut all)?;
     for taken in all.iter_mut() {
         sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
-        taken.mm.forget_unmapped();
+        taken.mm.note_whole_look();
     }
     let owners = owners(&all)?;
     let shadow = shadow_graph(&all, &owners)?;
-    let host = host_graph(&all, &owners, mmaps)?;
+    let mut host = host_graph(&all, &owners, mmaps)?;
+    host.incomplete = !has_all_vmas;
     let mut untracked = None;
     if has_all_vmas {
         let mut counts = KVVec::with_capacity(files.len(), GFP_BOUNDED)?;

@@ -55,11 +55,17 @@ pub(super) fn settle(
         // Done before, for all VMAs of the address space.
         return Ok(());
     }
-    let place_and_key = |host: HostVma<'_>| (Place::of(host), host.anon_vma_key());
-    let Some((now, key)) = vma.host.read(here, place_and_key) else {
+    let look = |host: HostVma<'_>| {
+        (
+            vma.place_before_unlink(host),
+            Place::of(host),
+            host.anon_vma_key(),
+        )
+    };
+    let Some((now, place, key)) = vma.host.read(here, look) else {
         return Ok(());
     };
-    reset(vma, now);
+    reset(vma, place);
     let was = vma.place.get();
     if was == now || was.shift() != now.shift() {
         return Ok(());
@@ -124,9 +130,13 @@ pub(super) fn take_range(
 }
 
 /// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:
-/// none), and `other`: they share the anon_vma, or one has none, or had none at the last look.
+/// none), and `other`: they share the anon_vma, or one has none, or had none at the last look or
+/// since.
 fn may_share(ours: usize, vma: &LiveVma, other: &LiveVma, here: LockedMm<'_>) -> bool {
+    let had_none = |vma: &LiveVma| {
+        let lost = vma.host.read(here, |host| vma.has_lost_links(host));
+        vma.core.is_unfaulted() || lost == Some(true)
+    };
     let theirs = other.key_in_host(here);
-    let had_none = vma.core.is_unfaulted() || other.core.is_unfaulted();
-    had_none || ours == 0 || theirs == 0 || ours == theirs
+    ours == 0 || theirs == 0 || ours == theirs || had_none(vma) || had_none(other)
 }

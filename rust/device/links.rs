@@ -5,6 +5,7 @@
 
 use super::{
     events,
+    inherit::share_before_unlink,
     layout,
     live::{
         mapping,
@@ -102,9 +103,16 @@ pub(super) fn prepare_as_faulted(
         prepare_as_seen(neighbour, host.locked(), mmap)?;
     }
     // Two threads that fault in neighbours at the same time may each have found the other VMA
-    // without an anon_vma. And the host may have prepared this VMA without a callback, when its
-    // neighbours were others. What the host has seen is unknown here, so follow it.
-    let unknown = host.mm_users() > 1 || vma.may_have_zero_pages.load(Relaxed);
+    // without an anon_vma. The host may have prepared this VMA without a callback, when its
+    // neighbours were others. Or the VMA has taken addresses of a neighbour, and lost them again.
+    // What the host has seen is unknown here, so follow it.
+    let has_taken = |(near, _): &(HostVma<'_>, Arc<LiveVma>)| {
+        let continues = Place::of(*near).shift() == Place::of(host).shift();
+        continues && near.anon_vma_key() == host.anon_vma_key()
+    };
+    let unknown = vma.mm.had_threads.load(Relaxed)
+        || vma.may_have_zero_pages.load(Relaxed)
+        || neighbours.iter().flatten().any(has_taken);
     let permitted = |near: HostVma<'_>| !unknown || near.anon_vma_key() == host.anon_vma_key();
     let [next, prev] = neighbours;
     let next = next.filter(|(next, _)| host.is_compatible_with(*next) && permitted(*next));
@@ -128,8 +136,12 @@ pub(super) fn prepare_as_faulted(
 /// Gives `vma` an anon_vma if the host has done so without a callback: that of the VMA with which
 /// the host shares one, if the rules allow that (R27), or a new one.
 pub(super) fn prepare_as_seen(vma: &LiveVma, here: LockedMm<'_>, mmap: &impl MmapLocked) -> Result {
-    // Few VMAs share their anon_vma: do not look at all for nothing.
-    let shares_any = |host: HostVma<'_>| host.has_anon_vma_of_others();
+    // Few VMAs share their anon_vma: do not look at all for nothing. Another thread that prepares the
+    // VMA in the host sets the pointer, and then counts the VMA.
+    let shares_any = |host: HostVma<'_>| {
+        let other_users = host.mm_users() > 1 || host.has_anon_vma_of_others();
+        host.anon_vma_key() != 0 && other_users
+    };
     if !vma.core.is_unfaulted() || vma.host.read(here, shares_any) != Some(true) {
         return prepare_with(vma, here, mmap, &[]);
     }
@@ -215,12 +227,31 @@ pub(super) fn prepare_all_as_seen<'a>(
 /// Takes the links of `vma` away because the host has done so, and has not closed the VMA:
 /// `mremap(MREMAP_DONTUNMAP)` has moved all its pages away (R33). Sleeps.
 fn unlink(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
-    if share_before_unlink(vma, here, None, mmap).is_err() {
+    if share_before_unlink(vma, here, mmap).is_err() {
         events::untrack(vma, mmap);
     }
+    unlink_alone(vma, mmap);
+}
+
+/// As [`unlink`]; no VMA that the shadow has not prepared yet shares the anon_vma.
+pub(super) fn unlink_alone(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     vma.mm.file.note_change(&[vma.mm.key()]);
     unlink_anon_vmas(mapping::emptied(vma, mmap));
     vma.place.set(vma.place.get().unlinked());
+    vma.mm.note_unfaulted(vma);
+}
+
+/// `mremap`: the host has moved pages to `target`. It may have merged the moved range into that VMA,
+/// and have given it the links. The VMA that had them loses them only after this call. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn moved_to(target: &LiveVma, here: LockedMm<'_>) -> Result {
+    target.mm.has_moved.store(true, Relaxed);
+    let mut mmap = target.mm.core.mmap_write();
+    unlink_lost(target, here, &mut mmap);
+    prepare_as_seen(target, here, &mmap)
 }
 
 /// As [`unlink`], if the host has done so.
@@ -249,10 +280,10 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
 /// Takes the links of those VMAs of `family` away that have lost them in the host, in address
 /// spaces other than `but` in which nothing happens now. Sleeps.
 pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
-    let unlinked = |host: HostVma<'_>| host.anon_vma_key() == 0 && host.mm_users() > 0;
     // A VMA that is unlinked in order to be closed is in the tree of VMAs no more, so not read.
     let is_lost = |vma: &LiveVma, here: LockedMm<'_>| {
-        vma.host.read(here, unlinked) == Some(true) && !vma.core.is_unfaulted()
+        let lost = |host: HostVma<'_>| host.mm_users() > 0 && vma.has_lost_links(host);
+        vma.host.read(here, lost) == Some(true)
     };
     for &number in resched_each(family) {
         let Some(vma) = but.file.numbers.get(number) else {
@@ -277,47 +308,4 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
             unlink(&vma, here, &mut mmap);
         }
     }
-}
-
-/// Gives the anon_vma of `vma`, which is about to lose its links, to those VMAs that share it in the
-/// host, and that the shadow has not prepared yet: `target`, the VMA to which the pages of `vma` were
-/// moved, which the host may have merged into a VMA without anon_vma; and the neighbours, which the
-/// host may have prepared without a callback. Sleeps.
-///
-/// A neighbour may also have been prepared since, and have found an anon_vma in the same memory.
-/// Then no other VMA is linked to the old one any more, and the structure is the same.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(super) fn share_before_unlink(
-    vma: &LiveVma,
-    here: LockedMm<'_>,
-    target: Option<Arc<LiveVma>>,
-    mmap: &MmapWrite<'_>,
-) -> Result {
-    // At the end of an address space there is no merge, and no neighbour stays.
-    if vma.core.is_unfaulted() || vma.mm.users() == 0 {
-        return Ok(());
-    }
-    let around = |host: HostVma<'_>| [host.end(), host.start().wrapping_sub(1)];
-    let near = |address| vma.mm.vma_of(here.vma_at(address)?);
-    let [next, prev] = match vma.host.read(here, around) {
-        Some(around) => around.map(near),
-        None => [None, None],
-    };
-    for other in [target, next, prev].into_iter().flatten() {
-        let shares = |host: HostVma<'_>| vma.had_anon_vma_of(host);
-        if !other.core.is_unfaulted() || other.host.read(here, shares) != Some(true) {
-            continue;
-        }
-        anon_vma_prepare(
-            &other.core,
-            mmap,
-            [Some(&vma.core), None],
-            Sharing::Singleton,
-        )?;
-        other.host.read(here, |host| other.note_links(host));
-    }
-    Ok(())
 }

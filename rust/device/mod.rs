@@ -14,6 +14,7 @@
 //! | `numbers` | the shadow's objects for VMAs, by the number that the host's VMA keeps |
 //! | [`events`] | updates the shadow at each callback |
 //! | `fork` | updates the shadow at a fork |
+//! | `inherit` | VMAs that get the links of others without a callback |
 //! | `layout` | where VMAs are, and which changes of that are permitted |
 //! | `links` | updates links at a fault, and after changes for which the host calls no driver |
 //! | [`sync`] | updates ranges and pages after such changes |
@@ -58,6 +59,7 @@ pub(crate) mod events;
 pub(crate) mod file;
 mod fork;
 pub(crate) mod graphs;
+mod inherit;
 mod layout;
 mod links;
 pub(crate) mod live;

@@ -13,6 +13,10 @@
 
 use super::{
     events,
+    inherit::{
+        inherit,
+        Heirs, //
+    },
     layout,
     links::{
         prepare_all_as_seen,
@@ -221,7 +225,7 @@ pub(crate) struct Pass {
 pub(crate) fn mm(mm: &LiveMm, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
     let mut pass = begin_mm(mm, here, mmap)?;
     finish(&mut pass, mmap)?;
-    mm.forget_unmapped();
+    mm.note_whole_look();
     Ok(())
 }
 
@@ -260,28 +264,39 @@ pub(crate) fn begin(
     mmap: &mut MmapWrite<'_>,
 ) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
-    for vma in resched_each(all) {
+    for vma in resched_each(&all) {
         cause.go_on()?;
-        vmas.push(Seen::new(vma, here, mmap)?, GFP_BOUNDED)?;
-    }
-    // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
-    for seen in resched_each(&vmas).filter(|seen| seen.lost) {
-        unlink_lost(&seen.vma, here, mmap);
+        vmas.push(Seen::new(vma.clone(), here, mmap)?, GFP_BOUNDED)?;
     }
     // These are all VMAs of the address space, or one.
     let by_place = match vmas.as_slice() {
         [] | [_] => None,
         all => Some(ByPlace::new(all.iter().map(|seen| &seen.vma))?),
     };
-    for seen in resched_each(&vmas) {
+    for seen in resched_each(&vmas).filter(|seen| seen.moved || seen.lost) {
         cause.go_on()?;
-        if seen.moved || seen.lost {
-            let had = |addresses| match &by_place {
-                Some(by_place) => by_place.at(addresses),
-                None => seen.vma.mm.vmas_at(addresses),
-            };
-            layout::settle(&seen.vma, here, had, mmap)?;
+        let had = |addresses| match &by_place {
+            Some(by_place) => by_place.at(addresses),
+            None => seen.vma.mm.vmas_at(addresses),
+        };
+        layout::settle(&seen.vma, here, had, mmap)?;
+    }
+    // Of mergeable mappings this is done before.
+    if by_place.is_some() && all.first().is_some_and(|vma| !vma.mm.file.is_mergeable()) {
+        inherit(&all, Heirs::Unfaulted, here, mmap)?;
+        let lost = inherit(&all, Heirs::Lost, here, mmap)?;
+        for (i, seen) in resched_each(vmas.iter_mut()).enumerate() {
+            seen.lost |= lost.binary_search(&i).is_ok();
         }
+    }
+    // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
+    for seen in resched_each(vmas.iter_mut()).filter(|seen| seen.lost) {
+        unlink_lost(&seen.vma, here, mmap);
+        // These pages are unmapped. The host may have others in the same memory and at the same places
+        // by now, if it has prepared the VMA again.
+        seen.pages.clear();
+    }
+    for seen in resched_each(&vmas) {
         layout::take_range(&seen.vma, seen.addresses, seen.range, mmap);
     }
     match vmas.as_slice() {

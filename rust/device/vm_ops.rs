@@ -206,8 +206,7 @@ unsafe fn neighbour<'a>(
     unsafe {
         let there = NonNull::new(ffi::shadow_rmap_vma_lookup((*vma.as_ptr()).vm_mm, address))?;
         let host = HostVma::from_raw(there);
-        is_of(host, &open_file(vma)).then_some(())?;
-        Some((host, live(there)?))
+        Some((host, live(there)?)).filter(|_| is_of(host, &open_file(vma)))
     }
 }
 
@@ -334,8 +333,10 @@ unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
 /// As for [`close`].
 unsafe extern "C" fn mremap(vma: *mut ffi::vm_area_struct) -> c_int {
     // SAFETY: The caller's promise.
-    if let Some(live) = NonNull::new(vma).and_then(|vma| unsafe { live(vma) }) {
-        live.mm.set_moved_to(live.clone());
+    if let Some((vma, live)) = NonNull::new(vma).and_then(|vma| unsafe { Some((vma, live(vma)?)) })
+    {
+        // SAFETY: (3).
+        events::moved_to(&live, unsafe { HostVma::from_raw(vma) }.locked());
     }
     0
 }

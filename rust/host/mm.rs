@@ -23,6 +23,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    current,
     error::to_result,
     mm::Mm,
     prelude::*,
@@ -158,6 +159,12 @@ impl<'a> LockedMm<'a> {
     /// Returns the key that identifies it. Keys are compared only.
     pub(crate) fn key(self) -> usize {
         self.0.addr().get()
+    }
+
+    /// Returns whether it is the address space of the current process.
+    pub(crate) fn is_current(self) -> bool {
+        let task = current!();
+        task.mm().is_some_and(|mm| mm.as_raw().addr() == self.key())
     }
 
     /// Returns the VMA at `address`.

@@ -176,6 +176,21 @@ impl<'a> HostVma<'a> {
         }
     }
 
+    /// Returns whether its anon_vma may have been made for it just now: no other VMA has it, and it has
+    /// no child.
+    pub(crate) fn has_fresh_anon_vma(self) -> bool {
+        // SAFETY: By the type invariant: under `mmap_lock` the anon_vma stays linked, and a linked
+        // anon_vma exists. Each word is read once.
+        unsafe {
+            let anon_vma = (&raw const (*self.as_ptr()).anon_vma).read_volatile();
+            let anon_vma: *mut ffi::anon_vma = anon_vma.cast();
+            // A root is its own child.
+            !anon_vma.is_null()
+                && (&raw const (*anon_vma).num_active_vmas).read_volatile() <= 1
+                && (&raw const (*anon_vma).num_children).read_volatile() <= 1
+        }
+    }
+
     /// Returns whether it has one link, to an anon_vma that is a root.
     pub(crate) fn has_root_alone(self) -> bool {
         // SAFETY: By the type invariant: under `mmap_lock` the anon_vma stays linked, and a linked

@@ -164,6 +164,9 @@ pub(crate) struct Graph {
     pub(crate) shared: bool,
     /// Whether others may hold references on the anon_vmas as well: KSM, migration and reclaim.
     pub(crate) held: bool,
+    /// Whether VMAs are missing because there was no memory for them, or no room: a VMA that is not in
+    /// the graph may be one of these.
+    pub(crate) incomplete: bool,
     /// The address spaces.
     pub(crate) mms: KVVec<MmNode>,
     /// The VMAs, ordered by address space and address.
@@ -181,6 +184,7 @@ impl Graph {
             source,
             shared: false,
             held: false,
+            incomplete: false,
             mms: KVVec::new(),
             vmas: KVVec::new(),
             anon_vmas: KVVec::new(),

@@ -28,7 +28,10 @@ use crate::{
     kernel_ext::{
         gather::gather,
         gfp::GFP_BOUNDED,
-        sched::resched_each,
+        sched::{
+            cond_resched,
+            resched_each, //
+        },
         sort::sort_by_key, //
     },
     rmap, //
@@ -55,8 +58,9 @@ use kernel::{
 /// The number of pages with one offset among which a migrated page is looked for.
 const CANDIDATES: usize = 64;
 
-/// The VMAs of an address space, by number.
-type VmaTree = RBTree<u64, Arc<LiveVma>>;
+/// The VMAs of an address space: those that have no anon_vma in the shadow, or had none at the last
+/// look at them, before the others; by number.
+type VmaTree = RBTree<(bool, u64), Arc<LiveVma>>;
 
 /// An address space with live mappings of one open file.
 #[pin_data]
@@ -72,15 +76,15 @@ pub(crate) struct LiveMm {
     /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps
     /// by a fork that has not called `open` yet.
     pub(crate) changed_around: Atomic<bool>,
+    /// Whether the host has moved pages since the last look at all VMAs: one may have lost its links.
+    pub(crate) has_moved: Atomic<bool>,
+    /// Whether a fault since the last look at all VMAs has seen several users of the address space.
+    pub(crate) had_threads: Atomic<bool>,
     /// The fingerprint of the host's address space when the shadow had all of its changes; 0 if the
     /// driver was called since.
     looked_at: Atomic<usize>,
     #[pin]
     vmas: Mutex<VmaTree>,
-    /// The VMA to which the host has moved pages, until the next VMA is closed: that from which it
-    /// has moved them, if they have left it altogether.
-    #[pin]
-    moved_to: Mutex<Option<Arc<LiveVma>>>,
     /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
     /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear
     /// there.
@@ -106,9 +110,10 @@ impl LiveMm {
                 host: vma.mm(),
                 file: file.into(),
                 changed_around: Atomic::new(false),
+                has_moved: Atomic::new(false),
+                had_threads: Atomic::new(false),
                 looked_at: Atomic::new(0),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
-                moved_to <- new_mutex!(None, "shadow_rmap::moved_to"),
                 unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
             }),
             GFP_BOUNDED,
@@ -154,7 +159,7 @@ impl LiveMm {
     ///
     /// `ENOMEM`; then nothing has changed.
     pub(crate) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
-        let node = RBTreeNode::new(vma.id(), vma.clone(), GFP_BOUNDED)?;
+        let node = RBTreeNode::new((false, vma.id()), vma.clone(), GFP_BOUNDED)?;
         self.vmas.lock().insert(node);
         Ok(())
     }
@@ -162,7 +167,7 @@ impl LiveMm {
     /// Removes a VMA, and returns whether it was the last one. Sleeps.
     pub(crate) fn remove(&self, vma: &LiveVma) -> bool {
         let mut vmas = self.vmas.lock();
-        let removed = vmas.remove(&vma.id());
+        let removed = [false, true].map(|faulted| vmas.remove(&(faulted, vma.id())));
         let last = vmas.is_empty();
         drop(vmas);
         // This may free its memory, which is better done without the lock.
@@ -232,15 +237,66 @@ impl LiveMm {
         Ok(all)
     }
 
-    /// Notes the VMA to which the host has moved pages. Sleeps.
-    pub(crate) fn set_moved_to(&self, vma: Arc<LiveVma>) {
-        let before = self.moved_to.lock().replace(vma);
-        drop(before);
+    /// Returns the VMAs without an anon_vma in the shadow. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn unfaulted(&self) -> Result<KVVec<Arc<LiveVma>>> {
+        let mut vmas = self.vmas.lock();
+        let mut faulted = RBTree::new();
+        let mut cursor = vmas.cursor_front_mut();
+        while let Some(here) = cursor {
+            cond_resched();
+            let (&(known, id), vma) = here.current();
+            if known {
+                break;
+            }
+            if vma.core.is_unfaulted() {
+                cursor = here.move_next();
+                continue;
+            }
+            let vma = vma.clone();
+            let (rest, node) = here.remove_current();
+            faulted.insert(node.into_reservation().into_node((true, id), vma));
+            // After the last node has been removed, the cursor is at the node before it.
+            cursor = rest.filter(|rest| *rest.current().0 > (false, id));
+        }
+        while let Some(first) = faulted.cursor_front_mut() {
+            vmas.insert(first.remove_current().1);
+        }
+        drop(vmas);
+        gather(
+            || self.vmas.lock(),
+            |vmas| unfaulted_of(vmas).count(),
+            |vmas, all| unfaulted_of(vmas).try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED)),
+        )
     }
 
-    /// Returns the VMA to which the host has moved pages since the last call. Sleeps.
-    pub(crate) fn take_moved_to(&self) -> Option<Arc<LiveVma>> {
-        self.moved_to.lock().take()
+    /// Notes that a VMA has no anon_vma in the shadow any more. Sleeps; allocates nothing.
+    pub(crate) fn note_unfaulted(&self, vma: &LiveVma) {
+        let mut vmas = self.vmas.lock();
+        let Some(this) = vmas.get(&(true, vma.id())).cloned() else {
+            return;
+        };
+        if let Some(node) = vmas.remove_node(&(true, vma.id())) {
+            vmas.insert(node.into_reservation().into_node((false, vma.id()), this));
+        }
+    }
+
+    /// Notes whether a fault sees other users of the address space.
+    pub(crate) fn note_threads(&self) {
+        if self.users() > 1 {
+            self.had_threads.store(true, Relaxed);
+        }
+    }
+
+    /// Notes that all VMAs were looked at, with their pages, and forgets those that are mapped no
+    /// more. The caller holds the host's `mmap_lock`. Sleeps.
+    pub(crate) fn note_whole_look(&self) {
+        self.has_moved.store(false, Relaxed);
+        self.had_threads.store(false, Relaxed);
+        self.forget_unmapped();
     }
 
     /// Returns the page `seen`, if it was unmapped from its offset since the last update. `fits`
@@ -279,7 +335,7 @@ impl LiveMm {
     }
 
     /// Forgets the unmapped pages, at the end of an update. Sleeps.
-    pub(crate) fn forget_unmapped(&self) {
+    fn forget_unmapped(&self) {
         let mut unmapped = core::mem::take(&mut *self.unmapped.lock());
         clear(&mut unmapped);
     }
@@ -297,4 +353,10 @@ impl LiveMm {
         let replaced = self.unmapped.lock().insert(node);
         drop(replaced);
     }
+}
+
+/// Returns the first VMAs of a tree, those that are not known to have an anon_vma.
+fn unfaulted_of(vmas: &VmaTree) -> impl Iterator<Item = &Arc<LiveVma>> {
+    let unknown = vmas.iter().take_while(|(&(faulted, _), _)| !faulted);
+    resched_each(unknown).map(|(_, vma)| vma)
 }

@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// Returns the place with the same shift and these addresses.
-    fn at(self, addresses: Addresses) -> Self {
+    pub(crate) fn between(self, addresses: Addresses) -> Self {
         Self {
             addresses,
             pgoff: self.shift().wrapping_add(addresses.0 >> PAGE_SHIFT),
@@ -69,7 +69,7 @@ impl Place {
     pub(crate) fn grown_to(self, now: Self) -> Self {
         let ((start, end), (first, last)) = (self.addresses, now.addresses);
         if self.has_some_of(now.addresses) {
-            self.at((start.min(first), end.max(last)))
+            self.between((start.min(first), end.max(last)))
         } else {
             now
         }
@@ -80,9 +80,9 @@ impl Place {
     pub(crate) fn without(self, addresses: Addresses, winner: Self) -> Self {
         let (start, end) = self.addresses;
         if winner.addresses.1 <= start {
-            self.at((addresses.1.clamp(start, end), end))
+            self.between((addresses.1.clamp(start, end), end))
         } else {
-            self.at((start, addresses.0.clamp(start, end)))
+            self.between((start, addresses.0.clamp(start, end)))
         }
     }
 
@@ -90,8 +90,8 @@ impl Place {
     pub(crate) fn split_off(self, part: Self) -> Self {
         let (start, end) = self.addresses;
         match part.addresses {
-            (first, last) if first == start && last < end => self.at((last, end)),
-            (first, last) if last == end && first > start => self.at((start, first)),
+            (first, last) if first == start && last < end => self.between((last, end)),
+            (first, last) if last == end && first > start => self.between((start, first)),
             // No split that the host makes. The comparison will show it.
             _ => self,
         }

@@ -51,6 +51,9 @@ use kernel::{
     },
 };
 
+/// The number of notes of links so far.
+static NOTES: Atomic<u64> = Atomic::new(0);
+
 /// A live VMA.
 ///
 /// Fields are dropped from top to bottom: the pages go before the links by which they are found
@@ -77,6 +80,8 @@ pub(crate) struct LiveVma {
     host_key: Atomic<usize>,
     /// Whether the host's VMA had one link then, to a root.
     host_alone: Atomic<bool>,
+    /// When that update was: the later, the larger.
+    noted_at: Atomic<u64>,
     /// Whether it may map pages of zeroes. The host gives it an anon_vma without a callback when one
     /// of these is written to.
     pub(crate) may_have_zero_pages: Atomic<bool>,
@@ -116,6 +121,7 @@ impl LiveVma {
                 place: PlaceCell::new(place),
                 host_key: Atomic::new(0),
                 host_alone: Atomic::new(false),
+                noted_at: Atomic::new(0),
                 may_have_zero_pages: Atomic::new(false),
                 reused,
                 wrongly_merged: Atomic::new(0),
@@ -139,6 +145,7 @@ impl LiveVma {
     pub(crate) fn note_links(&self, host: HostVma<'_>) {
         self.host_key.store(host.anon_vma_key(), Relaxed);
         self.host_alone.store(host.has_root_alone(), Relaxed);
+        self.noted_at.store(NOTES.fetch_add(1, Relaxed), Relaxed);
     }
 
     /// Returns the key of the host's anon_vma; 0 for none, or if the host's VMA is gone. Sleeps.
@@ -148,17 +155,18 @@ impl LiveVma {
             .unwrap_or(0)
     }
 
-    /// Returns the key of the host's anon_vma at the last [`note_links`](Self::note_links); 0 for
-    /// none.
-    pub(crate) fn noted_key(&self) -> usize {
-        self.host_key.load(Relaxed)
+    /// Returns the key of the host's anon_vma at the last [`note_links`](Self::note_links), 0 for
+    /// none, and when that was.
+    pub(crate) fn noted(&self) -> (usize, u64) {
+        (self.host_key.load(Relaxed), self.noted_at.load(Relaxed))
     }
 
-    /// Returns whether `host`, which had no anon_vma, has the one that this VMA had. This VMA
-    /// is about to be closed: until then the anon_vma is not freed.
+    /// Returns whether `host`, which had another anon_vma or none, seems to have the one that this VMA
+    /// has in the shadow. It then has as many links.
     pub(crate) fn had_anon_vma_of(&self, host: HostVma<'_>) -> bool {
         let key = self.host_key.load(Relaxed);
-        key != 0 && host.anon_vma_key() == key
+        let fewer = host.has_root_alone() && !self.host_alone.load(Relaxed);
+        key != 0 && host.anon_vma_key() == key && !fewer
     }
 
     /// Returns whether the host has unlinked the VMA since [`note_links`](Self::note_links), and
@@ -176,6 +184,16 @@ impl LiveVma {
         host.anon_vma_key() != self.host_key.load(Relaxed)
             || (host.has_root_alone() && !self.host_alone.load(Relaxed))
             || (Place::of(host).shift() == 0 && self.place.get().shift() != 0)
+    }
+
+    /// Returns where `host` is. If it has lost its links, and has got the page offsets of a new
+    /// mapping with that, they are those of before.
+    pub(crate) fn place_before_unlink(&self, host: HostVma<'_>) -> Place {
+        let now = Place::of(host);
+        match now.shift() == 0 && self.has_lost_links(host) {
+            true => self.place.get().between(now.addresses),
+            false => now,
+        }
     }
 
     /// Returns whether this VMA is where `host` is.

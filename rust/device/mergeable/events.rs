@@ -185,6 +185,13 @@ fn forked(
     found.with(|| fork::forked(opening, parent, source.as_arc_borrow()))
 }
 
+/// `mremap`: the host has moved pages to `host`.
+pub(super) fn moved(file: &OpenFile, host: HostVma<'_>) {
+    if let Some(vma) = file.numbers.get(host.private_number()) {
+        vma.mm.has_moved.store(true, Relaxed);
+    }
+}
+
 /// `fault`: the host is about to map a page, an anonymous one if `write`. Sleeps.
 pub(super) fn fault(file: &OpenFile, host: HostVma<'_>, here: LockedMm<'_>, write: bool) {
     let vma = file.numbers.get(host.private_number());
@@ -195,6 +202,7 @@ pub(super) fn fault(file: &OpenFile, host: HostVma<'_>, here: LockedMm<'_>, writ
     stats::EVENT_FAULT.inc();
     // No fork of this address space runs now.
     mm.changed_around.store(false, Relaxed);
+    mm.note_threads();
     if !write {
         vma.may_have_zero_pages.store(true, Relaxed);
         return;
@@ -220,7 +228,13 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
     for (live, host) in live.iter_mut().zip(neighbours) {
         *live = host.and_then(|host| Some((host, mm.vma_of(host)?)));
     }
-    if vma.is_in_place(host) && !vma.has_lost_links(host) && others.are_settled() {
+    // Otherwise it may have been prepared before, or have taken the links of another VMA.
+    let alone = host.has_fresh_anon_vma() && !vma.may_have_zero_pages.load(Relaxed);
+    let shares =
+        |(near, _): &(HostVma<'_>, Arc<LiveVma>)| near.anon_vma_key() == host.anon_vma_key();
+    let is_known = alone || live.iter().flatten().any(shares);
+    let is_settled = vma.is_in_place(host) && !vma.has_lost_links(host) && others.are_settled();
+    if is_known && is_settled {
         others.add(host, mm)?;
         return others.with(|| links::prepare_as_faulted(vma, host, live, &mmap));
     }

@@ -19,6 +19,11 @@
 use crate::{
     device::{
         events,
+        inherit::{
+            inherit,
+            may_take,
+            Heirs, //
+        },
         layout,
         links,
         live::{
@@ -34,16 +39,11 @@ use crate::{
         mm::LockedMm,
         vma::HostVma, //
     },
-    kernel_ext::{
-        gfp::GFP_BOUNDED,
-        sched::resched_each,
-        sort::sort_by_key, //
-    },
+    kernel_ext::sched::resched_each,
     rmap::{
         merge::{
             anon_vma_merge,
-            dup_anon_vma,
-            is_mergeable_anon_vma, //
+            dup_anon_vma, //
         },
         mm::MmapWrite,
         prepare::Sharing, //
@@ -87,12 +87,13 @@ pub(in crate::device) fn follow(
     let all = mm.vmas()?;
     let by_place = ByPlace::new(all.iter())?;
     let some_gone = all.iter().any(|vma| is_gone(vma));
-    inherit(&all, here, mmap)?;
+    inherit(&all, Heirs::Unfaulted, here, mmap)?;
     // First with the links as they were, because VMAs may have lost theirs after a merge.
     for vma in resched_each(&all) {
         cause.go_on()?;
         settle(vma, &by_place, (Look::First, some_gone), here, mmap)?;
     }
+    inherit(&all, Heirs::Lost, here, mmap)?;
     for vma in resched_each(&all) {
         links::unlink_lost(vma, here, mmap);
     }
@@ -138,47 +139,6 @@ fn is_gone(vma: &LiveVma) -> bool {
     vma.host.key().is_none()
 }
 
-/// Returns whether `vma` may take in addresses of `other` (R26).
-fn may_take(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
-    let (target, source) = (&vma.core, &other.core);
-    let sharing = Sharing::Singleton;
-    is_mergeable_anon_vma(target, Some(source), Some(source), mmap, sharing)
-}
-
-/// Gives unfaulted VMAs the links of VMAs that are gone, or have lost their links, if the host has
-/// done so: a merge, or a move beside the unfaulted VMA, was the cause. Sleeps.
-///
-/// Another explanation is that the unfaulted VMA was prepared, and found the anon_vma in the same
-/// memory. Then no other VMA is linked to it any more, and the structure is the same.
-fn inherit(all: &[Arc<LiveVma>], here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
-    let has_lost = |vma: &LiveVma| vma.host.read(here, |host| vma.has_lost_links(host));
-    let is_heir = |vma: &&Arc<LiveVma>| vma.core.is_unfaulted() && vma.key_in_host(here) != 0;
-    let mut heirs = resched_each(all).filter(is_heir).peekable();
-    let Some(&first) = heirs.peek() else {
-        return Ok(());
-    };
-    let mut givers = KVVec::new();
-    for (i, giver) in resched_each(all).enumerate() {
-        let gives = !giver.core.is_unfaulted() && (is_gone(giver) || has_lost(giver) == Some(true));
-        // What an unfaulted VMA may take does not depend on that VMA.
-        if gives && may_take(first, giver, mmap) {
-            givers.push((giver.noted_key(), i), GFP_BOUNDED)?;
-        }
-    }
-    sort_by_key(&mut givers, |&giver| giver);
-    for heir in heirs {
-        let key = heir.key_in_host(here);
-        let i = givers.partition_point(|giver| giver.0 < key);
-        let giver = givers.get(i).filter(|giver| giver.0 == key);
-        let Some(giver) = giver.and_then(|giver| all.get(giver.1)) else {
-            continue;
-        };
-        dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
-        heir.host.read(here, |host| heir.note_links(host));
-    }
-    Ok(())
-}
-
 /// Which look [`settle`] is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
@@ -199,9 +159,12 @@ fn settle(
     here: LockedMm<'_>,
     mmap: &mut MmapWrite<'_>,
 ) -> Result {
-    let Some(now) = vma.host.read(here, Place::of) else {
+    let Some(now) = vma.host.read(here, |host| vma.place_before_unlink(host)) else {
         return Ok(());
     };
+    if look == Look::Last && vma.place.get().shift() == now.shift() {
+        lose_to_gone(vma, now, by_place, mmap)?;
+    }
     let was = vma.place.get();
     if was == now || was.shift() != now.shift() {
         return Ok(());
@@ -219,8 +182,13 @@ fn settle(
             let merges = place.shift() == now.shift() && may_take(vma, other, mmap);
             match (merges, is_gone(other)) {
                 (true, false) => {
-                    // A boundary has shifted.
-                    if dup_anon_vma(&vma.core, &other.core, mmap, Sharing::Singleton)? {
+                    // A boundary has shifted. If the other VMA had lost its links before, there was
+                    // nothing to inherit.
+                    let lost = |host: HostVma<'_>| other.has_lost_links(host);
+                    let had_none = other.host.read(here, lost) == Some(true)
+                        && vma.key_in_host(here) != other.noted().0;
+                    if !had_none && dup_anon_vma(&vma.core, &other.core, mmap, Sharing::Singleton)?
+                    {
                         vma.host.read(here, |host| vma.note_links(host));
                     }
                 }
@@ -252,6 +220,33 @@ fn settle(
     // Pages of others may be there.
     vma.may_have_zero_pages.store(true, Relaxed);
     vma.place.set(was.grown_to(now));
+    Ok(())
+}
+
+/// Takes from `vma` what it has lost to a VMA that has gained it without an event, and is gone. Sleeps.
+fn lose_to_gone(vma: &LiveVma, now: Place, by_place: &ByPlace, mmap: &MmapWrite<'_>) -> Result {
+    let was = vma.place.get();
+    let page = 1 << PAGE_SHIFT;
+    let ((start, end), (first, last)) = (was.addresses, now.addresses);
+    let beside = [
+        (start.wrapping_sub(page), start),
+        (end, end.wrapping_add(page)),
+    ];
+    let loses = [start < first && first < end, start < last && last < end];
+    for (beside, loses) in beside.into_iter().zip(loses) {
+        let has_taken = |other: &Arc<LiveVma>| {
+            let continues = other.place.get().shift() == was.shift();
+            is_gone(other) && continues && may_take(vma, other, mmap)
+        };
+        if loses && by_place.at(beside)?.iter().any(has_taken) {
+            let rest = vma.place.get();
+            let rest = match beside.1 == start {
+                true => rest.between((first, rest.addresses.1)),
+                false => rest.between((rest.addresses.0, last)),
+            };
+            vma.place.set(rest);
+        }
+    }
     Ok(())
 }
 
@@ -301,7 +296,8 @@ fn shows_pages_of(
     let (own, shared) = vma
         .host
         .read(here, |host| {
-            (host.anon_vma_key(), other.had_anon_vma_of(host))
+            let inherits = vma.core.is_unfaulted() && other.had_anon_vma_of(host);
+            (host.anon_vma_key(), inherits)
         })
         .unwrap_or((0, false));
     let shown = resched_each(&pages).any(|(at, page)| {

@@ -112,6 +112,20 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     unsafe { set_number(vma, live) };
 }
 
+/// `mremap`: the host has moved pages to the VMA; that from which it has moved them may lose its links.
+///
+/// # Safety
+///
+/// `vma` has [`OPERATIONS`], as in invariants (1) to (3).
+unsafe extern "C" fn mremap(vma: *mut ffi::vm_area_struct) -> c_int {
+    if let Some(vma) = NonNull::new(vma) {
+        // SAFETY: (2), (3).
+        let (file, host) = unsafe { (open_file(vma), HostVma::from_raw(vma)) };
+        events::moved(&file, host);
+    }
+    0
+}
+
 /// `fault`: the host is about to map a page.
 ///
 /// # Safety
@@ -141,6 +155,7 @@ pub(in crate::device) fn operations() -> *const ffi::vm_operations_struct {
 /// Without `close`, so that the host merges VMAs.
 static OPERATIONS: Operations = Operations(ffi::vm_operations_struct {
     open: Some(open),
+    mremap: Some(mremap),
     fault: Some(fault),
     ..pin_init::zeroed()
 });

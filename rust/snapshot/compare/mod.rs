@@ -79,7 +79,8 @@ impl fmt::Display for Outcome {
 /// VMA, and for each anon_vma and page that differs.
 ///
 /// A VMA that is tainted in either graph is not compared, and neither is its family: all VMAs that
-/// link to an anon_vma with the same root, and their anon_vmas and pages.
+/// link to an anon_vma with the same root, and their anon_vmas and pages. If `host` is incomplete, a
+/// family with VMAs that are not in the graph is not compared, either.
 ///
 /// # Errors
 ///

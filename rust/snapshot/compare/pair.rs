@@ -32,7 +32,8 @@ impl Pair<'_> {
         self.untracked.get(vma).is_some_and(|&untracked| untracked)
     }
 
-    /// Excludes tainted VMAs and their families from the comparison.
+    /// Excludes tainted VMAs and their families from the comparison, and where VMAs are missing all
+    /// families with VMAs that are in no graph.
     ///
     /// A family is everything with one root in one graph. A VMA that is excluded because of its
     /// family in one graph excludes its family in the other graph as well. So the search is
@@ -44,6 +45,15 @@ impl Pair<'_> {
             self.untracked.push(tainted, GFP_KERNEL_ACCOUNT)?;
         }
         let mut more = self.untracked.contains(&true);
+        let nodes = self.host.graph.anon_vmas.iter();
+        for node in
+            resched_each(nodes).filter(|node| self.host.graph.incomplete && node.foreign > 0)
+        {
+            if let Some(aside) = self.host.aside.get_mut(node.root) {
+                *aside = true;
+                more = true;
+            }
+        }
         while more {
             more = false;
             for side in [&mut self.shadow, &mut self.host] {

@@ -70,6 +70,19 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
         Ok(())
     }
 
+    /// A VMA of the family is not in the graph: a difference, unless it is known that some are missing.
+    #[test]
+    fn a_family_with_missing_vmas() -> Result {
+        for (incomplete, expected) in [(true, (3, 0)), (false, (0, 1))] {
+            let (shadow, mut host) = generations(&[0, 1, 2])?;
+            host.incomplete = incomplete;
+            host.anon_vmas.get_mut(0).ok_or(EINVAL)?.foreign += 1;
+            let outcome = compare(&shadow, &host, &mut |_| ())?;
+            assert_eq!((outcome.untracked, outcome.differences), expected);
+        }
+        Ok(())
+    }
+
     #[test]
     fn the_same_after_reuse() -> Result {
         let expected = "\

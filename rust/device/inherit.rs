@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Gives VMAs the links that the host has given them without a callback: those of a VMA that is
+//! gone, has lost its links, or is about to lose them.
+//!
+//! Only the memory of the host's anon_vma tells which VMA that was, and type-safe memory comes
+//! again: the host frees an anon_vma, and the next one may lie there. Then no VMA is linked to the
+//! old one any more. A VMA that is taken for its heir has the structure that it would have with a new
+//! anon_vma, unless the new one has other users. So these are looked for first.
+
+use super::{
+    links::unlink_alone,
+    live::LiveVma, //
+};
+use crate::{
+    host::{
+        mm::LockedMm,
+        vma::HostVma, //
+    },
+    kernel_ext::{
+        gfp::GFP_BOUNDED,
+        sched::resched_each,
+        sort::sort_by_key, //
+    },
+    rmap::{
+        merge::{
+            dup_anon_vma,
+            is_mergeable_anon_vma, //
+        },
+        mm::MmapWrite,
+        prepare::Sharing, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
+};
+
+/// Which VMAs may inherit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heirs {
+    /// Those without links in the shadow.
+    Unfaulted,
+    /// Those that have lost their links in the host, and have others now.
+    Lost,
+}
+
+/// A VMA that has, or had, an anon_vma: the key of that in the host, when that was noted, and its
+/// index.
+type Owner = ((usize, u64), usize);
+
+/// Returns the last one of `owners`, which are sorted, with this key for which `fits` holds.
+fn newest(owners: &[Owner], key: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
+    let end = owners.partition_point(|owner| owner.0 .0 <= key);
+    let fit = owners.get(..end)?.iter().rev();
+    let mut fit = fit
+        .take_while(|owner| owner.0 .0 == key)
+        .map(|owner| owner.1);
+    fit.find(|&index| fits(index))
+}
+
+/// Gives VMAs of an address space the links of VMAs that are gone, or have lost their links, if the
+/// host has done so: a merge, or a move beside the VMA, was the cause. `all` are its VMAs. Sleeps.
+///
+/// Returns the indices of those that have lost their own links for that, in order.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn inherit(
+    all: &[Arc<LiveVma>],
+    heirs: Heirs,
+    here: LockedMm<'_>,
+    mmap: &mut MmapWrite<'_>,
+) -> Result<KVVec<usize>> {
+    let (mut settled, mut givers) = (KVVec::<Owner>::new(), KVVec::<Owner>::new());
+    let (mut waiting, mut unlinked) = (KVVec::new(), KVVec::new());
+    for (i, vma) in resched_each(all).enumerate() {
+        let look = |host: HostVma<'_>| (host.anon_vma_key(), vma.has_lost_links(host));
+        let now = vma.host.read(here, look);
+        let (key, lost) = now.unwrap_or((0, true));
+        let unfaulted = vma.core.is_unfaulted();
+        if key != 0 && (unfaulted || lost) && (heirs == Heirs::Unfaulted) == unfaulted {
+            waiting.push((key, i), GFP_BOUNDED)?;
+        }
+        match (unfaulted, lost) {
+            (true, _) => {}
+            (false, true) => givers.push((vma.noted(), i), GFP_BOUNDED)?,
+            (false, false) => settled.push((vma.noted(), i), GFP_BOUNDED)?,
+        }
+    }
+    let has_moved = all
+        .first()
+        .is_some_and(|vma| vma.mm.has_moved.load(Relaxed));
+    if waiting.is_empty() && !has_moved {
+        return Ok(unlinked);
+    }
+    sort_by_key(&mut settled, |&owner| owner);
+    sort_by_key(&mut givers, |&owner| owner);
+    for &(key, i) in resched_each(&waiting) {
+        let Some(giver) = newest(&givers, key, |giver| giver != i) else {
+            continue;
+        };
+        // A VMA that has the anon_vma now has the new one, if the memory has come again.
+        let giver = newest(&settled, key, |_| true).unwrap_or(giver);
+        let (Some(heir), Some(giver)) = (all.get(i), all.get(giver)) else {
+            continue;
+        };
+        if giver.core.is_unfaulted() {
+            continue;
+        }
+        if heirs == Heirs::Lost {
+            unlink_alone(heir, mmap);
+            unlinked.push(i, GFP_BOUNDED)?;
+        }
+        if may_take(heir, giver, mmap) {
+            dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
+            heir.host.read(here, |host| heir.note_links(host));
+        }
+    }
+    if heirs == Heirs::Lost && has_moved {
+        unlink_stale(all, &settled, &mut unlinked, here, mmap)?;
+        sort_by_key(&mut unlinked, |&i| i);
+    }
+    Ok(unlinked)
+}
+
+/// Takes the links of those `settled` VMAs away that share an anon_vma in the host with another one
+/// whose links were noted later, and do not in the shadow: they have lost their links, and share the
+/// new anon_vma, which lies in the memory of the old one. Sleeps.
+fn unlink_stale(
+    all: &[Arc<LiveVma>],
+    settled: &[Owner],
+    unlinked: &mut KVVec<usize>,
+    here: LockedMm<'_>,
+    mmap: &mut MmapWrite<'_>,
+) -> Result {
+    for group in resched_each(settled.chunk_by(|one, next| one.0 .0 == next.0 .0)) {
+        let Some((last, older)) = group.split_last() else {
+            continue;
+        };
+        let own =
+            |vma: &LiveVma, mmap: &MmapWrite<'_>| vma.core.anon_vma(mmap).map(|own| own.key());
+        let Some(newest) = all.get(last.1).and_then(|vma| own(vma, mmap)) else {
+            continue;
+        };
+        for &(_, i) in resched_each(older) {
+            let Some(vma) = all.get(i) else {
+                continue;
+            };
+            let alone = vma.host.read(here, |host| host.has_root_alone());
+            if own(vma, mmap) != Some(newest) && alone == Some(true) {
+                unlink_alone(vma, mmap);
+                unlinked.push(i, GFP_BOUNDED)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether `vma` may take in addresses of `other` (R26).
+pub(super) fn may_take(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
+    let (target, source) = (&vma.core, &other.core);
+    let sharing = Sharing::Singleton;
+    is_mergeable_anon_vma(target, Some(source), Some(source), mmap, sharing)
+}
+
+/// Gives the anon_vma of `vma`, which is about to lose its links, to those VMAs of the address space
+/// that share it in the host, where the shadow does not know that yet. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn share_before_unlink(
+    vma: &LiveVma,
+    here: LockedMm<'_>,
+    mmap: &mut MmapWrite<'_>,
+) -> Result {
+    if vma.core.is_unfaulted() {
+        return Ok(());
+    }
+    // A VMA loses its links and stays only when its pages are moved.
+    let others = match vma.mm.has_moved.load(Relaxed) {
+        true => vma.mm.vmas()?,
+        false => vma.mm.unfaulted()?,
+    };
+    // Another VMA has the anon_vma, or one in the same memory: the next look finds that by the key.
+    let has_it = |host: HostVma<'_>, other: &LiveVma| {
+        let settled = !other.core.is_unfaulted() && !other.has_lost_links(host);
+        settled && vma.had_anon_vma_of(host)
+    };
+    let others = || resched_each(&others).filter(|other| other.id() != vma.id());
+    if others().any(|other| other.host.read(here, |host| has_it(host, other)) == Some(true)) {
+        return Ok(());
+    }
+    for other in others() {
+        let look = |host: HostVma<'_>| {
+            let lost = other.has_lost_links(host);
+            let shares = vma.had_anon_vma_of(host) && (lost || other.core.is_unfaulted());
+            shares.then_some(lost)
+        };
+        let Some(lost) = other.host.read(here, look).flatten() else {
+            continue;
+        };
+        if lost {
+            unlink_alone(other, mmap);
+        }
+        if may_take(other, vma, mmap) {
+            dup_anon_vma(&other.core, &vma.core, mmap, Sharing::Singleton)?;
+            other.host.read(here, |host| other.note_links(host));
+        }
+    }
+    Ok(())
+}
