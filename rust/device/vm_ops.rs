@@ -11,10 +11,10 @@
 //!    the host does not call `open`. The number belongs to a VMA if the `LiveVma` refers to that
 //!    VMA ([`live`]).
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
-//! 3. `mmap`, `open`, `close` and `fault` are called with the VMA's `mmap_lock` held, and an `open`
-//!    for a fork with that of the forking process, too; after `close` the VMA is not used. If the host does not call `close`, [`HostVmaCell`] does not follow its
-//!    pointer. (With `map_pages` set, `fault` would be called under the VMA's own lock alone: it
-//!    must not be set.)
+//! 3. The callbacks are called with the VMA's `mmap_lock` held, and an `open` for a fork with that of
+//!    the forking process, too; after `close` the VMA is not used. If the host does not call
+//!    `close`, [`HostVmaCell`] does not follow its pointer. (With `map_pages` set, `fault` would be
+//!    called under the VMA's own lock alone: it must not be set.)
 
 #![allow(unsafe_code, reason = "the host's callbacks")]
 
@@ -206,7 +206,8 @@ unsafe fn neighbour<'a>(
     unsafe {
         let there = NonNull::new(ffi::shadow_rmap_vma_lookup((*vma.as_ptr()).vm_mm, address))?;
         let host = HostVma::from_raw(there);
-        Some((host, live(there)?)).filter(|_| is_of(host, &open_file(vma)))
+        is_of(host, &open_file(vma)).then_some(())?;
+        Some((host, live(there)?))
     }
 }
 
