@@ -75,10 +75,8 @@ all_tests() {
 		seed=$((seed + 1))
 		[ "$(date +%s)" -lt $end ] || break
 	done
-	for mode in pinned mergeable; do
-		keep true "processes at full speed, seed $seed ($mode)" timeout $((secs + 600)) \
-			./rmapctl stress --secs $(((secs + 1) / 2)) --mode $mode --seed "$seed" || return
-	done
+	keep true "processes at full speed, seed $seed" timeout $((secs + 600)) \
+		./rmapctl stress --secs "$secs" --seed "$seed" || return
 	for f in $large; do samples "samples/$f" || return; done
 	keep true "the rules of the shadow" rules_hold || return
 	keep true "the module unloads" rmmod shadow_rmap
