@@ -195,7 +195,7 @@ fn settle(
                 // Merged, or unmapped: what `vma` would have inherited, it has by now.
                 (true, true) => {
                     let has_inherited = !vma.core.is_unfaulted() || other.core.is_unfaulted();
-                    if !has_inherited && shows_pages_of(vma, other, gain, here)? {
+                    if !has_inherited && shows_pages_of(vma, other, gain, here, mmap)? {
                         vma.wrongly_merged.store(other.id(), Relaxed);
                     }
                 }
@@ -203,7 +203,7 @@ fn settle(
                 // Neither merged nor unmapped. But a VMA that is gone may have taken it from
                 // `other` before.
                 (false, false) if !some_gone => return Ok(()),
-                (false, _) if shows_pages_of(vma, other, gain, here)? => {
+                (false, _) if shows_pages_of(vma, other, gain, here, mmap)? => {
                     vma.wrongly_merged.store(other.id(), Relaxed);
                 }
                 // Unmapped.
@@ -273,6 +273,7 @@ fn shows_pages_of(
     other: &LiveVma,
     gain: (usize, usize),
     here: LockedMm<'_>,
+    mmap: &MmapWrite<'_>,
 ) -> Result<bool> {
     let place = other.place.get();
     let offset = |address: usize| place.shift().wrapping_add(address >> PAGE_SHIFT);
@@ -296,8 +297,12 @@ fn shows_pages_of(
     let (own, shared) = vma
         .host
         .read(here, |host| {
-            let inherits = vma.core.is_unfaulted() && other.had_anon_vma_of(host);
-            (host.anon_vma_key(), inherits)
+            let own = |vma: &LiveVma| vma.core.anon_vma(mmap).map(|own| own.key());
+            let shared = match vma.core.is_unfaulted() {
+                true => other.had_anon_vma_of(host),
+                false => own(vma) == own(other),
+            };
+            (host.anon_vma_key(), shared)
         })
         .unwrap_or((0, false));
     let shown = resched_each(&pages).any(|(at, page)| {
