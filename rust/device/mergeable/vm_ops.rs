@@ -6,8 +6,8 @@
 //!
 //! 1. `vm_private_data` of a VMA with [`OPERATIONS`] is a number, and is never followed.
 //! 2. `vm_file` of such a VMA is an open `/dev/shadow_rmap`, whose private data is an [`OpenFile`].
-//! 3. `mmap`, `open` and `fault` are called with the VMA's `mmap_lock` held; an `open` for a fork,
-//!    with that of the forking process, too. (`map_pages` must not be set, as for pinned mappings.)
+//! 3. The callbacks are called with the VMA's `mmap_lock` held; an `open` for a fork, with that of
+//!    the forking process, too. (`map_pages` must not be set, as for pinned mappings.)
 //! 4. When a callback returns, no cell has a VMA of this driver.
 
 #![allow(unsafe_code, reason = "the host's callbacks")]
@@ -112,7 +112,7 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     unsafe { set_number(vma, live) };
 }
 
-/// `mremap`: the host has moved pages to the VMA; that from which it has moved them may lose its links.
+/// `mremap`: the host has moved pages to the VMA. The VMA that had them may lose its links.
 ///
 /// # Safety
 ///

@@ -46,7 +46,7 @@ fn exits<R: Modelled>(world: &World<R>, mm: Arc<Mm<R>>) -> JoinHandle<()> {
     })
 }
 
-/// T1 looks a page up. T2 lets its process exit, and makes another one, whose anon_vma gets the
+/// T1 looks a page up. T2 lets its process exit, and makes another one: the new anon_vma gets the
 /// memory (R5, R12).
 pub(super) fn recycle<R: Modelled>(world: &World<R>) -> Result {
     let mm = world.process(2, 1)?;
