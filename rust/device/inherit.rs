@@ -116,10 +116,7 @@ pub(super) fn inherit(
             unlink_alone(heir, mmap);
             unlinked.push(i, GFP_BOUNDED)?;
         }
-        if may_take(heir, giver, mmap) {
-            dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
-            heir.host.read(here, |host| heir.note_links(host));
-        }
+        give(giver, heir, here, mmap)?;
     }
     if heirs == Heirs::Lost && has_moved {
         unlink_stale(all, &settled, &mut unlinked, here, mmap)?;
@@ -128,9 +125,9 @@ pub(super) fn inherit(
     Ok(unlinked)
 }
 
-/// Takes the links of those `settled` VMAs away that share an anon_vma in the host with another one
-/// whose links were noted later, and do not in the shadow: they have lost their links, and share the
-/// new anon_vma, which lies in the memory of the old one. Sleeps.
+/// Takes the links of those `settled` VMAs away that have the anon_vma of another one in the host, but
+/// not in the shadow, which has noted their links earlier. They have lost these, and share the new
+/// anon_vma, which lies in the memory of the old one. Sleeps.
 fn unlink_stale(
     all: &[Arc<LiveVma>],
     settled: &[Owner],
@@ -142,9 +139,7 @@ fn unlink_stale(
         let Some((last, older)) = group.split_last() else {
             continue;
         };
-        let own =
-            |vma: &LiveVma, mmap: &MmapWrite<'_>| vma.core.anon_vma(mmap).map(|own| own.key());
-        let Some(newest) = all.get(last.1).and_then(|vma| own(vma, mmap)) else {
+        let Some(newest) = all.get(last.1).and_then(|vma| vma.own_key(mmap)) else {
             continue;
         };
         for &(_, i) in resched_each(older) {
@@ -152,11 +147,20 @@ fn unlink_stale(
                 continue;
             };
             let alone = vma.host.read(here, |host| host.has_root_alone());
-            if own(vma, mmap) != Some(newest) && alone == Some(true) {
+            if vma.own_key(mmap) != Some(newest) && alone == Some(true) {
                 unlink_alone(vma, mmap);
                 unlinked.push(i, GFP_BOUNDED)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Gives `heir`, which has none, the links of `giver`, if the rules permit that (R26). Sleeps.
+fn give(giver: &LiveVma, heir: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result {
+    if may_take(heir, giver, mmap) {
+        dup_anon_vma(&heir.core, &giver.core, mmap, Sharing::Singleton)?;
+        heir.host.read(here, |host| heir.note_links(host));
     }
     Ok(())
 }
@@ -208,10 +212,7 @@ pub(super) fn share_before_unlink(
         if lost {
             unlink_alone(other, mmap);
         }
-        if may_take(other, vma, mmap) {
-            dup_anon_vma(&other.core, &vma.core, mmap, Sharing::Singleton)?;
-            other.host.read(here, |host| other.note_links(host));
-        }
+        give(vma, other, here, mmap)?;
     }
     Ok(())
 }

@@ -261,6 +261,14 @@ pub(super) fn unlink_lost(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrit
     }
 }
 
+/// As [`unlink_lost`], in a look at all VMAs of the address space: the links were given on before, by
+/// [`inherit`](super::inherit::inherit).
+pub(super) fn unlink_lost_alone(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
+    if vma.host.read(here, |host| vma.has_lost_links(host)) == Some(true) {
+        unlink_alone(vma, mmap);
+    }
+}
+
 /// Returns the numbers of the VMAs that are linked to the root of `vma`. Sleeps.
 ///
 /// # Errors

@@ -21,7 +21,8 @@ use super::{
     links::{
         prepare_all_as_seen,
         prepare_as_seen,
-        unlink_lost, //
+        unlink_lost,
+        unlink_lost_alone, //
     },
     live::{
         mapping,
@@ -291,7 +292,10 @@ pub(crate) fn begin(
     }
     // Which VMA shares an anon_vma is clear only when all have lost the links that they lose.
     for seen in resched_each(vmas.iter_mut()).filter(|seen| seen.lost) {
-        unlink_lost(&seen.vma, here, mmap);
+        match &by_place {
+            Some(_) => unlink_lost_alone(&seen.vma, here, mmap),
+            None => unlink_lost(&seen.vma, here, mmap),
+        }
         // These pages are unmapped. The host may have others in the same memory and at the same places
         // by now, if it has prepared the VMA again.
         seen.pages.clear();
@@ -332,7 +336,7 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
         if seen.vma.core.is_unfaulted() {
             continue;
         }
-        let Some(own) = seen.vma.core.anon_vma(mmap).map(|own| own.key()) else {
+        let Some(own) = seen.vma.own_key(mmap) else {
             continue;
         };
         // A page that the last user has written to goes to the user's own anon_vma (R19).

@@ -33,7 +33,10 @@ use crate::{
             resched_each, //
         }, //
     },
-    rmap,
+    rmap::{
+        self,
+        mm::MmapWrite, //
+    },
     snapshot::Reused, //
 };
 use kernel::{
@@ -212,6 +215,11 @@ impl LiveVma {
     /// Returns the key that identifies this VMA in the reverse map.
     pub(crate) fn key(&self) -> usize {
         self.core.key()
+    }
+
+    /// Returns the key of its anon_vma in the shadow.
+    pub(crate) fn own_key(&self, mmap: &MmapWrite<'_>) -> Option<usize> {
+        self.core.anon_vma(mmap).map(|own| own.key())
     }
 
     /// Returns the pages that it maps at the page offsets `first..=last`, in order. Sleeps.

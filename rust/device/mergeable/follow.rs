@@ -95,7 +95,7 @@ pub(in crate::device) fn follow(
     }
     inherit(&all, Heirs::Lost, here, mmap)?;
     for vma in resched_each(&all) {
-        links::unlink_lost(vma, here, mmap);
+        links::unlink_lost_alone(vma, here, mmap);
     }
     for vma in resched_each(&all) {
         if let Some(now) = vma.host.read(here, Place::of) {
@@ -228,25 +228,19 @@ fn lose_to_gone(vma: &LiveVma, now: Place, by_place: &ByPlace, mmap: &MmapWrite<
     let was = vma.place.get();
     let page = 1 << PAGE_SHIFT;
     let ((start, end), (first, last)) = (was.addresses, now.addresses);
-    let beside = [
-        (start.wrapping_sub(page), start),
-        (end, end.wrapping_add(page)),
-    ];
-    let loses = [start < first && first < end, start < last && last < end];
-    for (beside, loses) in beside.into_iter().zip(loses) {
-        let has_taken = |other: &Arc<LiveVma>| {
-            let continues = other.place.get().shift() == was.shift();
-            is_gone(other) && continues && may_take(vma, other, mmap)
-        };
-        if loses && by_place.at(beside)?.iter().any(has_taken) {
-            let rest = vma.place.get();
-            let rest = match beside.1 == start {
-                true => rest.between((first, rest.addresses.1)),
-                false => rest.between((rest.addresses.0, last)),
-            };
-            vma.place.set(rest);
-        }
+    let has_taken = |other: &Arc<LiveVma>| {
+        let continues = other.place.get().shift() == was.shift();
+        is_gone(other) && continues && may_take(vma, other, mmap)
+    };
+    let is_taken_from = |beside| Ok::<_, Error>(by_place.at(beside)?.iter().any(has_taken));
+    let mut rest = was.addresses;
+    if start < first && first < end && is_taken_from((start.wrapping_sub(page), start))? {
+        rest.0 = first;
     }
+    if start < last && last < end && is_taken_from((end, end.wrapping_add(page)))? {
+        rest.1 = last;
+    }
+    vma.place.set(was.between(rest));
     Ok(())
 }
 
@@ -297,10 +291,9 @@ fn shows_pages_of(
     let (own, shared) = vma
         .host
         .read(here, |host| {
-            let own = |vma: &LiveVma| vma.core.anon_vma(mmap).map(|own| own.key());
             let shared = match vma.core.is_unfaulted() {
                 true => other.had_anon_vma_of(host),
-                false => own(vma) == own(other),
+                false => vma.own_key(mmap) == other.own_key(mmap),
             };
             (host.anon_vma_key(), shared)
         })
