@@ -10,7 +10,10 @@
 
 use super::{
     links::unlink_alone,
-    live::LiveVma, //
+    live::{
+        LiveMm,
+        LiveVma, //
+    },
 };
 use crate::{
     host::{
@@ -173,7 +176,8 @@ pub(super) fn may_take(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> 
 }
 
 /// Gives the anon_vma of `vma`, which is about to lose its links, to those VMAs of the address space
-/// that share it in the host, where the shadow does not know that yet. Sleeps.
+/// that share it in the host, where the shadow does not know that yet. Of these it looks at some
+/// hundreds at most: one call may remove thousands of VMAs. Sleeps.
 ///
 /// # Errors
 ///
@@ -186,33 +190,51 @@ pub(super) fn share_before_unlink(
     if vma.core.is_unfaulted() {
         return Ok(());
     }
-    // A VMA loses its links and stays only when its pages are moved.
-    let others = match vma.mm.has_moved.load(Relaxed) {
-        true => vma.mm.vmas()?,
-        false => vma.mm.unfaulted()?,
-    };
-    // Another VMA has the anon_vma, or one in the same memory: the next look finds that by the key.
-    let has_it = |host: HostVma<'_>, other: &LiveVma| {
-        let settled = !other.core.is_unfaulted() && !other.has_lost_links(host);
-        settled && vma.had_anon_vma_of(host)
-    };
-    let others = || resched_each(&others).filter(|other| other.id() != vma.id());
-    if others().any(|other| other.host.read(here, |host| has_it(host, other)) == Some(true)) {
-        return Ok(());
-    }
-    for other in others() {
+    let mut is_first = true;
+    for other in resched_each(&doubtful(&vma.mm, here)?).filter(|other| other.id() != vma.id()) {
         let look = |host: HostVma<'_>| {
             let lost = other.has_lost_links(host);
             let shares = vma.had_anon_vma_of(host) && (lost || other.core.is_unfaulted());
             shares.then_some(lost)
         };
-        let Some(lost) = other.host.read(here, look).flatten() else {
+        let Some(lost) = other.host.read_near(here, look).flatten() else {
             continue;
         };
+        if core::mem::take(&mut is_first) && vma.mm.has_moved.load(Relaxed) && is_had(vma, here)? {
+            return Ok(());
+        }
         if lost {
             unlink_alone(other, mmap);
         }
         give(vma, other, here, mmap)?;
     }
     Ok(())
+}
+
+/// Returns the VMAs that may have links in the host of which the shadow does not know: those without
+/// links, and those that have lost theirs. Looks at all VMAs once after each move. Sleeps.
+fn doubtful(mm: &LiveMm, here: LockedMm<'_>) -> Result<KVVec<Arc<LiveVma>>> {
+    // A VMA loses its links and stays only when its pages are moved.
+    if mm.has_moved.load(Relaxed) && !mm.knows_lost.load(Relaxed) {
+        for vma in resched_each(&mm.vmas()?) {
+            if vma.host.read_near(here, |host| vma.has_lost_links(host)) == Some(true) {
+                vma.is_lost.store(true, Relaxed);
+                mm.note_doubtful(vma);
+            }
+        }
+        mm.knows_lost.store(true, Relaxed);
+    }
+    mm.doubtful()
+}
+
+/// Returns whether another VMA has the anon_vma of `vma`, or one in the same memory: then the next
+/// look finds by the key which other VMAs share it. Sleeps.
+fn is_had(vma: &LiveVma, here: LockedMm<'_>) -> Result<bool> {
+    let has_it = |other: &LiveVma, host: HostVma<'_>| {
+        let settled = !other.core.is_unfaulted() && !other.has_lost_links(host);
+        settled && vma.had_anon_vma_of(host)
+    };
+    let all = vma.mm.vmas()?;
+    let mut others = resched_each(&all).filter(|other| other.id() != vma.id());
+    Ok(others.any(|other| other.host.read_near(here, |host| has_it(other, host)) == Some(true)))
 }

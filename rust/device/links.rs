@@ -238,7 +238,7 @@ pub(super) fn unlink_alone(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     vma.mm.file.note_change(&[vma.mm.key()]);
     unlink_anon_vmas(mapping::emptied(vma, mmap));
     vma.place.set(vma.place.get().unlinked());
-    vma.mm.note_unfaulted(vma);
+    vma.mm.note_doubtful(vma);
 }
 
 /// `mremap`: the host has moved pages to `target`. It may have merged the moved range into that VMA,
@@ -248,7 +248,7 @@ pub(super) fn unlink_alone(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
 ///
 /// `ENOMEM`.
 pub(super) fn moved_to(target: &LiveVma, here: LockedMm<'_>) -> Result {
-    target.mm.has_moved.store(true, Relaxed);
+    target.mm.note_move();
     let mut mmap = target.mm.core.mmap_write();
     unlink_lost(target, here, &mut mmap);
     prepare_as_seen(target, here, &mmap)

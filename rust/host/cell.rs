@@ -99,6 +99,31 @@ impl HostVmaCell {
         here: LockedMm<'_>,
         f: impl FnOnce(HostVma<'_>) -> T,
     ) -> Option<T> {
+        self.read_found(here, f, |near, find| {
+            find(near).or_else(|| find((0, usize::MAX)))
+        })
+    }
+
+    /// As [`read`](Self::read), but takes a VMA that has left its addresses for one that is gone: this
+    /// never walks over the tree.
+    pub(crate) fn read_near<T>(
+        &self,
+        here: LockedMm<'_>,
+        f: impl FnOnce(HostVma<'_>) -> T,
+    ) -> Option<T> {
+        self.read_found(here, f, |near, find| find(near))
+    }
+
+    /// Reads the VMA; `search` gets its last addresses, and a function that finds it within addresses.
+    fn read_found<'a, T>(
+        &self,
+        here: LockedMm<'a>,
+        f: impl FnOnce(HostVma<'_>) -> T,
+        search: impl FnOnce(
+            (usize, usize),
+            &dyn Fn((usize, usize)) -> Option<HostVma<'a>>,
+        ) -> Option<HostVma<'a>>,
+    ) -> Option<T> {
         if here.key() != self.mm.as_raw().addr() {
             return None;
         }
@@ -109,7 +134,8 @@ impl HostVmaCell {
             // address space.
             return Some(f(unsafe { HostVma::from_raw(known.vma) }));
         }
-        let vma = here.find(known.vma.addr().get(), self.number, known.near)?;
+        let key = known.vma.addr().get();
+        let vma = search(known.near, &|within| here.find(key, self.number, within))?;
         known.near = (vma.start(), vma.end());
         Some(f(vma))
     }

@@ -176,18 +176,16 @@ impl<'a> LockedMm<'a> {
         }
     }
 
-    /// Returns the VMA with these key and private number, if it is in the tree of VMAs. It is looked
-    /// for between the addresses `near`, then everywhere.
+    /// Returns the VMA with these key and private number, if the tree of VMAs has it between the
+    /// addresses `within`.
     pub(super) fn find(
         self,
         key: usize,
         number: usize,
-        near: (usize, usize),
+        within: (usize, usize),
     ) -> Option<HostVma<'a>> {
-        let wanted = |vma: &HostVma<'_>| vma.key() == key && vma.private_number() == number;
-        self.vmas_within(near)
-            .find(wanted)
-            .or_else(|| self.vmas_within((0, usize::MAX)).find(wanted))
+        self.vmas_within(within)
+            .find(|vma| vma.key() == key && vma.private_number() == number)
     }
 
     /// Returns the VMAs with addresses in the range, in order of address.

@@ -58,8 +58,11 @@ use kernel::{
 /// The number of pages with one offset among which a migrated page is looked for.
 const CANDIDATES: usize = 64;
 
-/// The VMAs of an address space: those that have no anon_vma in the shadow, or had none at the last
-/// look at them, before the others; by number.
+/// The most VMAs of which [`LiveMm::doubtful`] tells.
+const MOST_DOUBTFUL: usize = 256;
+
+/// The VMAs of an address space: those that have no anon_vma in the shadow, or have lost their links,
+/// or had at the last look at them, before the others; by number.
 type VmaTree = RBTree<(bool, u64), Arc<LiveVma>>;
 
 /// An address space with live mappings of one open file.
@@ -78,6 +81,8 @@ pub(crate) struct LiveMm {
     pub(crate) changed_around: Atomic<bool>,
     /// Whether the host has moved pages since the last look at all VMAs: one may have lost its links.
     pub(crate) has_moved: Atomic<bool>,
+    /// Whether the VMAs that have lost their links by these moves are known.
+    pub(crate) knows_lost: Atomic<bool>,
     /// Whether a fault since the last look at all VMAs has seen several users of the address space.
     pub(crate) had_threads: Atomic<bool>,
     /// The fingerprint of the host's address space when the shadow had all of its changes; 0 if the
@@ -111,6 +116,7 @@ impl LiveMm {
                 file: file.into(),
                 changed_around: Atomic::new(false),
                 has_moved: Atomic::new(false),
+                knows_lost: Atomic::new(false),
                 had_threads: Atomic::new(false),
                 looked_at: Atomic::new(0),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
@@ -237,22 +243,24 @@ impl LiveMm {
         Ok(all)
     }
 
-    /// Returns the VMAs without an anon_vma in the shadow. Sleeps.
+    /// Returns the first ones of the VMAs that have no anon_vma in the shadow, or are known to have lost
+    /// their links. Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn unfaulted(&self) -> Result<KVVec<Arc<LiveVma>>> {
+    pub(crate) fn doubtful(&self) -> Result<KVVec<Arc<LiveVma>>> {
         let mut vmas = self.vmas.lock();
-        let mut faulted = RBTree::new();
+        let (mut faulted, mut kept) = (RBTree::new(), 0);
         let mut cursor = vmas.cursor_front_mut();
         while let Some(here) = cursor {
             cond_resched();
             let (&(known, id), vma) = here.current();
-            if known {
+            if known || kept == MOST_DOUBTFUL {
                 break;
             }
-            if vma.core.is_unfaulted() {
+            if vma.core.is_unfaulted() || vma.is_lost.load(Relaxed) {
+                kept += 1;
                 cursor = here.move_next();
                 continue;
             }
@@ -268,13 +276,14 @@ impl LiveMm {
         drop(vmas);
         gather(
             || self.vmas.lock(),
-            |vmas| unfaulted_of(vmas).count(),
-            |vmas, all| unfaulted_of(vmas).try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED)),
+            |vmas| doubtful_of(vmas).count(),
+            |vmas, all| doubtful_of(vmas).try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED)),
         )
     }
 
-    /// Notes that a VMA has no anon_vma in the shadow any more. Sleeps; allocates nothing.
-    pub(crate) fn note_unfaulted(&self, vma: &LiveVma) {
+    /// Notes that a VMA has no anon_vma in the shadow any more, or has lost its links. Sleeps; allocates
+    /// nothing.
+    pub(crate) fn note_doubtful(&self, vma: &LiveVma) {
         let mut vmas = self.vmas.lock();
         let Some(this) = vmas.get(&(true, vma.id())).cloned() else {
             return;
@@ -282,6 +291,12 @@ impl LiveMm {
         if let Some(node) = vmas.remove_node(&(true, vma.id())) {
             vmas.insert(node.into_reservation().into_node((false, vma.id()), this));
         }
+    }
+
+    /// Notes that the host moves pages.
+    pub(crate) fn note_move(&self) {
+        self.has_moved.store(true, Relaxed);
+        self.knows_lost.store(false, Relaxed);
     }
 
     /// Notes whether a fault sees other users of the address space.
@@ -355,8 +370,8 @@ impl LiveMm {
     }
 }
 
-/// Returns the first VMAs of a tree, those that are not known to have an anon_vma.
-fn unfaulted_of(vmas: &VmaTree) -> impl Iterator<Item = &Arc<LiveVma>> {
-    let unknown = vmas.iter().take_while(|(&(faulted, _), _)| !faulted);
-    resched_each(unknown).map(|(_, vma)| vma)
+/// Returns the first VMAs of a tree, those that are not known to have their links.
+fn doubtful_of(vmas: &VmaTree) -> impl Iterator<Item = &Arc<LiveVma>> {
+    let doubtful = vmas.iter().take_while(|(&(faulted, _), _)| !faulted);
+    resched_each(doubtful.take(MOST_DOUBTFUL)).map(|(_, vma)| vma)
 }

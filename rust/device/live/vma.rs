@@ -88,6 +88,8 @@ pub(crate) struct LiveVma {
     /// Whether it may map pages of zeroes. The host gives it an anon_vma without a callback when one
     /// of these is written to.
     pub(crate) may_have_zero_pages: Atomic<bool>,
+    /// Whether a look has seen that it has lost its links, and none has given it others since.
+    pub(crate) is_lost: Atomic<bool>,
     /// Which anon_vma was reused when it was forked, by the rule and by the host; `None` if that is
     /// not known, or it was not forked.
     pub(crate) reused: Option<(Reused, Reused)>,
@@ -126,6 +128,7 @@ impl LiveVma {
                 host_alone: Atomic::new(false),
                 noted_at: Atomic::new(0),
                 may_have_zero_pages: Atomic::new(false),
+                is_lost: Atomic::new(false),
                 reused,
                 wrongly_merged: Atomic::new(0),
                 charged: Atomic::new(0),
@@ -148,6 +151,7 @@ impl LiveVma {
     pub(crate) fn note_links(&self, host: HostVma<'_>) {
         self.host_key.store(host.anon_vma_key(), Relaxed);
         self.host_alone.store(host.has_root_alone(), Relaxed);
+        self.is_lost.store(false, Relaxed);
         self.noted_at.store(NOTES.fetch_add(1, Relaxed), Relaxed);
     }
 

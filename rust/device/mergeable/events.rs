@@ -188,7 +188,7 @@ fn forked(
 /// `mremap`: the host has moved pages to `host`.
 pub(super) fn moved(file: &OpenFile, host: HostVma<'_>) {
     if let Some(vma) = file.numbers.get(host.private_number()) {
-        vma.mm.has_moved.store(true, Relaxed);
+        vma.mm.note_move();
     }
 }
 
