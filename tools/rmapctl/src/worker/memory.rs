@@ -125,13 +125,14 @@ pub(super) fn call(device: RawFd, call: &Call) -> Result<Answer> {
             keep,
             reserve,
         } => {
-            let answer = relocate(address, old, new, onto, keep)?;
-            if reserve && !keep {
+            let moved = relocate(address, old, new, onto, keep)?;
+            // Pages that have grown at their place have left nothing behind.
+            if reserve && !keep && moved != address {
                 // Once more if the allocation that `fail` lets fail is one of these: the move itself
                 // cannot be repeated.
                 leave_free(address, old).or_else(|_| leave_free(address, old))?;
             }
-            Ok(answer)
+            Ok(Answer::Address(moved))
         }
     }
 }
@@ -233,8 +234,8 @@ fn leave_free(address: u64, pages: u64) -> Result<()> {
 ///
 /// A mapping that grows may stay at its address if there is room behind it. Otherwise the pages go
 /// to an address that was free before, so that they are really moved. `keep` leaves the old place
-/// mapped, without its pages.
-fn relocate(address: u64, old: u64, new: u64, onto: Option<u64>, keep: bool) -> Result<Answer> {
+/// mapped, without its pages. Returns the address of the pages.
+fn relocate(address: u64, old: u64, new: u64, onto: Option<u64>, keep: bool) -> Result<u64> {
     let from = pointer(address)?;
     let (old_bytes, new_bytes) = (bytes(old)?, bytes(new)?);
     let mut flags = MRemapFlags::MREMAP_MAYMOVE;
@@ -258,7 +259,7 @@ fn relocate(address: u64, old: u64, new: u64, onto: Option<u64>, keep: bool) -> 
     // SAFETY: The pages belong to the scenario; nothing in this program uses them. The target is
     // free, or belongs to the scenario as well.
     let moved = unsafe { mremap(from, old_bytes, new_bytes, flags, to) }.context("mremap")?;
-    Ok(Answer::Address(moved.as_ptr() as u64))
+    Ok(moved.as_ptr() as u64)
 }
 
 /// Writes to the pages of another process by `process_vm_writev()`.
@@ -297,4 +298,54 @@ fn poke_by_force(pid: i32, base: u64, runs: &[(u64, u64)], byte: u8) -> Result<A
             })?;
     }
     Ok(Answer::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Maps a page with free room behind it, writes to it, and grows it to three pages.
+    fn grow(reserve: bool) -> Answer {
+        let room = NonZeroUsize::new(bytes(3).unwrap()).unwrap();
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: A new mapping at an address that the kernel chooses; what is unmapped is its own.
+        let base = unsafe {
+            let base = mmap_anonymous(None, room, prot, MapFlags::MAP_PRIVATE).unwrap();
+            munmap(base.byte_add(bytes(1).unwrap()), bytes(2).unwrap()).unwrap();
+            base
+        };
+        let base = base.as_ptr() as u64;
+        let runs = vec![(0, 1)];
+        let write = Call::Write {
+            base,
+            runs,
+            byte: 7,
+        };
+        call(-1, &write).unwrap();
+        let grow = Call::Move {
+            address: base,
+            old: 1,
+            new: 3,
+            onto: None,
+            keep: false,
+            reserve,
+        };
+        call(-1, &grow).unwrap()
+    }
+
+    #[test]
+    fn pages_that_grow_stay_mapped() {
+        for reserve in [false, true] {
+            let answer = grow(reserve);
+            let Answer::Address(base) = answer else {
+                panic!("{answer:?}");
+            };
+            let mut bytes = [1; 3 * PAGE_SIZE as usize];
+            File::open("/proc/self/mem")
+                .unwrap()
+                .read_exact_at(&mut bytes, base)
+                .unwrap();
+            assert_eq!((bytes[0], bytes[bytes.len() - 1]), (7, 0));
+        }
+    }
 }
