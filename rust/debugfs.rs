@@ -118,7 +118,7 @@ fn show_compare(registry: &Shared, text: &mut Text) -> Result {
         registry,
         &registry.files()?,
         &registry.reported,
-        &mut |line| {
+        &mut |_, line| {
             if written.is_ok() {
                 written = text.add(|f| writeln!(f, "{line}"));
             }

@@ -13,10 +13,12 @@ use super::{
     }, //
 };
 use crate::{
+    kernel_ext::log::may_warn,
     rmap::rules,
     snapshot::{
         compare::{
             compare,
+            Line,
             Outcome, //
         },
         verify::verify, //
@@ -102,9 +104,12 @@ impl Checked<'_> {
 
 /// Verifies the shadow of all mappings of `files`, and compares it with the host. Sleeps.
 ///
-/// Calls `line` for each line of the report. The last line is missing: it is the result. Its
-/// violations are those that this check finds in the graph of the shadow, and those that the
-/// engine has found at events since those that were `reported` to this reader.
+/// Calls `line` for each line of the report. The last line is missing: it is the result. Lines about
+/// differences and violations go to the kernel log as well, as many as [`may_warn`] permits: the caller
+/// may want the numbers only, and the next check compares a later state.
+///
+/// The violations of the result are those that this check finds in the graph of the shadow, and those
+/// that the engine has found at events since those that were `reported` to this reader.
 ///
 /// # Errors
 ///
@@ -114,9 +119,15 @@ pub(crate) fn check<'a>(
     registry: &Registry,
     files: &[Arc<OpenFile>],
     reported: &'a Reported,
-    line: &mut dyn FnMut(fmt::Arguments<'_>),
+    line: &mut Line<'_>,
 ) -> Result<Checked<'a>> {
     stats::CHECKS.inc();
+    let mut line = |differs: bool, text: fmt::Arguments<'_>| {
+        if differs && may_warn() {
+            pr_warn!("check: {text}\n");
+        }
+        line(differs, text);
+    };
     let mut pair = take(registry, files)?;
     pair.retry_untracked(files)?;
     let mut found = 0;
@@ -125,21 +136,14 @@ pub(crate) fn check<'a>(
         match rule {
             Some(rule) => {
                 registry.verified.lock().add(rule);
-                let found = FOUND.get(rule as usize);
-                if found.is_some_and(|found| found.fetch_add(1, Relaxed) == 0) {
-                    pr_warn!(
-                        "first violation of {} that a check has found: {what}\n",
-                        rule.name()
-                    );
+                if let Some(found) = FOUND.get(rule as usize) {
+                    found.fetch_add(1, Relaxed);
                 }
-                line(fmt!("violation of {}: {what}", rule.name()));
+                line(true, fmt!("violation of {}: {what}", rule.name()));
             }
             None => {
-                // The first violation of each rule is logged as well.
-                if DAMAGES.fetch_add(1, Relaxed) == 0 {
-                    pr_warn!("the structure of the shadow is damaged, see debugfs compare\n");
-                }
-                line(fmt!("violation of the structure: {what}"));
+                DAMAGES.fetch_add(1, Relaxed);
+                line(true, fmt!("violation of the structure: {what}"));
             }
         }
     })?;
@@ -147,20 +151,22 @@ pub(crate) fn check<'a>(
         total.fetch_add(looks.at(Some(*rule)), Relaxed);
     }
     STRUCTURE_LOOKS.fetch_add(looks.at(None), Relaxed);
-    let mut outcome = compare(&pair.shadow, &pair.host, line)?;
+    let mut outcome = compare(&pair.shadow, &pair.host, &mut line)?;
     for file in files {
         let calls = file.numbers.unannounced();
         if calls > 0 {
-            line(fmt!(
-                "host: {calls} calls for VMAs that it has copied without calling open"
-            ));
+            line(
+                true,
+                fmt!("host: {calls} calls for VMAs that it has copied without calling open"),
+            );
             outcome.differences += 1;
         }
         let vmas = file.numbers.unclosed();
         if vmas > 0 {
-            line(fmt!(
-                "host: {vmas} VMAs that it has removed without calling close"
-            ));
+            line(
+                true,
+                fmt!("host: {vmas} VMAs that it has removed without calling close"),
+            );
             outcome.differences += 1;
         }
     }

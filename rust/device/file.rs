@@ -267,7 +267,7 @@ impl OpenFile {
     fn check(this: ArcBorrow<'_, Self>, arg: usize) -> Result<isize> {
         let mut files = KVVec::new();
         files.push(this.into(), GFP_KERNEL_ACCOUNT)?;
-        let checked = check::check(&this.registry, &files, &this.reported, &mut |_| {})?;
+        let checked = check::check(&this.registry, &files, &this.reported, &mut |_, _| {})?;
         let mut writer = UserSlice::new(UserPtr::from_addr(arg), size_of::<[u64; 7]>()).writer();
         for count in check::as_array(&checked.outcome) {
             writer.write(&count)?;

@@ -40,7 +40,7 @@ impl Pair {
         }
         if tainted.contains(&true) {
             self.taint(&[]);
-            if compare(&self.shadow, &self.host, &mut |_| {})?.differences > 0 {
+            if compare(&self.shadow, &self.host, &mut |_, _| {})?.differences > 0 {
                 self.taint(&tainted);
                 return Ok(());
             }

@@ -5,7 +5,7 @@
 
 #include "helpers.h"
 
-/* Returns whether one more line about a write to a file may go to the log. */
+/* Returns whether one more line that user space has caused may go to the log. */
 bool shadow_rmap_may_warn(void)
 {
 	static DEFINE_RATELIMIT_STATE(lines, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);

@@ -149,12 +149,6 @@ pub(crate) type Show<T> = fn(&T, &mut Text) -> Result;
 /// returned. May sleep.
 pub(crate) type Store<T> = fn(&T, &mut UserSliceReader, &mut Text) -> Result;
 
-/// Returns whether one more line about a write to a file may go to the log. Any context.
-pub(crate) fn may_warn() -> bool {
-    // SAFETY: No preconditions.
-    unsafe { ffi::shadow_rmap_may_warn() }
-}
-
 /// What a file's inode leads to.
 struct Behind<T> {
     data: T,

@@ -13,6 +13,7 @@
 //! | [`interval_tree`] | `INTERVAL_TREE_DEFINE()` |
 //! | [`kthread`] | `kthread_create()`, `kthread_bind()`, `kthread_stop()` |
 //! | [`largest`] | nothing: finds the numbers of a list that are larger than a bound |
+//! | [`log`] | `__ratelimit()` |
 //! | [`module`] | `try_module_get()`, the owner of file operations, parameters |
 //! | [`mutex`] | `DEFINE_MUTEX()` |
 //! | [`nofault`] | `copy_from_kernel_nofault()` |
@@ -41,6 +42,7 @@ pub(crate) mod gfp;
 pub(crate) mod interval_tree;
 pub(crate) mod kthread;
 pub(crate) mod largest;
+pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod mutex;
 pub(crate) mod nofault;

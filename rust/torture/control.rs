@@ -25,12 +25,12 @@ use super::{
 use crate::{
     kernel_ext::{
         debugfs::{
-            may_warn,
             Dir,
             File,
             Text, //
         },
         kthread::KThread,
+        log::may_warn,
         module::ModuleRef,
         random::Random, //
     },

@@ -158,7 +158,8 @@ check' >/tmp/none.scn
 	must timeout 600 ./rmapctl run /tmp/own.scn && must timeout 600 ./rmapctl run /tmp/none.scn &&
 		must grep '^violations: [1-9]' $debugfs/stats &&
 		must grep '^verifier_violations_R23: [1-9]' $debugfs/stats && dmesg >/tmp/logged &&
-		must grep 'first violation of R23 that a check has found: .*anon_vma [0-9]' /tmp/logged &&
+		must grep 'check: violation of R23: .*anon_vma [0-9]' /tmp/logged &&
+		must grep 'check: vma [0-9].* chain: host links' /tmp/logged &&
 		must grep '^compare: .* violations=0 differences=0' $debugfs/compare
 	rc=$?
 	rmmod shadow_rmap && return $rc

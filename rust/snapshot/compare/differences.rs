@@ -9,7 +9,8 @@ use super::{
     words::{
         Difference,
         Words, //
-    }, //
+    },
+    Line, //
 };
 use crate::{
     kernel_ext::sched::resched_each,
@@ -56,11 +57,7 @@ impl Pair<'_> {
     }
 
     /// Compares the VMAs, and calls `line` for each.
-    pub(super) fn compare_vmas(
-        &self,
-        line: &mut dyn FnMut(fmt::Arguments<'_>),
-        differences: &mut usize,
-    ) -> Result {
+    pub(super) fn compare_vmas(&self, line: &mut Line<'_>, differences: &mut usize) -> Result {
         let mut found = Found::new();
         for index in resched_each(0..self.vmas()) {
             found.clear();
@@ -73,18 +70,21 @@ impl Pair<'_> {
             let Some(mm) = graph.mms.get(vma.mm) else {
                 continue;
             };
-            let mut say = |what: fmt::Arguments<'_>| {
+            let mut say = |differs: bool, what: fmt::Arguments<'_>| {
                 let unknown = if vma.id == 0 { "unknown " } else { "" };
-                line(fmt!(
-                    "{unknown}vma {} ({}) [{:#x}, {:#x}): {what}",
-                    vma.id,
-                    text::Process(mm),
-                    vma.start,
-                    vma.end
-                ));
+                line(
+                    differs,
+                    fmt!(
+                        "{unknown}vma {} ({}) [{:#x}, {:#x}): {what}",
+                        vma.id,
+                        text::Process(mm),
+                        vma.start,
+                        vma.end
+                    ),
+                );
             };
             if self.is_untracked(index) {
-                say(fmt!("untracked, not compared"));
+                say(false, fmt!("untracked, not compared"));
                 continue;
             }
             match (shadow, host) {
@@ -103,7 +103,7 @@ impl Pair<'_> {
                 at: (index, index),
                 differences: &found,
             };
-            say(fmt!("{words}"));
+            say(!found.is_empty(), fmt!("{words}"));
         }
         Ok(())
     }
@@ -157,11 +157,7 @@ impl Pair<'_> {
     }
 
     /// Compares the anon_vmas, and calls `line` for each that differs.
-    pub(super) fn compare_anon_vmas(
-        &self,
-        line: &mut dyn FnMut(fmt::Arguments<'_>),
-        differences: &mut usize,
-    ) -> Result {
+    pub(super) fn compare_anon_vmas(&self, line: &mut Line<'_>, differences: &mut usize) -> Result {
         let mut found = Found::new();
         for (index, shadow) in resched_each(&self.shadow.graph.anon_vmas).enumerate() {
             if self.shadow.is_aside(index) {
@@ -170,7 +166,7 @@ impl Pair<'_> {
             let label = self.shadow.label(index);
             let Some(at) = self.shadow.partner(index) else {
                 *differences += 1;
-                line(fmt!("{label}: only the shadow has it"));
+                line(true, fmt!("{label}: only the shadow has it"));
                 continue;
             };
             let Some(host) = self.host.anon_vma(at) else {
@@ -209,16 +205,16 @@ impl Pair<'_> {
                     at: (index, at),
                     differences: &found,
                 };
-                line(fmt!("{label}, the host's {}: {words}", at + 1));
+                line(true, fmt!("{label}, the host's {}: {words}", at + 1));
             }
         }
         for at in resched_each(0..self.host.graph.anon_vmas.len()) {
             if self.host.is_alone(at) {
                 *differences += 1;
-                line(fmt!(
-                    "the host's {}: only the host has it",
-                    self.host.label(at)
-                ));
+                line(
+                    true,
+                    fmt!("the host's {}: only the host has it", self.host.label(at)),
+                );
             }
         }
         Ok(())
@@ -234,7 +230,7 @@ impl Pair<'_> {
     pub(super) fn compare_pages(
         &self,
         pages: &[PagePair],
-        line: &mut dyn FnMut(fmt::Arguments<'_>),
+        line: &mut Line<'_>,
         differences: &mut usize,
     ) -> Result {
         let mut found = Found::new();
@@ -264,13 +260,15 @@ impl Pair<'_> {
                 differences: &found,
             };
             if let (Some(at), Some(page)) = (shadow, page) {
-                line(fmt!("page {} (index {}): {words}", at + 1, page.index));
+                line(
+                    true,
+                    fmt!("page {} (index {}): {words}", at + 1, page.index),
+                );
             } else if let (Some(at), Some(page)) = (host, at_host) {
-                line(fmt!(
-                    "the host's page {} (index {}): {words}",
-                    at + 1,
-                    page.index
-                ));
+                line(
+                    true,
+                    fmt!("the host's page {} (index {}): {words}", at + 1, page.index),
+                );
             }
         }
         Ok(())

@@ -75,6 +75,9 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Takes one line of a report: whether it reports a difference or a violation, and its text.
+pub(crate) type Line<'a> = dyn FnMut(bool, fmt::Arguments<'_>) + 'a;
+
 /// Compares `shadow` with `host`. Calls `line` with one line of text, without a newline, for each
 /// VMA, and for each anon_vma and page that differs.
 ///
@@ -85,11 +88,7 @@ impl fmt::Display for Outcome {
 /// # Errors
 ///
 /// [`ENOMEM`]; [`EINVAL`] if an index of a graph refers to no element.
-pub(crate) fn compare(
-    shadow: &Graph,
-    host: &Graph,
-    line: &mut dyn FnMut(fmt::Arguments<'_>),
-) -> Result<Outcome> {
+pub(crate) fn compare(shadow: &Graph, host: &Graph, line: &mut Line<'_>) -> Result<Outcome> {
     if !shadow.is_well_formed() || !host.is_well_formed() {
         return Err(EINVAL);
     }

@@ -169,7 +169,7 @@ compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 ambiguous=0 violations=
         // A loop of parents matches no line that ends.
         let (mut shadow, host) = generations(&[0, 1, 2])?;
         shadow.anon_vmas.get_mut(0).ok_or(EINVAL)?.parent = 2;
-        assert!(compare(&shadow, &host, &mut |_| ())?.differences > 3);
+        assert!(compare(&shadow, &host, &mut |_, _| ())?.differences > 3);
         Ok(())
     }
 
@@ -363,7 +363,7 @@ compare: vmas=5 anon_vmas=4 chains=4 pages=5 untracked=3 ambiguous=0 violations=
         // Other families are still compared.
         graphs.0.anon_vmas.get_mut(3).ok_or(EINVAL)?.num_children = 2;
         graphs.0.pages.get_mut(4).ok_or(EINVAL)?.mapcount = 2;
-        assert!(compare(&graphs.0, &graphs.1, &mut |_| ())?.differences == 2);
+        assert!(compare(&graphs.0, &graphs.1, &mut |_, _| ())?.differences == 2);
         Ok(())
     }
 

@@ -64,7 +64,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
             let (shadow, mut host) = generations(&[0, 1, 2])?;
             host.held = held;
             host.anon_vmas.get_mut(0).ok_or(EINVAL)?.refcount += more;
-            let outcome = compare(&shadow, &host, &mut |_| ())?;
+            let outcome = compare(&shadow, &host, &mut |_, _| ())?;
             assert_eq!(outcome.differences, expected);
         }
         Ok(())
@@ -77,7 +77,7 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
             let (shadow, mut host) = generations(&[0, 1, 2])?;
             host.incomplete = incomplete;
             host.anon_vmas.get_mut(0).ok_or(EINVAL)?.foreign += 1;
-            let outcome = compare(&shadow, &host, &mut |_| ())?;
+            let outcome = compare(&shadow, &host, &mut |_, _| ())?;
             assert_eq!((outcome.untracked, outcome.differences), expected);
         }
         Ok(())
@@ -109,7 +109,7 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 ambiguous=0 violations
             for order in [[0, 1, 2, 3, 4], [0, 1, 3, 2, 4], [4, 3, 2, 1, 0]] {
                 let shadow = sample::siblings(Source::Shadow, pages)?;
                 let host = sample::retaken(&shadow, Source::Host, &order)?;
-                let outcome = compare(&shadow, &host, &mut |_| ())?;
+                let outcome = compare(&shadow, &host, &mut |_, _| ())?;
                 assert!(outcome.differences == 0);
                 assert!((outcome.anon_vmas, outcome.chains) == (5, 5));
             }
@@ -204,13 +204,13 @@ compare: vmas=5 anon_vmas=4 chains=14 pages=4 untracked=0 ambiguous=0 violations
             sample::anon_vma(&mut shadow, 0, parent, (1, 1, 1), vmas)?;
         }
         let mut host = sample::retaken(&shadow, Source::Host, &order)?;
-        let outcome = compare(&shadow, &host, &mut |_| ())?;
+        let outcome = compare(&shadow, &host, &mut |_, _| ())?;
         assert!(outcome.chains > 7000 && outcome.differences == 0);
         // A missing link in the middle is a difference in the chain and one in the tree.
         host.vmas.get_mut(60).ok_or(EINVAL)?.chain.remove(30)?;
         let node = host.anon_vmas.get_mut(DEPTH - 1 - 30).ok_or(EINVAL)?;
         node.vmas.keep(|_, vma| vma != 60)?;
-        let outcome = compare(&shadow, &host, &mut |_| ())?;
+        let outcome = compare(&shadow, &host, &mut |_, _| ())?;
         assert!(outcome.differences == 2);
         Ok(())
     }

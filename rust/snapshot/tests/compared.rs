@@ -24,13 +24,13 @@ pub(super) fn generations(order: &[usize]) -> Result<(Graph, Graph)> {
 /// Returns the whole text of a comparison.
 pub(super) fn seen((shadow, host): &(Graph, Graph)) -> Result<KVVec<u8>> {
     let mut text = KVVec::new();
-    let mut line = |line: fmt::Arguments<'_>| {
+    let mut line = |_, line: fmt::Arguments<'_>| {
         if let Ok(line) = CString::try_from_fmt(fmt!("{line}\n")) {
             let _ = text.extend_from_slice(line.to_bytes(), GFP_KERNEL);
         }
     };
     let outcome = compare(shadow, host, &mut line)?;
-    line(fmt!("{outcome}"));
+    line(false, fmt!("{outcome}"));
     Ok(text)
 }
 
