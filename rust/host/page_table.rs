@@ -221,7 +221,8 @@ impl HostVma<'_> {
         (address | (size - 1)).saturating_add(1).min(self.end())
     }
 
-    /// Returns the anonymous pages that it maps, in order of address. Sleeps.
+    /// Returns the anonymous pages that it maps, in order of address, also if it has no anon_vma, and
+    /// should map none. Sleeps.
     ///
     /// If `mmap_lock` is held for writing, no page appears or disappears meanwhile if the caller has
     /// excluded faults under the VMA's own lock as well.
@@ -230,14 +231,10 @@ impl HostVma<'_> {
     ///
     /// `ENOMEM`.
     pub(crate) fn anonymous_pages(self) -> Result<KVVec<HostPage>> {
-        if self.anon_vma_key() == 0 {
-            return Ok(KVVec::new());
-        }
         self.mapped_pages_in((self.start(), self.end()))
     }
 
-    /// As [`anonymous_pages`](Self::anonymous_pages), at these addresses of the VMA, also if it has
-    /// no anon_vma, and should have no such pages.
+    /// As [`anonymous_pages`](Self::anonymous_pages), at these addresses of the VMA.
     ///
     /// # Errors
     ///
