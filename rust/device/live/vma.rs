@@ -188,7 +188,10 @@ impl LiveVma {
         if self.core.is_unfaulted() {
             return false;
         }
-        host.anon_vma_key() != self.host_key.load(Relaxed)
+        let key = host.anon_vma_key();
+        // Links that it has inherited late may have been noted when the host had taken them away.
+        key == 0
+            || key != self.host_key.load(Relaxed)
             || (host.has_root_alone() && !self.host_alone.load(Relaxed))
             || (Place::of(host).shift() == 0 && self.place.get().shift() != 0)
     }
