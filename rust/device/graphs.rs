@@ -13,6 +13,7 @@ use super::{
     pair::Pair,
     registry::Registry,
     steady,
+    swapped,
     sync::{
         self,
         Seen, //
@@ -110,6 +111,7 @@ fn take_locked<'a>(
         sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
         taken.mm.note_whole_look();
     }
+    swapped::settle(&mut all, mmaps)?;
     let owners = owners(&all)?;
     let shadow = shadow_graph(&all, &owners)?;
     let mut host = host_graph(&all, &owners, mmaps)?;

@@ -18,6 +18,7 @@
 //! | `layout` | where VMAs are, and which changes of that are permitted |
 //! | `links` | updates links at a fault, and after changes for which the host calls no driver |
 //! | [`sync`] | updates ranges and pages after such changes |
+//! | `swapped` | pages that the host may have swapped out and read in again |
 //! | `taken` | locks all address spaces, and lists what is there |
 //! | [`graphs`] | takes the graphs of the shadow and of the host |
 //! | `pair` | the two graphs |
@@ -69,6 +70,7 @@ mod numbers;
 mod pair;
 pub(crate) mod registry;
 mod steady;
+mod swapped;
 pub(crate) mod sync;
 mod taken;
 mod violations;

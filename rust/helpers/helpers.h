@@ -121,6 +121,7 @@ unsigned long shadow_rmap_page_mapping(struct page *page);
 unsigned long shadow_rmap_page_index(struct page *page);
 int shadow_rmap_page_mapcount(struct page *page);
 bool shadow_rmap_page_is_exclusive(const struct page *page);
+bool shadow_rmap_has_swap(void);
 
 void shadow_rmap_bench_mm_init(struct mm_struct *mm);
 void shadow_rmap_bench_vma_init(struct vm_area_struct *vma, struct mm_struct *mm,

@@ -225,3 +225,8 @@ bool shadow_rmap_page_is_exclusive(const struct page *page)
 {
 	return PageAnonExclusive(page);
 }
+
+bool shadow_rmap_has_swap(void)
+{
+	return get_nr_swap_pages() > 0;
+}

@@ -161,6 +161,51 @@ pub(crate) fn add_links(
     Ok(())
 }
 
+/// Where an anon_vma is in the chain of a VMA.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InChain {
+    /// The number of links before that to this anon_vma.
+    pub(crate) before: usize,
+    /// The number of links of the VMA.
+    pub(crate) links: usize,
+    /// Whether it is the VMA's own anon_vma.
+    pub(crate) is_own: bool,
+    /// Whether it is a root.
+    pub(crate) is_root: bool,
+}
+
+/// Returns where the anon_vma with this key is in the chain of `vma`, if it is there. Sleeps.
+///
+/// # Errors
+///
+/// `EINVAL` if `mmaps` does not hold the `mmap_lock` of the VMA.
+pub(crate) fn place_in_chain(
+    mmaps: &AllMmaps<'_>,
+    vma: HostVma<'_>,
+    key: usize,
+) -> Result<Option<InChain>> {
+    if !mmaps.has(vma) {
+        return Err(EINVAL);
+    }
+    let (mut found, mut links) = (None, 0);
+    // SAFETY: As in `add_links()`; the root of a linked anon_vma does not change.
+    unsafe {
+        for_each_link(vma, |anon_vma| {
+            if anon_vma.addr() == key {
+                found = Some((links, (*anon_vma).root == anon_vma));
+            }
+            links += 1;
+            Ok(())
+        })?;
+    }
+    Ok(found.map(|(before, is_root)| InChain {
+        before,
+        links,
+        is_own: vma.anon_vma_key() == key,
+        is_root,
+    }))
+}
+
 /// Returns the fields of an anon_vma and the keys of the VMAs in its tree, at one instant.
 ///
 /// No memory is allocated under the lock, because reclaim may need the lock.

@@ -28,4 +28,5 @@ pub(crate) mod graph;
 pub(crate) mod mm;
 pub(crate) mod page_table;
 pub(crate) mod process;
+pub(crate) mod swap;
 pub(crate) mod vma;

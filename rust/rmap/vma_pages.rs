@@ -53,6 +53,28 @@ impl<R: Rmap> Vma<R> {
         unsafe { page.add_new_anon_rmap(anon_vma) }
     }
 
+    /// `folio_add_anon_rmap_pte()` after `do_swap_page()`: the page was anonymous before it was swapped
+    /// out, and leads to the anon_vma with this key, which the VMA must be linked to (R21, R39).
+    ///
+    /// Returns whether it did.
+    ///
+    /// # Safety
+    ///
+    /// As for [`add_new_anon_rmap`](Self::add_new_anon_rmap).
+    pub(crate) unsafe fn add_swapped_anon_rmap(
+        &self,
+        page: &PageRmap<R>,
+        key: usize,
+        mmap: &(impl MmapLocked<R> + ?Sized),
+    ) -> bool {
+        let Some(anon_vma) = self.links(mmap).find(|anon_vma| anon_vma.key() == key) else {
+            return Rule::R21.guard(false);
+        };
+        path::PAGE_NEW.count();
+        // SAFETY: This VMA is linked to the anon_vma; the rest is the caller's promise.
+        unsafe { page.add_new_anon_rmap(anon_vma) }
+    }
+
     /// `folio_move_anon_rmap()`: this VMA is the only one left that maps `page`, so the page goes
     /// to its `->anon_vma`. Takes no lock.
     ///

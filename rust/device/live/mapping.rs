@@ -64,6 +64,27 @@ pub(crate) fn map_new(
     Ok(Some(page))
 }
 
+/// Maps `page`, a new one that stands for a page that the host has read in from swap or found in the
+/// swap cache, using the memory `room`. It leads to the anon_vma with the key `anon_vma`. Sleeps;
+/// allocates nothing.
+///
+/// Returns whether the VMA is linked to that (R21); otherwise nothing is mapped.
+pub(crate) fn map_swapped(
+    vma: &LiveVma,
+    room: PageRoom,
+    at: usize,
+    page: &Arc<LivePage>,
+    anon_vma: usize,
+    mmap: &impl MmapLocked,
+) -> bool {
+    // SAFETY: As in `map_new()`.
+    let linked = unsafe { vma.core.add_swapped_anon_rmap(&page.rmap, anon_vma, mmap) };
+    if linked {
+        vma.map_page(room, at, page.clone());
+    }
+    linked
+}
+
 /// Maps `page` at page offset `at` of `vma` as well, using the memory `room`: after a fork, a move,
 /// or when a page turns up at another place. Sleeps; allocates nothing.
 ///

@@ -53,7 +53,7 @@ impl LivePage {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn new(seen: &HostPage) -> Result<Arc<Self>> {
+    pub(crate) fn new(seen: &HostPage) -> Result<Arc<Self>> {
         // If the allocation fails, the page is dropped, which counts as a free.
         stats::PAGES_ALLOCATED.inc();
         let page = Self {

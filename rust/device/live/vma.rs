@@ -35,7 +35,7 @@ use crate::{
     },
     rmap::{
         self,
-        mm::MmapWrite, //
+        mm::MmapLocked, //
     },
     snapshot::Reused, //
 };
@@ -225,7 +225,7 @@ impl LiveVma {
     }
 
     /// Returns the key of its anon_vma in the shadow.
-    pub(crate) fn own_key(&self, mmap: &MmapWrite<'_>) -> Option<usize> {
+    pub(crate) fn own_key(&self, mmap: &impl MmapLocked) -> Option<usize> {
         self.core.anon_vma(mmap).map(|own| own.key())
     }
 
