@@ -47,7 +47,17 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
+
+/// How often a fork looks at the other address spaces of the file before it takes the host's choice, and
+/// for how many milliseconds it waits between two looks. The host may lock an address space for a moment
+/// without changing it, as when the memory nodes of a cgroup change.
+const LOOKS: usize = 8;
+const PAUSE: i64 = 1;
 
 /// Shadows a fork of `source`, which is in the address space `parent`. Sleeps.
 ///
@@ -70,30 +80,38 @@ pub(super) fn forked(
     } else {
         sync::vma(source.into(), parent, &mut parent_mmap)?;
     }
+    let but = [source.mm.key(), host.mm_key()];
     let mut choices = choices(opening, &source, &parent_mmap);
-    if choices.is_some_and(|(by_rule, seen)| by_rule != seen) {
+    for _ in 0..LOOKS {
+        if choices.is_none_or(|(by_rule, seen)| by_rule == seen) {
+            break;
+        }
         // A VMA that has lost its links, and was not looked at since, counts no more in the host.
         if file.is_mergeable() {
             drop(parent_mmap);
-            mergeable::sweep_others(
-                file,
-                &[source.mm.key(), host.mm_key()],
-                mergeable::Which::All,
-            )?;
+            mergeable::sweep_others(file, &but, mergeable::Which::All)?;
         } else {
             let family = links::family(&source, &parent_mmap)?;
             drop(parent_mmap);
             links::unlink_lost_elsewhere(&family, &source.mm);
         }
+        // What is locked was not looked at.
+        let again = file.is_another_locked(&but);
+        if again {
+            fsleep(Delta::from_millis(PAUSE));
+        }
         parent_mmap = source.mm.core.mmap_write();
         choices = self::choices(opening, &source, &parent_mmap);
+        if !again {
+            break;
+        }
     }
     stats::EVENT_FORK.inc();
     let mm = match &known {
         Some(mm) => mm.clone(),
         None => LiveMm::new(file.as_arc_borrow(), host)?,
     };
-    file.note_change(&[source.mm.key(), host.mm_key()]);
+    file.note_change(&but);
     let (reuse, reused) = choose(choices, &source, host.mm_key());
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages(), reused)?;
