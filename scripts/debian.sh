@@ -22,7 +22,7 @@ names() { apt-cache "${apt_options[@]}" search --names-only "$1" | cut -d' ' -f1
 # choose_release: sets `release`, such as 7.3.4+deb13-amd64, and `wanted`, packages of one version. It is
 # the newest release of the first of the lab's versions that the archive has.
 choose_release() {
-	local base package= other image
+	local base package= other image modules
 	for base in $(versions); do
 		package=$(names "^linux-headers-${base//./\\.}\.[0-9]+\+deb[0-9]+-amd64\$" | tail -n1)
 		[ -z "$package" ] || break
@@ -33,8 +33,11 @@ choose_release() {
 	release=${package#linux-headers-}
 	image=linux-binary-$release
 	[ -n "$(version "$image")" ] || image=linux-image-$release
+	# Some releases have the modules in the package of the image.
+	modules=linux-modules-$release
+	[ -n "$(version "$modules")" ] || modules=
 	wanted=()
-	for other in "$package" "linux-headers-${release%-amd64}-common" "$image" "linux-source-$base"; do
+	for other in "$package" "linux-headers-${release%-amd64}-common" "$image" $modules "linux-source-$base"; do
 		[ "$(version "$other")" = "$(version "$package")" ] ||
 			die "$package is version $(version "$package"), but $other is $(version "$other"):" \
 				"the archive is being updated; try again later"
@@ -52,7 +55,7 @@ fetch_packages() {
 	(
 		cd "$apt_folder/deb"
 		quietly "fetching Debian's kernel $release" "$CACHE/log/debian-fetch.log" \
-			apt-get "${apt_options[@]}" download "${wanted[@]::3}"
+			apt-get "${apt_options[@]}" download "${wanted[@]::${#wanted[@]}-1}"
 		unpack_debs "$packages" ./*.deb
 	)
 	rm -rf "$apt_folder"
@@ -116,6 +119,21 @@ verify() {
 		"here, so it was built with another compiler, bindgen or option: $(head -n 3 <<<"$missing" | xargs)"
 }
 
+# Unpacks zram, a swap space in memory, and the modules that it needs, into $build/swap, numbered in
+# the order in which they are to be inserted. The others are removed.
+unpack_swap_modules() {
+	local insmod file n=0
+	mkdir -p "$build/swap"
+	depmod -b "$packages/usr" "$release" 2>"$CACHE/log/debian-modules.log"
+	while read -r insmod file; do
+		[ "$insmod" = insmod ] || continue
+		n=$((n + 1))
+		xz -dc "$file" >"$build/swap/$n-$(basename "$file" .xz)"
+	done < <(modprobe -d "$packages/usr" -S "$release" --show-depends zram)
+	[ -f "$build/swap/$n-zram.ko" ] || die "$release has no module zram"
+	rm -rf "$packages/usr/lib/modules/$release/kernel"
+}
+
 prepare() {
 	[ -f "$packages/release" ] || fetch_packages
 	release=$(cat "$packages/release")
@@ -128,6 +146,7 @@ prepare() {
 		"$CACHE/log/kernel-debian.log" kmake olddefconfig modules_prepare
 	verify
 	cp "$packages/usr/lib/modules/$release/vmlinuz" "$build/arch/x86/boot/bzImage"
+	unpack_swap_modules
 	touch "$build/.complete"
 }
 
@@ -143,6 +162,7 @@ ensure() {
 	die "VM=debian is Debian's own kernel, which is not built from KDIR or KERNEL_TARBALL"
 command -v qemu-system-x86_64 >/dev/null || "$TOP/scripts/setup.sh" --qemu
 root=$("$TOP/scripts/chroot.sh")
-key=$(echo "$KERNEL_SUITE linux-source-${KERNEL:-${KERNEL_VERSIONS[0]}} ${root##*/} ${arguments[*]}" | sha256sum | cut -c1-12)
+key=$(echo "$KERNEL_SUITE linux-source-${KERNEL:-${KERNEL_VERSIONS[0]}} zram ${root##*/} ${arguments[*]}" |
+	sha256sum | cut -c1-12)
 place=$CACHE/debian-$key packages=$CACHE/debian-$key/packages build=$CACHE/debian-$key/build
 with_lock debian ensure

@@ -22,10 +22,13 @@ def debian_guest(step, boot):
         return
     folder = step.lab.kernels["debian"] = Path(kernel_folder("debian"))
     files = {"shadow_rmap.ko": modules("debian")["shadow_rmap"], "rmapctl": step.lab.rmapctl}
-    files |= {path.relative_to(TOP): path for path in (TOP / "samples").glob("*.scn")}
-    files |= trace_cmd()
+    samples = [*(TOP / "samples").glob("*.scn"), *(TOP / "samples/swap").glob("*.scn")]
+    files |= {path.relative_to(TOP): path for path in samples}
+    files |= {path.relative_to(folder): path for path in (folder / "swap").iterdir()}
+    files |= {"memory.sh": SCRIPTS / "guest/memory.sh"} | trace_cmd()
     release = read(folder / "include/config/kernel.release").strip()
-    boot(step, files, "debian.sh", release, step.lab.seed, STEPS)
+    # The kernel divides the memory into two nodes.
+    boot(step, files, "debian.sh", release, step.lab.seed, STEPS, append="numa=fake=2")
 
 
 def debian_drgn(step):

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in the test guest, on Debian's own kernel, unmodified: loads the module, turns on KSM and huge
-# pages, compacts memory, and tests live mappings meanwhile. $OUT/tests.txt has the result of each test.
+# pages, compacts memory, and tests live mappings meanwhile; then with swap space, while pages are swapped
+# out and moved between two nodes. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
-# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh, trace.sh and
-# samples/*.scn
+# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh, trace.sh, memory.sh,
+# samples/*.scn, samples/swap/*.scn and swap/*.ko
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 release=$1 seed=$2 steps=$3 here=$PWD
@@ -18,6 +19,8 @@ mm=/sys/kernel/mm
 . ./host.sh
 # shellcheck source=scripts/guest/trace.sh
 . ./trace.sh
+# shellcheck source=scripts/guest/memory.sh
+. ./memory.sh
 
 release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
 
@@ -109,6 +112,15 @@ fail_is_refused() {
 	says "needs a kernel with CONFIG_FAILSLAB" timeout 600 ./rmapctl run /tmp/fail.scn
 }
 
+# While pages are swapped out and migrate.
+swap_tests() {
+	for f in samples/swap/*.scn; do try "swap: ${f##*/}" harassed timeout 600 ./rmapctl run --quiet "$f"; done
+	for mode in pinned mergeable; do
+		try "swap: random steps of seed $seed ($mode)" harassed timeout 900 \
+			./rmapctl random --quiet --mode $mode --seed "$seed" --steps "$steps" --check-every 5
+	done
+}
+
 unload() { rmmod shadow_rmap && ! loaded; }
 
 all_tests() {
@@ -132,6 +144,7 @@ all_tests() {
 	try "checks find no difference while pages migrate" shuffle_and_compare
 	try "compare finds no difference where KSM has merged pages" ksm_and_compare
 	try "no failslab: fail is refused" fail_is_refused
+	try "swap: it is on" swap_on && try "swap: a cgroup" make_cgroup && swap_tests
 	try "no rule is broken" rules_hold
 	try "the module unloads" unload
 }

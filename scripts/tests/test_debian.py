@@ -48,6 +48,14 @@ def test_image_may_be_in_the_older_package():
     assert (code, output.split()[3]) == (0, f"linux-image-{RELEASE}=7.3.4-1")
 
 
+def test_modules_may_have_a_package_of_their_own():
+    modules = f"linux-modules-{RELEASE}"
+    code, output, _ = choose(dict.fromkeys([*NAMES, modules], "7.3.4-1"))
+    # The source, which is unpacked later, is the last one.
+    names = [*NAMES[:3], modules, NAMES[3]]
+    assert (code, output.split()) == (0, [RELEASE, *(f"{name}=7.3.4-1" for name in names)])
+
+
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_packages_of_two_versions_are_refused(name):
     code, _, errors = choose(dict.fromkeys(NAMES, "7.3.4-1") | {name: "7.3.5-1"})

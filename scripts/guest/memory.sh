@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# Swap space, and a cgroup whose pages are swapped out and moved between nodes.
+# Sourced, never run.
+
+cgroup=/sys/fs/cgroup/shadow_rmap
+
+# swap_on: swap/*.ko are the modules that zram needs, and zram, in order.
+swap_on() {
+	for module in swap/*.ko; do insmod "$module" || return; done
+	echo 128M >/sys/block/zram0/disksize && within 10 test -b /dev/zram0 &&
+		mkswap /dev/zram0 && swapon /dev/zram0 && must grep -q '^/dev/zram0 ' /proc/swaps
+}
+
+make_cgroup() {
+	mount -t cgroup2 none "${cgroup%/*}" && echo '+memory +cpuset' >"${cgroup%/*}/cgroup.subtree_control" &&
+		mkdir "$cgroup"
+}
+
+# in_cgroup COMMAND...
+# shellcheck disable=SC2016 # the shell in the cgroup expands it
+in_cgroup() { sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup" "$@"; }
+
+# harass FILE: until the file is there, what the cgroup has in memory is swapped out, and what it has left
+# is moved to the other node.
+harass() {
+	node=0
+	until [ -e "$1" ]; do
+		sleep 0.1
+		node=$((1 - node))
+		echo $node >"$cgroup/cpuset.mems"
+		# It fails if there is less.
+		echo 8M >"$cgroup/memory.reclaim"
+	done 2>/dev/null
+}
+
+# counted NAME: the kernel's counter.
+counted() { sed -n "s/^$1 //p" /proc/vmstat; }
+
+# harassed COMMAND...: the command in the cgroup, while that is harassed: pages are read in from swap, and
+# migrate.
+harassed() {
+	rm -f /tmp/harassed
+	harass /tmp/harassed &
+	harasser=$! read_in=$(counted pswpin) moved=$(counted pgmigrate_success)
+	in_cgroup "$@"
+	rc=$?
+	touch /tmp/harassed
+	wait $harasser
+	read_in=$(($(counted pswpin) - read_in)) moved=$(($(counted pgmigrate_success) - moved))
+	echo "pages read in from swap: $read_in, migrated: $moved"
+	must test $read_in -gt 100 && must test $moved -gt 100 && return $rc
+}
