@@ -52,6 +52,21 @@ pub(super) fn inherit(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Two unfaulted VMAs become one with the faulted one between them, and inherit its links; a child holds
+/// on to the anon_vma.
+pub(super) fn inherit_from_between(site: &Site<'_>) -> Result<()> {
+    let arena = Arena::new(site)?;
+    arena.map(0..12)?;
+    arena.protect(0..4, READ)?;
+    arena.protect(8..12, READ)?;
+    arena.write(4..8, 1);
+    let (_child, result) = Child::new(|| Ok(()))?;
+    result.map_err(anyhow::Error::msg)?;
+    arena.protect(4..8, READ)?;
+    arena.check()?;
+    has_vmas(&arena, site.mode, 4, 6)
+}
+
 /// In a child: halves of a split become one again, and a boundary shifts between them. An unfaulted
 /// VMA beside them stays apart, because the child has more than one link.
 pub(super) fn in_a_child(site: &Site<'_>) -> Result<()> {

@@ -44,7 +44,7 @@ pub struct Site<'a> {
 }
 
 /// All cases with their names.
-pub const CASES: [(&str, Case); 17] = [
+pub const CASES: [(&str, Case); 18] = [
     ("corner: a fault after MREMAP_DONTUNMAP", dontunmap),
     ("corner: an anon_vma in the same memory", same_memory),
     ("corner: parents that are killed at fork", killed_at_fork),
@@ -55,6 +55,10 @@ pub const CASES: [(&str, Case); 17] = [
     ("corner: first faults of two threads", first_faults),
     ("corner: a parent's exit during a fork", exit_at_fork),
     ("corner: links of a merged VMA", merges::inherit),
+    (
+        "corner: unfaulted VMAs around a faulted one",
+        merges::inherit_from_between,
+    ),
     ("corner: merges in a child", merges::in_a_child),
     ("corner: a hole that is filled", merges::fill_a_hole),
     (
