@@ -53,11 +53,10 @@ use kernel::{
     },
 };
 
-/// How often a fork looks at the other address spaces of the file before it takes the host's choice, and
-/// for how many milliseconds it waits between two looks. The host may lock an address space for a moment
-/// without changing it, as when the memory nodes of a cgroup change.
-const LOOKS: usize = 8;
-const PAUSE: i64 = 1;
+/// How often a fork looks at the other address spaces of the file before it takes the host's choice. The
+/// host may lock an address space for a moment without changing it, as when the memory nodes of a cgroup
+/// change: after the first look the fork waits for a millisecond, after each other one twice as long.
+const LOOKS: u32 = 6;
 
 /// Shadows a fork of `source`, which is in the address space `parent`. Sleeps.
 ///
@@ -82,7 +81,7 @@ pub(super) fn forked(
     }
     let but = [source.mm.key(), host.mm_key()];
     let mut choices = choices(opening, &source, &parent_mmap);
-    for _ in 0..LOOKS {
+    for look in 0..LOOKS {
         if choices.is_none_or(|(by_rule, seen)| by_rule == seen) {
             break;
         }
@@ -98,7 +97,7 @@ pub(super) fn forked(
         // What is locked was not looked at.
         let again = file.is_another_locked(&but);
         if again {
-            fsleep(Delta::from_millis(PAUSE));
+            fsleep(Delta::from_millis(1 << look));
         }
         parent_mmap = source.mm.core.mmap_write();
         choices = self::choices(opening, &source, &parent_mmap);
