@@ -112,12 +112,15 @@ fail_is_refused() {
 	says "needs a kernel with CONFIG_FAILSLAB" timeout 600 ./rmapctl run /tmp/fail.scn
 }
 
+# patient COMMAND...: a command of rmapctl. A process may wait for its pages for long.
+patient() { timeout 900 ./rmapctl "$@" --quiet --timeout 300; }
+
 # While pages are swapped out and migrate.
 swap_tests() {
-	for f in samples/swap/*.scn; do try "swap: ${f##*/}" harassed timeout 600 ./rmapctl run --quiet "$f"; done
+	for f in samples/swap/*.scn; do try "swap: ${f##*/}" harassed patient run "$f"; done
 	for mode in pinned mergeable; do
-		try "swap: random steps of seed $seed ($mode)" harassed timeout 900 \
-			./rmapctl random --quiet --mode $mode --seed "$seed" --steps "$steps" --check-every 5
+		try "swap: random steps of seed $seed ($mode)" harassed \
+			patient random --mode $mode --seed "$seed" --steps "$steps" --check-every 5
 	done
 }
 

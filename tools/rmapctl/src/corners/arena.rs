@@ -3,7 +3,7 @@
 //! A reserved range of addresses, in which a case maps the device at fixed places.
 
 use super::Site;
-use crate::kernel::{Debugfs, Device, complaints};
+use crate::kernel::{Debugfs, Device, Target, complaints, host_check};
 use crate::worker::PAGE_SIZE;
 use anyhow::{Context, Result, bail, ensure};
 use nix::libc;
@@ -147,11 +147,12 @@ impl<'a> Arena<'a> {
         Ok(self.device.check()?.vmas)
     }
 
-    /// Checks; fails unless differences, violations and untracked are all 0.
+    /// Checks; fails unless differences, violations and untracked are all 0, and the host's own
+    /// structures of this process are in order.
     pub(super) fn check(&self) -> Result<()> {
         let check = self.device.check()?;
         if (check.differences, check.violations, check.untracked) == (0, 0, 0) {
-            return Ok(());
+            return self.check_host();
         }
         let mut said = check.to_string();
         match self.debugfs.read("compare") {
@@ -164,6 +165,14 @@ impl<'a> Arena<'a> {
             Err(error) => said.push_str(&format!("\n    {error:#}")),
         }
         bail!(said)
+    }
+
+    fn check_host(&self) -> Result<()> {
+        let text = self
+            .debugfs
+            .read_host(Target::Pid(std::process::id()), "check")?;
+        ensure!(host_check(&text)?.violations == 0, "{}", text.trim_end());
+        Ok(())
     }
 }
 
