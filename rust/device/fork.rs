@@ -53,10 +53,10 @@ use kernel::{
     },
 };
 
-/// How often a fork looks at the other address spaces of the file before it takes the host's choice. The
-/// host may lock an address space for a moment without changing it, as when the memory nodes of a cgroup
-/// change: after the first look the fork waits for a millisecond, after each other one twice as long.
-const LOOKS: u32 = 6;
+/// How often a fork waits for address spaces of the file that are locked, before it takes the host's
+/// choice: the first time for a millisecond, then twice as long each time. The host may lock an address
+/// space for a moment without changing it, as when the memory nodes of a cgroup change.
+const PAUSES: usize = 6;
 
 /// Shadows a fork of `source`, which is in the address space `parent`. Sleeps.
 ///
@@ -75,29 +75,29 @@ pub(super) fn forked(
     // From here on the pages of the parent are shared. The host blocks faults in one VMA after the
     // other, so each VMA is updated at its own callback.
     if known.is_none() {
+        source.mm.pauses_at_fork.store(0, Relaxed);
         sync::mm(&source.mm, parent, &mut parent_mmap)?;
     } else {
         sync::vma(source.into(), parent, &mut parent_mmap)?;
     }
     let but = [source.mm.key(), host.mm_key()];
     let mut choices = choices(opening, &source, &parent_mmap);
-    for look in 0..LOOKS {
-        if choices.is_none_or(|(by_rule, seen)| by_rule == seen) {
-            break;
-        }
+    let mut left_out = false;
+    while choices.is_some_and(|(by_rule, seen)| by_rule != seen) {
         // A VMA that has lost its links, and was not looked at since, counts no more in the host.
-        if file.is_mergeable() {
+        left_out = if file.is_mergeable() {
             drop(parent_mmap);
-            mergeable::sweep_others(file, &but, mergeable::Which::All)?;
+            mergeable::sweep_others(file, &but, mergeable::Which::All)?
         } else {
             let family = links::family(&source, &parent_mmap)?;
             drop(parent_mmap);
-            links::unlink_lost_elsewhere(&family, &source.mm);
-        }
-        // What is locked was not looked at.
-        let again = file.is_another_locked(&but);
+            links::unlink_lost_elsewhere(&family, &source.mm)
+        };
+        let pauses = source.mm.pauses_at_fork.load(Relaxed);
+        let again = left_out && pauses < PAUSES;
         if again {
-            fsleep(Delta::from_millis(1 << look));
+            source.mm.pauses_at_fork.store(pauses + 1, Relaxed);
+            fsleep(Delta::from_millis(1 << pauses));
         }
         parent_mmap = source.mm.core.mmap_write();
         choices = self::choices(opening, &source, &parent_mmap);
@@ -111,7 +111,7 @@ pub(super) fn forked(
         None => LiveMm::new(file.as_arc_borrow(), host)?,
     };
     file.note_change(&but);
-    let (reuse, reused) = choose(choices, &source, host.mm_key());
+    let (reuse, reused) = choose(choices, &source, host.mm_key(), left_out);
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages(), reused)?;
     vma.note_links(host);
@@ -147,11 +147,13 @@ fn choices(
 }
 
 /// Chooses the anon_vma that a fork of `source` to the address space `child` reuses, and returns
-/// the choices of rule and host that are compared.
+/// the choices of rule and host that are compared. `left_out` says whether any address space could not
+/// be looked at.
 fn choose(
     choices: Option<(Option<usize>, Option<usize>)>,
     source: &LiveVma,
     child: usize,
+    left_out: bool,
 ) -> (Reuse, Option<(Reused, Reused)>) {
     let Some((by_rule, seen)) = choices else {
         return (Reuse::ByRule, None);
@@ -167,7 +169,8 @@ fn choose(
     }
     // In this order: an exit that is over by the second look has left its mark at the latest then.
     let mm = &source.mm;
-    if mm.file.is_another_locked(&[mm.key(), child]) || mm.changed_around.load(Relaxed) {
+    let locked = left_out || mm.file.is_another_locked(&[mm.key(), child]);
+    if locked || mm.changed_around.load(Relaxed) {
         mm.file.count_ambiguous();
         return (Reuse::AsSeen(seen), Some((choice(seen), choice(seen))));
     }

@@ -65,7 +65,7 @@ use kernel::{
 
 /// Whether parts of the host besides its reverse map hold references on its anon_vmas: KSM one for
 /// each page that it has merged, migration and reclaim while they work.
-const OTHERS_HOLD: bool = cfg!(any(CONFIG_KSM, CONFIG_MIGRATION));
+const OTHERS_HOLD: bool = cfg!(any(CONFIG_KSM, CONFIG_MIGRATION, CONFIG_SWAP));
 
 /// Takes both graphs of all mappings of `files`. Sleeps.
 ///
@@ -109,9 +109,9 @@ fn take_locked<'a>(
     steady::look_until_same(&mut all)?;
     for taken in all.iter_mut() {
         sync::finish(&mut taken.pass, &taken.mm.core.mmap_write())?;
-        taken.mm.note_whole_look();
     }
     swapped::settle(&mut all, mmaps)?;
+    all.iter().for_each(|taken| taken.mm.note_whole_look());
     let owners = owners(&all)?;
     let shadow = shadow_graph(&all, &owners)?;
     let mut host = host_graph(&all, &owners, mmaps)?;

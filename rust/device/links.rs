@@ -286,8 +286,9 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
 }
 
 /// Takes the links of those VMAs of `family` away that have lost them in the host, in address
-/// spaces other than `but` in which nothing happens now. Sleeps.
-pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
+/// spaces other than `but` in which nothing happens now. Returns whether any was left out. Sleeps.
+pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) -> bool {
+    let mut left_out = false;
     // A VMA that is unlinked in order to be closed is in the tree of VMAs no more, so not read.
     let is_lost = |vma: &LiveVma, here: LockedMm<'_>| {
         let lost = |host: HostVma<'_>| host.mm_users() > 0 && vma.has_lost_links(host);
@@ -303,6 +304,7 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
             continue;
         }
         let Some(locked) = TriedRead::new(&mm.host) else {
+            left_out = true;
             continue;
         };
         let Ok(here) = locked.mm() else {
@@ -316,4 +318,5 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) {
             unlink(&vma, here, &mut mmap);
         }
     }
+    left_out
 }

@@ -37,7 +37,7 @@ const PAUSE: i64 = 1;
 ///
 /// `ENOMEM`; `EINTR` if the caller is being killed; `EAGAIN` if there is no end of it.
 pub(super) fn look_until_same(all: &mut [Taken<'_>]) -> Result {
-    if !MIGRATES {
+    if !MIGRATES && !cfg!(CONFIG_SWAP) {
         return Ok(());
     }
     for _ in 0..LOOKS {

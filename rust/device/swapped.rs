@@ -13,7 +13,10 @@ use super::{
         LivePage,
         PageRoom, //
     },
-    sync::Seen,
+    sync::{
+        Cause,
+        Seen, //
+    },
     taken::Taken, //
 };
 use crate::{
@@ -44,23 +47,26 @@ type At = (usize, usize, usize, usize);
 ///
 /// # Errors
 ///
-/// `ENOMEM`; the next check then does the rest.
+/// `ENOMEM`; `EINTR` if the caller is being killed. The next check then does the rest.
 pub(super) fn settle(all: &mut [Taken<'_>], mmaps: &AllMmaps<'_>) -> Result {
     if !swap::is_in_use() {
         return Ok(());
     }
-    let mut places: KVVec<At> = KVVec::new();
+    let pages = |taken: &Taken<'_>| {
+        let vmas = resched_each(&taken.pass.vmas);
+        vmas.map(|seen| seen.host_pages.len()).sum::<usize>()
+    };
+    let mut places = KVVec::with_capacity(all.iter().map(pages).sum(), GFP_BOUNDED)?;
     for (mm, taken) in all.iter().enumerate() {
         for (vma, seen) in resched_each(&taken.pass.vmas).enumerate() {
-            places.reserve(seen.host_pages.len(), GFP_BOUNDED)?;
             for (page, there) in seen.host_pages.iter().enumerate() {
-                // The memory was reserved above.
                 places.push((there.key, mm, vma, page), GFP_BOUNDED)?;
             }
         }
     }
     sort_by_key(&mut places, |&place| place);
     for group in resched_each(places.chunk_by(|one, other| one.0 == other.0)) {
+        Cause::Check.go_on()?;
         settle_page(all, mmaps, group)?;
     }
     Ok(())
@@ -75,9 +81,9 @@ fn settle_page(all: &mut [Taken<'_>], mmaps: &AllMmaps<'_>, group: &[At]) -> Res
         return Ok(());
     }
     let linked = |&place: &At| {
-        at(all, place).is_some_and(|(taken, seen, _)| {
+        at(all, place).is_some_and(|(taken, seen, there)| {
             let mmap = taken.mm.core.mmap_read();
-            seen.vma.core.is_linked_to(anon_vma, &mmap)
+            seen.page(there.at).is_some() && seen.vma.core.is_linked_to(anon_vma, &mmap)
         })
     };
     if !group.iter().all(linked) {
@@ -94,7 +100,7 @@ fn settle_page(all: &mut [Taken<'_>], mmaps: &AllMmaps<'_>, group: &[At]) -> Res
         rooms.push(PageRoom::new(GFP_BOUNDED)?, GFP_BOUNDED)?;
     }
     for (&place, room) in group.iter().zip(rooms) {
-        replace(all, place, room, &page, anon_vma)?;
+        replace(all, place, room, &page, anon_vma);
     }
     Ok(())
 }
@@ -122,17 +128,20 @@ fn partner(all: &[Taken<'_>], mmaps: &AllMmaps<'_>, group: &[At]) -> Result<Opti
     let Some(&Some(host)) = taken.hosts.get(place.2) else {
         return Ok(None);
     };
+    if host.anon_vma_key() == there.mapping {
+        return Ok(seen.vma.own_key(&taken.mm.core.mmap_read()));
+    }
     let Some(in_host) = host::graph::place_in_chain(mmaps, host, there.mapping)? else {
         return Ok(None);
     };
     let (mmap, vma) = (taken.mm.core.mmap_read(), &seen.vma.core);
-    let (own, links) = (seen.vma.own_key(&mmap), vma.nr_links());
+    let own = seen.vma.own_key(&mmap);
     let mut places = [in_host.before, in_host.links - 1 - in_host.before].into_iter();
     Ok(places.find_map(|before| {
         let anon_vma = vma.links(&mmap).nth(before)?;
         let here = InChain {
             before: in_host.before,
-            links,
+            links: vma.nr_links(),
             is_own: own == Some(anon_vma.key()),
             is_root: anon_vma.is_root(),
         };
@@ -164,31 +173,28 @@ fn replace(
     room: PageRoom,
     page: &Arc<LivePage>,
     anon_vma: usize,
-) -> Result {
+) {
     let Some(taken) = all.get_mut(mm) else {
-        return Ok(());
+        return;
     };
     let mmap = taken.mm.core.mmap_write();
     let Some(seen) = taken.pass.vmas.get_mut(vma) else {
-        return Ok(());
+        return;
     };
     let Some(at) = seen.host_pages.get(page_of_vma).map(|there| there.at) else {
-        return Ok(());
+        return;
     };
-    seen.pages.reserve(1, GFP_BOUNDED)?;
-    if let Ok(i) = seen.pages.binary_search_by_key(&at, |page| page.0) {
-        if let Ok((_, old)) = seen.pages.remove(i) {
-            seen.vma.unmap_page(at, &old);
-        }
-    }
+    let i = seen.pages.binary_search_by_key(&at, |page| page.0);
+    let Some(old) = i.ok().and_then(|i| seen.pages.get_mut(i)) else {
+        return;
+    };
+    seen.vma.unmap_page(at, &old.1);
+    // Every VMA of the group is linked to the anon_vma.
     let mapped = match page.rmap.is_anon() {
         false => mapping::map_swapped(&seen.vma, room, at, page, anon_vma, &mmap),
         true => mapping::map_again(&seen.vma, room, at, page.clone(), &mmap),
     };
     if mapped {
-        // The memory was reserved above.
-        seen.pages.push((at, page.clone()), GFP_BOUNDED)?;
-        sort_by_key(&mut seen.pages, |page| page.0);
+        old.1 = page.clone();
     }
-    Ok(())
 }

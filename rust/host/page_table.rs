@@ -246,8 +246,13 @@ impl HostVma<'_> {
         while address < end {
             cond_resched();
             let n = self.batch(address).min((end - address) >> PAGE_SHIFT);
-            // Nothing is allocated under the lock.
+            // Nothing is allocated under the lock, and nothing where there is no table.
             if pages.capacity() - pages.len() < n {
+                // SAFETY: As below.
+                if let Some(absent) = unsafe { LockedPtes::new(self, address) }.err() {
+                    address = self.behind(address, absent);
+                    continue;
+                }
                 pages.reserve(n, GFP_BOUNDED)?;
             }
             // SAFETY: The address lies in the VMA.

@@ -126,6 +126,8 @@ paths! {
     11 UNLINK_LINK steps [R33] checks [];
     /// A page got its first PTE.
     22 PAGE_NEW steps [R1 R20] checks [R20 R3 R20];
+    /// A page that was read in from swap got its first PTE.
+    26 PAGE_READ_IN steps [R1] checks [R20 R3];
     /// A page got one more PTE.
     23 PAGE_ADD steps [R3] checks [R3];
     /// A page lost a PTE.

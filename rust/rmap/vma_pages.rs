@@ -70,7 +70,7 @@ impl<R: Rmap> Vma<R> {
         let Some(anon_vma) = self.links(mmap).find(|anon_vma| anon_vma.key() == key) else {
             return Rule::R21.guard(false);
         };
-        path::PAGE_NEW.count();
+        path::PAGE_READ_IN.count();
         // SAFETY: This VMA is linked to the anon_vma; the rest is the caller's promise.
         unsafe { page.add_new_anon_rmap(anon_vma) }
     }

@@ -10,7 +10,8 @@
 //!    `mmap_lock`, and is counted with it;
 //! 2. a VMA is unlinked only once its pages are gone: [`emptied`] takes them away first, and so
 //!    does the drop of a VMA;
-//! 3. the pages of a VMA are shared with another one only under the `mmap_lock` of the first.
+//! 3. the pages of a VMA are shared with another one only under the `mmap_lock` of the first, or by a check
+//!    that holds those of all VMAs in the host ([`crate::device::graphs::take`]).
 
 #![allow(
     unsafe_code,

@@ -79,6 +79,8 @@ pub(crate) struct LiveMm {
     /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps
     /// by a fork that has not called `open` yet.
     pub(crate) changed_around: Atomic<bool>,
+    /// How often its present fork has waited for other address spaces.
+    pub(crate) pauses_at_fork: Atomic<usize>,
     /// Whether the host has moved pages since the last look at all VMAs: one may have lost its links.
     pub(crate) has_moved: Atomic<bool>,
     /// Whether the VMAs that have lost their links by these moves are known.
@@ -115,6 +117,7 @@ impl LiveMm {
                 host: vma.mm(),
                 file: file.into(),
                 changed_around: Atomic::new(false),
+                pauses_at_fork: Atomic::new(0),
                 has_moved: Atomic::new(false),
                 knows_lost: Atomic::new(false),
                 had_threads: Atomic::new(false),

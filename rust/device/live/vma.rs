@@ -189,8 +189,9 @@ impl LiveVma {
             return false;
         }
         let key = host.anon_vma_key();
-        // Links that it has inherited late may have been noted when the host had taken them away.
-        key == 0
+        // Links that it has inherited late may have been noted when the host had taken them away: that
+        // takes a move.
+        (key == 0 && self.mm.has_moved.load(Relaxed))
             || key != self.host_key.load(Relaxed)
             || (host.has_root_alone() && !self.host_alone.load(Relaxed))
             || (Place::of(host).shift() == 0 && self.place.get().shift() != 0)

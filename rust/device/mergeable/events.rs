@@ -74,7 +74,7 @@ fn make_room(file: &OpenFile, here: LockedMm<'_>, pages: usize) -> Result {
         let mut mmap = core.mmap_write();
         Found::all(here, &mm)?.with(|| follow(&mm, here, &mut mmap, Prepare::All, Cause::Event))?;
     }
-    sweep_others(file, &[here.key()], Which::All)
+    sweep_others(file, &[here.key()], Which::All).map(drop)
 }
 
 /// `open`: the host has copied a VMA, by fork, split or move. Sleeps.

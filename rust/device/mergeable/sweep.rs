@@ -40,16 +40,16 @@ const PERIOD: u32 = 1000;
 const ALL_AFTER: usize = 10;
 
 /// Brings an address space up to date, but for new anon_vmas and pages, unless any thread changes
-/// it now. Sleeps.
+/// it now. Returns whether it did so. Sleeps.
 ///
 /// Once the host has removed its mappings, nothing is left of it.
 ///
 /// # Errors
 ///
 /// `ENOMEM`; the next look then does the rest.
-fn sweep(mm: &Arc<LiveMm>) -> Result {
+fn sweep(mm: &Arc<LiveMm>) -> Result<bool> {
     let Some(locked) = TriedRead::new(&mm.host) else {
-        return Ok(());
+        return Ok(false);
     };
     // The cells are filled under this lock alone, because other threads may hold the host's lock
     // for reading as well. It is released after the cells are empty.
@@ -61,7 +61,7 @@ fn sweep(mm: &Arc<LiveMm>) -> Result {
         found.with(|| follow(mm, here, &mut mmap, Prepare::None, Cause::Event))?;
     }
     mm.note_look();
-    Ok(())
+    Ok(true)
 }
 
 /// Which address spaces are looked at.
@@ -73,19 +73,25 @@ pub(in crate::device) enum Which {
     Changed,
 }
 
-/// Looks at address spaces of `file`, but not at those with the keys `but`. Sleeps.
+/// Looks at address spaces of `file`, but not at those with the keys `but`. Returns whether any was
+/// left out because a thread changes it now. Sleeps.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(in crate::device) fn sweep_others(file: &OpenFile, but: &[usize], which: Which) -> Result {
+pub(in crate::device) fn sweep_others(
+    file: &OpenFile,
+    but: &[usize],
+    which: Which,
+) -> Result<bool> {
+    let mut left_out = false;
     for mm in resched_each(file.mms()?) {
         let skipped = which == Which::Changed && mm.seems_unchanged();
         if !skipped && !but.contains(&mm.key()) {
-            sweep(&mm)?;
+            left_out |= !sweep(&mm)?;
         }
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// Looks at all address spaces with mergeable mappings.
