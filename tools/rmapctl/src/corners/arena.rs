@@ -171,7 +171,8 @@ impl<'a> Arena<'a> {
         let text = self
             .debugfs
             .read_host(Target::Pid(std::process::id()), "check")?;
-        ensure!(host_check(&text)?.violations == 0, "{}", text.trim_end());
+        let first = text.lines().next().unwrap_or_default();
+        ensure!(host_check(&text)?.violations == 0, "the host's: {first}");
         Ok(())
     }
 }
