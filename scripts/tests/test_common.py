@@ -2,6 +2,7 @@
 """Tests what the scripts share."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,8 +33,10 @@ common.program("error", main)
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
 def test_an_interrupted_script_ends_its_commands(tmp_path, name):
+    # A shell starts a job in the background with SIGINT ignored, and so are the tests, perhaps.
     process = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=tmp_path,
-                               env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
+                               env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     end = time.monotonic() + 60
     while not read(tmp_path / "pid").strip() and time.monotonic() < end:
         time.sleep(0.1)
