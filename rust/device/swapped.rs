@@ -42,8 +42,8 @@ use kernel::{
 /// VMA, each as an index.
 type At = (usize, usize, usize, usize);
 
-/// Gives each page of the host that the shadow has otherwise one page in the shadow, at all places that
-/// map it. Sleeps.
+/// Replaces what the shadow has for a page of the host, if that is not one page at all places which map
+/// the page, or leads to another anon_vma. Sleeps.
 ///
 /// # Errors
 ///
