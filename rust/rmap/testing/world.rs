@@ -239,6 +239,15 @@ impl<R: Rmap<Space = ()>> Process<R> {
         unsafe { self.vma.core.add_new_anon_rmap(page, exclusive, &mmap) }
     }
 
+    /// Maps a page that was read in from swap, and leads to the anon_vma of `first`. Returns whether it
+    /// was done.
+    pub(crate) fn read_in(&self, page: &PageRmap<R>, first: &Self) -> bool {
+        let key = first.key().unwrap_or(0);
+        let mmap = self.mm.mmap_read();
+        // SAFETY: As in `map_as()`.
+        unsafe { self.vma.core.add_swapped_anon_rmap(page, key, &mmap) }
+    }
+
     /// Gives a page that this VMA alone maps to its own anon_vma. Returns whether that is allowed.
     pub(crate) fn move_page(&self, page: &PageRmap<R>) -> bool {
         // SAFETY: The tests map each such page once.

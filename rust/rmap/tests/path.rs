@@ -233,15 +233,18 @@ mod suite {
             let a = world.faulted()?;
             let b = a.fork()?;
             let (page, shared) = (PageRmap::new(3), PageRmap::new(4));
+            let read_in = PageRmap::new(5);
             let mut tally = Tally::new();
             tally.passes("new", &[&PAGE_NEW], || b.map(&page));
             tally.passes("new, shared", &[&PAGE_NEW], || b.map_as(&shared, false));
+            tally.passes("read in", &[&PAGE_READ_IN], || b.read_in(&read_in, &a));
             tally.passes("add", &[&PAGE_ADD], || map_again(&page));
             tally.passes("remove", &[&PAGE_REMOVE], || page.remove_rmap());
             tally.passes("move", &[], || b.move_page(&shared));
             tally.passes("compare", &[], || shared.anon_vma_key());
             page.remove_rmap();
             shared.remove_rmap();
+            read_in.remove_rmap();
             a.unmap();
             b.unmap();
 

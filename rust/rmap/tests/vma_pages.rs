@@ -104,6 +104,34 @@ mod suite {
         under::<RwSem>()
     }
 
+    /// A page that is read in from swap leads to where it led before, if the VMA is linked to that; a VMA
+    /// of another family does not take it (R21, R39).
+    #[test]
+    fn a_page_that_is_read_in_leads_to_a_linked_anon_vma() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let a = world.faulted()?;
+            let b = a.fork()?;
+            let stranger = world.faulted()?;
+            let (page, other) = (PageRmap::new(1), PageRmap::new(2));
+            let added = b.read_in(&page, &a);
+            let (place, expected) = (page.anon_vma_key(), a.key());
+            let (refused, n) = Rule::R21.expect_violations(|| !stranger.read_in(&other, &a));
+            page.remove_rmap();
+            let unmapped = !other.is_anon() && !other.mapped();
+            a.unmap();
+            b.unmap();
+            stranger.unmap();
+
+            assert!(added && place == expected);
+            assert!(refused && unmapped);
+            assert_eq!(n, 1);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
     /// A shared page that goes to the child's anon_vma is noticed: that anon_vma is freed with the
     /// child, and the page may live longer (R20).
     #[test]
