@@ -37,7 +37,8 @@ choose_release() {
 	modules=linux-modules-$release
 	[ -n "$(version "$modules")" ] || modules=
 	wanted=()
-	for other in "$package" "linux-headers-${release%-amd64}-common" "$image" $modules "linux-source-$base"; do
+	for other in "$package" "linux-headers-${release%-amd64}-common" "$image" ${modules:+"$modules"} \
+		"linux-source-$base"; do
 		[ "$(version "$other")" = "$(version "$package")" ] ||
 			die "$package is version $(version "$package"), but $other is $(version "$other"):" \
 				"the archive is being updated; try again later"

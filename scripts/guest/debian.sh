@@ -36,8 +36,6 @@ huge_pages() { put always $mm/transparent_hugepage/enabled; }
 # compact: pages of all processes are moved to other memory, once a second.
 compact() { while echo 1 >/proc/sys/vm/compact_memory; do sleep 1; done; }
 
-migrated() { sed -n 's/^pgmigrate_success //p' /proc/vmstat; }
-
 # many_migrated BEFORE
 many_migrated() { must test "$(migrated)" -gt $(($1 + 1000)); }
 
@@ -66,7 +64,7 @@ shuffle_and_compare() {
 	END
 	shuffle_until /tmp/shuffled &
 	shuffler=$! first=$(migrated) rc=0 rounds=0
-	until [ $rc != 0 ] || [ $rounds = 10 ] || [ "$(migrated)" -gt $((first + 1000)) ]; do
+	until [ $rc != 0 ] || [ $rounds = 10 ] || many_migrated "$first" >/dev/null; do
 		timeout 600 ./rmapctl run --quiet /tmp/shuffle.scn
 		rc=$? rounds=$((rounds + 1))
 	done
@@ -122,9 +120,9 @@ patient() { timeout 900 ./rmapctl "$@" --quiet --timeout 300; }
 
 # While pages are swapped out and migrate.
 swap_tests() {
-	for f in samples/swap/*.scn; do try "swap: ${f##*/}" harassed patient run "$f"; done
+	for f in samples/swap/*.scn; do try "swap: ${f##*/}" disturbed patient run "$f"; done
 	for mode in pinned mergeable; do
-		try "swap: random steps of seed $seed ($mode)" harassed \
+		try "swap: random steps of seed $seed ($mode)" disturbed \
 			patient random --mode $mode --seed "$seed" --steps "$steps" --check-every 5
 	done
 }

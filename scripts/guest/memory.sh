@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# Swap space, and a cgroup whose pages are swapped out and moved between nodes.
+# Swap space, and a cgroup: its pages are swapped out and moved between nodes.
 # Sourced, never run.
 
 cgroup=/sys/fs/cgroup/shadow_rmap
@@ -21,9 +21,9 @@ make_cgroup() {
 # in_cgroup COMMAND...: 0 stands for the process that writes.
 in_cgroup() (echo 0 >"$cgroup/cgroup.procs" && "$@")
 
-# harass FILE: until the file is there, what the cgroup has in memory is swapped out, and what it has left
+# disturb FILE: until the file is there, what the cgroup has in memory is swapped out, and what it has left
 # is moved to the other node.
-harass() {
+disturb() {
 	node=0
 	until [ -e "$1" ]; do
 		sleep 0.3
@@ -37,17 +37,19 @@ harass() {
 # counted NAME: the kernel's counter.
 counted() { sed -n "s/^$1 //p" /proc/vmstat; }
 
-# harassed COMMAND...: the command in the cgroup, while that is harassed: pages are read in from swap, and
+migrated() { counted pgmigrate_success; }
+
+# disturbed COMMAND...: the command in the cgroup, while that is disturbed: pages are read in from swap, and
 # migrate.
-harassed() {
-	rm -f /tmp/harassed
-	harass /tmp/harassed &
-	harasser=$! read_in=$(counted pswpin) moved=$(counted pgmigrate_success)
+disturbed() {
+	rm -f /tmp/disturbed
+	disturb /tmp/disturbed &
+	disturber=$! read_in=$(counted pswpin) moved=$(migrated)
 	in_cgroup "$@"
 	rc=$?
-	touch /tmp/harassed
-	wait $harasser
-	read_in=$(($(counted pswpin) - read_in)) moved=$(($(counted pgmigrate_success) - moved))
+	touch /tmp/disturbed
+	wait $disturber
+	read_in=$(($(counted pswpin) - read_in)) moved=$(($(migrated) - moved))
 	echo "pages read in from swap: $read_in, migrated: $moved"
 	must test $read_in -gt 100 && must test $moved -gt 100 && return $rc
 }
