@@ -305,23 +305,21 @@ mod tests {
     use super::*;
 
     /// Maps a page with free room behind it, writes to it, and grows it to three pages.
-    fn grow(reserve: bool) -> Answer {
-        let room = NonZeroUsize::new(bytes(3).unwrap()).unwrap();
+    fn grow(reserve: bool) -> Result<Answer> {
+        let room = NonZeroUsize::new(bytes(3)?).context("room")?;
         let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: A new mapping at an address that the kernel chooses; what is unmapped is its own.
         let base = unsafe {
-            let base = mmap_anonymous(None, room, prot, MapFlags::MAP_PRIVATE).unwrap();
-            munmap(base.byte_add(bytes(1).unwrap()), bytes(2).unwrap()).unwrap();
-            base
+            let base = mmap_anonymous(None, room, prot, MapFlags::MAP_PRIVATE)?;
+            munmap(base.byte_add(bytes(1)?), bytes(2)?)?;
+            base.as_ptr() as u64
         };
-        let base = base.as_ptr() as u64;
-        let runs = vec![(0, 1)];
         let write = Call::Write {
             base,
-            runs,
+            runs: vec![(0, 1)],
             byte: 7,
         };
-        call(-1, &write).unwrap();
+        call(-1, &write)?;
         let grow = Call::Move {
             address: base,
             old: 1,
@@ -330,22 +328,20 @@ mod tests {
             keep: false,
             reserve,
         };
-        call(-1, &grow).unwrap()
+        call(-1, &grow)
     }
 
     #[test]
-    fn pages_that_grow_stay_mapped() {
+    fn pages_that_grow_stay_mapped() -> Result<()> {
         for reserve in [false, true] {
-            let answer = grow(reserve);
+            let answer = grow(reserve)?;
             let Answer::Address(base) = answer else {
                 panic!("{answer:?}");
             };
             let mut bytes = [1; 3 * PAGE_SIZE as usize];
-            File::open("/proc/self/mem")
-                .unwrap()
-                .read_exact_at(&mut bytes, base)
-                .unwrap();
+            File::open("/proc/self/mem")?.read_exact_at(&mut bytes, base)?;
             assert_eq!((bytes[0], bytes[bytes.len() - 1]), (7, 0));
         }
+        Ok(())
     }
 }
