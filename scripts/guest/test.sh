@@ -121,6 +121,7 @@ mergeable_is_refused() {
 
 # holding COMMAND...: runs a command beside two processes with a mapping, whose mapping works on.
 holding() {
+	must within 120 not_in_use || return
 	cat >/tmp/hold.scn <<-END
 		map main held 4
 		touch main held all write
@@ -170,10 +171,11 @@ open_file_holds() {
 	must within 120 not_in_use && return $rc
 }
 
-# An open file keeps the text that it had when it was opened.
+# An open file keeps the text that it had when it was opened. The scenario does not inherit it: the
+# timer of busybox's timeout lives for a second after the program.
 open_file_keeps_its_text() {
 	cat $debugfs/stats >/tmp/before && exec 3<$debugfs/stats || return 1
-	must scenario --quiet "$here/samples/three-generations.scn" &&
+	must scenario --quiet "$here/samples/three-generations.scn" 3<&- &&
 		cat $debugfs/stats >/tmp/after && cat <&3 >/tmp/opened
 	rc=$?
 	exec 3<&-
