@@ -54,11 +54,7 @@ pub(crate) type LiveFlavour = rmap::steps::Correct;
 pub(crate) type LiveFlavour = torture::at_load::AtLoad;
 
 #[cfg(shadow_rmap_busted)]
-pub(crate) use torture::at_load::{
-    host_forgets_close,
-    host_forgets_open,
-    host_misplaces_pages, //
-};
+pub(crate) use torture::at_load::is_chosen;
 
 /// A misuse that must not compile, see `scripts/compile-fail/`.
 #[cfg(shadow_rmap_case)]

@@ -20,8 +20,7 @@ ORDER = ("bindings", "ffi", "kernel_ext", "stats", "trace", "rmap", "snapshot", 
 # What crate roots define for all of the crate: by module!(); the steps of live mappings, which are
 # the correct ones in every module that is not deliberately wrong (SHADOW_RMAP_BUST), and what such a
 # module calls; windows, in which only tests act; and for the suites.
-ROOT_ITEMS = {"LocalModule", "THIS_MODULE", "LiveFlavour", "host_forgets_close", "host_forgets_open",
-              "host_misplaces_pages", "UsualWindows", "silence", "sample"}
+ROOT_ITEMS = {"LocalModule", "THIS_MODULE", "LiveFlavour", "is_chosen", "UsualWindows", "silence", "sample"}
 # Lines of comment. A path behind code, in a comment or a string, counts: there is none.
 COMMENT = re.compile(r"^\s*//.*", re.M)
 PATH = re.compile(r"\bcrate\s*::\s*(?:(\w+)|(\{))|\b((?:super\s*::\s*)+)(\w+)")

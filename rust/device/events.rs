@@ -247,9 +247,13 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
         rest.last -= pages;
     }
     source.core.set_range(rest, mmap, ());
-    source
-        .place
-        .set(source.place.get().split_off(Place::of(host)));
+    let place = source.place.get().split_off(Place::of(host));
+    #[cfg(shadow_rmap_busted)]
+    let place = match crate::is_chosen("KeepsThePlace") {
+        true => source.place.get(),
+        false => place,
+    };
+    source.place.set(place);
     let all = whole.last - whole.start + 1;
     mapping::split(source, part, (taken.start, taken.last), all, mmap);
     let charged = source.charged.load(Relaxed);
@@ -287,6 +291,27 @@ pub(super) fn close(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     forget(vma);
 }
 
+/// Settles what depends on a VMA that is about to be closed. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+fn settle_before_close(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
+    if vma.core.is_unfaulted() && vma.may_have_zero_pages.load(Relaxed) {
+        // The host may have prepared it without a callback, and given its links to another VMA.
+        vma.mm.has_unseen_links.store(true, Relaxed);
+    }
+    layout::settle_one(vma, here, mmap)?;
+    share_before_unlink(vma, here, mmap)?;
+    let lost = |host: HostVma<'_>| Place::of(host).shift() != vma.place.get().shift();
+    if vma.host.read(here, lost) == Some(true) {
+        // It had lost its links before, and got the page offsets of a new mapping.
+        links::unlink_alone(vma, mmap);
+        layout::settle_one(vma, here, mmap)?;
+    }
+    Ok(())
+}
+
 /// `close`: the host has unlinked the VMA. Sleeps.
 pub(crate) fn closed(vma: Arc<LiveVma>, here: LockedMm<'_>) {
     stats::EVENT_CLOSE.inc();
@@ -297,9 +322,7 @@ pub(crate) fn closed(vma: Arc<LiveVma>, here: LockedMm<'_>) {
     // What it has gained from others ends with it. Of an address space that ends, or a fork that has
     // failed, nothing stays, and the tree may still have VMAs that are freed.
     if here.is_current() && vma.mm.users() > 0 {
-        let settled = layout::settle_one(&vma, here, &mmap);
-        let shared = settled.and_then(|()| share_before_unlink(&vma, here, &mut mmap));
-        if shared.is_err() {
+        if settle_before_close(&vma, here, &mut mmap).is_err() {
             untrack(&vma, &mmap);
         }
     }

@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     bindings,
-    kernel_ext::gather::gather,
+    kernel_ext::{
+        gather::gather,
+        gfp::GFP_BOUNDED, //
+    },
     stats, //
 };
 use kernel::{
@@ -213,7 +216,12 @@ impl OpenFile {
         self.pages.fetch_sub(pages, Relaxed);
     }
 
-    /// Changes the number of pages of a VMA that has grown or shrunk. No limit is enforced.
+    /// Returns whether VMAs may grow by so many pages.
+    pub(crate) fn has_room_to_grow(&self, pages: usize) -> bool {
+        self.pages.load(Relaxed).saturating_add(pages) <= self.max_pages()
+    }
+
+    /// Changes the number of pages of a VMA that has grown or shrunk.
     pub(crate) fn recharge(&self, from: usize, to: usize) {
         self.pages.fetch_add(to, Relaxed);
         self.pages.fetch_sub(from, Relaxed);
@@ -230,7 +238,7 @@ impl OpenFile {
     ///
     /// `ENOMEM`.
     pub(crate) fn insert_mm(&self, mm: &Arc<LiveMm>) -> Result {
-        let node = RBTreeNode::new(mm.key(), mm.clone(), GFP_KERNEL_ACCOUNT)?;
+        let node = RBTreeNode::new(mm.key(), mm.clone(), GFP_BOUNDED)?;
         let replaced = self.mms.lock().insert(node);
         drop(replaced);
         Ok(())

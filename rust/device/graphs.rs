@@ -12,12 +12,10 @@ use super::{
     mergeable::Found,
     pair::Pair,
     registry::Registry,
+    seen::Seen,
     steady,
     swapped,
-    sync::{
-        self,
-        Seen, //
-    },
+    sync,
     taken::{
         lock_all,
         owners,
@@ -98,9 +96,11 @@ fn take_locked<'a>(
 ) -> Result<Pair> {
     let mut all = KVVec::with_capacity(mms.len(), GFP_BOUNDED)?;
     let mut has_all_vmas = files.iter().all(|file| file.has_all_vmas());
+    let mut has_all_pages = true;
     for (mm, listed) in mms.iter().zip(listed) {
         let taken = Taken::new(mm, listed)?;
         has_all_vmas &= taken.has_all_vmas;
+        has_all_pages &= taken.pass.vmas.iter().all(|seen| !seen.beyond);
         // The process may have ended.
         if !taken.pass.vmas.is_empty() || !taken.unknown.is_empty() {
             all.push(taken, GFP_BOUNDED)?;
@@ -117,7 +117,7 @@ fn take_locked<'a>(
     let mut host = host_graph(&all, &owners, mmaps)?;
     host.incomplete = !has_all_vmas;
     let mut untracked = None;
-    if has_all_vmas {
+    if has_all_vmas && has_all_pages {
         let mut counts = KVVec::with_capacity(files.len(), GFP_BOUNDED)?;
         for file in files {
             counts.push(file.untracked.load(Relaxed), GFP_BOUNDED)?;

@@ -9,6 +9,7 @@
 //! anon_vma, unless the new one has other users. So these are looked for first.
 
 use super::{
+    layout,
     links::unlink_alone,
     live::{
         LiveMm,
@@ -103,13 +104,18 @@ pub(super) fn inherit(
     }
     sort_by_key(&mut settled, |&owner| owner);
     sort_by_key(&mut givers, |&owner| owner);
+    let mut pairs = KVVec::with_capacity(waiting.len(), GFP_BOUNDED)?;
     for &(key, i) in resched_each(&waiting) {
         let Some(giver) = newest(&givers, key, |giver| giver != i) else {
             continue;
         };
         // A VMA that has the anon_vma now has the new one, if the memory has come again.
         let giver = newest(&settled, key, |_| true).unwrap_or(giver);
-        let (Some(heir), Some(giver)) = (all.get(i), all.get(giver)) else {
+        pairs.push((i, giver), GFP_BOUNDED)?;
+    }
+    for &(heir, giver) in resched_each(&heirs_first(pairs, all.len())?) {
+        let (i, heir, giver) = (heir, all.get(heir), all.get(giver));
+        let (Some(heir), Some(giver)) = (heir, giver) else {
             continue;
         };
         if giver.core.is_unfaulted() {
@@ -126,6 +132,56 @@ pub(super) fn inherit(
         sort_by_key(&mut unlinked, |&i| i);
     }
     Ok(unlinked)
+}
+
+/// Sorts pairs of an heir and a giver, which are indices below `end`: a VMA that is both gives before it
+/// loses its own links. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+fn heirs_first(mut pairs: KVVec<(usize, usize)>, end: usize) -> Result<KVVec<(usize, usize)>> {
+    let mut heirs = KVVec::with_capacity(pairs.len(), GFP_BOUNDED)?;
+    if pairs.is_empty() {
+        return Ok(heirs);
+    }
+    // How many wait for each VMA, and its own pair.
+    let mut waits = KVVec::from_elem((0_usize, None), end, GFP_BOUNDED)?;
+    for (place, &(heir, giver)) in resched_each(&pairs).enumerate() {
+        if let Some(wait) = waits.get_mut(giver) {
+            wait.0 += 1;
+        }
+        if let Some(wait) = waits.get_mut(heir) {
+            wait.1 = Some(place);
+        }
+    }
+    let is_free = |waits: &[(usize, Option<usize>)], heir: usize| {
+        waits.get(heir).is_some_and(|wait| wait.0 == 0)
+    };
+    for first in resched_each(0..pairs.len()) {
+        let mut next = Some(first);
+        while let Some(place) = next.take() {
+            let Some(pair) = pairs.get_mut(place) else {
+                break;
+            };
+            let (heir, giver) = *pair;
+            if heir == end || !is_free(&waits, heir) {
+                break;
+            }
+            // It is taken.
+            pair.0 = end;
+            heirs.push((heir, giver), GFP_BOUNDED)?;
+            if let Some(wait) = waits.get_mut(giver) {
+                wait.0 -= 1;
+                next = wait.1;
+            }
+        }
+    }
+    // Those that wait for each other, in any order.
+    for &pair in resched_each(&pairs).filter(|pair| pair.0 != end) {
+        heirs.push(pair, GFP_BOUNDED)?;
+    }
+    Ok(heirs)
 }
 
 /// Takes the links of those `settled` VMAs away that have the anon_vma of another one in the host, but
@@ -201,8 +257,10 @@ pub(super) fn share_before_unlink(
             continue;
         };
         if core::mem::take(&mut is_first) && vma.mm.has_moved.load(Relaxed) && is_had(vma, here)? {
+            vma.mm.has_unseen_links.store(true, Relaxed);
             return Ok(());
         }
+        layout::settle_around(other, here, mmap)?;
         if lost {
             unlink_alone(other, mmap);
         }

@@ -70,25 +70,30 @@ pub(super) fn settle(
     if was == now || was.shift() != now.shift() {
         return Ok(());
     }
+    let mut grown = was;
     for gain in was
         .gains(now)
         .into_iter()
         .filter(|(start, end)| start < end)
     {
-        for other in resched_each(had(gain)?) {
-            let place = other.place.get();
-            if other.id() == vma.id() || !place.has_some_of(gain) {
-                continue;
-            }
-            if place.shift() != now.shift() || !may_share(key, vma, &other, here) {
-                return Ok(());
-            }
-            other.place.set(place.without(gain, was));
+        let mut losers = had(gain)?;
+        losers.retain(|other| other.id() != vma.id() && other.place.get().has_some_of(gain));
+        let loses = |other: &Arc<LiveVma>| {
+            other.place.get().shift() == now.shift() && may_share(key, vma, other, here)
+        };
+        if !resched_each(&losers).all(loses) {
+            continue;
         }
+        for other in resched_each(&losers) {
+            other.place.set(other.place.get().without(gain, was));
+        }
+        grown = grown.with_gain(gain, now);
     }
-    // The pages of a VMA that was moved beside this one may be there.
-    vma.may_have_zero_pages.store(true, Relaxed);
-    vma.place.set(was.grown_to(now));
+    if grown != was {
+        // The pages of a VMA that was moved beside this one may be there.
+        vma.may_have_zero_pages.store(true, Relaxed);
+        vma.place.set(grown);
+    }
     Ok(())
 }
 
@@ -99,6 +104,24 @@ pub(super) fn settle(
 /// `ENOMEM`.
 pub(super) fn settle_one(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result {
     settle(vma, here, |addresses| vma.mm.vmas_at(addresses), mmap)
+}
+
+/// As [`settle_one`], for a VMA that is about to lose its links, and for those beside it: what was
+/// permitted with these links is settled before.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn settle_around(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result {
+    settle_one(vma, here, mmap)?;
+    let beside = |host: HostVma<'_>| [host.start().wrapping_sub(1), host.end()];
+    for address in vma.host.read(here, beside).into_iter().flatten() {
+        let other = here.vma_at(address).and_then(|host| vma.mm.vma_of(host));
+        if let Some(other) = other {
+            settle_one(&other, here, mmap)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives `vma` the page offsets of a VMA that was just mapped, if the host has done so. It does
@@ -123,7 +146,9 @@ pub(super) fn take_range(
     }
     vma.start.store(addresses.0, Relaxed);
     let (charged, pages) = (vma.charged.load(Relaxed), range.last - range.start + 1);
-    if charged != pages {
+    // What does not fit is not counted, and such a VMA is untracked.
+    let gained = pages.saturating_sub(charged);
+    if charged != pages && (gained == 0 || vma.mm.file.has_room_to_grow(gained)) {
         vma.charged.store(pages, Relaxed);
         vma.mm.file.recharge(charged, pages);
     }

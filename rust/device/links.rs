@@ -72,6 +72,7 @@ pub(super) fn fault<'a>(
             && vma.place.get().addresses != (host.start(), host.end())
     };
     if shifted(host, vma) || neighbours.iter().flatten().any(|(h, v)| shifted(*h, v)) {
+        vma.mm.has_unseen_links.store(true, Relaxed);
         return Ok(());
     }
     let some_lost = |(host, vma): &(HostVma<'_>, Arc<LiveVma>)| vma.has_lost_links(*host);
@@ -111,6 +112,7 @@ pub(super) fn prepare_as_faulted(
         continues && near.anon_vma_key() == host.anon_vma_key()
     };
     let unknown = vma.mm.had_threads.load(Relaxed)
+        || vma.mm.has_unseen_links.load(Relaxed)
         || vma.may_have_zero_pages.load(Relaxed)
         || neighbours.iter().flatten().any(has_taken);
     let permitted = |near: HostVma<'_>| !unknown || near.anon_vma_key() == host.anon_vma_key();
@@ -227,10 +229,14 @@ pub(super) fn prepare_all_as_seen<'a>(
 /// Takes the links of `vma` away because the host has done so, and has not closed the VMA:
 /// `mremap(MREMAP_DONTUNMAP)` has moved all its pages away (R33). Sleeps.
 fn unlink(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
-    if share_before_unlink(vma, here, mmap).is_err() {
+    let settled = layout::settle_around(vma, here, mmap);
+    let shared = settled.and_then(|()| share_before_unlink(vma, here, mmap));
+    unlink_alone(vma, mmap);
+    // What has happened since, to a VMA without links.
+    let settled = shared.and_then(|()| layout::settle_around(vma, here, mmap));
+    if settled.is_err() {
         events::untrack(vma, mmap);
     }
-    unlink_alone(vma, mmap);
 }
 
 /// As [`unlink`]; no VMA that the shadow has not prepared yet shares the anon_vma.
@@ -250,8 +256,12 @@ pub(super) fn unlink_alone(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
 pub(super) fn moved_to(target: &LiveVma, here: LockedMm<'_>) -> Result {
     target.mm.note_move();
     let mut mmap = target.mm.core.mmap_write();
+    layout::settle_around(target, here, &mmap)?;
     unlink_lost(target, here, &mut mmap);
-    prepare_as_seen(target, here, &mmap)
+    prepare_as_seen(target, here, &mmap)?;
+    // The VMA that is about to lose its links is not among those that are known.
+    target.mm.note_move();
+    Ok(())
 }
 
 /// As [`unlink`], if the host has done so.

@@ -69,6 +69,7 @@ mod mode;
 mod numbers;
 mod pair;
 pub(crate) mod registry;
+mod seen;
 mod steady;
 mod swapped;
 pub(crate) mod sync;

@@ -13,10 +13,8 @@ use super::{
         LivePage,
         PageRoom, //
     },
-    sync::{
-        Cause,
-        Seen, //
-    },
+    seen::Seen,
+    sync::Cause,
     taken::Taken, //
 };
 use crate::{

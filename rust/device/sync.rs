@@ -12,7 +12,6 @@
 //! rules permit them.
 
 use super::{
-    events,
     inherit::{
         inherit,
         Heirs, //
@@ -31,10 +30,13 @@ use super::{
         LivePage,
         LiveVma,
         PageRoom,
-        Place,
         MIGRATES, //
     },
-    mergeable, //
+    mergeable,
+    seen::{
+        growth_fits,
+        Seen, //
+    }, //
 };
 use crate::{
     host::{
@@ -43,15 +45,10 @@ use crate::{
             LockedMm, //
         },
         page_table::HostPage,
-        vma::HostVma, //
     },
     kernel_ext::{
         gfp::GFP_BOUNDED,
-        interval_tree::Range,
-        sched::{
-            cond_resched,
-            resched_each, //
-        },
+        sched::resched_each,
         sort::sort_by_key, //
     },
     rmap::mm::MmapWrite,
@@ -82,132 +79,6 @@ impl Cause {
         }
         Ok(())
     }
-}
-
-/// A VMA with its present place in the host, and the anonymous pages that it maps on both sides.
-pub(crate) struct Seen {
-    /// The VMA.
-    pub(crate) vma: Arc<LiveVma>,
-    /// First address, and first address after it.
-    addresses: (usize, usize),
-    /// Its page offsets in the host.
-    range: Range,
-    /// The key of its anon_vma in the host; 0 for none.
-    key: usize,
-    /// Whether the host has taken its links away.
-    lost: bool,
-    /// Whether the host has it at another place than the shadow.
-    moved: bool,
-    /// The pages that the host maps, in order of offset.
-    pub(crate) host_pages: KVVec<HostPage>,
-    /// The pages that the shadow maps, in order of offset.
-    pub(crate) pages: KVVec<(usize, Arc<LivePage>)>,
-}
-
-impl Seen {
-    /// Reads one VMA.
-    fn new(vma: Arc<LiveVma>, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result<Self> {
-        let limit = vma.mm.file.max_pages();
-        let look = |host: HostVma<'_>| -> Result<_> {
-            let pages = pages_within(host, limit)?;
-            let links = (host.anon_vma_key(), vma.has_lost_links(host));
-            Ok((Place::of(host), host.range(), links, pages))
-        };
-        let (place, range, (key, lost), host_pages) = match vma.host.read(here, look) {
-            Some(seen) => seen?,
-            // The host does not have it any more, and did not say so.
-            None => (
-                vma.place.get(),
-                vma.core.range(mmap).ok_or(EINVAL)?,
-                (0, false),
-                Some(KVVec::new()),
-            ),
-        };
-        if host_pages.is_none() && !vma.core.is_untracked() {
-            events::untrack(&vma, mmap);
-        }
-        Ok(Self {
-            pages: vma.pages_in(0, usize::MAX)?,
-            moved: vma.place.get() != place,
-            vma,
-            addresses: place.addresses,
-            range,
-            key,
-            lost,
-            host_pages: host_pages.unwrap_or_default(),
-        })
-    }
-
-    /// Reads the host's pages again, and unmaps those that are gone. Returns whether the host's are
-    /// the same as before, and none migrates.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn look_again(&mut self, here: LockedMm<'_>) -> Result<bool> {
-        let limit = self.vma.mm.file.max_pages();
-        let look = self.vma.host.read(here, |host| pages_within(host, limit));
-        let Some(now) = look.transpose()?.flatten() else {
-            return Ok(true);
-        };
-        let same = now.len() == self.host_pages.len()
-            && resched_each(now.iter().zip(&self.host_pages))
-                .all(|(now, was)| now == was && !now.migrates);
-        if !same {
-            self.host_pages = now;
-            self.keep_pages(LivePage::follow);
-        }
-        Ok(same)
-    }
-
-    /// Returns the page that the host maps at page offset `at`.
-    pub(crate) fn host_page(&self, at: usize) -> Option<&HostPage> {
-        let i = self
-            .host_pages
-            .binary_search_by_key(&at, |page| page.at)
-            .ok()?;
-        self.host_pages.get(i)
-    }
-
-    /// Returns the page that the shadow maps at page offset `at`.
-    pub(crate) fn page(&self, at: usize) -> Option<&Arc<LivePage>> {
-        let i = self.pages.binary_search_by_key(&at, |page| page.0).ok()?;
-        self.pages.get(i).map(|page| &page.1)
-    }
-
-    /// Unmaps each page at whose place the host has none, or one for which `stays` does not hold.
-    fn keep_pages(&mut self, stays: impl Fn(&LivePage, &HostPage) -> bool) {
-        let mut pages = core::mem::take(&mut self.pages);
-        pages.retain(|(at, page)| {
-            cond_resched();
-            let stays = self.host_page(*at).is_some_and(|there| stays(page, there));
-            if !stays {
-                self.vma.unmap_page(*at, page);
-            }
-            stays
-        });
-        self.pages = pages;
-    }
-}
-
-/// Returns the anonymous pages of `host`; `None` beyond the limit, where it would take too long.
-fn pages_within(host: HostVma<'_>, limit: usize) -> Result<Option<KVVec<HostPage>>> {
-    if host.pages() > limit {
-        return Ok(None);
-    }
-    let pages = host.anonymous_pages()?;
-    #[cfg(shadow_rmap_busted)]
-    let pages = misplaced(pages);
-    Ok(Some(pages))
-}
-
-/// Gives each page the index of the next place if that bug of the host is chosen.
-#[cfg(shadow_rmap_busted)]
-fn misplaced(mut pages: KVVec<HostPage>) -> KVVec<HostPage> {
-    if crate::host_misplaces_pages() {
-        pages.iter_mut().for_each(|page| page.index += 1);
-    }
-    pages
 }
 
 /// VMAs of an address space during an update, between [`begin`] and [`finish`].
@@ -250,7 +121,8 @@ pub(crate) fn begin_mm(mm: &LiveMm, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>
 pub(crate) fn vma(vma: Arc<LiveVma>, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result {
     let mut one = KVVec::new();
     one.push(vma, GFP_BOUNDED)?;
-    finish(&mut begin(one, here, Cause::Event, mmap)?, mmap)
+    // A look at all VMAs came before: one that has grown since did not fit.
+    finish(&mut begin_some(one, false, here, Cause::Event, mmap)?, mmap)
 }
 
 /// Does the first half of an update: ranges, links, and pages that are no longer mapped. Sleeps.
@@ -264,24 +136,40 @@ pub(crate) fn begin(
     cause: Cause,
     mmap: &mut MmapWrite<'_>,
 ) -> Result<Pass> {
+    let fits = growth_fits(&all, here);
+    begin_some(all, fits, here, cause, mmap)
+}
+
+/// As [`begin`]; `fits`: whether VMAs that have grown are within the limits.
+fn begin_some(
+    all: KVVec<Arc<LiveVma>>,
+    fits: bool,
+    here: LockedMm<'_>,
+    cause: Cause,
+    mmap: &mut MmapWrite<'_>,
+) -> Result<Pass> {
     let mut vmas = KVVec::with_capacity(all.len(), GFP_BOUNDED)?;
     for vma in resched_each(&all) {
         cause.go_on()?;
-        vmas.push(Seen::new(vma.clone(), here, mmap)?, GFP_BOUNDED)?;
+        vmas.push(Seen::new(vma.clone(), fits, here, mmap)?, GFP_BOUNDED)?;
     }
     // These are all VMAs of the address space, or one.
     let by_place = match vmas.as_slice() {
         [] | [_] => None,
         all => Some(ByPlace::new(all.iter().map(|seen| &seen.vma))?),
     };
-    for seen in resched_each(&vmas).filter(|seen| seen.moved || seen.lost) {
-        cause.go_on()?;
-        let had = |addresses| match &by_place {
-            Some(by_place) => by_place.at(addresses),
-            None => seen.vma.mm.vmas_at(addresses),
-        };
-        layout::settle(&seen.vma, here, had, mmap)?;
-    }
+    let settle = |vmas: &[Seen], mmap: &MmapWrite<'_>| {
+        for seen in resched_each(vmas).filter(|seen| seen.moved || seen.lost) {
+            cause.go_on()?;
+            let had = |addresses| match &by_place {
+                Some(by_place) => by_place.at(addresses),
+                None => seen.vma.mm.vmas_at(addresses),
+            };
+            layout::settle(&seen.vma, here, had, mmap)?;
+        }
+        Ok::<_, Error>(())
+    };
+    settle(&vmas, mmap)?;
     // Of mergeable mappings this is done before.
     if by_place.is_some() && all.first().is_some_and(|vma| !vma.mm.file.is_mergeable()) {
         inherit(&all, Heirs::Unfaulted, here, mmap)?;
@@ -299,6 +187,10 @@ pub(crate) fn begin(
         // These pages are unmapped. The host may have others in the same memory and at the same places
         // by now, if it has prepared the VMA again.
         seen.pages.clear();
+    }
+    if vmas.iter().any(|seen| seen.lost) {
+        // What has happened to VMAs without links.
+        settle(&vmas, mmap)?;
     }
     for seen in resched_each(&vmas) {
         layout::take_range(&seen.vma, seen.addresses, seen.range, mmap);

@@ -270,7 +270,7 @@ pub(super) unsafe fn open_file<'a>(vma: NonNull<ffi::vm_area_struct>) -> ArcBorr
 /// `vma` is a copy of a VMA with [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
     #[cfg(shadow_rmap_busted)]
-    if crate::host_forgets_open() {
+    if crate::is_chosen("HostForgetsOpen") {
         return;
     }
     let Some(vma) = NonNull::new(vma) else {
@@ -304,7 +304,7 @@ unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
 /// `vma` has [`OPERATIONS`], as in invariants (1) and (3).
 unsafe extern "C" fn close(vma: *mut ffi::vm_area_struct) {
     #[cfg(shadow_rmap_busted)]
-    if crate::host_forgets_close() {
+    if crate::is_chosen("HostForgetsClose") {
         return;
     }
     let Some(vma) = NonNull::new(vma) else {

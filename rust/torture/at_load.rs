@@ -55,7 +55,9 @@ bugs! {
     live::HostForgetsClose
     live::HostForgetsOpen
     live::HostMisplacesPages
+    live::HostNamesTheParent
     live::InheritsNothing
+    live::KeepsThePlace
     live::LeadsToTheRoot
     live::MergesNothing
     live::NamesTheRoot
@@ -75,22 +77,11 @@ impl Flavour for AtLoad {
     }
 }
 
-/// Returns whether `open` does nothing, as if the host did not call it.
+/// Returns whether the bug with this name was chosen. The bugs that no step of the engine can have are in
+/// the driver and in the readers of the host.
 #[cfg(shadow_rmap_busted)]
-pub(crate) fn host_forgets_open() -> bool {
-    NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsOpen")
-}
-
-/// Returns whether `close` does nothing, as if the host did not call it.
-#[cfg(shadow_rmap_busted)]
-pub(crate) fn host_forgets_close() -> bool {
-    NAMES.get(CHOSEN.read_once()) == Some(&"HostForgetsClose")
-}
-
-/// Returns whether the host seems to give each page the index of the next place.
-#[cfg(shadow_rmap_busted)]
-pub(crate) fn host_misplaces_pages() -> bool {
-    NAMES.get(CHOSEN.read_once()) == Some(&"HostMisplacesPages")
+pub(crate) fn is_chosen(name: &str) -> bool {
+    NAMES.get(CHOSEN.read_once()) == Some(&name)
 }
 
 /// Chooses a bug by its name, for all mappings from now on.

@@ -61,6 +61,15 @@ fork main child
 touch child buf 0..4 write
 unmap child buf 2..3'
 
+split_off='map main buf 6
+touch main buf all write
+protect main buf 2..6 r'
+
+unfaulted='mode mergeable
+map main buf 4
+fork main child
+touch child buf all write'
+
 moved='map main buf 4
 touch main buf all write
 move main buf all as moved keep
@@ -136,7 +145,7 @@ refused_while_open() {
 # Without a bug the same module agrees with the host.
 correct() {
 	insmod ./shadow_rmap.ko || return 1
-	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$moved" \
+	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$split_off" "$unfaulted" "$moved" \
 		"$copies" "$merged" "$inherited"; do
 		printf '%s\ncheck\n' "$scenario" >/tmp/correct.scn
 		must timeout 600 ./rmapctl run /tmp/correct.scn || return 1
@@ -207,10 +216,14 @@ all_tests() {
 	bug SharesForked "$neighbours" '^vma .* anon_vma: should be'
 	bug KeepsAnonVma "$moved" '^vma .* anon_vma: should be'
 	bug HostForgetsOpen "$copies" '^host: [0-9]+ calls for VMAs that it has copied without calling open$'
+	bug HostForgetsOpen "$split_off" '^unknown vma 0 .*: only the host has it$'
+	bug HostForgetsOpen "$unfaulted" '^host: [0-9]+ calls for VMAs that it has copied without calling open$'
 	bug HostForgetsClose "$copies" '^host: [0-9]+ VMAs that it has removed without calling close$' \
 		'^vma .*: only the shadow has it$'
 	try "pages are moved, and no VMA is closed: nothing is left" moves_unclosed
 	bug HostMisplacesPages "$family" '^page .* index: host [0-9]+, shadow [0-9]+'
+	bug HostNamesTheParent "$three_generations" '^anon_vma .* root: should be anon_vma 2 .*, is anon_vma 1'
+	bug KeepsThePlace "$split_off" '^vma .* range: host .*, shadow .*; pgoff: host [0-9]+, shadow [0-9]+'
 	bug MergesNothing "$merged" '^vma .* merge \(R26\): the host has merged vma [0-9]+ into it'
 	bug InheritsNothing "$inherited" '^vma .* chain: host links 2 anon_vmas, shadow 2: .* is missing'
 }

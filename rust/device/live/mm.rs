@@ -87,6 +87,8 @@ pub(crate) struct LiveMm {
     pub(crate) knows_lost: Atomic<bool>,
     /// Whether a fault since the last look at all VMAs has seen several users of the address space.
     pub(crate) had_threads: Atomic<bool>,
+    /// Whether a VMA may have got, since the last look at all VMAs, links that only that look finds.
+    pub(crate) has_unseen_links: Atomic<bool>,
     /// The fingerprint of the host's address space when the shadow had all of its changes; 0 if the
     /// driver was called since.
     looked_at: Atomic<usize>,
@@ -121,6 +123,7 @@ impl LiveMm {
                 has_moved: Atomic::new(false),
                 knows_lost: Atomic::new(false),
                 had_threads: Atomic::new(false),
+                has_unseen_links: Atomic::new(false),
                 looked_at: Atomic::new(0),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
                 unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
@@ -314,6 +317,7 @@ impl LiveMm {
     pub(crate) fn note_whole_look(&self) {
         self.has_moved.store(false, Relaxed);
         self.had_threads.store(false, Relaxed);
+        self.has_unseen_links.store(false, Relaxed);
         self.forget_unmapped();
     }
 

@@ -64,10 +64,10 @@ impl Place {
         [(first, start.min(last)), (end.max(first), last)]
     }
 
-    /// Returns this place together with what it has gained. A place that `now` has left altogether
-    /// is not kept.
-    pub(crate) fn grown_to(self, now: Self) -> Self {
-        let ((start, end), (first, last)) = (self.addresses, now.addresses);
+    /// Returns this place together with `gain`, one of what it has gained to be at `now`. A place that
+    /// `now` has left altogether is not kept.
+    pub(crate) fn with_gain(self, gain: Addresses, now: Self) -> Self {
+        let ((start, end), (first, last)) = (self.addresses, gain);
         if self.has_some_of(now.addresses) {
             self.between((start.min(first), end.max(last)))
         } else {
@@ -169,14 +169,15 @@ mod tests {
         let [_, gain] = left.gains(now.0);
         assert!(right.has_some_of(gain));
         assert_eq!(right.without(gain, left), now.1);
-        assert_eq!(left.grown_to(now.0), now.0);
-        // A loss alone is not taken over.
-        assert_eq!(right.grown_to(now.1), right);
+        assert_eq!(left.with_gain(gain, now.0), now.0);
         // The other way round.
         let now = (pages(0, 5), pages(5, 20));
         let [gain, _] = right.gains(now.1);
         assert_eq!(left.without(gain, right), now.0);
-        assert_eq!(right.grown_to(now.1), now.1);
+        assert_eq!(right.with_gain(gain, now.1), now.1);
+        // On one side alone, what was lost on the other one is kept.
+        let [gain, _] = right.gains(pages(5, 15));
+        assert_eq!(right.with_gain(gain, pages(5, 15)), pages(5, 20));
     }
 
     /// Two boundaries have shifted: whichever gain is seen first, the third VMA ends up where it
@@ -203,8 +204,10 @@ mod tests {
         let empty = was.without(pages(10, 30).addresses, pages(0, 10));
         assert_eq!(empty, pages(20, 20));
         assert_eq!(gained(empty, now), [10, 0]);
-        assert_eq!(empty.grown_to(now), now);
-        assert_eq!(was.grown_to(now), now);
+        let [gain, _] = empty.gains(now);
+        assert_eq!(empty.with_gain(gain, now), now);
+        let [_, gain] = was.gains(now);
+        assert_eq!(was.with_gain(gain, now), now);
     }
 
     /// A split takes a part from either end, and from nowhere else.

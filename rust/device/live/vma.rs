@@ -90,6 +90,8 @@ pub(crate) struct LiveVma {
     pub(crate) may_have_zero_pages: Atomic<bool>,
     /// Whether a look has seen that it has lost its links, and none has given it others since.
     pub(crate) is_lost: Atomic<bool>,
+    /// Whether it had no links at the begin of the present look at all mergeable VMAs.
+    pub(crate) was_unfaulted: Atomic<bool>,
     /// Which anon_vma was reused when it was forked, by the rule and by the host; `None` if that is
     /// not known, or it was not forked.
     pub(crate) reused: Option<(Reused, Reused)>,
@@ -129,6 +131,7 @@ impl LiveVma {
                 noted_at: Atomic::new(0),
                 may_have_zero_pages: Atomic::new(false),
                 is_lost: Atomic::new(false),
+                was_unfaulted: Atomic::new(true),
                 reused,
                 wrongly_merged: Atomic::new(0),
                 charged: Atomic::new(0),

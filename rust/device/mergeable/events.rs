@@ -196,6 +196,10 @@ pub(super) fn moved(file: &OpenFile, host: HostVma<'_>) {
 pub(super) fn fault(file: &OpenFile, host: HostVma<'_>, here: LockedMm<'_>, write: bool) {
     let vma = file.numbers.get(host.private_number());
     let Some(vma) = vma.filter(|vma| vma.mm.key() == here.key()) else {
+        // It has the number of the VMA of which it is a copy, if the host has not called `open`.
+        if host.private_number() != 0 {
+            file.numbers.count_unannounced();
+        }
         return;
     };
     let mm = &vma.mm;

@@ -43,7 +43,8 @@ use crate::{
     rmap::{
         merge::{
             anon_vma_merge,
-            dup_anon_vma, //
+            dup_anon_vma,
+            is_fork_child, //
         },
         mm::MmapWrite,
         prepare::Sharing, //
@@ -58,6 +59,9 @@ use kernel::{
         Arc, //
     },
 };
+
+/// The most VMAs, one beside the other, that are looked at for one that is gone.
+const MOST_GONE: usize = 64;
 
 /// Which VMAs get an anon_vma because the host has given them one without a callback.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,6 +91,14 @@ pub(in crate::device) fn follow(
     let all = mm.vmas()?;
     let by_place = ByPlace::new(all.iter())?;
     let some_gone = all.iter().any(|vma| is_gone(vma));
+    for vma in resched_each(&all) {
+        let unfaulted = vma.core.is_unfaulted();
+        vma.was_unfaulted.store(unfaulted, Relaxed);
+        if unfaulted && is_gone(vma) && vma.may_have_zero_pages.load(Relaxed) {
+            // The host may have prepared it without a callback, and given its links to another VMA.
+            mm.has_unseen_links.store(true, Relaxed);
+        }
+    }
     inherit(&all, Heirs::Unfaulted, here, mmap)?;
     // First with the links as they were, because VMAs may have lost theirs after a merge.
     for vma in resched_each(&all) {
@@ -162,14 +174,15 @@ fn settle(
     let Some(now) = vma.host.read(here, |host| vma.place_before_unlink(host)) else {
         return Ok(());
     };
-    if look == Look::Last && vma.place.get().shift() == now.shift() {
+    if some_gone && vma.place.get().shift() == now.shift() {
         lose_to_gone(vma, now, by_place, mmap)?;
     }
     let was = vma.place.get();
     if was == now || was.shift() != now.shift() {
         return Ok(());
     }
-    for gain in was
+    let mut grown = was;
+    'gains: for gain in was
         .gains(now)
         .into_iter()
         .filter(|(start, end)| start < end)
@@ -179,15 +192,12 @@ fn settle(
             if other.id() == vma.id() || !place.has_some_of(gain) {
                 continue;
             }
-            let merges = place.shift() == now.shift() && may_take(vma, other, mmap);
+            let merges = place.shift() == now.shift() && may_have_taken(vma, other, mmap);
             match (merges, is_gone(other)) {
                 (true, false) => {
-                    // A boundary has shifted. If the other VMA had lost its links before, there was
-                    // nothing to inherit.
-                    let lost = |host: HostVma<'_>| other.has_lost_links(host);
-                    let had_none = other.host.read(here, lost) == Some(true)
-                        && vma.key_in_host(here) != other.noted().0;
-                    if !had_none && dup_anon_vma(&vma.core, &other.core, mmap, Sharing::Singleton)?
+                    // A boundary has shifted.
+                    if had_links(vma, other, here)
+                        && dup_anon_vma(&vma.core, &other.core, mmap, Sharing::Singleton)?
                     {
                         vma.host.read(here, |host| vma.note_links(host));
                     }
@@ -199,10 +209,10 @@ fn settle(
                         vma.wrongly_merged.store(other.id(), Relaxed);
                     }
                 }
-                (false, _) if look == Look::First => return Ok(()),
+                (false, _) if look == Look::First => continue 'gains,
                 // Neither merged nor unmapped. But a VMA that is gone may have taken it from
                 // `other` before.
-                (false, false) if !some_gone => return Ok(()),
+                (false, false) if !some_gone => continue 'gains,
                 (false, _) if shows_pages_of(vma, other, gain, here, mmap)? => {
                     vma.wrongly_merged.store(other.id(), Relaxed);
                 }
@@ -216,32 +226,93 @@ fn settle(
                 merge(vma, other, here, mmap);
             }
         }
+        grown = grown.with_gain(gain, now);
     }
-    // Pages of others may be there.
-    vma.may_have_zero_pages.store(true, Relaxed);
-    vma.place.set(was.grown_to(now));
+    if grown != was {
+        // Pages of others may be there.
+        vma.may_have_zero_pages.store(true, Relaxed);
+        vma.place.set(grown);
+    }
     Ok(())
+}
+
+/// Returns whether `vma` may take in addresses of `other`, or could at the begin of this look (R26).
+fn may_have_taken(vma: &LiveVma, other: &LiveVma, mmap: &MmapWrite<'_>) -> bool {
+    let unfaulted = |vma: &LiveVma| vma.was_unfaulted.load(Relaxed);
+    let could = match (unfaulted(vma), unfaulted(other)) {
+        (true, true) => true,
+        (true, false) => !is_fork_child(&other.core),
+        (false, true) => !is_fork_child(&vma.core),
+        (false, false) => false,
+    };
+    could || may_take(vma, other, mmap)
+}
+
+/// Returns whether `other`, of which `vma` has gained addresses, had links then, which `vma` has inherited
+/// and not lost since.
+fn had_links(vma: &LiveVma, other: &LiveVma, here: LockedMm<'_>) -> bool {
+    let key = vma.key_in_host(here);
+    if other.was_unfaulted.load(Relaxed) {
+        // It has inherited them itself, before or after.
+        return key == other.key_in_host(here);
+    }
+    let lost = |host: HostVma<'_>| other.has_lost_links(host);
+    let some_lost = vma.mm.has_moved.load(Relaxed) || other.host.read(here, lost) == Some(true);
+    !some_lost || key == other.noted().0
 }
 
 /// Takes from `vma` what it has lost to a VMA that has gained it without an event, and is gone. Sleeps.
 fn lose_to_gone(vma: &LiveVma, now: Place, by_place: &ByPlace, mmap: &MmapWrite<'_>) -> Result {
     let was = vma.place.get();
-    let page = 1 << PAGE_SHIFT;
     let ((start, end), (first, last)) = (was.addresses, now.addresses);
-    let has_taken = |other: &Arc<LiveVma>| {
-        let continues = other.place.get().shift() == was.shift();
-        is_gone(other) && continues && may_take(vma, other, mmap)
+    let has_taken = |other: &LiveVma| {
+        let shift = other.place.get().shift();
+        // One that has lost its links has got the page offsets of a new mapping.
+        let continues =
+            shift == was.shift() || (was.shift() == 0 && vma.mm.has_moved.load(Relaxed));
+        continues && may_have_taken(vma, other, mmap)
     };
-    let is_taken_from = |beside| Ok::<_, Error>(by_place.at(beside)?.iter().any(has_taken));
     let mut rest = was.addresses;
-    if start < first && first < end && is_taken_from((start.wrapping_sub(page), start))? {
+    if start < first && first < end && is_gone_beside(start, false, by_place, has_taken)? {
         rest.0 = first;
     }
-    if start < last && last < end && is_taken_from((end, end.wrapping_add(page)))? {
+    if start < last && last < end && is_gone_beside(end, true, by_place, has_taken)? {
         rest.1 = last;
     }
     vma.place.set(was.between(rest));
     Ok(())
+}
+
+/// Returns whether a VMA is gone that was directly behind (or before) `address`, with only other VMAs that
+/// are gone between, and for which `fits` holds. Sleeps.
+fn is_gone_beside(
+    mut address: usize,
+    behind: bool,
+    by_place: &ByPlace,
+    fits: impl Fn(&LiveVma) -> bool,
+) -> Result<bool> {
+    let page = 1 << PAGE_SHIFT;
+    for _ in 0..MOST_GONE {
+        let beside = match behind {
+            true => (address, address.wrapping_add(page)),
+            false => (address.wrapping_sub(page), address),
+        };
+        let gone = by_place.at(beside)?;
+        let mut gone = gone.iter().filter(|vma| is_gone(vma));
+        let Some(first) = gone.next() else {
+            return Ok(false);
+        };
+        if fits(first) || gone.any(|vma| fits(vma)) {
+            return Ok(true);
+        }
+        let (start, end) = first.place.get().addresses;
+        let next = if behind { end } else { start };
+        if next == address {
+            return Ok(false);
+        }
+        address = next;
+    }
+    Ok(false)
 }
 
 /// Merges `other`, which is gone, into `vma`, unless it was unmapped: `vma` has no anon_vma then,

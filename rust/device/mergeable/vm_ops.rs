@@ -93,6 +93,10 @@ pub(in crate::device) fn mmap(
 ///
 /// `vma` is a copy of a VMA with [`OPERATIONS`], as in invariants (1) to (3).
 unsafe extern "C" fn open(vma: *mut ffi::vm_area_struct) {
+    #[cfg(shadow_rmap_busted)]
+    if crate::is_chosen("HostForgetsOpen") {
+        return;
+    }
     let Some(vma) = NonNull::new(vma) else {
         return;
     };

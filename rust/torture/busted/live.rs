@@ -97,6 +97,20 @@ pub(crate) struct HostMisplacesPages;
 // SAFETY: The steps are those that are provided.
 unsafe impl<R: Rmap> Steps<R> for HostMisplacesPages {}
 
+/// Deliberate bug of the host, as its structures look to a check: the root of an anon_vma is its parent
+/// (R14). The shadow's steps are correct.
+pub(crate) struct HostNamesTheParent;
+
+// SAFETY: The steps are those that are provided.
+unsafe impl<R: Rmap> Steps<R> for HostNamesTheParent {}
+
+/// Deliberate bug: at a split the shadow does not note that the VMA has lost addresses (R41). It is in the
+/// driver; the steps are correct.
+pub(crate) struct KeepsThePlace;
+
+// SAFETY: The steps are those that are provided.
+unsafe impl<R: Rmap> Steps<R> for KeepsThePlace {}
+
 /// Deliberate bug: VMAs that share an anon_vma may not become one (R26).
 pub(crate) struct MergesNothing;
 

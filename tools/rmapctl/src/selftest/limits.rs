@@ -27,6 +27,7 @@ pub fn limits(path: &Path, debugfs: &Debugfs, max_vmas: u64, max_pages: u64) -> 
         let device = Device::open(path)?;
         device.set_mode(mode)?;
         within_limits(&mut report, &device, max_vmas, max_pages)?;
+        beyond_max_pages(&mut report, &device, max_pages)?;
         beyond_max_vmas(&mut report, &device, debugfs, max_vmas)?;
     }
     report.end()
@@ -64,6 +65,43 @@ fn within_limits(
     );
     report.case("mmap() of all pages after a munmap()", done(map(max_pages)));
     report.sees("all unmapped again", device, |_| {});
+    Ok(())
+}
+
+/// Grows a mapping in place, for which the kernel asks no driver: it is untracked while the limit of pages
+/// is exceeded.
+fn beyond_max_pages(report: &mut Report, device: &Device, max_pages: u64) -> Result<()> {
+    let other = Mapping::new(device, 2, READ_WRITE).context("mmap()")?;
+    let mut grown = Mapping::with_room(device, 4, max_pages).context("mmap() beside free space")?;
+    grown.write(0, 1);
+    grown
+        .resize(max_pages - 2)
+        .context("mremap() to the limit")?;
+    grown.write(max_pages - 3, 2);
+    report.sees("a mapping that grows to the limit", device, |check| {
+        check.vmas = 2;
+    });
+    grown.resize(max_pages - 1).context("mremap() beyond it")?;
+    grown.write(max_pages - 2, 3);
+    for name in [
+        "a mapping that grows beyond the limit: untracked",
+        "it still is",
+    ] {
+        report.sees(name, device, |check| {
+            check.vmas = 2;
+            check.untracked = 1;
+        });
+    }
+    report.case("its memory works", grown.expect(max_pages - 2, 3));
+    drop(other);
+    report.sees("within the limit again: tracked", device, |check| {
+        check.vmas = 1;
+    });
+    report.case("the memory is the same", grown.expect(0, 1));
+    grown.resize(2).context("mremap() to two pages")?;
+    report.sees("a mapping that shrinks", device, |check| check.vmas = 1);
+    drop(grown);
+    report.sees("nothing is left of it", device, |_| {});
     Ok(())
 }
 

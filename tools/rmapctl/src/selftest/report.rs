@@ -9,8 +9,11 @@ use crate::worker::PAGE_SIZE;
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mprotect, munmap};
+use nix::sys::mman::{
+    MRemapFlags, MapFlags, ProtFlags, mmap, mmap_anonymous, mprotect, mremap, munmap,
+};
 use std::ffi::c_void;
+use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
@@ -144,6 +147,33 @@ impl Mapping {
     pub(super) fn new(device: &Device, pages: u64, prot: ProtFlags) -> nix::Result<Self> {
         let address = raw_mmap(device, pages * PAGE_SIZE, prot, MapFlags::MAP_PRIVATE, 0)?;
         Ok(Self { address, pages })
+    }
+
+    /// Maps where there is free space for `room` pages behind it.
+    pub(super) fn with_room(device: &Device, pages: u64, room: u64) -> nix::Result<Self> {
+        let bytes = |pages: u64| (pages * PAGE_SIZE) as usize;
+        let all = NonZeroUsize::new(bytes(pages + room)).ok_or(Errno::EINVAL)?;
+        let some = NonZeroUsize::new(bytes(pages)).ok_or(Errno::EINVAL)?;
+        let private = MapFlags::MAP_PRIVATE;
+        // SAFETY: A new mapping, which is unmapped again; nothing else is mapped there meanwhile, for this
+        // process has one thread.
+        let address = unsafe {
+            let free = mmap_anonymous(None, all, ProtFlags::PROT_NONE, private)?;
+            munmap(free, all.get())?;
+            let fixed = private | MapFlags::MAP_FIXED_NOREPLACE;
+            mmap(free.addr().into(), some, READ_WRITE, fixed, device, 0)?
+        };
+        Ok(Self { address, pages })
+    }
+
+    /// Changes the number of pages without moving the mapping.
+    pub(super) fn resize(&mut self, pages: u64) -> nix::Result<()> {
+        let bytes = |pages: u64| (pages * PAGE_SIZE) as usize;
+        let stay = MRemapFlags::empty();
+        // SAFETY: The pages that go are only reached through this.
+        unsafe { mremap(self.address, bytes(self.pages), bytes(pages), stay, None) }?;
+        self.pages = pages;
+        Ok(())
     }
 
     fn byte(&self, page: u64) -> *mut u8 {
