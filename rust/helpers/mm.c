@@ -130,7 +130,7 @@ pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address, unsigned lon
 {
 	pgd_t *pgd = pgd_offset(mm, address);
 	p4d_t *p4d;
-	pud_t *pud;
+	pud_t *pud, entry;
 
 	*size = PGDIR_SIZE;
 	if (pgd_none(*pgd))
@@ -141,7 +141,8 @@ pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address, unsigned lon
 		return NULL;
 	pud = pud_offset(p4d, address);
 	*size = PUD_SIZE;
-	return pud_none(*pud) || pud_leaf(*pud) ? NULL : pmd_offset(pud, address);
+	entry = READ_ONCE(*pud);
+	return pud_none(entry) || pud_leaf(entry) ? NULL : pmd_offset(pud, address);
 }
 
 pmd_t shadow_rmap_pmd_read(pmd_t *pmd)
@@ -213,7 +214,10 @@ unsigned long shadow_rmap_page_mapping(struct page *page)
 
 unsigned long shadow_rmap_page_index(struct page *page)
 {
-	return folio_pgoff(page_folio(page)) + folio_page_idx(page_folio(page), page);
+	/* If a huge page is split under migration, either folio gives the same index. */
+	struct folio *folio = page_folio(page);
+
+	return folio_pgoff(folio) + folio_page_idx(folio, page);
 }
 
 int shadow_rmap_page_mapcount(struct page *page)

@@ -2,7 +2,7 @@
 /*
  * Trace events of the engine and of live mappings; rust/trace.rs emits them.
  *
- * A VMA is shown by its number in debugfs chains, a page by its offset in the mapped file. No field
+ * A VMA is shown by its number in debugfs chains, a page by its anonymous page offset. No field
  * is a kernel address. A module with events names their folder in SHADOW_RMAP_TRACE_SYSTEM.
  */
 #undef TRACE_SYSTEM

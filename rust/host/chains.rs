@@ -161,7 +161,12 @@ impl Reader {
             let Some(vma) = mmap.vma_from(at) else {
                 return Ok(Found::End);
             };
+            let begin = at;
             at = vma.end();
+            // One that has grown since its last part was read is not read again.
+            if vma.start() < begin {
+                continue;
+            }
             let Some(family) = Family::lock(&mmap, vma)? else {
                 continue;
             };

@@ -90,6 +90,7 @@ pub(super) fn examine(vma: usize, area: &Area, scope: Scope, notes: &mut Notes) 
     }
     notes.counts.chains += links;
     for i in 0..links {
+        breathe(i)?;
         let (place, Some(&link)) = (i + 1, notes.chain.get(i)) else {
             break;
         };
@@ -187,6 +188,7 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
     let root = AnonVma::at(anon_vma.root);
     let counts = AnonVmaCounts {
         place,
+        changed: has_changed(anon_vma, entry)?,
         is_root: anon_vma.is_root(),
         is_own_parent: anon_vma.parent == anon_vma.key,
         root_is_root: root.is_some_and(|root| root.is_root()),
@@ -201,6 +203,20 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
     };
     counts.judge(|fault| notes.found(fault));
     Ok(())
+}
+
+/// Returns whether an anon_vma, whose tree had this number of entries, is not as it was. The root's
+/// lock is held: a host that changes it all the same does so without the lock.
+pub(super) fn has_changed(anon_vma: &AnonVma, entries: usize) -> Result<bool> {
+    let mut next = Link::first_below(anon_vma.tree).and_then(Link::of_node);
+    let mut n = 0;
+    while let Some(link) = next.filter(|_| n <= entries) {
+        n += 1;
+        breathe(n)?;
+        next = link.successor().flatten();
+    }
+    let is_same = AnonVma::at(anon_vma.key).is_some_and(|now| now.is_as(anon_vma));
+    Ok(n != entries || !is_same)
 }
 
 /// What the chains of the VMAs in the tree of an anon_vma say about it.

@@ -181,6 +181,15 @@ impl AnonVma {
         }
     }
 
+    /// Returns whether this copy has what `other` has, but for `refcount`, which changes without a lock.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let of = |this: &Self| {
+            let counts = (this.num_children, this.num_active_vmas);
+            (this.root, this.parent, counts, this.tree, this.leftmost)
+        };
+        of(self) == of(other)
+    }
+
     /// Returns whether it is the root of its family.
     pub(crate) fn is_root(&self) -> bool {
         self.root == self.key

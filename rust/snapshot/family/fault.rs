@@ -62,6 +62,8 @@ pub(crate) enum Fault {
     EntryNotOnChain { place: usize, entry: usize },
     /// The tree has no end.
     EndlessTree { place: usize, entries: usize },
+    /// The anon_vma or its tree is not as it was some moments before.
+    Changed { place: usize },
     /// VMAs of several address spaces have it as their anon_vma.
     SharedByMms { place: usize },
     /// `num_children` is wrong.
@@ -99,7 +101,7 @@ impl Fault {
             | Self::EntryNotOnChain { .. }
             | Self::EndlessTree { .. } => None,
             Self::NoChain => Some(Rule::R33),
-            Self::OtherRoot { .. } => Some(Rule::R15),
+            Self::OtherRoot { .. } | Self::Changed { .. } => Some(Rule::R15),
             Self::NoParent { .. } => Some(Rule::R23),
             Self::NotInTree { .. } | Self::PageElsewhere { .. } => Some(Rule::R21),
             Self::PageIndex { .. } => Some(Rule::R41),
@@ -198,6 +200,11 @@ impl fmt::Display for Fault {
                 f,
                 place,
                 fmt!("its tree does not end after {entries} entries"),
+            ),
+            Self::Changed { place } => anon_vma(
+                f,
+                place,
+                fmt!("it or its tree has changed, though its root's lock was held"),
             ),
             Self::SharedByMms { place } => anon_vma(
                 f,

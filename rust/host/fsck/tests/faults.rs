@@ -61,6 +61,23 @@ mod suite {
         Ok(())
     }
 
+    /// A host that changes a tree without the lock does so between two looks at it.
+    #[test]
+    fn a_change_without_the_lock() -> Result {
+        let changed = |entries, change: fn(&mut Raw)| World::new()?.has_changed(0, entries, change);
+        assert!(!changed(3, |_| {})?);
+        assert!(changed(2, |_| {})?);
+        assert!(changed(4, |_| {})?);
+        assert!(changed(3, |raw| raw.anon_vmas[0].num_children = 3)?);
+        assert!(changed(3, |raw| raw.anon_vmas[0].num_active_vmas = 0)?);
+        assert!(changed(3, |raw| {
+            raw.anon_vmas[0].rb_root.rb_leftmost = ptr::null_mut();
+        })?);
+        // References are taken and dropped without the lock.
+        assert!(!changed(3, |raw| raw.anon_vmas[0].refcount.counter = 9)?);
+        Ok(())
+    }
+
     #[test]
     fn counters() -> Result {
         assert!(broken(

@@ -9,10 +9,14 @@
 use super::{
     examine::{
         examine,
+        has_changed,
         read_chain,
         Copied, //
     },
-    read::Area,
+    read::{
+        AnonVma,
+        Area, //
+    },
     *, //
 };
 use crate::ffi;
@@ -135,6 +139,20 @@ impl World {
         }
         let first = links.iter().map(|&(i, _)| i).min().unwrap_or(0);
         raw.anon_vmas[anon_vma].rb_root.rb_leftmost = &raw mut raw.links[first].rb;
+    }
+
+    /// Returns whether an anon_vma with so many entries in its tree has changed since a look at it, after
+    /// which `change` is called.
+    pub(super) fn has_changed(
+        &mut self,
+        anon_vma: usize,
+        entries: usize,
+        change: impl FnOnce(&mut Raw),
+    ) -> Result<bool> {
+        let key = ptr::from_ref(&self.raw().anon_vmas[anon_vma]).addr();
+        let seen = AnonVma::at(key).ok_or(EFAULT)?;
+        change(self.raw());
+        has_changed(&seen, entries)
     }
 
     /// Examines a VMA as a check of all processes does, see [`examine_in`](Self::examine_in).
