@@ -105,6 +105,7 @@ impl Builder {
                 num_active_vmas: facts.num_active_vmas,
                 vmas: Indices::new(),
                 foreign: 0,
+                pins: None,
             },
             GFP_BOUNDED,
         )?;
@@ -247,6 +248,31 @@ impl Builder {
         self.graph.pages.len()
     }
 
+    /// Counts the references of each anon_vma that nothing in the graph explains.
+    fn count_pins(&mut self) {
+        let nodes = &mut self.graph.anon_vmas;
+        for node in resched_each(nodes.iter_mut()) {
+            let linked = !node.vmas.is_empty() || node.foreign > 0;
+            node.pins = Some(node.refcount - i64::from(linked));
+        }
+        for i in resched_each(0..nodes.len()) {
+            let Some((root, foreign)) = nodes.get(i).map(|node| (node.root, node.foreign)) else {
+                continue;
+            };
+            if let Some(node) = nodes.get_mut(root) {
+                let member = i64::from(root != i);
+                node.pins = node.pins.filter(|_| foreign == 0).map(|pins| pins - member);
+            }
+        }
+        for i in resched_each(0..nodes.len()) {
+            let root = nodes.get(i).and_then(|node| nodes.get(node.root));
+            let is_whole = root.is_some_and(|root| root.pins.is_some());
+            if let Some(node) = nodes.get_mut(i) {
+                node.pins = node.pins.filter(|_| is_whole);
+            }
+        }
+    }
+
     /// Looks up roots and parents, sorts the lists of VMAs, and returns the graph.
     pub(crate) fn finish(mut self) -> Graph {
         for (i, &(root, parent)) in resched_each(&self.families).enumerate() {
@@ -255,6 +281,7 @@ impl Builder {
                 node.parent = self.anon_vmas.get(parent).unwrap_or(i);
             }
         }
+        self.count_pins();
         for page in resched_each(self.graph.pages.iter_mut()) {
             sort_by_key(&mut page.mapped_by, |&vma| vma);
             sort_by_key(&mut page.found_by, |&vma| vma);
@@ -313,11 +340,40 @@ mod tests {
         assert!(unknown == [Some(EINVAL); 3]);
         let node = graph.anon_vmas.first().ok_or(EINVAL)?;
         assert!((node.root, node.parent, node.foreign) == (1, 1, 1));
+        assert!(node.pins.is_none());
         assert!(*node.vmas == [0]);
         let vma = graph.vmas.first().ok_or(EINVAL)?;
         assert!(vma.anon_vma == Some(0) && *vma.chain == [0]);
         let page = graph.pages.first().ok_or(EINVAL)?;
         assert!(page.anon_vma == Some(0) && *page.found_by == [0]);
+        Ok(())
+    }
+
+    /// References that neither a link nor a member of the family needs.
+    #[test]
+    fn pins() -> Result {
+        // The root has a link and a child; one more reference is held on each.
+        let pins = |root, child| -> Result<_> {
+            let mut builder = two_mms()?;
+            builder.vma(11, vma(0))?;
+            for (key, refcount) in [(8, root), (7, child)] {
+                let facts = AnonVmaFacts {
+                    root: 8,
+                    parent: 8,
+                    refcount,
+                    num_children: 0,
+                    num_active_vmas: 0,
+                };
+                builder.anon_vma(key, facts)?;
+                builder.tree_entry(key, 11)?;
+            }
+            let graph = builder.finish();
+            let pins = |i: usize| graph.anon_vmas.get(i).and_then(|node| node.pins);
+            Ok((pins(0), pins(1)))
+        };
+        assert!(pins(2, 1)? == (Some(0), Some(0)));
+        assert!(pins(3, 3)? == (Some(1), Some(2)));
+        assert!(pins(1, 1)? == (Some(-1), Some(0)));
         Ok(())
     }
 

@@ -2,11 +2,12 @@
 
 //! Prints a [`Graph`] as JSON, version 1: the debugfs files `chains.json` and `host/chains.json`.
 //!
-//! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end", "pgoff","anon_vma","chain":[ids],"untracked"}]}],"anon_vmas":[{"id","root","parent","refcount", "num_children","num_active_vmas","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount","mapped_by":[ids]}]}`
+//! `{"version":1,"source":"shadow|host","mms":[{"id","pid","comm","vmas":[{"id","start","end", "pgoff","anon_vma","chain":[ids],"untracked"}]}],"anon_vmas":[{"id","root","parent","refcount", "num_children","num_active_vmas","pins","vmas":[ids]}],"pages":[{"id","anon_vma","index","mapcount","mapped_by":[ids]}]}`
 //!
 //! Addresses are in bytes, `pgoff` and `index` in pages. `anon_vma` is `null` if there is none. A
 //! root is its own root and its own parent. `mapped_by` are the VMAs that map the page. The VMAs of
-//! a family that the shadow has stopped following are `untracked`.
+//! a family that the shadow has stopped following are `untracked`. `pins` are the references beyond
+//! those of links and of the family, `null` if a part of the family is not in the graph.
 
 use super::{
     text,
@@ -46,6 +47,18 @@ impl fmt::Display for Quoted<'_> {
 
 /// The number of an anon_vma, or `null`.
 struct Maybe(Option<usize>);
+
+/// The number of pins, or `null`.
+struct Pins(Option<i64>);
+
+impl fmt::Display for Pins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pins) => f.write_fmt(fmt!("{pins}")),
+            None => f.write_str("null"),
+        }
+    }
+}
 
 impl fmt::Display for Maybe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,13 +130,14 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (index, node) in resched_each(&graph.anon_vmas).enumerate() {
         comma(f, &mut first)?;
         f.write_fmt(fmt!(
-            "{{\"id\":{},\"root\":{},\"parent\":{},\"refcount\":{},\"num_children\":{},\"num_active_vmas\":{},\"vmas\":",
+            "{{\"id\":{},\"root\":{},\"parent\":{},\"refcount\":{},\"num_children\":{},\"num_active_vmas\":{},\"pins\":{},\"vmas\":",
             index + 1,
             node.root + 1,
             node.parent + 1,
             node.refcount,
             node.num_children,
-            node.num_active_vmas
+            node.num_active_vmas,
+            Pins(node.pins)
         ))?;
         ids(f, graph, &node.vmas)?;
         f.write_char('}')?;
@@ -177,9 +191,9 @@ mod tests {
             r#"{"id":3,"pid":43,"comm":"grand child","vmas":["#,
             r#"{"id":14,"start":65536,"end":81920,"pgoff":0,"anon_vma":3,"chain":[3,1,2],"untracked":false}]}],"#,
             r#""anon_vmas":["#,
-            r#"{"id":1,"root":1,"parent":1,"refcount":3,"num_children":2,"num_active_vmas":1,"vmas":[11,12,14]},"#,
-            r#"{"id":2,"root":1,"parent":1,"refcount":1,"num_children":1,"num_active_vmas":1,"vmas":[12,14]},"#,
-            r#"{"id":3,"root":1,"parent":2,"refcount":1,"num_children":0,"num_active_vmas":1,"vmas":[14]}],"#,
+            r#"{"id":1,"root":1,"parent":1,"refcount":3,"num_children":2,"num_active_vmas":1,"pins":0,"vmas":[11,12,14]},"#,
+            r#"{"id":2,"root":1,"parent":1,"refcount":1,"num_children":1,"num_active_vmas":1,"pins":2,"vmas":[12,14]},"#,
+            r#"{"id":3,"root":1,"parent":2,"refcount":1,"num_children":0,"num_active_vmas":1,"pins":null,"vmas":[14]}],"#,
             r#""pages":["#,
             r#"{"id":1,"anon_vma":1,"index":0,"mapcount":3,"mapped_by":[11,12,14]},"#,
             r#"{"id":2,"anon_vma":2,"index":1,"mapcount":2,"mapped_by":[12,14]},"#,
@@ -191,6 +205,8 @@ mod tests {
         let page = graph.pages.get_mut(3).ok_or(EINVAL)?;
         (page.anon_vma, page.mapcount) = (None, -1);
         graph.vmas.get_mut(2).ok_or(EINVAL)?.tainted = true;
+        graph.anon_vmas.get_mut(1).ok_or(EINVAL)?.pins = Some(2);
+        graph.anon_vmas.get_mut(2).ok_or(EINVAL)?.pins = None;
         assert!(shows(&graph, expected)?);
         Ok(())
     }

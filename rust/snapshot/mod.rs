@@ -137,6 +137,9 @@ pub(crate) struct AnonVmaNode {
     pub(crate) vmas: Indices,
     /// Number of entries of its interval tree whose VMA is not part of this graph.
     pub(crate) foreign: usize,
+    /// References beyond those of links and of the family, which KSM, migration, reclaim and walks take;
+    /// below 0: references that are missing. `None` if a part of its family is not in this graph.
+    pub(crate) pins: Option<i64>,
 }
 
 /// An anonymous page.

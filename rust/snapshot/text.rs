@@ -128,10 +128,13 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             node.num_active_vmas,
             Vmas(graph, &node.vmas)
         ))?;
-        match node.foreign {
-            0 => f.write_str("\n")?,
-            foreign => f.write_fmt(fmt!(", {foreign} foreign\n"))?,
+        if node.foreign > 0 {
+            f.write_fmt(fmt!(", {} foreign", node.foreign))?;
         }
+        if let Some(pins) = node.pins.filter(|&pins| pins != 0) {
+            f.write_fmt(fmt!(", {pins} pins"))?;
+        }
+        f.write_str("\n")?;
     }
     for (index, page) in resched_each(&graph.pages).enumerate() {
         f.write_fmt(fmt!("page {}: index {}, ", index + 1, page.index))?;
@@ -206,6 +209,7 @@ page 4: index 1, anon_vma 1, mapcount 1, mapped by vma 11
         graph.vmas.get_mut(0).ok_or(EINVAL)?.tainted = true;
         graph.anon_vmas.get_mut(3).ok_or(EINVAL)?.foreign = 9;
         graph.anon_vmas.get_mut(2).ok_or(EINVAL)?.vmas.clear();
+        graph.anon_vmas.get_mut(1).ok_or(EINVAL)?.pins = Some(2);
         let page = graph.pages.get_mut(0).ok_or(EINVAL)?;
         page.anon_vma = None;
         page.mapcount = -3;
@@ -216,7 +220,7 @@ host: mms=1 vmas=5 anon_vmas=4 chains=14 pages=1
 mm 7 (pid -1 a\\nb\\xff\\x1b[2J89012345)
   vma 11 [0x10000, 0x14000) pgoff 0: anon_vma 1, chain 1, untracked
 anon_vma 1 (root): refcount=4 num_children=2 num_active_vmas=1 vmas 11-13 15 14
-anon_vma 2 (child of 1): refcount=1 num_children=2 num_active_vmas=2 vmas 12 13 15 14
+anon_vma 2 (child of 1): refcount=1 num_children=2 num_active_vmas=2 vmas 12 13 15 14, 2 pins
 anon_vma 3 (child of 2): refcount=1 num_children=0 num_active_vmas=1 none
 anon_vma 4 (child of 2): refcount=1 num_children=0 num_active_vmas=1 vma 15, 9 foreign
 page 1: index 0, no known anon_vma, mapcount -3, mapped by vmas 11-13 15, found by none

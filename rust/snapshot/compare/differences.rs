@@ -116,10 +116,6 @@ impl Pair<'_> {
         shadow: &VmaNode,
         host: &VmaNode,
     ) -> Result {
-        if shadow.id != host.id {
-            // They are different VMAs: further differences would mean nothing.
-            return Ok(found.push(Difference::OtherVma(host.id), GFP_KERNEL_ACCOUNT)?);
-        }
         if (shadow.start, shadow.end) != (host.start, host.end) {
             found.push(Difference::Range, GFP_KERNEL_ACCOUNT)?;
         }

@@ -90,8 +90,6 @@ impl fmt::Display for Sets<'_> {
 pub(super) enum Difference {
     /// Only this graph has the VMA or the page.
     OnlyIn(Source),
-    /// At this place the host's graph has a VMA with this other number.
-    OtherVma(u64),
     /// The anon_vma that a fork reused: the host's, the shadow's (R24).
     Reused(Reused, Reused),
     /// The host has merged the VMA with this number into this one, against the rules (R26).
@@ -174,7 +172,6 @@ impl Words<'_> {
             Difference::OnlyIn(source) => {
                 f.write_fmt(fmt!("only the {} has it", text::owner(source)))
             }
-            Difference::OtherVma(id) => f.write_fmt(fmt!("in its place the host has vma {id}")),
             Difference::Reused(host, shadow) => f.write_fmt(fmt!(
                 "reuse at fork (R24): host {}, shadow {}",
                 Choice(host),

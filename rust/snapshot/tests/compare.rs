@@ -264,17 +264,12 @@ compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=
     }
 
     #[test]
-    fn other_vmas() -> Result {
+    fn more_vmas() -> Result {
         assert!(differ(
-            |shadow| {
-                shadow.vmas.get_mut(2)?.id = 99;
-                shadow.mms.get_mut(1)?.comm = sample::comm(b"a\nb");
-                sample::vma(shadow, 2, None, &[]).ok()
-            },
+            |shadow| { sample::vma(shadow, 2, None, &[]).ok() },
             "\
-vma 99 (pid 42 a\\nb) [0x20000, 0x21000): in its place the host has vma 13
 vma 15 (pid 43 grand child) [0x10000, 0x14000): only the shadow has it
-compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=2
+compare: vmas=5 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
 "
         )?);
         let mut graphs = generations(&[0, 1, 2])?;

@@ -71,6 +71,7 @@ pub(crate) fn anon_vma(
         num_active_vmas: numbers.2,
         vmas: list(vmas)?,
         foreign: 0,
+        pins: Some(0),
     };
     Ok(graph.anon_vmas.push(node, GFP_KERNEL)?)
 }

@@ -73,6 +73,9 @@ pub(crate) struct AnonVma {
     // A counter of a broken kernel may have wrapped around.
     pub(crate) num_children: i128,
     pub(crate) num_active_vmas: i128,
+    /// References of others; files of older modules, and parts of families, do not have it.
+    #[serde(default)]
+    pub(crate) pins: Option<i64>,
     pub(crate) vmas: Vec<u64>,
 }
 
@@ -95,6 +98,19 @@ impl Vma {
 }
 
 impl AnonVma {
+    /// Returns its counters in words.
+    pub(crate) fn counters(&self) -> String {
+        let (children, active) = (self.num_children, self.num_active_vmas);
+        let mut text = format!(
+            "refcount={} num_children={children} num_active_vmas={active}",
+            self.refcount
+        );
+        if let Some(pins) = self.pins.filter(|&pins| pins != 0) {
+            text.push_str(&format!(" pins={pins}"));
+        }
+        text
+    }
+
     /// Returns whether this is the root of its family.
     pub(crate) fn is_root(&self) -> bool {
         self.root.is_none_or(|root| root == self.id)

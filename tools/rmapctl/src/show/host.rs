@@ -95,12 +95,10 @@ fn draw(out: &mut String, family: &Family<'_>, vmas: &HashMap<u64, (&Mm, &Vma)>,
 
 fn counters(av: &AnonVma) -> String {
     format!(
-        "anon_vma {}{} refcount={} num_children={} num_active_vmas={}",
+        "anon_vma {}{} {}",
         av.id,
         if av.is_root() { " (root)" } else { "" },
-        av.refcount,
-        av.num_children,
-        av.num_active_vmas
+        av.counters()
     )
 }
 
@@ -229,6 +227,14 @@ anon_vma 5 (root) refcount=1 num_children=1 num_active_vmas=1
 VMAs without an anon_vma, not shown: 1
 ";
         assert_eq!(drawn(HOST, false), expected);
+        let pinned = HOST.replacen(
+            "\"num_active_vmas\":2",
+            "\"num_active_vmas\":2,\"pins\":3",
+            1,
+        );
+        let first = "(root) refcount=4 num_children=3 num_active_vmas=2";
+        let with_pins = expected.replacen(first, &format!("{first} pins=3"), 1);
+        assert_eq!(drawn(&pinned, false), with_pins);
         assert!(expected.lines().all(|line| line.chars().count() <= COLUMNS));
     }
 

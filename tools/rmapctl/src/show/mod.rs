@@ -92,11 +92,7 @@ fn anon_vma_lines(graph: &Graph, full: bool) -> Vec<(String, String)> {
         if let Some(parent) = av.parent.filter(|parent| !known.contains_key(parent)) {
             let _ = write!(left, " (parent anon_vma {parent} not shown)");
         }
-        let _ = write!(
-            left,
-            " refcount={} num_children={} num_active_vmas={}",
-            av.refcount, av.num_children, av.num_active_vmas
-        );
+        let _ = write!(left, " {}", av.counters());
         if let Some(count) = pages.get(&id) {
             let _ = write!(left, " pages={count}");
         }
