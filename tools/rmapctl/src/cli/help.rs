@@ -59,8 +59,8 @@ there is no terminal, 2 the command line is wrong.";
 pub(super) const WATCH: &str = "\
 With --host or --all the view `chains` is that of the host. The other views are the families of the
 host, as of `rmapctl top`; the rules, with their steps, checks and violations; the counters of
-`stats`; the differences that `compare` finds. The files of the view that is shown are read, and the
-module stops the processes that it looks at while it does.
+`stats`; the differences that `compare` finds. The files of the view that is shown are read: the
+module stops the processes of its mappings while it takes the chains or compares.
 
 Keys: 1 to 5, Tab: another view. Arrows, PgUp, PgDn, Home, End: scroll. Space: pause. r: read now.
 s: another order of the families. q, Ctrl-C: quit.

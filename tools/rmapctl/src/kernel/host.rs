@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{Error, ErrorKind, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 
 /// The processes to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,16 @@ pub enum Target {
     Pid(u32),
     /// Every process that has an address space.
     All,
+}
+
+impl Target {
+    /// What is written to the module for it.
+    fn number(self) -> u32 {
+        match self {
+            Target::Pid(pid) => pid,
+            Target::All => 0,
+        }
+    }
 }
 
 impl fmt::Display for Target {
@@ -53,14 +63,31 @@ impl Debugfs {
             .map_err(|error| refused("host/pid", error))?;
         let mut file = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, errno)| anyhow!("lock of host/pid: {errno}"))?;
-        let number = match target {
-            Target::Pid(pid) => pid,
-            Target::All => 0,
-        };
-        file.write_all(format!("{number}\n").as_bytes())
+        file.write_all(format!("{}\n", target.number()).as_bytes())
             .map_err(|error| refused("host/pid", error))?;
         let path = format!("host/{name}");
         std::fs::read_to_string(self.path(&path)).map_err(|error| refused(&path, error))
+    }
+
+    /// Has the module check the kernel's own reverse map, by one open file: other readers choose for
+    /// themselves.
+    ///
+    /// # Errors
+    ///
+    /// The module is not loaded, or refuses; `ENOMEM`.
+    pub fn one_answer(&self, target: Target) -> std::io::Result<String> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path("host/check"))?;
+        match file.write_all(format!("{}\n", target.number()).as_bytes()) {
+            // There are violations, which are read.
+            Err(error) if error.raw_os_error() == Some(Errno::EUCLEAN as i32) => {}
+            result => result?,
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     fn open_pid(&self) -> std::io::Result<File> {

@@ -3,8 +3,8 @@
 //! `rmapctl stress`: busy processes over one mapping, and everything that may disturb them.
 //!
 //! A process of its own starts the busy processes, kills some of them, and starts others
-//! ([`nursery`]). This process watches meanwhile ([`observers`]): it checks, reads the files of
-//! debugfs, and asks the kernel to unload the module. A difference, a violation, an untracked VMA or
+//! ([`nursery`]). This process watches meanwhile ([`observers`]): it checks, checks the host's own reverse
+//! map, reads the files of debugfs, and asks the kernel to unload the module. A difference, a violation, an untracked VMA or
 //! an unload ends the run, with the last events: what ran at the same time cannot be repeated.
 
 mod actor;
@@ -101,6 +101,7 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
         };
         let wrong = start(|observers| observers.check())
             .and_then(|()| start(|observers| observers.read()))
+            .and_then(|()| start(|observers| observers.check_host()))
             .and_then(|()| start(|observers| observers.unload()))
             .map(|()| watch(settings, board, &observers, &family, started));
         board.stop.store(true, Relaxed);

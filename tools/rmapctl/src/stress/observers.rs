@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What watches the busy processes: checks, readers of debugfs, requests to unload the module.
+//! What watches the busy processes: checks of the mapping and of the host's own reverse map, readers
+//! of debugfs, requests to unload the module.
 
 use super::board::Board;
-use crate::kernel::{Check, Debugfs, Device, ambiguous, compare_counts, complaints};
+use crate::kernel::{
+    Check, Debugfs, Device, Target, ambiguous, compare_counts, complaints, host_check,
+};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, killpg};
@@ -14,8 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The files that are read in turn. Those in which the host's own graph is are not about the mapping.
-/// `compare` is a check that says what it has found, and comes most often.
+/// The files that are read in turn. `compare` is a check that says what it has found, and comes most often.
 const FILES: [&str; 10] = [
     "chains",
     "compare",
@@ -45,6 +47,7 @@ pub(super) struct Observers<'a> {
     interrupted: AtomicU64,
     again: AtomicU64,
     reads: AtomicU64,
+    host_checks: AtomicU64,
     unloads: AtomicU64,
     ambiguous: AtomicU64,
     untracked: AtomicU64,
@@ -67,6 +70,7 @@ impl<'a> Observers<'a> {
             interrupted: AtomicU64::default(),
             again: AtomicU64::default(),
             reads: AtomicU64::default(),
+            host_checks: AtomicU64::default(),
             unloads: AtomicU64::default(),
             ambiguous: AtomicU64::default(),
             untracked: AtomicU64::default(),
@@ -169,6 +173,33 @@ impl<'a> Observers<'a> {
         }
     }
 
+    /// Checks the host's own reverse map of all processes, for half of the time.
+    pub(super) fn check_host(&self) {
+        while !self.stop.load(Relaxed) {
+            let begin = Instant::now();
+            let text = match self.debugfs.one_answer(Target::All) {
+                Ok(text) => text,
+                // The busy processes may have taken it all.
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => String::new(),
+                Err(error) => return self.report(format!("host/check: {error}")),
+            };
+            match host_check(&text) {
+                _ if text.is_empty() => {}
+                Ok(check) if check.violations == 0 => {
+                    self.host_checks.fetch_add(1, Relaxed);
+                }
+                Ok(check) => {
+                    self.violations.fetch_max(check.violations, Relaxed);
+                    let what = format!("host/check: violations={}", check.violations);
+                    let lines = || text.lines().map(str::to_owned).collect();
+                    self.report_with(what, lines);
+                }
+                Err(error) => return self.report(format!("{error:#}")),
+            }
+            thread::sleep(begin.elapsed());
+        }
+    }
+
     /// Asks the kernel to unload the module, which is in use all the time.
     pub(super) fn unload(&self) {
         while !self.stop.load(Relaxed) {
@@ -196,6 +227,7 @@ impl<'a> Observers<'a> {
         let counts = [
             ("check", &self.checks),
             ("read of debugfs", &self.reads),
+            ("check of the host", &self.host_checks),
             ("request to unload the module", &self.unloads),
         ];
         let (what, _) = counts.into_iter().find(|(_, n)| n.load(Relaxed) == 0)?;
@@ -210,7 +242,7 @@ impl<'a> Observers<'a> {
             "{secs:.0} s, operations={} refused={} forks={} kills={} visits={} \
              starved={} checks={checks} \
              ({:.1} a second, {:.1} ms each, longest {:.1} ms) EINTR={} EAGAIN={} reads={} \
-             unloads_refused={} untracked={} ambiguous={} violations={} differences={}",
+             host_checks={} unloads_refused={} untracked={} ambiguous={} violations={} differences={}",
             get(&board.operations),
             get(&board.refused),
             get(&board.forks),
@@ -223,6 +255,7 @@ impl<'a> Observers<'a> {
             get(&self.interrupted),
             get(&self.again),
             get(&self.reads),
+            get(&self.host_checks),
             get(&self.unloads),
             get(&self.untracked),
             get(&self.ambiguous),
