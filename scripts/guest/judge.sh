@@ -4,7 +4,7 @@
 # Runs in the test guest, on a kernel that is judged: live mappings by samples, the host's own
 # structures, corner cases and random sequences of live mappings. It ends with the first that fails,
 # whose output goes to $OUT/said.txt and whose steps go to $OUT/failed.scn; $OUT/tests.txt has the
-# results.
+# results. $OUT/host.txt is what host/check says after a failure.
 #
 # Usage: judge.sh SEED SECS     random sequences from SEED on, at least one, for SECS seconds
 # scripts/judge.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, samples/*.scn and failslab/*.scn
@@ -39,6 +39,16 @@ host_is_sound() {
 	sed 's/^violation of //' /tmp/host
 	wait
 	tail -n 1 /tmp/host | grep -q '^host check: mms=[1-9].* violations=0$'
+}
+
+# What a check of the host's own structures says, whatever was noticed before: a write fails where it finds
+# something.
+host_says() {
+	( (sleep 3 & sleep 3; :) & sleep 3; :) &
+	sleep 1
+	echo 0 >/sys/kernel/debug/shadow_rmap/host/check
+	cat /sys/kernel/debug/shadow_rmap/host/check
+	wait
 }
 
 # Those with a thousand processes or VMAs, which take as long as all that is done before them.
@@ -82,4 +92,9 @@ all_tests() {
 	keep true "the module unloads" rmmod shadow_rmap
 }
 
-run_tests all_tests
+judged() {
+	all_tests
+	[ ! -d /sys/kernel/debug/shadow_rmap ] || host_says >"$OUT/host.txt" 2>&1
+}
+
+run_tests judged

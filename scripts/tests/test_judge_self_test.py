@@ -55,6 +55,16 @@ def test_what_live_mappings_may_miss(tmp_path):
     assert wrong(seen, found, 2) == "" and wrong(seen, {"verdict": "PASS"}, 2) == "not noticed"
 
 
+def test_what_a_check_of_the_host_must_say(tmp_path):
+    path = tmp_path / "x.patch"
+    path.write_text("Rule: R1\nExpect: x\nHost: R24\n\n--- a/mm/x.c\n")
+    patch, wrong = judge_self_test.Patch.of(path), judge_self_test.wrong_with_host
+    found = "violation of R24: num_children is 1\n"
+    assert wrong(patch, f"sh: write error: Structure needs cleaning\n{found}") == ""
+    assert "did not fail" in wrong(patch, found) and "does not name R24" in wrong(patch, "")
+    assert wrong(judge_self_test.Patch(tmp_path, "R1", "x"), "") == ""
+
+
 def test_the_figures_of_a_self_test():
     row = {"stage": "mutant, stage 1", "rule": "R1", "killed": True, "named": ["R1"], "seconds": 2,
            "steps": 5, "survives": ""}
