@@ -14,7 +14,7 @@ asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD S
 own = $(if $(KDIR),$(shell [ -f '$(KDIR)/include/config/auto.conf' ] && echo VARIANT=own))
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus userspace schedules fuzz torture soak experiment bench check judge programs \
+.PHONY: module demo test litmus userspace schedules fuzz random stress torture soak experiment bench check judge programs \
 	probe install modules_install in-tree \
 	judge-self-test judge-live mutants vm rmapctl clean help
 
@@ -84,6 +84,15 @@ fuzz:
 	@scripts/setup.sh
 	@scripts/fuzz.py $(foreach n,secs:SECS steps:STEPS seed:SEED jobs:JOBS variant:VARIANT \
 		patch:PATCH replay:REPLAY,$(if $($(lastword $(subst :, ,$n))),\
+		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))'))
+
+#: make random        random steps of processes, with a check after each: STEPS= in each MODE= (pinned,
+#:                    mergeable, both) SEED= VM=; on VM=debian also with swap, KSM, two memory nodes
+#: make stress        processes and threads at full speed while checks run: SECS= MODE= SEED= VM=
+random stress:
+	@scripts/setup.sh
+	@scripts/live.py $@ $(foreach n,target:VM mode:MODE steps:STEPS secs:SECS seed:SEED,\
+		$(if $($(lastword $(subst :, ,$n))),\
 		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))'))
 
 #: make torture       each deliberate bug is caught; with the correct rules nothing is reported;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in the test guest, on Debian's own kernel, unmodified: loads the module, turns on KSM and huge
-# pages, compacts memory, and tests live mappings meanwhile; then with swap space, while pages are swapped
+# pages and NUMA balancing, compacts memory, and tests live mappings meanwhile; then with swap space, while pages are swapped
 # out and moved between two nodes. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
@@ -12,7 +12,6 @@
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 release=$1 seed=$2 steps=$3 here=$PWD
 debugfs=/sys/kernel/debug/shadow_rmap
-mm=/sys/kernel/mm
 # shellcheck source=scripts/guest/try.sh
 . ./try.sh
 # shellcheck source=scripts/guest/host.sh
@@ -25,16 +24,6 @@ mm=/sys/kernel/mm
 release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
 
 loaded() { grep -q "^shadow_rmap " /proc/modules; }
-
-# put VALUE FILE: the file then has the value, in brackets where it is a choice.
-put() { echo "$1" >"$2" && must grep -qE "^$1\$|\[$1\]" "$2"; }
-
-ksm() { put 1 $mm/ksm/run && put 1000 $mm/ksm/pages_to_scan && put 20 $mm/ksm/sleep_millisecs; }
-
-huge_pages() { put always $mm/transparent_hugepage/enabled; }
-
-# compact: pages of all processes are moved to other memory, once a second.
-compact() { while echo 1 >/proc/sys/vm/compact_memory; do sleep 1; done; }
 
 # many_migrated BEFORE
 many_migrated() { must test "$(migrated)" -gt $(($1 + 1000)); }
@@ -101,11 +90,12 @@ ksm_and_compare() {
 	done
 	sharing=$(cat $mm/ksm/pages_sharing)
 	cat $debugfs/compare >/tmp/compare
+	echo 0 >$debugfs/host/pid && cat $debugfs/host/chains >/tmp/chains
 	kill $family
 	wait $family
 	tail -n 20 /tmp/family.log
 	cat /tmp/compare
-	must test "$sharing" -gt 0 &&
+	must test "$sharing" -gt 0 && must grep -q '^anon_vma .*, [1-9][0-9]* pins$' /tmp/chains &&
 		must grep -q "^compare: vmas=3 .* untracked=0 .* violations=0 differences=0$" /tmp/compare
 }
 
@@ -136,6 +126,7 @@ all_tests() {
 	try "trace: trace-cmd records and reports" trace_cmd_records
 	try "KSM is on" ksm
 	try "huge pages are on" huge_pages
+	try "NUMA balancing is on" balance
 	compact &
 	compactor=$! before=$(migrated)
 	for f in samples/*.scn; do try "${f#samples/}" scenario "$f"; done

@@ -1,10 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# Swap space, and a cgroup: its pages are swapped out and moved between nodes.
+# KSM, huge pages, compaction, swap space, and a cgroup: its pages are swapped out and moved between nodes.
 # Sourced, never run.
 
+mm=/sys/kernel/mm
 cgroup=/sys/fs/cgroup/shadow_rmap
+
+# put VALUE FILE: the file then has the value, in brackets where it is a choice.
+put() { echo "$1" >"$2" && must grep -qE "^$1\$|\[$1\]" "$2"; }
+
+ksm() { put 1 $mm/ksm/run && put 1000 $mm/ksm/pages_to_scan && put 20 $mm/ksm/sleep_millisecs; }
+
+huge_pages() { put always $mm/transparent_hugepage/enabled; }
+
+# balance: the kernel takes the access to pages away, some milliseconds after a process has started, and moves
+# those to which it gets an access fault from another node.
+balance() {
+	put 1 /proc/sys/kernel/numa_balancing &&
+		put 10 /sys/kernel/debug/sched/numa_balancing/scan_delay_ms &&
+		put 10 /sys/kernel/debug/sched/numa_balancing/scan_period_min_ms
+}
+
+# compact: pages of all processes are moved to other memory, once a second.
+compact() { while echo 1 >/proc/sys/vm/compact_memory; do sleep 1; done; }
 
 # swap_on: swap/*.ko are the modules that zram needs, and zram, in order.
 swap_on() {
@@ -44,12 +63,13 @@ migrated() { counted pgmigrate_success; }
 disturbed() {
 	rm -f /tmp/disturbed
 	disturb /tmp/disturbed &
-	disturber=$! read_in=$(counted pswpin) moved=$(migrated)
+	disturber=$! read_in=$(counted pswpin) moved=$(migrated) taken=$(counted numa_pte_updates)
 	in_cgroup "$@"
 	rc=$?
 	touch /tmp/disturbed
 	wait $disturber
 	read_in=$(($(counted pswpin) - read_in)) moved=$(($(migrated) - moved))
-	echo "pages read in from swap: $read_in, migrated: $moved"
-	must test $read_in -gt 100 && must test $moved -gt 100 && return $rc
+	taken=$(($(counted numa_pte_updates) - taken))
+	echo "pages read in from swap: $read_in, migrated: $moved, with access taken away: $taken"
+	must test $read_in -gt 100 && must test $moved -gt 100 && must test $taken -gt 100 && return $rc
 }

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Live mappings in a test guest, for as long as is asked.
+
+  scripts/live.py random    random steps of several processes, with a check after each
+  scripts/live.py stress    processes and threads at full speed, while checks run and files are read
+
+Both are commands of rmapctl, whose last lines are the results; a difference or a violation ends the run.
+--mode both does all of it twice, in one boot of a guest each. On Debian's kernel (--target debian) KSM, huge
+pages and compaction are on; pages are swapped out, and moved between two nodes.
+
+The last line is `random: PASS` or `random: FAIL, see above`, and so for stress. out/live has the console of each guest.
+"""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from common import OUT, SCRIPTS, TARGETS, command_line, kernel_folder, modules, program, say, script_lines
+
+# Of one sequence: each begins with new processes.
+STEPS = 2000
+# So many steps a second at least: emulated, on a busy machine, with pages that are read in from swap.
+SLOWEST = 4
+
+
+def guest_files(target):
+    """Returns the files of the guest, by their names there, and its kernel arguments."""
+    files = {"rmapctl": script_lines("rmapctl.sh")[-1]}
+    files |= {f"{name}.sh": SCRIPTS / f"guest/{name}.sh" for name in ("try", "memory")}
+    if target != "debian":
+        return files, ""
+    swap = Path(kernel_folder("debian")) / "swap"
+    return files | {f"swap/{path.name}": path for path in swap.iterdir()}, "numa=fake=2"
+
+
+def words(args):
+    """Returns the arguments of rmapctl, and a time limit in seconds."""
+    if args.command == "stress":
+        return ["stress", "--secs", args.secs, "--seed", args.seed], 3 * args.secs + 300
+    sequences = -(-args.steps // STEPS)
+    steps = -(-args.steps // sequences)
+    return ["random", "--seed", args.seed, "--seeds", sequences, "--steps", steps, "--check-every", 1], \
+        args.steps // SLOWEST + 300
+
+
+def main():
+    parser = command_line(__doc__)
+    add = parser.add_argument
+    add("command", choices=("random", "stress"))
+    add("--target", choices=[*TARGETS, "debian"], default="um", help="the guest (default um)")
+    add("--mode", choices=("pinned", "mergeable", "both"), default="both", help="default both")
+    add("--steps", type=int, default=20_000, help="of random, in each mode (default 20000)")
+    add("--secs", type=int, default=60, help="of stress, in each mode (default 60)")
+    add("--seed", type=int, default=random.getrandbits(31), help="default: a random one, which is printed")
+    args = parser.parse_args()
+    for name in ("steps", "secs"):
+        if not 0 < getattr(args, name) <= 100_000_000:
+            parser.error(f"--{name}: not from 1 to 100000000")
+    module = modules(args.target)["shadow_rmap"]
+    files, append = guest_files(args.target)
+    copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
+    (command, *arguments), limit = words(args)
+    say(f"seed {args.seed}; repeat with --seed {args.seed}")
+    status = 0
+    for mode in ("pinned", "mergeable") if args.mode == "both" else (args.mode,):
+        status |= subprocess.run(
+            [SCRIPTS / "vm.py", "--target", args.target, "--time-limit", str(limit),
+             "--out", OUT / f"live/{args.target}-{command}-{mode}", "--append", append,
+             *copies, "--file", f"{module}:shadow_rmap.ko",
+             "--", SCRIPTS / "guest/live.sh", mode, command, *map(str, arguments)], check=False).returncode
+    say(f"{command}: {'FAIL, see above' if status else 'PASS'}")
+    return 1 if status else 0
+
+
+if __name__ == "__main__":
+    program("live", main)
