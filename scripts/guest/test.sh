@@ -119,8 +119,8 @@ mergeable_is_refused() {
 	scenario /tmp/ksm.scn
 }
 
-# holding COMMAND...: runs a command beside two processes with a mapping, whose mapping works on.
-holding() {
+# hold: starts two processes with a mapping, and waits until they use it.
+hold() {
 	must within 120 not_in_use || return
 	cat >/tmp/hold.scn <<-END
 		map main held 4
@@ -133,11 +133,25 @@ holding() {
 	# busybox's timeout becomes the program, so this is the process to end.
 	timeout 1200 ./rmapctl run /tmp/hold.scn >/tmp/hold.log 2>&1 &
 	holder=$!
-	must within 120 in_use && must "$@" && must kill -0 $holder
-	rc=$?
+	must within 120 in_use
+}
+
+# let_go: ends them; their mapping has worked until then.
+let_go() {
+	must kill -0 $holder
+	alive=$?
 	kill $holder
 	wait $holder
 	tail -n 5 /tmp/hold.log
+	return $alive
+}
+
+# holding COMMAND...: runs a command beside these processes.
+holding() {
+	hold || return
+	must "$@"
+	rc=$?
+	let_go || rc=1
 	must within 120 not_in_use && return $rc
 }
 
@@ -180,6 +194,17 @@ open_file_keeps_its_text() {
 	rc=$?
 	exec 3<&-
 	[ $rc = 0 ] && must cmp /tmp/before /tmp/opened && ! cmp -s /tmp/opened /tmp/after
+}
+
+# All processes exit while their chains are read, a few bytes at a time.
+slow_reader() {
+	hold && exec 3<$debugfs/chains.json 4<$debugfs/compare || return 1
+	let_go && dd bs=64 <&3 >/tmp/slow 2>/dev/null && dd bs=64 <&4 >/tmp/slow_compare 2>/dev/null
+	rc=$?
+	exec 3<&- 4<&-
+	cat /tmp/slow /tmp/slow_compare
+	[ $rc = 0 ] && must grep -q '"comm":"forked".*]}$' /tmp/slow &&
+		must grep -q '^compare: vmas=2 .* differences=0$' /tmp/slow_compare && must within 120 not_in_use
 }
 
 without() { ! grep -s "$@"; }
@@ -282,6 +307,8 @@ starved_at_random() {
 out_of_memory() {
 	try "no memory: failslab is there" fail_on_request || return
 	for f in samples/failslab/*.scn; do try "no memory: ${f##*/}" scenario "$here/$f"; done
+	f=samples/failslab/failing-merge.scn
+	try "no memory: ${f##*/} (mergeable)" scenario --mode mergeable "$here/$f"
 	[ ! -e $slab/require-start ] || starved_at_random
 	set_slab task-filter=N
 	keep_rules $debugfs starved
@@ -331,6 +358,7 @@ all_tests() {
 	try "stress: refuses another device" says "not the device" ./rmapctl stress --device /dev/null
 	[ ! -d $slab ] || out_of_memory
 	try "debugfs: an open file keeps its text" open_file_keeps_its_text
+	try "debugfs: a slow reader gets the whole text" slow_reader
 	try "module: unload is refused while a mapping lives" holding unload_fails
 	# The other guests have no program that makes terminals.
 	[ "$VM_TARGET" != um ] || try "watch: shows the processes on a terminal" holding watch_shows_names
