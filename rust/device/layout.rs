@@ -79,7 +79,9 @@ pub(super) fn settle(
         let mut losers = had(gain)?;
         losers.retain(|other| other.id() != vma.id() && other.place.get().has_some_of(gain));
         let loses = |other: &Arc<LiveVma>| {
-            other.place.get().shift() == now.shift() && may_share(key, vma, other, here)
+            let continues = other.place.get().shift() == now.shift()
+                || shift_without_links(other, here) == Some(now.shift());
+            continues && may_share(key, vma, other, here)
         };
         if !resched_each(&losers).all(loses) {
             continue;
@@ -152,6 +154,12 @@ pub(super) fn take_range(
         vma.charged.store(pages, Relaxed);
         vma.mm.file.recharge(charged, pages);
     }
+}
+
+/// Returns the shift that `vma` has in the host, if it has lost its links there and not yet in the shadow.
+fn shift_without_links(vma: &LiveVma, here: LockedMm<'_>) -> Option<usize> {
+    let lost = |host: HostVma<'_>| vma.has_lost_links(host).then(|| Place::of(host).shift());
+    vma.host.read(here, lost).flatten()
 }
 
 /// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:

@@ -192,7 +192,12 @@ fn settle(
             if other.id() == vma.id() || !place.has_some_of(gain) {
                 continue;
             }
-            let merges = place.shift() == now.shift() && may_have_taken(vma, other, mmap);
+            // One that is gone was merged altogether only if the links permit that now.
+            let permitted = match is_gone(other) {
+                true => may_take(vma, other, mmap),
+                false => may_have_taken(vma, other, mmap),
+            };
+            let merges = place.shift() == now.shift() && permitted;
             match (merges, is_gone(other)) {
                 (true, false) => {
                     // A boundary has shifted.
