@@ -264,6 +264,12 @@ pub(crate) fn fingerprint(mm: &Mm) -> Option<usize> {
     (users > 0).then(|| (pages.rotate_left(32) ^ vmas as usize).max(1))
 }
 
+/// Returns `map_count`: the number of VMAs of any kind.
+pub(crate) fn map_count(mm: &Mm) -> usize {
+    // SAFETY: `mm` exists; the word is read once.
+    unsafe { (&raw const (*mm.as_raw()).__bindgen_anon_1.map_count).read_volatile() as usize }
+}
+
 /// Returns `mm_users`: the number of threads and other users of an address space; 0 once the
 /// mappings are being removed.
 pub(crate) fn users(mm: &Mm) -> i32 {

@@ -18,8 +18,8 @@ huge_pages() { put always $mm/transparent_hugepage/enabled; }
 # those to which it gets an access fault from another node.
 balance() {
 	put 1 /proc/sys/kernel/numa_balancing &&
-		put 10 /sys/kernel/debug/sched/numa_balancing/scan_delay_ms &&
-		put 10 /sys/kernel/debug/sched/numa_balancing/scan_period_min_ms
+		put 1 /sys/kernel/debug/sched/numa_balancing/scan_delay_ms &&
+		put 1 /sys/kernel/debug/sched/numa_balancing/scan_period_min_ms
 }
 
 # compact: pages of all processes are moved to other memory, once a second.

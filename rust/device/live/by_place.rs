@@ -45,6 +45,18 @@ impl ByPlace {
         Ok(Self { vmas: sorted, ends })
     }
 
+    /// Returns the VMAs that began at `address` or behind it, the nearest first.
+    pub(in crate::device) fn behind(&self, address: usize) -> impl Iterator<Item = &Arc<LiveVma>> {
+        let first = self.vmas.partition_point(|(place, _)| place.0 < address);
+        self.vmas.iter().skip(first).map(|(_, vma)| vma)
+    }
+
+    /// Returns the VMAs that began before `address`, the nearest first.
+    pub(in crate::device) fn before(&self, address: usize) -> impl Iterator<Item = &Arc<LiveVma>> {
+        let end = self.vmas.partition_point(|(place, _)| place.0 < address);
+        self.vmas.iter().take(end).rev().map(|(_, vma)| vma)
+    }
+
     /// Returns the VMAs that had some of `addresses`, in order of address. Sleeps.
     ///
     /// # Errors

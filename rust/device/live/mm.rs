@@ -92,6 +92,11 @@ pub(crate) struct LiveMm {
     /// The fingerprint of the host's address space when the shadow had all of its changes; 0 if the
     /// driver was called since.
     looked_at: Atomic<usize>,
+    /// The number of its VMAs in the shadow.
+    nr_vmas: Atomic<usize>,
+    /// How many more VMAs the host had at the last look at all of them, wrapping around: those of others.
+    /// The largest number if there was no look.
+    others: Atomic<usize>,
     #[pin]
     vmas: Mutex<VmaTree>,
     /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
@@ -125,6 +130,8 @@ impl LiveMm {
                 had_threads: Atomic::new(false),
                 has_unseen_links: Atomic::new(false),
                 looked_at: Atomic::new(0),
+                nr_vmas: Atomic::new(0),
+                others: Atomic::new(usize::MAX),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
                 unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
             }),
@@ -173,6 +180,7 @@ impl LiveMm {
     pub(crate) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
         let node = RBTreeNode::new((false, vma.id()), vma.clone(), GFP_BOUNDED)?;
         self.vmas.lock().insert(node);
+        self.nr_vmas.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -182,6 +190,9 @@ impl LiveMm {
         let removed = [false, true].map(|faulted| vmas.remove(&(faulted, vma.id())));
         let last = vmas.is_empty();
         drop(vmas);
+        if removed.iter().any(Option::is_some) {
+            self.nr_vmas.fetch_sub(1, Relaxed);
+        }
         // This may free its memory, which is better done without the lock.
         drop(removed);
         last
@@ -201,9 +212,23 @@ impl LiveMm {
         self.vma(host.private_number())
     }
 
-    /// Returns the number of VMAs. Sleeps.
+    /// Returns the number of VMAs.
     pub(crate) fn nr_vmas(&self) -> usize {
-        self.vmas.lock().values().count()
+        self.nr_vmas.load(Relaxed)
+    }
+
+    /// Notes how many other VMAs the host has. The shadow has all that are its own.
+    pub(crate) fn note_others(&self) {
+        self.others.store(self.nr_others(), Relaxed);
+    }
+
+    /// Returns whether the number of VMAs has changed since then in a way of which no event tells.
+    pub(crate) fn has_other_vmas(&self) -> bool {
+        self.others.load(Relaxed) != self.nr_others()
+    }
+
+    fn nr_others(&self) -> usize {
+        host::mm::map_count(&self.host).wrapping_sub(self.nr_vmas())
     }
 
     /// Returns any VMA. Sleeps.

@@ -237,7 +237,11 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
     let shares =
         |(near, _): &(HostVma<'_>, Arc<LiveVma>)| near.anon_vma_key() == host.anon_vma_key();
     let is_known = alone || live.iter().flatten().any(shares);
-    let is_settled = vma.is_in_place(host) && !vma.has_lost_links(host) && others.are_settled();
+    let is_settled = vma.is_in_place(host)
+        && !vma.has_lost_links(host)
+        && others.are_settled()
+        // A neighbour may be gone that has given it links.
+        && !mm.has_other_vmas();
     if is_known && is_settled {
         others.add(host, mm)?;
         return others.with(|| links::prepare_as_faulted(vma, host, live, &mmap));

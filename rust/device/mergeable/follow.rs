@@ -130,6 +130,7 @@ pub(in crate::device) fn follow(
     for vma in resched_each(&all) {
         take_range_of_host(vma, here, mmap);
     }
+    mm.note_others();
     if prepare == Prepare::None {
         return Ok(());
     }
@@ -272,52 +273,26 @@ fn lose_to_gone(vma: &LiveVma, now: Place, by_place: &ByPlace, mmap: &MmapWrite<
     let ((start, end), (first, last)) = (was.addresses, now.addresses);
     let has_taken = |other: &LiveVma| {
         let shift = other.place.get().shift();
-        // One that has lost its links has got the page offsets of a new mapping.
-        let continues =
-            shift == was.shift() || (was.shift() == 0 && vma.mm.has_moved.load(Relaxed));
-        continues && may_have_taken(vma, other, mmap)
+        // One that had lost its links had got the page offsets of a new mapping.
+        let has_moved = vma.mm.has_moved.load(Relaxed);
+        let continues = shift == was.shift() || (was.shift() == 0 && has_moved);
+        let had_none = has_moved && !is_fork_child(&vma.core);
+        continues && (had_none || may_have_taken(vma, other, mmap))
+    };
+    // It may have been behind others that are gone, and have grown into free addresses before.
+    let is_taken = |beside: &mut dyn Iterator<Item = &Arc<LiveVma>>| {
+        let gone = beside.take(MOST_GONE).take_while(|vma| is_gone(vma));
+        resched_each(gone).any(|vma| has_taken(vma))
     };
     let mut rest = was.addresses;
-    if start < first && first < end && is_gone_beside(start, false, by_place, has_taken)? {
+    if start < first && first < end && is_taken(&mut by_place.before(start)) {
         rest.0 = first;
     }
-    if start < last && last < end && is_gone_beside(end, true, by_place, has_taken)? {
+    if start < last && last < end && is_taken(&mut by_place.behind(end)) {
         rest.1 = last;
     }
     vma.place.set(was.between(rest));
     Ok(())
-}
-
-/// Returns whether a VMA is gone that was directly behind (or before) `address`, with only other VMAs that
-/// are gone between, and for which `fits` holds. Sleeps.
-fn is_gone_beside(
-    mut address: usize,
-    behind: bool,
-    by_place: &ByPlace,
-    fits: impl Fn(&LiveVma) -> bool,
-) -> Result<bool> {
-    let page = 1 << PAGE_SHIFT;
-    for _ in 0..MOST_GONE {
-        let beside = match behind {
-            true => (address, address.wrapping_add(page)),
-            false => (address.wrapping_sub(page), address),
-        };
-        let gone = by_place.at(beside)?;
-        let mut gone = gone.iter().filter(|vma| is_gone(vma));
-        let Some(first) = gone.next() else {
-            return Ok(false);
-        };
-        if fits(first) || gone.any(|vma| fits(vma)) {
-            return Ok(true);
-        }
-        let (start, end) = first.place.get().addresses;
-        let next = if behind { end } else { start };
-        if next == address {
-            return Ok(false);
-        }
-        address = next;
-    }
-    Ok(false)
 }
 
 /// Merges `other`, which is gone, into `vma`, unless it was unmapped: `vma` has no anon_vma then,

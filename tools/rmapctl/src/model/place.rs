@@ -134,7 +134,9 @@ impl Model {
                 page.guard = false;
             }
         } else {
-            left.fill(Page::HOLE);
+            // Pages that become more may stay where they are, as another mapping.
+            let may_stay = matches!(to, Destination::As(_)) && count > run.count;
+            left.fill(if may_stay { Page::LENT } else { Page::HOLE });
             mark(&mut source.pages, run.indices().end);
         }
         match to {

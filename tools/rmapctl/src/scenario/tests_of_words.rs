@@ -144,6 +144,10 @@ fn pages_that_a_word_cannot_use_are_refused() {
             at(2, "may have given its address to another mapping"),
         ),
         (
+            "move main m 2 to 3 as n\nmap main o 1 over m 2",
+            at(2, "may have given its address to another mapping"),
+        ),
+        (
             "advise main m 2 dontfork\nfork main c\ntouch c m 2",
             at(2, "has been unmapped or moved away").replace("main", "c"),
         ),
