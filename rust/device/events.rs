@@ -179,17 +179,13 @@ pub(super) fn untrack(source: &LiveVma, mmap: &impl MmapLocked) {
 pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Result<Arc<LiveVma>> {
     let host = opening.host();
     let here = host.locked();
-    let neighbours = opening.neighbours_of(&source);
     let mm = &source.mm;
     // No fork of this address space runs now.
     mm.changed_around.store(false, Relaxed);
     let mut mmap = mm.core.mmap_write();
     let source: Arc<LiveVma> = source.into();
     // What neighbours have gained from it was in its range.
-    layout::settle_one(&source, here, &mmap)?;
-    for neighbour in neighbours.into_iter().flatten() {
-        layout::settle_one(&neighbour, here, &mmap)?;
-    }
+    layout::settle_around(&source, here, &mmap)?;
     links::unlink_lost(&source, here, &mut mmap);
     links::prepare_as_seen(&source, here, &mmap)?;
 

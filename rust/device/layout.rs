@@ -39,8 +39,12 @@ use kernel::{
     }, //
 };
 
+/// The most passes in which VMAs are settled, as long as one of them takes something that may permit what
+/// another one has taken.
+pub(super) const PASSES: usize = 8;
+
 /// Takes over what `vma` has gained without an event. `had` returns the VMAs that had some of the
-/// addresses. Sleeps.
+/// addresses. Returns whether it has taken any. Sleeps.
 ///
 /// # Errors
 ///
@@ -50,10 +54,10 @@ pub(super) fn settle(
     here: LockedMm<'_>,
     had: impl Fn(Addresses) -> Result<KVVec<Arc<LiveVma>>>,
     _mmap: &MmapWrite<'_>,
-) -> Result {
+) -> Result<bool> {
     if vma.mm.file.is_mergeable() {
         // Done before, for all VMAs of the address space.
-        return Ok(());
+        return Ok(false);
     }
     let look = |host: HostVma<'_>| {
         (
@@ -63,12 +67,12 @@ pub(super) fn settle(
         )
     };
     let Some((now, place, key)) = vma.host.read(here, look) else {
-        return Ok(());
+        return Ok(false);
     };
     reset(vma, place);
     let was = vma.place.get();
     if was == now || was.shift() != now.shift() {
-        return Ok(());
+        return Ok(false);
     }
     let mut grown = was;
     for gain in was
@@ -96,7 +100,7 @@ pub(super) fn settle(
         vma.may_have_zero_pages.store(true, Relaxed);
         vma.place.set(grown);
     }
-    Ok(())
+    Ok(grown != was)
 }
 
 /// As [`settle`], for one VMA at an event: it looks at all VMAs of the address space.
@@ -104,23 +108,30 @@ pub(super) fn settle(
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(super) fn settle_one(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result {
+pub(super) fn settle_one(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result<bool> {
     settle(vma, here, |addresses| vma.mm.vmas_at(addresses), mmap)
 }
 
-/// As [`settle_one`], for a VMA that is about to lose its links, and for those beside it: what was
-/// permitted with these links is settled before.
+/// As [`settle_one`], for a VMA whose links or range are about to change, and for those beside it: what was
+/// permitted before is settled before.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
 pub(super) fn settle_around(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result {
-    settle_one(vma, here, mmap)?;
     let beside = |host: HostVma<'_>| [host.start().wrapping_sub(1), host.end()];
-    for address in vma.host.read(here, beside).into_iter().flatten() {
-        let other = here.vma_at(address).and_then(|host| vma.mm.vma_of(host));
-        if let Some(other) = other {
-            settle_one(&other, here, mmap)?;
+    let beside = vma.host.read(here, beside);
+    // What one of them takes may permit what another one has taken.
+    for _ in 0..PASSES {
+        let mut is_changed = settle_one(vma, here, mmap)?;
+        for address in beside.into_iter().flatten() {
+            let other = here.vma_at(address).and_then(|host| vma.mm.vma_of(host));
+            if let Some(other) = other {
+                is_changed |= settle_one(&other, here, mmap)?;
+            }
+        }
+        if !is_changed {
+            break;
         }
     }
     Ok(())

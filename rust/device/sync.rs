@@ -159,13 +159,19 @@ fn begin_some(
         all => Some(ByPlace::new(all.iter().map(|seen| &seen.vma))?),
     };
     let settle = |vmas: &[Seen], mmap: &MmapWrite<'_>| {
-        for seen in resched_each(vmas).filter(|seen| seen.moved || seen.lost) {
-            cause.go_on()?;
-            let had = |addresses| match &by_place {
-                Some(by_place) => by_place.at(addresses),
-                None => seen.vma.mm.vmas_at(addresses),
-            };
-            layout::settle(&seen.vma, here, had, mmap)?;
+        for _ in 0..layout::PASSES {
+            let mut is_changed = false;
+            for seen in resched_each(vmas).filter(|seen| seen.moved || seen.lost) {
+                cause.go_on()?;
+                let had = |addresses| match &by_place {
+                    Some(by_place) => by_place.at(addresses),
+                    None => seen.vma.mm.vmas_at(addresses),
+                };
+                is_changed |= layout::settle(&seen.vma, here, had, mmap)?;
+            }
+            if !is_changed {
+                break;
+            }
         }
         Ok::<_, Error>(())
     };

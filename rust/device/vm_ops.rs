@@ -100,19 +100,6 @@ impl<'a> Opening<'a> {
         (mm.addr().get() == source.mm.key()).then(|| unsafe { LockedMm::from_raw(mm) })
     }
 
-    /// Returns the VMAs of this driver directly after and directly before `source`.
-    pub(crate) fn neighbours_of(&self, source: &LiveVma) -> [Option<Arc<LiveVma>>; 2] {
-        let look = |source: HostVma<'_>| [source.end(), source.start().wrapping_sub(1)];
-        let addresses = source.host.read(self.0.locked(), look);
-        addresses.map_or([None, None], |addresses| {
-            addresses.map(|address| {
-                let vma = NonNull::new(self.0.as_ptr())?;
-                // SAFETY: `mmap_lock` is held (3).
-                unsafe { neighbour(vma, address) }.map(|(_, live)| live)
-            })
-        })
-    }
-
     /// Creates an initialiser for the reference that the [`LiveVma`] with this number keeps.
     pub(crate) fn cell(&self, number: usize) -> impl PinInit<HostVmaCell> {
         // SAFETY: The creator of `self` calls `set_number`, or the `LiveVma` is dropped.

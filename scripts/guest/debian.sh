@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in the test guest, on Debian's own kernel, unmodified: loads the module, turns on KSM and huge
-# pages and NUMA balancing, compacts memory, and tests live mappings meanwhile; then with swap space, while pages are swapped
+# pages, compacts memory, and tests live mappings meanwhile; then with swap space, while pages are swapped
 # out and moved between two nodes. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
@@ -126,7 +126,6 @@ all_tests() {
 	try "trace: trace-cmd records and reports" trace_cmd_records
 	try "KSM is on" ksm
 	try "huge pages are on" huge_pages
-	try "NUMA balancing is on" balance
 	compact &
 	compactor=$! before=$(migrated)
 	for f in samples/*.scn; do try "${f#samples/}" scenario "$f"; done

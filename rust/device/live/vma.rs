@@ -198,6 +198,8 @@ impl LiveVma {
             || key != self.host_key.load(Relaxed)
             || (host.has_root_alone() && !self.host_alone.load(Relaxed))
             || (Place::of(host).shift() == 0 && self.place.get().shift() != 0)
+            // It was seen without them before it was prepared again in the same memory.
+            || self.is_lost.load(Relaxed)
     }
 
     /// Returns where `host` is. If it has lost its links, and has got the page offsets of a new

@@ -100,10 +100,17 @@ pub(in crate::device) fn follow(
         }
     }
     inherit(&all, Heirs::Unfaulted, here, mmap)?;
-    // First with the links as they were, because VMAs may have lost theirs after a merge.
-    for vma in resched_each(&all) {
-        cause.go_on()?;
-        settle(vma, &by_place, (Look::First, some_gone), here, mmap)?;
+    // First with the links as they were, because VMAs may have lost theirs after a merge. What one takes may
+    // permit what another one has taken.
+    for _ in 0..layout::PASSES {
+        let mut is_changed = false;
+        for vma in resched_each(&all) {
+            cause.go_on()?;
+            is_changed |= settle(vma, &by_place, (Look::First, some_gone), here, mmap)?;
+        }
+        if !is_changed {
+            break;
+        }
     }
     inherit(&all, Heirs::Lost, here, mmap)?;
     for vma in resched_each(&all) {
@@ -161,7 +168,7 @@ enum Look {
     Last,
 }
 
-/// Takes over what `vma` has gained without an event. Sleeps.
+/// Takes over what `vma` has gained without an event. Returns whether it has taken any. Sleeps.
 ///
 /// If that is not permitted, the place stays as it is, and the comparison shows the difference.
 /// `some_gone` says whether any VMA is gone.
@@ -171,16 +178,16 @@ fn settle(
     (look, some_gone): (Look, bool),
     here: LockedMm<'_>,
     mmap: &mut MmapWrite<'_>,
-) -> Result {
+) -> Result<bool> {
     let Some(now) = vma.host.read(here, |host| vma.place_before_unlink(host)) else {
-        return Ok(());
+        return Ok(false);
     };
     if some_gone && vma.place.get().shift() == now.shift() {
         lose_to_gone(vma, now, by_place, mmap)?;
     }
     let was = vma.place.get();
     if was == now || was.shift() != now.shift() {
-        return Ok(());
+        return Ok(false);
     }
     let mut grown = was;
     'gains: for gain in was
@@ -239,7 +246,7 @@ fn settle(
         vma.may_have_zero_pages.store(true, Relaxed);
         vma.place.set(grown);
     }
-    Ok(())
+    Ok(grown != was)
 }
 
 /// Returns whether `vma` may take in addresses of `other`, or could at the begin of this look (R26).
