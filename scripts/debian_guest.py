@@ -27,8 +27,7 @@ def debian_guest(step, boot):
     files |= {path.relative_to(folder): path for path in (folder / "swap").iterdir()}
     files |= {"memory.sh": SCRIPTS / "guest/memory.sh"} | trace_cmd()
     release = read(folder / "include/config/kernel.release").strip()
-    # The kernel divides the memory into two nodes.
-    boot(step, files, "debian.sh", release, step.lab.seed, STEPS, append="numa=fake=2")
+    boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=("--nodes", "2"))
 
 
 def debian_drgn(step):

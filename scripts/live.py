@@ -26,13 +26,13 @@ SLOWEST = 4
 
 
 def guest_files(target):
-    """Returns the files of the guest, by their names there, and its kernel arguments."""
+    """Returns the files of the guest, by their names there, and options of scripts/vm.py."""
     files = {"rmapctl": script_lines("rmapctl.sh")[-1]}
     files |= {f"{name}.sh": SCRIPTS / f"guest/{name}.sh" for name in ("try", "memory")}
     if target != "debian":
-        return files, ""
+        return files, []
     swap = Path(kernel_folder("debian")) / "swap"
-    return files | {f"swap/{path.name}": path for path in swap.iterdir()}, "numa=fake=2"
+    return files | {f"swap/{path.name}": path for path in swap.iterdir()}, ["--nodes", "2"]
 
 
 def words(args):
@@ -59,7 +59,7 @@ def main():
         if not 0 < getattr(args, name) <= 100_000_000:
             parser.error(f"--{name}: not from 1 to 100000000")
     module = modules(args.target)["shadow_rmap"]
-    files, append = guest_files(args.target)
+    files, options = guest_files(args.target)
     copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
     (command, *arguments), limit = words(args)
     say(f"seed {args.seed}; repeat with --seed {args.seed}")
@@ -67,7 +67,7 @@ def main():
     for mode in ("pinned", "mergeable") if args.mode == "both" else (args.mode,):
         status |= subprocess.run(
             [SCRIPTS / "vm.py", "--target", args.target, "--time-limit", str(limit),
-             "--out", OUT / f"live/{args.target}-{command}-{mode}", "--append", append,
+             "--out", OUT / f"live/{args.target}-{command}-{mode}", *options,
              *copies, "--file", f"{module}:shadow_rmap.ko",
              "--", SCRIPTS / "guest/live.sh", mode, command, *map(str, arguments)], check=False).returncode
     say(f"{command}: {'FAIL, see above' if status else 'PASS'}")

@@ -158,10 +158,21 @@ def x86_64_command(args, image, work):
     monitor = ["-qmp", f"unix:{socket},server=on,wait=off"] if args.qmp else []
     # /dev/kvm may exist and still not start a guest, so it is not tried.
     return [find_program("qemu-system-x86_64"), "-accel", "tcg,thread=multi",
-            "-smp", str(args.cpus), "-m", f"{args.megabytes}M", "-display", "none", "-no-reboot",
+            *cpus_and_memory(args), "-display", "none", "-no-reboot",
             "-nodefaults", "-serial", serial, "-serial", f"file:{work}/results", *monitor,
             "-kernel", str(image), "-initrd", str(work / "initramfs"),
             "-append", " ".join([*X86_64_ARGS.split(), *preempt, *kernel_args(args)])]
+
+
+def cpus_and_memory(args):
+    """With --nodes, each CPU is a socket and a node of its own, with its part of the memory."""
+    if not args.nodes:
+        return ["-smp", str(args.cpus), "-m", f"{args.megabytes}M"]
+    words = ["-smp", f"{args.nodes},sockets={args.nodes}", "-m", f"{args.megabytes}M"]
+    for n in range(args.nodes):
+        words += ["-object", f"memory-backend-ram,id=m{n},size={args.megabytes // args.nodes}M",
+                  "-numa", f"node,nodeid={n},cpus={n},memdev=m{n}"]
+    return words
 
 
 def um_environment(args, work):
@@ -324,6 +335,7 @@ def parse(argv):
     add("--append", default="", metavar="ARGS", help="more kernel arguments; the last one wins")
     add("--cpus", type=int,
         help="default: those of this machine, 2 to 4: each is a busy thread of it")
+    add("--nodes", type=int, choices=(2, 4), help="so many memory nodes with a CPU each (QEMU)")
     add("--kmemleak", action="store_true", help="look for leaked memory after the command")
     add("--qmp", type=Path, metavar="SOCKET", help="where the monitor of QEMU listens")
     add("--quiet", action="store_true", help="the console goes to the log only")
@@ -335,6 +347,8 @@ def parse(argv):
     args.is_um = machine(args.target) == "um"
     if args.is_um and args.qmp:
         parser.error("--qmp: User-Mode Linux has no monitor")
+    if args.is_um and args.nodes:
+        parser.error("--nodes: User-Mode Linux has one node")
     args.cpus = args.cpus or min(4, max(2, CORES))
     args.megabytes = 512 if args.is_um else 2048 if "kasan" in args.target else 1024
     if args.time_limit is None:

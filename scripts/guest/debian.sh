@@ -3,7 +3,7 @@
 #
 # Runs in the test guest, on Debian's own kernel, unmodified: loads the module, turns on KSM and huge
 # pages, compacts memory, and tests live mappings meanwhile; then with swap space, while pages are swapped
-# out and moved between two nodes. $OUT/tests.txt has the result of each test.
+# out and moved between two nodes, also by NUMA balancing. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
 # scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh, trace.sh, memory.sh,
@@ -99,6 +99,28 @@ ksm_and_compare() {
 		must grep -q "^compare: vmas=3 .* untracked=0 .* violations=0 differences=0$" /tmp/compare
 }
 
+# balance_and_compare: checks of two processes that use their memory all the time, while the kernel moves pages to
+# the nodes of the CPUs on which they run.
+balance_and_compare() {
+	cat >/tmp/balance.scn <<-END
+		map main buf 2000
+		touch main buf all write
+		fork main child
+		repeat 40
+		  touch main buf all write 3
+		  touch child buf all read
+		  check
+		end
+	END
+	first=$(counted numa_pages_migrated) rc=0 rounds=0
+	until [ $rc != 0 ] || [ $rounds = 5 ] || [ "$(counted numa_pages_migrated)" -gt $((first + 100)) ]; do
+		timeout 600 ./rmapctl run --quiet /tmp/balance.scn
+		rc=$? rounds=$((rounds + 1))
+	done
+	echo "pages that NUMA balancing has moved in $rounds rounds: $(($(counted numa_pages_migrated) - first))"
+	must test "$(counted numa_pages_migrated)" -gt $((first + 100)) && return $rc
+}
+
 # This kernel lets no allocation fail on request, which is an error in words.
 fail_is_refused() {
 	printf 'map main buf 1\nfail 0 touch main buf 0 write\n' >/tmp/fail.scn
@@ -139,6 +161,8 @@ all_tests() {
 	try "pages have migrated meanwhile" many_migrated "$before"
 	try "checks find no difference while pages migrate" shuffle_and_compare
 	try "compare finds no difference where KSM has merged pages" ksm_and_compare
+	try "NUMA balancing is on" balance
+	try "checks find no difference while NUMA balancing moves pages" balance_and_compare
 	try "no failslab: fail is refused" fail_is_refused
 	try "swap: it is on" swap_on && try "swap: a cgroup" make_cgroup && swap_tests
 	try "no rule is broken" rules_hold

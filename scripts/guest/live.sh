@@ -18,7 +18,7 @@ shift 2
 
 around=''
 if [ -d swap ]; then
-	swap_on && make_cgroup && ksm && huge_pages || exit
+	swap_on && make_cgroup && ksm && huge_pages && balance || exit
 	compact &
 	around=disturbed
 	# A process may wait for its pages for long.

@@ -14,6 +14,14 @@ ksm() { put 1 $mm/ksm/run && put 1000 $mm/ksm/pages_to_scan && put 20 $mm/ksm/sl
 
 huge_pages() { put always $mm/transparent_hugepage/enabled; }
 
+# balance: the kernel takes the access to pages away, a millisecond after a process has started, and moves those
+# to which a CPU of another node gets an access fault.
+balance() {
+	put 1 /proc/sys/kernel/numa_balancing &&
+		put 1 /sys/kernel/debug/sched/numa_balancing/scan_delay_ms &&
+		put 1 /sys/kernel/debug/sched/numa_balancing/scan_period_min_ms
+}
+
 # compact: pages of all processes are moved to other memory, once a second.
 compact() { while echo 1 >/proc/sys/vm/compact_memory; do sleep 1; done; }
 

@@ -119,3 +119,12 @@ def test_monitor_listens_where_it_is_asked_to(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         guest(tmp_path, "--qmp", "x")
     assert "--qmp: User-Mode Linux has no monitor" in capsys.readouterr().err
+
+
+def test_each_node_has_its_part_of_the_memory(tmp_path, capsys):
+    words = vm.cpus_and_memory(vm.parse(["--target", "debian", "--nodes", "2", "--", "true"]))
+    assert words[:4] == ["-smp", "2,sockets=2", "-m", "1024M"]
+    assert "node,nodeid=1,cpus=1,memdev=m1" in words and "memory-backend-ram,id=m1,size=512M" in words
+    with pytest.raises(SystemExit):
+        guest(tmp_path, "--nodes", "2")
+    assert "--nodes: User-Mode Linux has one node" in capsys.readouterr().err

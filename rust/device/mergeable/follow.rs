@@ -286,10 +286,10 @@ fn lose_to_gone(vma: &LiveVma, now: Place, by_place: &ByPlace, mmap: &MmapWrite<
         let had_none = has_moved && !is_fork_child(&vma.core);
         continues && (had_none || may_have_taken(vma, other, mmap))
     };
-    // It may have been behind others that are gone, and have grown into free addresses before.
+    // It may have been behind others that are gone, and have grown into free addresses before. Another VMA
+    // may be at its place by now.
     let is_taken = |beside: &mut dyn Iterator<Item = &Arc<LiveVma>>| {
-        let gone = beside.take(MOST_GONE).take_while(|vma| is_gone(vma));
-        resched_each(gone).any(|vma| has_taken(vma))
+        resched_each(beside.take(MOST_GONE)).any(|vma| is_gone(vma) && has_taken(vma))
     };
     let mut rest = was.addresses;
     if start < first && first < end && is_taken(&mut by_place.before(start)) {
