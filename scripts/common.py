@@ -174,6 +174,18 @@ def finish(command, limit=600, **options):
         RUNNING.discard(process)
 
 
+def attached(command):
+    """Runs a command that prints for itself; returns its exit status. When this program ends, the command is
+    asked to end: killed, the VM runner would leave its guest behind."""
+    process = subprocess.Popen([str(word) for word in command], start_new_session=True)
+    RUNNING.add(process)
+    try:
+        return process.wait()
+    finally:
+        stop(process)
+        RUNNING.discard(process)
+
+
 def follow(process, log, echo=False):
     """Yields each line that a program prints, and None when a second has passed without output. All
     of it goes to the file `log`, and with `echo` to the terminal."""

@@ -13,11 +13,10 @@ The last line is `random: PASS` or `random: FAIL, see above`, and so for stress.
 """
 
 import random
-import subprocess
 import sys
 from pathlib import Path
 
-from common import OUT, SCRIPTS, TARGETS, command_line, kernel_folder, modules, program, say, script_lines
+from common import OUT, SCRIPTS, TARGETS, attached, command_line, kernel_folder, modules, program, say, script_lines
 
 # Of one sequence: each begins with new processes.
 STEPS = 2000
@@ -41,7 +40,8 @@ def words(args):
         return ["stress", "--secs", args.secs, "--seed", args.seed], 3 * args.secs + 300
     sequences = -(-args.steps // STEPS)
     steps = -(-args.steps // sequences)
-    return ["random", "--seed", args.seed, "--seeds", sequences, "--steps", steps, "--check-every", 1], \
+    kind = ["--shifts"] if args.shifts else ["--check-every", 1]
+    return ["random", "--seed", args.seed, "--seeds", sequences, "--steps", steps, *kind], \
         args.steps // SLOWEST + 300
 
 
@@ -52,6 +52,8 @@ def main():
     add("--target", choices=[*TARGETS, "debian"], default="um", help="the guest (default um)")
     add("--mode", choices=("pinned", "mergeable", "both"), default="both", help="default both")
     add("--steps", type=int, default=20_000, help="of random, in each mode (default 20000)")
+    add("--shifts", action="store_true",
+        help="random: short rounds in which boundaries between VMAs shift, with a check after each alone")
     add("--secs", type=int, default=60, help="of stress, in each mode (default 60)")
     add("--seed", type=int, default=random.getrandbits(31), help="default: a random one, which is printed")
     args = parser.parse_args()
@@ -65,11 +67,11 @@ def main():
     say(f"seed {args.seed}; repeat with --seed {args.seed}")
     status = 0
     for mode in ("pinned", "mergeable") if args.mode == "both" else (args.mode,):
-        status |= subprocess.run(
+        status |= attached(
             [SCRIPTS / "vm.py", "--target", args.target, "--time-limit", str(limit),
              "--out", OUT / f"live/{args.target}-{command}-{mode}", *options,
              *copies, "--file", f"{module}:shadow_rmap.ko",
-             "--", SCRIPTS / "guest/live.sh", mode, command, *map(str, arguments)], check=False).returncode
+             "--", SCRIPTS / "guest/live.sh", mode, command, *arguments])
     say(f"{command}: {'FAIL, see above' if status else 'PASS'}")
     return 1 if status else 0
 

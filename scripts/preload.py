@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import OUT, SCRIPTS, TOP, Mistake, command_line, modules, program, script_lines
+from common import OUT, SCRIPTS, TOP, Mistake, attached, command_line, modules, program, script_lines
 
 FOLDER = OUT / "preload"
 SHIM = TOP / "samples/preload"
@@ -69,9 +69,8 @@ def main():
     wanted = files(modules("um")["shadow_rmap"],
                    modules("um", "SHADOW_RMAP_BUST=1")["shadow_rmap"])
     copies = [word for name, path in wanted.items() for word in ("--file", f"{path}:{name}")]
-    return subprocess.run([SCRIPTS / "vm.py", "--target", "um", "--time-limit", "1800", "--out",
-                           FOLDER / "guest", *copies, "--", SCRIPTS / "guest/preload.sh"],
-                          check=False).returncode
+    return attached([SCRIPTS / "vm.py", "--target", "um", "--time-limit", "1800", "--out",
+                     FOLDER / "guest", *copies, "--", SCRIPTS / "guest/preload.sh"])
 
 
 if __name__ == "__main__":

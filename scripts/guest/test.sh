@@ -349,6 +349,8 @@ all_tests() {
 			try "random: steps of seed $seed ($mode)" timeout 3000 \
 				./rmapctl random --mode $mode --seed "$seed" --steps "$steps" --check-every 20
 		done
+		try "random: shifted boundaries of seed ${seeds##* } ($mode)" timeout 3000 \
+			./rmapctl random --mode $mode --seed "${seeds##* }" --steps $((steps / 5)) --shifts
 	done
 	for f in samples/lessons/*.scn; do try "lesson: ${f##*/}" lesson "$f"; done
 	[ -d /sys/kernel/mm/ksm ] || try "no KSM: advise mergeable is refused" mergeable_is_refused

@@ -48,6 +48,19 @@ def test_an_interrupted_script_ends_its_commands(tmp_path, name):
         os.kill(command, 0)
 
 
+def test_a_command_that_prints_for_itself_is_asked_to_end(tmp_path):
+    asked = "trap 'echo asked >said; exit 3' TERM; echo $$ >pid; while :; do sleep 0.1; done"
+    script = f"import common\ncommon.program('error', lambda: common.attached(['sh', '-c', {asked!r}]))"
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path,
+                               env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
+    end = time.monotonic() + 60
+    while not read(tmp_path / "pid").strip() and time.monotonic() < end:
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(60) == 128 + 15 and read(tmp_path / "said") == "asked\n"
+    assert common.attached(["sh", "-c", "exit 4"]) == 4 and not common.RUNNING
+
+
 def test_only_a_result_is_exit_status_1(capsys, monkeypatch):
     monkeypatch.setattr(common, "exit_on_sigterm", lambda: None)
 

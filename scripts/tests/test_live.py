@@ -11,7 +11,7 @@ from common import SCRIPTS
 
 
 def random_words(steps):
-    found, limit = live.words(Namespace(command="random", steps=steps, seed=7))
+    found, limit = live.words(Namespace(command="random", steps=steps, seed=7, shifts=False))
     assert found[:3] == ["random", "--seed", 7] and found[-2:] == ["--check-every", 1]
     assert limit > steps / live.SLOWEST
     return found[found.index("--seeds") + 1], found[found.index("--steps") + 1]
@@ -21,6 +21,11 @@ def random_words(steps):
     (1, 1, 1), (2000, 1, 2000), (2001, 2, 1001), (1_000_000, 500, 2000)])
 def test_no_fewer_steps_than_asked(steps, sequences, each):
     assert random_words(steps) == (sequences, each)
+
+
+def test_rounds_of_shifts_have_their_own_checks():
+    found, _ = live.words(Namespace(command="random", steps=9, seed=7, shifts=True))
+    assert found[-1] == "--shifts" and "--check-every" not in found
 
 
 def test_a_stress_has_time_to_end():

@@ -143,6 +143,9 @@ pub struct RandomArgs {
     /// Check after this many steps; 0: only at the end
     #[arg(long, default_value_t = 1)]
     pub check_every: u64,
+    /// Short rounds in which boundaries between VMAs shift, with one check at the end of each
+    #[arg(long, conflicts_with_all = ["check_every", "max_processes", "max_pages"])]
+    pub shifts: bool,
     /// Most processes alive at once
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub max_processes: u64,

@@ -143,6 +143,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
         max_processes: usize::try_from(args.max_processes)?,
         max_pages: args.max_pages,
         mode: args.engine.mode,
+        shifts: args.shifts,
     };
     let options = Options {
         // There are many steps; a check that fails is printed all the same.
@@ -226,10 +227,16 @@ fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) -> R
             out!("{:>6}  {line}", index + 1)?;
         }
     }
+    let limits = match args.shifts {
+        true => "--shifts".to_owned(),
+        false => format!(
+            "--check-every {} --max-processes {} --max-pages {}",
+            args.check_every, args.max_processes, args.max_pages
+        ),
+    };
     let again = format!(
-        "rmapctl random --mode {} --seed {seed} --steps {} --check-every {} --max-processes {} \
-         --max-pages {}",
-        args.engine.mode, args.steps, args.check_every, args.max_processes, args.max_pages
+        "rmapctl random --mode {} --seed {seed} --steps {} {limits}",
+        args.engine.mode, args.steps
     );
     out!("repeat it: {again}\nwrite it as a scenario: {again} --print > failed.scn")
 }

@@ -8,6 +8,7 @@
 
 mod pick;
 mod places;
+mod shifts;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,9 @@ pub struct Limits {
     pub max_pages: u64,
     /// The kind of mapping.
     pub mode: Mode,
+    /// Short rounds in which boundaries shift, with one check at the end of each; the limits of processes and
+    /// pages do not matter then.
+    pub shifts: bool,
 }
 
 /// Most mappings of one process at once.
@@ -79,6 +83,8 @@ enum Kind {
     Exit,
     Exec,
     Advise,
+    /// `advise dontfork` or `dofork`, whatever the pages have.
+    Flag,
     Lock,
     Unlock,
     Seal,
@@ -118,6 +124,9 @@ pub fn generate(seed: u64, limits: &Limits) -> Result<String, String> {
     if limits.mode != Mode::Pinned {
         let _ = writeln!(text, "mode {}", limits.mode);
     }
+    if limits.shifts {
+        return shifts(seed, generator, text);
+    }
     if limits.check_every > 0 {
         let _ = writeln!(text, "check every {}", limits.check_every);
     }
@@ -131,6 +140,22 @@ pub fn generate(seed: u64, limits: &Limits) -> Result<String, String> {
         let _ = writeln!(text, "{step}");
     }
     text.push_str("check\n");
+    Ok(text)
+}
+
+/// Adds rounds of shifted boundaries to a scenario.
+fn shifts(seed: u64, mut generator: Generator, mut text: String) -> Result<String, String> {
+    generator.places = true;
+    generator.limits.max_processes = 2;
+    let mut left = generator.limits.steps;
+    while left > 0 {
+        let mut add = |step: &Step| {
+            let _ = writeln!(text, "{step}");
+        };
+        let steps = generator.round(left, &mut add);
+        left -= steps.map_err(|message| format!("seed {seed}: an impossible step: {message}"))?;
+        text.push_str("check\n");
+    }
     Ok(text)
 }
 
@@ -257,6 +282,7 @@ impl Generator {
             Kind::Over if self.places => self.try_over(process),
             Kind::Onto | Kind::Over => None,
             Kind::Advise => self.try_advise(process),
+            Kind::Flag => self.try_flag(process),
             Kind::Lock => {
                 let target = self.pages(process, |page| page.allows(false))?;
                 Some(Step::Lock { target })

@@ -8,7 +8,7 @@ use crate::scenario::{Destination, Place, Prot, Range, Step, Target};
 use rand::Rng;
 
 impl Generator {
-    fn mapping_name(&mut self) -> String {
+    pub(super) fn mapping_name(&mut self) -> String {
         let name = format!("m{}", self.next_mapping);
         self.next_mapping += 1;
         name

@@ -11,6 +11,7 @@ const LIMITS: Limits = Limits {
     max_processes: 12,
     max_pages: 64,
     mode: Mode::Pinned,
+    shifts: false,
 };
 
 #[test]
@@ -101,9 +102,47 @@ fn small_limits_are_kept() {
         max_pages: 1,
         check_every: 0,
         steps: 200,
-        mode: Mode::Pinned,
+        ..LIMITS
     };
     let text = generate(1, &limits).expect("generates");
     Scenario::parse(&text).expect("is valid");
     assert!(!text.contains("\nfork") && !text.contains("check every"));
+}
+
+/// Each round begins with new mappings, and ends with a check.
+#[test]
+fn rounds_of_shifts() {
+    let limits = Limits {
+        shifts: true,
+        steps: 500,
+        ..LIMITS
+    };
+    let mut all = String::new();
+    for seed in 0..10 {
+        let text = generate(seed, &limits).expect("generates");
+        assert_eq!(text, generate(seed, &limits).expect("generates"));
+        Scenario::parse(&text).expect("is valid");
+        let rounds = text.lines().filter(|line| *line == "check").count();
+        assert!(
+            (500 / 12..=500 / 4 + 1).contains(&rounds),
+            "{rounds} rounds"
+        );
+        assert_eq!(text.matches("exec main\nmap main ").count(), rounds);
+        assert!(text.ends_with("\ncheck\n"));
+        all.push_str(&text);
+    }
+    for keyword in [
+        " dontfork",
+        " dofork",
+        " keep",
+        " onto ",
+        " over ",
+        "unmap ",
+        "fork ",
+        " read ",
+        " r\n",
+    ] {
+        let often = all.matches(keyword).count();
+        assert!(often >= 20, "`{keyword}` {often} times in 10 sequences");
+    }
 }
