@@ -86,6 +86,13 @@ impl Board {
         self.events[at].store(event.pack(), SeqCst);
     }
 
+    /// Returns the process that has done the last operation.
+    pub(super) fn last_pid(&self) -> Option<u32> {
+        let last = self.next.load(SeqCst).checked_sub(1)? as usize;
+        let [a, b, c, d, ..] = self.events[last % EVENTS].load(SeqCst).to_le_bytes();
+        Some(u32::from_le_bytes([a, b, c, d])).filter(|&pid| pid > 0)
+    }
+
     /// Returns the last events, the oldest first.
     pub(super) fn last_events(&self) -> Vec<String> {
         let next = self.next.load(SeqCst);
@@ -106,6 +113,7 @@ mod tests {
     #[test]
     fn the_last_events_are_kept_in_order() {
         let shared = Shared::<Board>::new().expect("is mapped");
+        assert_eq!(shared.last_pid(), None);
         for n in 0..300u32 {
             shared.note(&Event {
                 pid: 100_000 + n,
@@ -117,6 +125,7 @@ mod tests {
         }
         let events = shared.last_events();
         assert_eq!(events.len(), EVENTS);
+        assert_eq!(shared.last_pid(), Some(100_299));
         assert_eq!(events[0], "pid 100044: move 7..10");
         assert_eq!(events[EVENTS - 1], "pid 100299: move 7..10: EFAULT");
         assert_eq!(shared.operations.load(Relaxed), 300);

@@ -90,7 +90,7 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
             note!("rmapctl: stress: {error:#}");
         }
     })?;
-    let observers = Observers::new(&device, debugfs, family.group());
+    let observers = Observers::new(&device, debugfs, board, family.group());
     let started = Instant::now();
     let mut wrong = thread::scope(|scope| {
         let start = |work: fn(&Observers<'_>)| {

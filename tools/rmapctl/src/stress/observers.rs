@@ -37,6 +37,7 @@ const UNLOADS: Duration = Duration::from_millis(200);
 pub(super) struct Observers<'a> {
     device: &'a Device,
     debugfs: &'a Debugfs,
+    board: &'a Board,
     /// The process group of the busy processes.
     group: Pid,
     pub(super) stop: AtomicBool,
@@ -58,10 +59,16 @@ pub(super) struct Observers<'a> {
 }
 
 impl<'a> Observers<'a> {
-    pub(super) fn new(device: &'a Device, debugfs: &'a Debugfs, group: Pid) -> Self {
+    pub(super) fn new(
+        device: &'a Device,
+        debugfs: &'a Debugfs,
+        board: &'a Board,
+        group: Pid,
+    ) -> Self {
         Self {
             device,
             debugfs,
+            board,
             group,
             stop: AtomicBool::default(),
             checks: AtomicU64::default(),
@@ -173,14 +180,27 @@ impl<'a> Observers<'a> {
         }
     }
 
-    /// Checks the host's own reverse map of all processes, for half of the time.
+    /// Checks the host's own reverse map, for half of the time: of a busy process, sometimes of all.
     pub(super) fn check_host(&self) {
-        while !self.stop.load(Relaxed) {
+        for round in 0_u64.. {
+            if self.stop.load(Relaxed) {
+                return;
+            }
             let begin = Instant::now();
-            let text = match self.debugfs.one_answer(Target::All) {
+            let busy = self.board.last_pid().filter(|_| round % 16 > 0);
+            let text = match self
+                .debugfs
+                .one_answer(busy.map_or(Target::All, Target::Pid))
+            {
                 Ok(text) => text,
-                // The busy processes may have taken it all.
-                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => String::new(),
+                // The process has ended; or the busy processes have taken all memory.
+                Err(error)
+                    if [libc::ESRCH, libc::ENOMEM]
+                        .map(Some)
+                        .contains(&error.raw_os_error()) =>
+                {
+                    String::new()
+                }
                 Err(error) => return self.report(format!("host/check: {error}")),
             };
             match host_check(&text) {
