@@ -216,7 +216,6 @@ fn random(args: &RandomArgs) -> Result<bool> {
 /// Prints how a random sequence failed, and the commands that repeat it.
 fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) -> Result<()> {
     const LAST: usize = 30;
-    out!("random: FAILED seed={seed}: {}", error.in_file("line"))?;
     let upto = match error.line {
         0 => text.lines().count(),
         line => line,
@@ -238,7 +237,9 @@ fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) -> R
         "rmapctl random --mode {} --seed {seed} --steps {} {limits}",
         args.engine.mode, args.steps
     );
-    out!("repeat it: {again}\nwrite it as a scenario: {again} --print > failed.scn")
+    out!("repeat it: {again}\nwrite it as a scenario: {again} --print > failed.scn")?;
+    // At the end, which is what a log keeps of long output.
+    out!("random: FAILED seed={seed}: {}", error.in_file("line"))
 }
 
 /// `rmapctl stress`. Returns whether nothing was wrong.

@@ -128,6 +128,9 @@ impl AsFd for Device {
     }
 }
 
+/// How often a check is made that ends with `EAGAIN`; each may take a second.
+const MOST_CHECKS: u32 = 20;
+
 impl Device {
     /// Opens the device so that the processes of a scenario inherit it, over `execve` too.
     pub fn open(path: &Path) -> Result<Self> {
@@ -152,12 +155,16 @@ impl Device {
         Ok(check)
     }
 
-    /// `SHADOW_RMAP_IOC_CHECK`.
+    /// `SHADOW_RMAP_IOC_CHECK`, again if a signal interrupts it, and some times if pages migrate all the time
+    /// or new processes do not end.
     pub fn check(&self) -> Result<Check> {
+        let mut tries = 0;
         loop {
+            tries += 1;
             match self.try_check() {
                 Ok(check) => return Ok(check),
                 Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if tries < MOST_CHECKS => {}
                 Err(errno) => bail!("check: {errno}{}", other_device(errno)),
             }
         }
