@@ -5,7 +5,7 @@
   scripts/live.py random    random steps of several processes, with a check after each
   scripts/live.py stress    processes and threads at full speed, while checks run and files are read
 
-Both are commands of rmapctl, whose last lines are the results; a difference or a violation ends the run.
+Both are commands of rmapctl, and print its results; a difference or a violation ends the run.
 --mode both does all of it twice, in one boot of a guest each. On Debian's kernel (--target debian) KSM, huge
 pages and compaction are on; pages are swapped out, and moved between two nodes.
 

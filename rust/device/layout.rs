@@ -39,8 +39,8 @@ use kernel::{
     }, //
 };
 
-/// The most passes in which VMAs are settled, as long as one of them takes something that may permit what
-/// another one has taken.
+/// The most passes in which VMAs are settled, as long as one of them takes something that may
+/// permit what another one has taken.
 pub(super) const PASSES: usize = 8;
 
 /// Takes over what `vma` has gained without an event. `had` returns the VMAs that had some of the
@@ -112,8 +112,8 @@ pub(super) fn settle_one(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>
     settle(vma, here, |addresses| vma.mm.vmas_at(addresses), mmap)
 }
 
-/// As [`settle_one`], for a VMA whose links or range are about to change, and for those beside it: what was
-/// permitted before is settled before.
+/// As [`settle_one`], for a VMA that is about to be split, or to lose or get links, and for those
+/// beside it: what was permitted before is settled before.
 ///
 /// # Errors
 ///
@@ -167,7 +167,8 @@ pub(super) fn take_range(
     }
 }
 
-/// Returns the shift that `vma` has in the host, if it has lost its links there and not yet in the shadow.
+/// Returns the shift that `vma` has in the host, if it has lost its links there and not yet in the
+/// shadow.
 fn shift_without_links(vma: &LiveVma, here: LockedMm<'_>) -> Option<usize> {
     let lost = |host: HostVma<'_>| vma.has_lost_links(host).then(|| Place::of(host).shift());
     vma.host.read(here, lost).flatten()

@@ -205,7 +205,7 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
     Ok(())
 }
 
-/// Returns whether an anon_vma, whose tree had this number of entries, is not as it was. The root's
+/// Returns whether an anon_vma, with so many entries in its tree, is not as it was. The root's
 /// lock is held: a host that changes it all the same does so without the lock.
 pub(super) fn has_changed(anon_vma: &AnonVma, entries: usize) -> Result<bool> {
     let mut next = Link::first_below(anon_vma.tree).and_then(Link::of_node);

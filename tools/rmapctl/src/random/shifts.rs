@@ -92,7 +92,7 @@ impl Generator {
         }
     }
 
-    /// Picks pages whose VMA gets other flags, or those of its neighbour.
+    /// Picks pages, and gives their VMA other flags, or those of its neighbour.
     pub(super) fn try_flag(&mut self, process: &str) -> Option<Step> {
         let advice = match self.rng.random_bool(0.5) {
             true => Advice::Dontfork,
