@@ -207,7 +207,7 @@ impl OpenFile {
     /// Returns whether another VMA of `pages` pages is within the limits.
     pub(crate) fn has_room_for(&self, pages: usize) -> bool {
         self.vmas.load(Relaxed) < self.registry.limits.max_vmas
-            && (pages == 0 || self.pages.load(Relaxed).saturating_add(pages) <= self.max_pages())
+            && (pages == 0 || self.has_room_to_grow(pages))
     }
 
     /// Removes a VMA from the counts.

@@ -39,9 +39,23 @@ use kernel::{
     }, //
 };
 
-/// The most passes in which VMAs are settled, as long as one of them takes something that may
-/// permit what another one has taken.
-pub(super) const PASSES: usize = 8;
+/// The most passes of [`until_settled`].
+const PASSES: usize = 8;
+
+/// Calls `pass` as long as it returns that a VMA has taken something: that may permit what another
+/// one has taken.
+///
+/// # Errors
+///
+/// Those of `pass`.
+pub(super) fn until_settled(mut pass: impl FnMut() -> Result<bool>) -> Result {
+    for _ in 0..PASSES {
+        if !pass()? {
+            break;
+        }
+    }
+    Ok(())
+}
 
 /// Takes over what `vma` has gained without an event. `had` returns the VMAs that had some of the
 /// addresses. Returns whether it has taken any. Sleeps.
@@ -121,8 +135,7 @@ pub(super) fn settle_one(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>
 pub(super) fn settle_around(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<'_>) -> Result {
     let beside = |host: HostVma<'_>| [host.start().wrapping_sub(1), host.end()];
     let beside = vma.host.read(here, beside);
-    // What one of them takes may permit what another one has taken.
-    for _ in 0..PASSES {
+    until_settled(|| {
         let mut is_changed = settle_one(vma, here, mmap)?;
         for address in beside.into_iter().flatten() {
             let other = here.vma_at(address).and_then(|host| vma.mm.vma_of(host));
@@ -130,11 +143,8 @@ pub(super) fn settle_around(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<
                 is_changed |= settle_one(&other, here, mmap)?;
             }
         }
-        if !is_changed {
-            break;
-        }
-    }
-    Ok(())
+        Ok(is_changed)
+    })
 }
 
 /// Gives `vma` the page offsets of a VMA that was just mapped, if the host has done so. It does

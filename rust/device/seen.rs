@@ -64,9 +64,9 @@ impl Seen {
         mmap: &MmapWrite<'_>,
     ) -> Result<Self> {
         let charged = vma.charged.load(Relaxed);
-        let limit = if fits { usize::MAX } else { charged };
         let look = |host: HostVma<'_>| -> Result<_> {
-            let pages = pages_within(host, limit)?;
+            let is_read = fits || host.pages() <= charged;
+            let pages = is_read.then(|| pages_of(host)).transpose()?;
             let links = (host.anon_vma_key(), vma.has_lost_links(host));
             Ok((Place::of(host), host.range(), links, pages))
         };
@@ -106,11 +106,7 @@ impl Seen {
         if self.beyond {
             return Ok(true);
         }
-        let look = self
-            .vma
-            .host
-            .read(here, |host| pages_within(host, usize::MAX));
-        let Some(now) = look.transpose()?.flatten() else {
+        let Some(now) = self.vma.host.read(here, pages_of).transpose()? else {
             return Ok(true);
         };
         let same = now.len() == self.host_pages.len()
@@ -138,7 +134,7 @@ impl Seen {
         self.pages.get(i).map(|page| &page.1)
     }
 
-    /// Unmaps each page at whose place the host has none, or one for which `stays` does not hold.
+    /// Unmaps each page, unless the host has one at its place for which `stays` holds.
     pub(super) fn keep_pages(&mut self, stays: impl Fn(&LivePage, &HostPage) -> bool) {
         let mut pages = core::mem::take(&mut self.pages);
         pages.retain(|(at, page)| {
@@ -167,15 +163,12 @@ pub(super) fn growth_fits(all: &[Arc<LiveVma>], here: LockedMm<'_>) -> bool {
     more <= less || file.is_none_or(|file| file.has_room_to_grow(more - less))
 }
 
-/// Returns the anonymous pages of `host`; `None` beyond the limit, where it would take too long.
-fn pages_within(host: HostVma<'_>, limit: usize) -> Result<Option<KVVec<HostPage>>> {
-    if host.pages() > limit {
-        return Ok(None);
-    }
+/// Returns the anonymous pages of `host`.
+fn pages_of(host: HostVma<'_>) -> Result<KVVec<HostPage>> {
     let pages = host.anonymous_pages()?;
     #[cfg(shadow_rmap_busted)]
     let pages = misplaced(pages);
-    Ok(Some(pages))
+    Ok(pages)
 }
 
 /// Gives each page the index of the next place if that bug of the host is chosen.

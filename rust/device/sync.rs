@@ -159,7 +159,7 @@ fn begin_some(
         all => Some(ByPlace::new(all.iter().map(|seen| &seen.vma))?),
     };
     let settle = |vmas: &[Seen], mmap: &MmapWrite<'_>| {
-        for _ in 0..layout::PASSES {
+        layout::until_settled(|| {
             let mut is_changed = false;
             for seen in resched_each(vmas).filter(|seen| seen.moved || seen.lost) {
                 cause.go_on()?;
@@ -169,11 +169,8 @@ fn begin_some(
                 };
                 is_changed |= layout::settle(&seen.vma, here, had, mmap)?;
             }
-            if !is_changed {
-                break;
-            }
-        }
-        Ok::<_, Error>(())
+            Ok(is_changed)
+        })
     };
     settle(&vmas, mmap)?;
     // Of mergeable mappings this is done before.
@@ -290,7 +287,7 @@ pub(crate) fn finish(pass: &mut Pass, mmap: &MmapWrite<'_>) -> Result {
 /// The host may have used the memory for a new page. That page is exclusive, and goes to the VMA's
 /// own anon_vma whichever it is, so that only its mapcount could tell the two apart.
 fn moved(seen: &HostPage, vma: &LiveVma, mmap: &MmapWrite<'_>) -> Option<Arc<LivePage>> {
-    vma.mm.recently_unmapped(seen, |page| {
+    vma.mm.unmapped.find(seen, |page| {
         let anon_vma = page.rmap.anon_vma_key();
         let is_new = seen.exclusive && page.rmap.mapped();
         !is_new && anon_vma.is_some_and(|key| vma.core.is_linked_to(key, mmap))

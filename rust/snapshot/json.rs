@@ -45,25 +45,13 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// The number of an anon_vma, or `null`.
-struct Maybe(Option<usize>);
+/// A number, or `null`.
+struct OrNull<T>(Option<T>);
 
-/// The number of pins, or `null`.
-struct Pins(Option<i64>);
-
-impl fmt::Display for Pins {
+impl<T: fmt::Display> fmt::Display for OrNull<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(pins) => f.write_fmt(fmt!("{pins}")),
-            None => f.write_str("null"),
-        }
-    }
-}
-
-impl fmt::Display for Maybe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(index) => f.write_fmt(fmt!("{}", index + 1)),
+        match &self.0 {
+            Some(number) => f.write_fmt(fmt!("{number}")),
             None => f.write_str("null"),
         }
     }
@@ -118,7 +106,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 vma.start,
                 vma.end,
                 vma.pgoff,
-                Maybe(vma.anon_vma)
+                OrNull(vma.anon_vma.map(|index| index + 1))
             ))?;
             numbers(f, vma.chain.iter().map(|&anon_vma| anon_vma as u64 + 1))?;
             f.write_fmt(fmt!(",\"untracked\":{}}}", vma.tainted))?;
@@ -137,7 +125,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             node.refcount,
             node.num_children,
             node.num_active_vmas,
-            Pins(node.pins)
+            OrNull(node.pins)
         ))?;
         ids(f, graph, &node.vmas)?;
         f.write_char('}')?;
@@ -149,7 +137,7 @@ pub(crate) fn show(graph: &Graph, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_fmt(fmt!(
             "{{\"id\":{},\"anon_vma\":{},\"index\":{},\"mapcount\":{},\"mapped_by\":",
             index + 1,
-            Maybe(page.anon_vma),
+            OrNull(page.anon_vma.map(|index| index + 1)),
             page.index,
             page.mapcount
         ))?;

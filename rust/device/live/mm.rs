@@ -4,15 +4,8 @@
 
 use super::{
     next_id,
-    page::{
-        clear,
-        take_range,
-        PageRoom,
-        PageTree,
-        MIGRATES, //
-    },
+    unmapped::UnmappedPages,
     Addresses,
-    LivePage,
     LiveVma, //
 };
 use crate::{
@@ -22,7 +15,6 @@ use crate::{
     },
     host::{
         self,
-        page_table::HostPage,
         vma::HostVma, //
     },
     kernel_ext::{
@@ -54,9 +46,6 @@ use kernel::{
         Mutex, //
     },
 };
-
-/// The number of pages with one offset among which a migrated page is looked for.
-const CANDIDATES: usize = 64;
 
 /// The most VMAs of which [`LiveMm::doubtful`] tells.
 const MOST_DOUBTFUL: usize = 256;
@@ -103,7 +92,7 @@ pub(crate) struct LiveMm {
     /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear
     /// there.
     #[pin]
-    unmapped: Mutex<PageTree>,
+    pub(crate) unmapped: UnmappedPages,
 }
 
 impl LiveMm {
@@ -133,7 +122,7 @@ impl LiveMm {
                 nr_vmas: Atomic::new(0),
                 others: Atomic::new(usize::MAX),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
-                unmapped <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
+                unmapped <- UnmappedPages::new(),
             }),
             GFP_BOUNDED,
         )
@@ -343,62 +332,7 @@ impl LiveMm {
         self.has_moved.store(false, Relaxed);
         self.had_threads.store(false, Relaxed);
         self.has_unseen_links.store(false, Relaxed);
-        self.forget_unmapped();
-    }
-
-    /// Returns the page `seen`, if it was unmapped from its offset since the last update. `fits`
-    /// returns whether a page may be the one. Sleeps.
-    pub(crate) fn recently_unmapped(
-        &self,
-        seen: &HostPage,
-        fits: impl Fn(&LivePage) -> bool,
-    ) -> Option<Arc<LivePage>> {
-        let mut unmapped = self.unmapped.lock();
-        let found = unmapped.get(&(seen.at, seen.key));
-        if let Some(page) = found.filter(|page| page.key() == seen.key) {
-            return fits(page).then(|| page.clone());
-        }
-        if !MIGRATES || seen.exclusive {
-            return None;
-        }
-        // It has migrated since it was unmapped or looked at. Which one it was is clear if one
-        // alone fits.
-        let mut only: Option<Arc<LivePage>> = None;
-        let mut here = unmapped.cursor_lower_bound_mut(&(seen.at, 0));
-        for _ in 0..CANDIDATES {
-            let Some(cursor) = here.filter(|here| here.current().0 .0 == seen.at) else {
-                return only.filter(|page| page.follow(seen));
-            };
-            let page = cursor.current().1;
-            if page.key() == seen.key && fits(page) {
-                return Some(page.clone());
-            }
-            if fits(page) && only.replace(page.clone()).is_some() {
-                return None;
-            }
-            here = cursor.move_next();
-        }
-        None
-    }
-
-    /// Forgets the unmapped pages, at the end of an update. Sleeps.
-    fn forget_unmapped(&self) {
-        let mut unmapped = core::mem::take(&mut *self.unmapped.lock());
-        clear(&mut unmapped);
-    }
-
-    /// Keeps all of `pages`, which were unmapped, until the end of the next update. Sleeps;
-    /// allocates nothing.
-    pub(super) fn keep_all(&self, pages: &mut PageTree) {
-        take_range(pages, &mut self.unmapped.lock(), 0, usize::MAX);
-    }
-
-    /// Keeps a page that was unmapped from offset `at` until the end of the next update, using the
-    /// memory `room`. Sleeps; allocates nothing.
-    pub(super) fn keep(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
-        let node = room.into_node((at, page.key()), page);
-        let replaced = self.unmapped.lock().insert(node);
-        drop(replaced);
+        self.unmapped.forget();
     }
 }
 

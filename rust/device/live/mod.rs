@@ -7,6 +7,7 @@ pub(crate) mod mapping;
 mod mm;
 mod page;
 mod place;
+mod unmapped;
 mod vma;
 
 pub(super) use by_place::ByPlace;

@@ -303,7 +303,9 @@ impl LiveVma {
         };
         if let Some(node) = node {
             page.rmap.remove_rmap();
-            self.mm.keep(node.into_reservation(), at, page.clone());
+            self.mm
+                .unmapped
+                .keep(node.into_reservation(), at, page.clone());
         }
     }
 
@@ -351,7 +353,7 @@ impl LiveVma {
         // At the end of an address space no page is moved.
         match self.mm.users() {
             0 => clear(&mut pages),
-            _ => self.mm.keep_all(&mut pages),
+            _ => self.mm.unmapped.keep_all(&mut pages),
         }
     }
 }

@@ -100,18 +100,15 @@ pub(in crate::device) fn follow(
         }
     }
     inherit(&all, Heirs::Unfaulted, here, mmap)?;
-    // First with the links as they were, because VMAs may have lost theirs after a merge. What one takes may
-    // permit what another one has taken.
-    for _ in 0..layout::PASSES {
+    // First with the links as they were, because VMAs may have lost theirs after a merge.
+    layout::until_settled(|| {
         let mut is_changed = false;
         for vma in resched_each(&all) {
             cause.go_on()?;
             is_changed |= settle(vma, &by_place, (Look::First, some_gone), here, mmap)?;
         }
-        if !is_changed {
-            break;
-        }
-    }
+        Ok(is_changed)
+    })?;
     inherit(&all, Heirs::Lost, here, mmap)?;
     for vma in resched_each(&all) {
         links::unlink_lost_alone(vma, here, mmap);

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pages of an address space that were unmapped since the last update.
+
+use super::{
+    page::{
+        clear,
+        take_range,
+        PageRoom,
+        PageTree,
+        MIGRATES, //
+    },
+    LivePage, //
+};
+use crate::host::page_table::HostPage;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::RBTree,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The number of pages with one offset among which a migrated page is looked for.
+const CANDIDATES: usize = 64;
+
+/// Pages by their offset, each of which may turn up elsewhere in the address space.
+#[pin_data]
+pub(crate) struct UnmappedPages {
+    #[pin]
+    pages: Mutex<PageTree>,
+}
+
+impl UnmappedPages {
+    /// Creates an empty list.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            pages <- new_mutex!(RBTree::new(), "shadow_rmap::unmapped"),
+        })
+    }
+
+    /// Returns the page `seen`, if it was unmapped from its offset since the last update. `fits`
+    /// returns whether a page may be the one. Sleeps.
+    pub(crate) fn find(
+        &self,
+        seen: &HostPage,
+        fits: impl Fn(&LivePage) -> bool,
+    ) -> Option<Arc<LivePage>> {
+        let mut unmapped = self.pages.lock();
+        let found = unmapped.get(&(seen.at, seen.key));
+        if let Some(page) = found.filter(|page| page.key() == seen.key) {
+            return fits(page).then(|| page.clone());
+        }
+        if !MIGRATES || seen.exclusive {
+            return None;
+        }
+        // It has migrated since it was unmapped or looked at. Which one it was is clear if one
+        // alone fits.
+        let mut only: Option<Arc<LivePage>> = None;
+        let mut here = unmapped.cursor_lower_bound_mut(&(seen.at, 0));
+        for _ in 0..CANDIDATES {
+            let Some(cursor) = here.filter(|here| here.current().0 .0 == seen.at) else {
+                return only.filter(|page| page.follow(seen));
+            };
+            let page = cursor.current().1;
+            if page.key() == seen.key && fits(page) {
+                return Some(page.clone());
+            }
+            if fits(page) && only.replace(page.clone()).is_some() {
+                return None;
+            }
+            here = cursor.move_next();
+        }
+        None
+    }
+
+    /// Forgets the unmapped pages, at the end of an update. Sleeps.
+    pub(super) fn forget(&self) {
+        let mut unmapped = core::mem::take(&mut *self.pages.lock());
+        clear(&mut unmapped);
+    }
+
+    /// Keeps all of `pages`, which were unmapped, until the end of the next update. Sleeps;
+    /// allocates nothing.
+    pub(super) fn keep_all(&self, pages: &mut PageTree) {
+        take_range(pages, &mut self.pages.lock(), 0, usize::MAX);
+    }
+
+    /// Keeps a page that was unmapped from offset `at` until the end of the next update, using the
+    /// memory `room`. Sleeps; allocates nothing.
+    pub(super) fn keep(&self, room: PageRoom, at: usize, page: Arc<LivePage>) {
+        let node = room.into_node((at, page.key()), page);
+        let replaced = self.pages.lock().insert(node);
+        drop(replaced);
+    }
+}
