@@ -239,7 +239,7 @@ bugs! {
     prepare::TestsOnce: R28, [], Merges, [RwSem Spin], [Topology LockDiscipline];
     family::LinksUnlocked: R29, [7], Forks, [RwSem Spin], [LockDiscipline BoundedWalk Kernel] inspection;
     merge::MergesUnlocked: R31, [33], Merges, [RwSem Spin], [WalkCompleteness];
-    vma::MovesInTrees: R32, [21], Merges, [RwSem Spin], [WalkCompleteness];
+    vma::MovesInTrees: R32, [21], Merges, [RwSem Spin], [WalkCompleteness Kernel];
     vma::KeepsAnonVma: R33, [29], Moves, [RwSem Spin], [WalkCompleteness TypeStability Refcount Topology];
     walk::TrustsVmas: R35, [], Walkers, [RwSem Spin], [Mapcount WalkCompleteness];
     walk::MovesUnlocked: R36, [19], Moves, [RwSem Spin], [WalkCompleteness];

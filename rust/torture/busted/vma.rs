@@ -40,6 +40,10 @@ pub(super) unsafe fn read_without_link<'a, R: Rmap>(vma: &Vma<R>) -> Option<&'a 
 }
 
 /// Deliberate bug: changes a range while the VMA is in its trees (R32, museum 21).
+///
+/// `subtree_last` of the nodes above is stale then. A search in the host's tree goes to the right
+/// child without a test for NULL, as `subtree_last` promises a match there
+/// (include/linux/interval_tree_generic.h), so the kernel may fault before a walk misses a page.
 pub(crate) struct MovesInTrees;
 
 // SAFETY: Incorrect, on purpose.
