@@ -110,6 +110,8 @@ unsafe impl<R: Rmap> Steps<R> for ReusesInCopy {
 }
 
 /// Deliberate bug: a clone that fails leaves the copy with an anon_vma (R37, museum 26).
+///
+/// The anon_vma counts a VMA that is not in its tree.
 pub(crate) struct LeavesHalfAClone;
 
 // SAFETY: Incorrect, on purpose.

@@ -241,11 +241,11 @@ bugs! {
     merge::MergesUnlocked: R31, [33], Merges, [RwSem Spin], [WalkCompleteness];
     vma::MovesInTrees: R32, [21], Merges, [RwSem Spin], [WalkCompleteness Kernel];
     vma::KeepsAnonVma: R33, [29], Moves, [RwSem Spin], [WalkCompleteness TypeStability Refcount Topology];
-    walk::TrustsVmas: R35, [], Walkers, [RwSem Spin], [Mapcount WalkCompleteness];
+    walk::TrustsVmas: R35, [], Walkers, [RwSem Spin], [Mapcount WalkCompleteness Watchdog];
     walk::MovesUnlocked: R36, [19], Moves, [RwSem Spin], [WalkCompleteness];
     walk::MovesBulkUnlocked: R36, [20], Moves, [RwSem Spin], [WalkCompleteness];
     vma::MovesRangeFirst: R36, [18], Moves, [RwSem Spin], [WalkCompleteness];
-    fork::LeavesHalfAClone: R37, [26], Forks, [RwSem Spin], [Refcount TypeStability];
+    fork::LeavesHalfAClone: R37, [26], Forks, [RwSem Spin], [Refcount TypeStability Topology];
     merge::KeepsClonedLinks: R37, [35], Merges, [RwSem Spin], [Refcount] inspection;
     walk::TakesRootsAgain: R38, [], Walkers, [RwSem], [Watchdog];
     walk::AsksOneVma: R39, [], Walkers, [RwSem Spin], [WalkCompleteness];

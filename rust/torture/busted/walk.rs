@@ -109,6 +109,8 @@ unsafe impl<R: Modelled> ModelSteps<R> for MigratesUnpinned {
 
 /// Deliberate bug: a walk takes whatever a VMA has at the address for the page that it looks for
 /// (R35).
+///
+/// If that is an entry of a swap slot, the slot keeps a user that no walk finds, and swapoff waits.
 pub(crate) struct TrustsVmas;
 
 // SAFETY: Incorrect, on purpose.
