@@ -43,6 +43,15 @@ load() { insmod ./$module.ko "$@" && loaded; }
 unload() { rmmod $module && ! loaded; }
 unload_fails() { ! rmmod $module 2>&1 && loaded; }
 
+# check_holds MS: of eight checks of init, which has an anon_vma, one takes at least so long.
+check_holds() {
+	begin=$(cut -d ' ' -f 1 /proc/uptime | tr -d .)
+	for _ in 1 2 3 4 5 6 7 8; do echo 1 >$debugfs/host/check || return 1; done
+	end=$(cut -d ' ' -f 1 /proc/uptime | tr -d .)
+	echo "$((10 * (end - begin))) ms"
+	[ $((10 * (end - begin))) -ge $(($1 - 10)) ]
+}
+
 # The suites run while insmod waits. Their progress goes to the console.
 run_suites() {
 	dmesg -n 8
@@ -356,6 +365,7 @@ all_tests() {
 	[ -d /sys/kernel/mm/ksm ] || try "no KSM: advise mergeable is refused" mergeable_is_refused
 	try "stress: 20 s" timeout 600 ./rmapctl stress --secs 20 --seed "${seeds##* }"
 	try "stress: 5 s (mergeable)" timeout 600 ./rmapctl stress --secs 5 --mode mergeable --seed "${seeds##* }"
+	try "stress: 5 s without memory" timeout 900 ./rmapctl stress --oom --secs 5 --seed "${seeds##* }"
 	try "stress: fails if it is interrupted" interrupted_stress
 	try "stress: refuses another device" says "not the device" ./rmapctl stress --device /dev/null
 	[ ! -d $slab ] || out_of_memory
@@ -370,7 +380,8 @@ all_tests() {
 	try "module: unloads" unload || return
 	nothing_left "unloaded"
 
-	try "limits: the module loads" load max_vmas=2 max_pages=16 || return
+	try "limits: the module loads" load max_vmas=2 max_pages=16 host_hold=200 || return
+	try "host check: holds the lock for as long as asked" check_holds 200
 	try "limits: rmapctl selftest --limits" timeout 600 ./rmapctl selftest --limits 2 16
 	try "limits: the module unloads" unload || return
 

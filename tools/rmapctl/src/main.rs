@@ -252,6 +252,7 @@ fn stress(args: &StressArgs) -> Result<bool> {
         threads: args.threads,
         mode: args.mode,
         seed: args.seed.map_or_else(seed_from_clock, Ok)?,
+        oom: args.oom,
     };
     stress::run(&settings, &Debugfs::new(&args.debugfs.debugfs))
 }

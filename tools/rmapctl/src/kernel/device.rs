@@ -158,14 +158,19 @@ impl Device {
     /// `SHADOW_RMAP_IOC_CHECK`, again if a signal interrupts it, and some times if pages migrate all the time
     /// or new processes do not end.
     pub fn check(&self) -> Result<Check> {
+        let said = |errno| anyhow::anyhow!("check: {errno}{}", other_device(errno));
+        self.check_again().map_err(said)
+    }
+
+    /// The same, with the error as the kernel gives it.
+    pub fn check_again(&self) -> nix::Result<Check> {
         let mut tries = 0;
         loop {
             tries += 1;
             match self.try_check() {
-                Ok(check) => return Ok(check),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) if tries < MOST_CHECKS => {}
-                Err(errno) => bail!("check: {errno}{}", other_device(errno)),
+                result => return result,
             }
         }
     }

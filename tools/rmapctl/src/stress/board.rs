@@ -26,6 +26,8 @@ pub(super) struct Board {
     pub(super) children: Slots,
     /// Busy processes that were killed.
     pub(super) kills: AtomicU64,
+    /// Processes that the kernel has killed for want of memory.
+    pub(super) ooms: AtomicU64,
     /// Processes that have opened the device themselves, and have ended.
     pub(super) visits: AtomicU64,
     /// Checks of such processes that failed, or found something.

@@ -9,6 +9,7 @@
 
 mod actor;
 mod board;
+mod glutton;
 mod nursery;
 mod observers;
 mod slots;
@@ -40,6 +41,8 @@ const SHOWN: usize = 40;
 
 /// How often the last check is made, until one comes through.
 const LAST_CHECKS: u32 = 10;
+/// A run that waits for the kernel to kill a process for want of memory takes so many times as long at most.
+const LONGEST: u64 = 10;
 /// A run of so many seconds must have seen everything at least once.
 const ENOUGH: u64 = 5;
 
@@ -58,6 +61,8 @@ pub struct Settings {
     pub mode: Mode,
     /// What the processes do is random, but the same for the same seed. When they do it is not.
     pub seed: u64,
+    /// Whether a process uses up the memory of the machine, again and again.
+    pub oom: bool,
 }
 
 impl fmt::Display for Settings {
@@ -68,11 +73,13 @@ impl fmt::Display for Settings {
             threads,
             mode,
             seed,
+            oom,
             ..
         } = self;
         write!(
             f,
-            "secs={secs} processes={processes} threads={threads} mode={mode} seed={seed}"
+            "secs={secs} processes={processes} threads={threads} mode={mode} seed={seed}{}",
+            if *oom { " oom" } else { "" }
         )
     }
 }
@@ -90,7 +97,7 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
             note!("rmapctl: stress: {error:#}");
         }
     })?;
-    let observers = Observers::new(&device, debugfs, board, family.group());
+    let observers = Observers::new(&device, debugfs, board, family.group(), settings.oom);
     let started = Instant::now();
     let mut wrong = thread::scope(|scope| {
         let start = |work: fn(&Observers<'_>)| {
@@ -120,7 +127,10 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     });
     let nothing = observers.idle().or_else(|| {
         let idle = board.operations.load(Relaxed) == 0 || board.kills.load(Relaxed) == 0;
-        idle.then(|| "the busy processes did nothing, or none was killed".to_owned())
+        let fed = settings.oom && board.ooms.load(Relaxed) == 0;
+        (idle.then_some("the busy processes did nothing, or none was killed"))
+            .or(fed.then_some("no process was killed for want of memory"))
+            .map(str::to_owned)
     });
     // A short run may end before everything has happened once.
     if settings.secs >= ENOUGH && !interrupted() {
@@ -158,7 +168,11 @@ fn watch(
     started: Instant,
 ) -> Option<String> {
     let mut next = PROGRESS;
-    while started.elapsed().as_secs() < settings.secs && !interrupted() {
+    let over = || {
+        let hungry = settings.oom && board.ooms.load(Relaxed) == 0;
+        started.elapsed().as_secs() >= settings.secs * if hungry { LONGEST } else { 1 }
+    };
+    while !over() && !interrupted() {
         thread::sleep(Duration::from_millis(20));
         if observers.wrong().is_some() {
             return None;

@@ -4,7 +4,7 @@
 
 use super::actor::{Arena, PAGES};
 use super::board::Board;
-use super::{Settings, threads, touch};
+use super::{Settings, glutton, threads, touch};
 use crate::corners::leave;
 use crate::kernel::Device;
 use anyhow::{Context, Result};
@@ -31,7 +31,15 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
     arena.map(0, PAGES, 0).context("mmap() of the device")?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(settings.seed);
     let mut busy: Vec<Pid> = Vec::new();
+    let mut glutton = None;
     while !board.stopped() {
+        if settings.oom && glutton.is_none() {
+            match glutton::start(&arena, rng.random()) {
+                Ok(pid) => glutton = Some(pid),
+                Err(error) if is_starved(board, &error) => {}
+                Err(error) => return Err(error),
+            }
+        }
         while busy.len() < settings.processes as usize {
             // The next one inherits pages that this process has changed.
             arena.work(&mut rng, 3);
@@ -58,6 +66,11 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
         loop {
             match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
+                Ok(status) if glutton.is_some() && status.pid() == glutton => {
+                    glutton = None;
+                    let killed = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _));
+                    board.ooms.fetch_add(killed.into(), Relaxed);
+                }
                 Ok(status) => busy.retain(|pid| Some(*pid) != status.pid()),
                 Err(errno) => return Err(errno).context("waitpid"),
             }
@@ -127,8 +140,14 @@ fn visited(board: &Board, settings: &Settings, seed: u64) -> Result<bool> {
         arena.work(&mut rng, 20);
         leave()
     }
-    let check = device.check()?;
-    Ok((check.differences, check.violations, check.untracked) == (0, 0, 0))
+    let check = match device.check_again() {
+        Err(Errno::ENOMEM) if settings.oom => return Ok(true),
+        // The module's own answer is no want of memory of the load.
+        Err(_) => return Ok(false),
+        Ok(check) => check,
+    };
+    let untracked = if settings.oom { 0 } else { check.untracked };
+    Ok((check.differences, check.violations, untracked) == (0, 0, 0))
 }
 
 #[cfg(test)]

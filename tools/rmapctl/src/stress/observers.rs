@@ -40,6 +40,8 @@ pub(super) struct Observers<'a> {
     board: &'a Board,
     /// The process group of the busy processes.
     group: Pid,
+    /// Whether want of memory is no failure.
+    oom: bool,
     pub(super) stop: AtomicBool,
     checks: AtomicU64,
     /// Microseconds that the checks took, in all, and the longest one.
@@ -64,12 +66,14 @@ impl<'a> Observers<'a> {
         debugfs: &'a Debugfs,
         board: &'a Board,
         group: Pid,
+        oom: bool,
     ) -> Self {
         Self {
             device,
             debugfs,
             board,
             group,
+            oom,
             stop: AtomicBool::default(),
             checks: AtomicU64::default(),
             micros: AtomicU64::default(),
@@ -131,6 +135,10 @@ impl<'a> Observers<'a> {
                 self.again.fetch_add(1, Relaxed);
                 return None;
             }
+            Err(Errno::ENOMEM) if self.oom => {
+                self.board.starved.fetch_add(1, Relaxed);
+                return None;
+            }
             Err(errno) => {
                 self.report(format!("check: {errno}"));
                 return None;
@@ -151,7 +159,9 @@ impl<'a> Observers<'a> {
         self.untracked.fetch_max(check.untracked, Relaxed);
         self.violations.fetch_max(check.violations, Relaxed);
         self.differences.fetch_max(check.differences, Relaxed);
-        (check.differences, check.violations, check.untracked) != (0, 0, 0)
+        // Without memory the shadow does not have all VMAs, and says so.
+        let untracked = if self.oom { 0 } else { check.untracked };
+        (check.differences, check.violations, untracked) != (0, 0, 0)
     }
 
     /// Reads one file of debugfs after the other.
@@ -163,6 +173,10 @@ impl<'a> Observers<'a> {
             let text = match self.debugfs.read(file) {
                 Ok(text) if text.is_empty() => return self.report(format!("{file} is empty")),
                 Ok(text) => text,
+                Err(error) if self.oom && is_enomem(&error) => {
+                    self.board.starved.fetch_add(1, Relaxed);
+                    continue;
+                }
                 Err(error) => return self.report(format!("{error:#}")),
             };
             self.reads.fetch_add(1, Relaxed);
@@ -259,7 +273,7 @@ impl<'a> Observers<'a> {
         let get = |n: &AtomicU64| n.load(Relaxed);
         let checks = get(&self.checks);
         format!(
-            "{secs:.0} s, operations={} refused={} forks={} kills={} visits={} \
+            "{secs:.0} s, operations={} refused={} forks={} kills={} ooms={} visits={} \
              starved={} checks={checks} \
              ({:.1} a second, {:.1} ms each, longest {:.1} ms) EINTR={} EAGAIN={} reads={} \
              host_checks={} unloads_refused={} untracked={} ambiguous={} violations={} differences={}",
@@ -267,6 +281,7 @@ impl<'a> Observers<'a> {
             get(&board.refused),
             get(&board.forks),
             get(&board.kills),
+            get(&board.ooms),
             get(&board.visits),
             get(&board.starved),
             checks as f64 / secs.max(f64::EPSILON),
@@ -283,6 +298,12 @@ impl<'a> Observers<'a> {
             get(&self.differences),
         )
     }
+}
+
+/// Returns whether a file could not be read for want of memory.
+fn is_enomem(error: &anyhow::Error) -> bool {
+    let errno = error.downcast_ref().and_then(std::io::Error::raw_os_error);
+    errno == Some(libc::ENOMEM)
 }
 
 /// Returns what `compare` complains about.
