@@ -10,6 +10,7 @@ use crate::{
         check,
         registry::Registry, //
     },
+    host::hold,
     kernel_ext::debugfs::{
         Dir,
         File,
@@ -32,7 +33,8 @@ use kernel::uaccess::UserSliceReader;
 use kernel::{
     fmt,
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    time::Delta, //
 };
 
 type Shared = Arc<Registry>;
@@ -52,12 +54,13 @@ pub(crate) struct DebugFs {
 }
 
 impl DebugFs {
-    /// Makes the files. Sleeps.
+    /// Makes the files. `hold`: for how long `host/check` keeps the lock of a root between two looks.
+    /// Sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(registry: Shared) -> Result<Self> {
+    pub(crate) fn new(registry: Shared, hold: Delta) -> Result<Self> {
         let dir = Dir::shared(c"shadow_rmap")?;
         Ok(Self {
             _chains: dir.read_file(c"chains", registry.clone(), show_chains)?,
@@ -66,7 +69,7 @@ impl DebugFs {
             _compare: dir.read_file(c"compare", registry.clone(), show_compare)?,
             _rules: dir.read_file(c"rules", registry.clone(), show_rules)?,
             _stats: dir.read_file(c"stats", registry.clone(), show_stats)?,
-            _host: host::HostFiles::new(&dir)?,
+            _host: host::HostFiles::new(&dir, hold)?,
             #[cfg(shadow_rmap_busted)]
             _bust: dir.read_write_file(c"bust", registry, |_, _| Ok(()), choose_bug)?,
         })
@@ -143,5 +146,6 @@ fn show_stats(_: &Shared, text: &mut Text) -> Result {
             writeln!(f, "bytes_host_{name}: {host}")
         })?;
     }
-    text.add(check::show_looks)
+    text.add(check::show_looks)?;
+    text.add(hold::show)
 }

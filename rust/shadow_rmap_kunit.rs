@@ -10,7 +10,8 @@
 
 use kernel::{
     miscdevice::MiscDeviceOptions,
-    prelude::*, //
+    prelude::*,
+    time::Delta, //
 };
 use kernel_ext::module::OwnedDevice;
 
@@ -113,7 +114,7 @@ fn used_by_other_modules() -> Result {
         max_pages: 0,
     };
     let _published = device::registry::publish(device::registry::Registry::new(limits)?)?;
-    let _debugfs = debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?)?;
+    let _debugfs = debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?, Delta::ZERO)?;
     let _sweeper = device::mergeable::Sweeper::new(device::registry::registry().ok_or(ENODEV)?)?;
     let _device = OwnedDevice::<device::file::OpenFile>::register(MiscDeviceOptions {
         name: c"shadow_rmap",

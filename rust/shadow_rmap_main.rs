@@ -15,7 +15,8 @@
 
 use kernel::{
     miscdevice::MiscDeviceOptions,
-    prelude::*, //
+    prelude::*,
+    time::Delta, //
 };
 use kernel_ext::module::OwnedDevice;
 
@@ -80,6 +81,10 @@ module! {
         max_pages: u64 {
             default: 1048576,
             description: "Pages that an open file may have in all processes together",
+        },
+        host_hold: u8 {
+            default: 0,
+            description: "Milliseconds for which a check of one process keeps a root's lock between two looks",
         },
         bench_rounds: usize {
             default: 0,
@@ -184,7 +189,10 @@ impl kernel::InPlaceModule for ShadowRmap {
             _sweeper: device::mergeable::Sweeper::new(
                 device::registry::registry().ok_or(ENODEV)?
             )?,
-            _debugfs: debugfs::DebugFs::new(device::registry::registry().ok_or(ENODEV)?)?,
+            _debugfs: debugfs::DebugFs::new(
+                device::registry::registry().ok_or(ENODEV)?,
+                Delta::from_millis(parameter(&module_parameters::host_hold).into()),
+            )?,
             _device <- OwnedDevice::register(MiscDeviceOptions {
                 name: c"shadow_rmap",
             }),

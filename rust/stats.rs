@@ -70,6 +70,8 @@ stats! {
     29 WALKS "walks";
     /// Walks that came to a VMA twice, and were stopped.
     30 UNBOUNDED_WALKS "unbounded_walks";
+    /// VMAs of the host that a check gave up, because another task waited for a lock for too long.
+    46 HOST_LEFT_OUT "host_left_out";
     /// Near misses of a torture, see `Documentation/torture.rst`.
     31 NEAR_MISSES "near_misses";
 }

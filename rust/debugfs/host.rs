@@ -39,6 +39,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::Delta,
     uaccess::UserSliceReader,
 };
 
@@ -50,6 +51,8 @@ const MOST_LINES: usize = 1000;
 pub(super) struct Chosen {
     #[pin]
     pid: Mutex<Option<(Arc<Pid>, i32)>>,
+    /// For how long a check keeps the lock of a root between two looks.
+    hold: Delta,
 }
 
 type Shared = Arc<Chosen>;
@@ -76,11 +79,12 @@ impl HostFiles {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn new(dir: &Dir) -> Result<Self> {
+    pub(super) fn new(dir: &Dir, hold: Delta) -> Result<Self> {
         let dir = dir.subdir(c"host")?;
         let chosen = Arc::pin_init(
             pin_init!(Chosen {
                 pid <- new_mutex!(None, "shadow_rmap::chosen"),
+                hold,
             }),
             GFP_KERNEL,
         )?;
@@ -155,7 +159,8 @@ fn show_graph(
 
 fn show_check(chosen: &Shared, text: &mut Text) -> Result {
     let pid = chosen.get();
-    check(pid.as_ref().map(|(pid, number)| (&**pid, *number)), text)?;
+    let which = pid.as_ref().map(|(pid, number)| (&**pid, *number));
+    check(which, chosen.hold, text)?;
     Ok(())
 }
 
@@ -164,9 +169,10 @@ fn show_check(chosen: &Shared, text: &mut Text) -> Result {
 /// # Errors
 ///
 /// `EUCLEAN` if there are violations.
-fn answer_check(_: &Shared, from: &mut UserSliceReader, text: &mut Text) -> Result {
+fn answer_check(chosen: &Shared, from: &mut UserSliceReader, text: &mut Text) -> Result {
     let pid = read_pid(from)?;
-    let counts = check(pid.as_ref().map(|(pid, number)| (pid, *number)), text)?;
+    let which = pid.as_ref().map(|(pid, number)| (pid, *number));
+    let counts = check(which, chosen.hold, text)?;
     if counts.violations > 0 {
         return Err(Error::from_errno(-(EUCLEAN as c_int)));
     }
@@ -174,9 +180,9 @@ fn answer_check(_: &Shared, from: &mut UserSliceReader, text: &mut Text) -> Resu
 }
 
 /// Checks a process, or all, and writes a line for each fault and the result.
-fn check(which: Option<(&Pid, i32)>, text: &mut Text) -> Result<Counts> {
+fn check(which: Option<(&Pid, i32)>, hold: Delta, text: &mut Text) -> Result<Counts> {
     let mut lines = 0;
-    let counts = fsck::check(which, &mut |finding| {
+    let counts = fsck::check(which, hold, &mut |finding| {
         lines += 1;
         if lines > MOST_LINES {
             return Ok(());

@@ -77,6 +77,7 @@ void shadow_rmap_module_put(void);
 void shadow_rmap_init_rwsem(struct rw_semaphore *sem, const char *name,
 			    struct lock_class_key *key);
 int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem);
+bool shadow_rmap_rwsem_is_contended(struct rw_semaphore *sem);
 void shadow_rmap_down_write_nested(struct rw_semaphore *sem, int subclass);
 void shadow_rmap_down_write_nest_lock(struct rw_semaphore *sem, struct rw_semaphore *outer);
 bool shadow_rmap_rwsem_is_held(struct rw_semaphore *sem);

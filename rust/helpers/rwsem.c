@@ -16,6 +16,11 @@ int shadow_rmap_rwsem_is_locked(struct rw_semaphore *sem)
 	return rwsem_is_locked(sem);
 }
 
+bool shadow_rmap_rwsem_is_contended(struct rw_semaphore *sem)
+{
+	return rwsem_is_contended(sem);
+}
+
 bool shadow_rmap_rwsem_is_held(struct rw_semaphore *sem)
 {
 	return !IS_ENABLED(CONFIG_LOCKDEP) || lockdep_is_held(sem);

@@ -25,6 +25,7 @@ pub(crate) mod cell;
 pub(crate) mod chains;
 pub(crate) mod fsck;
 pub(crate) mod graph;
+pub(crate) mod hold;
 pub(crate) mod mm;
 pub(crate) mod page_table;
 pub(crate) mod process;

@@ -5,7 +5,13 @@
 //! C headers: [`include/linux/pid.h`](srctree/include/linux/pid.h),
 //! [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h).
 
-use super::vma::HostVma;
+use super::{
+    hold::{
+        Hold,
+        MMAP_LOCK, //
+    },
+    vma::HostVma, //
+};
 use crate::{
     ffi,
     snapshot::Comm, //
@@ -116,7 +122,7 @@ impl Process {
         // SAFETY: `mm` holds a reference.
         to_result(unsafe { ffi::shadow_rmap_mmap_read_lock_killable(self.mm.as_raw()) })?;
         // INVARIANT: It was locked just now.
-        Ok(ReadLocked(self, NotThreadSafe))
+        Ok(ReadLocked(self, Hold::begin(&MMAP_LOCK), NotThreadSafe))
     }
 }
 
@@ -125,7 +131,7 @@ impl Process {
 /// # Invariants
 ///
 /// The lock is held.
-pub(crate) struct ReadLocked<'a>(&'a Process, NotThreadSafe);
+pub(crate) struct ReadLocked<'a>(&'a Process, Hold, NotThreadSafe);
 
 impl ReadLocked<'_> {
     /// Returns the first VMA that ends behind `address`.

@@ -66,7 +66,8 @@ samples() {
 small() { for f in samples/*.scn; do case " $large " in *" ${f#*/} "*) ;; *) echo "$f" ;; esac; done; }
 
 all_tests() {
-	keep true "the module loads" insmod ./shadow_rmap.ko || return
+	# What changes a tree without the lock shall meet a check of the host's structures.
+	keep true "the module loads" insmod ./shadow_rmap.ko host_hold=50 || return
 	# shellcheck disable=SC2046 # names without blanks
 	samples $(small) || return
 	keep true "the host's own structures" host_is_sound || return
@@ -85,8 +86,10 @@ all_tests() {
 		seed=$((seed + 1))
 		[ "$(date +%s)" -lt $end ] || break
 	done
-	keep true "processes at full speed, seed $seed" timeout $((secs + 600)) \
-		./rmapctl stress --secs "$secs" --seed "$seed" || return
+	for mode in pinned mergeable; do
+		keep true "processes at full speed, seed $seed ($mode)" timeout $((secs + 600)) \
+			./rmapctl stress --mode $mode --secs "$secs" --seed "$seed" || return
+	done
 	for f in $large; do samples "samples/$f" || return; done
 	keep true "the rules of the shadow" rules_hold || return
 	keep true "the module unloads" rmmod shadow_rmap

@@ -8,6 +8,7 @@ use super::{
         Mark,
         Step, //
     },
+    patience::Patience,
     read::{
         AnonVma,
         Area,
@@ -16,29 +17,19 @@ use super::{
     Notes,
     Scope, //
 };
-use crate::{
-    host::mm::is_being_killed,
-    kernel_ext::sched::cond_resched,
-    snapshot::family::{
-        AnonVmaCounts,
-        EntryFacts,
-        Fault,
-        LinkFacts, //
-    },
+use crate::snapshot::family::{
+    AnonVmaCounts,
+    EntryFacts,
+    Fault,
+    LinkFacts, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::delay::fsleep, //
+};
 
 /// Most entries of a tree: behind that it is taken for endless.
 const MOST_ENTRIES: usize = 1 << 24;
-
-/// Lets other threads run; every so often, looks whether this one is being killed.
-fn breathe(n: usize) -> Result {
-    cond_resched();
-    if n % 1024 == 1023 && is_being_killed() {
-        return Err(EINTR);
-    }
-    Ok(())
-}
 
 /// How a copy of a chain has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,15 +42,31 @@ pub(super) enum Copied {
     NoRoom,
 }
 
+/// An anon_vma that was examined.
+pub(super) struct Examined {
+    place: usize,
+    anon_vma: AnonVma,
+    /// The number of entries of its tree.
+    entries: usize,
+}
+
 /// Copies the chain of the VMA into `notes`.
-pub(super) fn read_chain(area: &Area, notes: &mut Notes) -> Result<Copied> {
+///
+/// # Errors
+///
+/// Those of [`Patience::breathe`].
+pub(super) fn read_chain(
+    area: &Area,
+    patience: &Patience<'_>,
+    notes: &mut Notes,
+) -> Result<Copied> {
     notes.chain.clear();
     notes.keys.clear();
     let mut chain = Chain::of(area);
     loop {
         let place = chain.links() + 1;
-        breathe(place)?;
-        if place > notes.chain.capacity() || place > notes.keys.capacity() {
+        patience.breathe(place)?;
+        if place > notes.room() {
             return Ok(Copied::NoRoom);
         }
         let link = match chain.step() {
@@ -81,7 +88,18 @@ pub(super) fn read_chain(area: &Area, notes: &mut Notes) -> Result<Copied> {
 }
 
 /// Examines the chain in `notes`, and each anon_vma on it of which this link is the first.
-pub(super) fn examine(vma: usize, area: &Area, scope: Scope, notes: &mut Notes) -> Result {
+///
+/// # Errors
+///
+/// Those of [`Patience::breathe`]; what was found until then is in `notes`.
+pub(super) fn examine(
+    vma: usize,
+    area: &Area,
+    scope: Scope,
+    patience: &Patience<'_>,
+    notes: &mut Notes,
+) -> Result {
+    notes.examined.clear();
     let links = notes.chain.len();
     if links == 0 {
         notes.found(Fault::NoChain);
@@ -90,7 +108,7 @@ pub(super) fn examine(vma: usize, area: &Area, scope: Scope, notes: &mut Notes) 
     }
     notes.counts.chains += links;
     for i in 0..links {
-        breathe(i)?;
+        patience.breathe(i)?;
         let (place, Some(&link)) = (i + 1, notes.chain.get(i)) else {
             break;
         };
@@ -112,9 +130,31 @@ pub(super) fn examine(vma: usize, area: &Area, scope: Scope, notes: &mut Notes) 
         facts.judge(|fault| faults.add(fault));
         let in_tree = facts.in_tree;
         notes.all_of(faults);
-        if in_tree && is_first(&link, &anon_vma, area.mm, scope)? {
+        if in_tree && is_first(&link, &anon_vma, (area.mm, scope), patience)? {
             notes.counts.anon_vmas += 1;
-            examine_anon_vma(place, &anon_vma, notes)?;
+            if let Some(entries) = examine_anon_vma(place, &anon_vma, patience, notes)? {
+                let examined = Examined {
+                    place,
+                    anon_vma,
+                    entries,
+                };
+                notes.examined.push(examined, GFP_KERNEL)?;
+            }
+        }
+    }
+    look_again(patience, notes)
+}
+
+/// Looks at what was examined once more. The root's lock is held: a host that changes it all the same
+/// does so without the lock.
+fn look_again(patience: &Patience<'_>, notes: &mut Notes) -> Result {
+    if !notes.examined.is_empty() && notes.holds_here() {
+        fsleep(notes.hold);
+    }
+    for examined in &notes.examined {
+        if has_changed(&examined.anon_vma, examined.entries, patience)? {
+            let place = examined.place;
+            notes.faults.add(Fault::Changed { place });
         }
     }
     Ok(())
@@ -122,7 +162,12 @@ pub(super) fn examine(vma: usize, area: &Area, scope: Scope, notes: &mut Notes) 
 
 /// Returns whether `link` is the one at which its anon_vma is examined: the first in its tree, or
 /// the first of the address space.
-fn is_first(link: &Link, anon_vma: &AnonVma, mm: usize, scope: Scope) -> Result<bool> {
+fn is_first(
+    link: &Link,
+    anon_vma: &AnonVma,
+    (mm, scope): (usize, Scope),
+    patience: &Patience<'_>,
+) -> Result<bool> {
     let mut next = Link::first_below(anon_vma.tree).and_then(Link::of_node);
     let (mut n, mut mark) = (0, Mark::default());
     while let Some(first) = next {
@@ -133,7 +178,7 @@ fn is_first(link: &Link, anon_vma: &AnonVma, mm: usize, scope: Scope) -> Result<
             return Ok(false);
         }
         n += 1;
-        breathe(n)?;
+        patience.breathe(n)?;
         if n > MOST_ENTRIES || mark.comes_again(&first) {
             // The examination finds that there is no end.
             return Ok(true);
@@ -143,8 +188,14 @@ fn is_first(link: &Link, anon_vma: &AnonVma, mm: usize, scope: Scope) -> Result<
     Ok(false)
 }
 
-/// Examines an anon_vma and its tree, with what the chains of the VMAs in it say.
-fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Result {
+/// Examines an anon_vma and its tree, with what the chains of the VMAs in it say. Returns the number of
+/// entries of the tree; `None` if it could not be read to its end.
+fn examine_anon_vma(
+    place: usize,
+    anon_vma: &AnonVma,
+    patience: &Patience<'_>,
+    notes: &mut Notes,
+) -> Result<Option<usize>> {
     let first = Link::first_below(anon_vma.tree);
     let mut next = first.and_then(Link::of_node);
     let mut seen = Seen::new(anon_vma);
@@ -155,15 +206,15 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
                 place,
                 entries: entry,
             });
-            return Ok(());
+            return Ok(None);
         }
         entry += 1;
-        breathe(entry)?;
+        patience.breathe(entry)?;
         let (Some(area), Some(below)) = (Area::at(link.vma), link.below()) else {
             notes.found(Fault::LeadsNowhere { place });
-            return Ok(());
+            return Ok(None);
         };
-        let on_chain = seen.chain_of(&area, &link)?;
+        let on_chain = seen.chain_of(&area, &link, patience)?;
         let facts = EntryFacts {
             place,
             entry,
@@ -181,14 +232,13 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
             Some(next) => next,
             None => {
                 notes.found(Fault::LeadsNowhere { place });
-                return Ok(());
+                return Ok(None);
             }
         };
     }
     let root = AnonVma::at(anon_vma.root);
     let counts = AnonVmaCounts {
         place,
-        changed: has_changed(anon_vma, entry)?,
         is_root: anon_vma.is_root(),
         is_own_parent: anon_vma.parent == anon_vma.key,
         root_is_root: root.is_some_and(|root| root.is_root()),
@@ -202,17 +252,20 @@ fn examine_anon_vma(place: usize, anon_vma: &AnonVma, notes: &mut Notes) -> Resu
         members: seen.members,
     };
     counts.judge(|fault| notes.found(fault));
-    Ok(())
+    Ok(Some(entry))
 }
 
-/// Returns whether an anon_vma, with so many entries in its tree, is not as it was. The root's
-/// lock is held: a host that changes it all the same does so without the lock.
-pub(super) fn has_changed(anon_vma: &AnonVma, entries: usize) -> Result<bool> {
+/// Returns whether an anon_vma, with so many entries in its tree, is not as it was.
+pub(super) fn has_changed(
+    anon_vma: &AnonVma,
+    entries: usize,
+    patience: &Patience<'_>,
+) -> Result<bool> {
     let mut next = Link::first_below(anon_vma.tree).and_then(Link::of_node);
     let mut n = 0;
     while let Some(link) = next.filter(|_| n <= entries) {
         n += 1;
-        breathe(n)?;
+        patience.breathe(n)?;
         next = link.successor().flatten();
     }
     let is_same = AnonVma::at(anon_vma.key).is_some_and(|now| now.is_as(anon_vma));
@@ -251,7 +304,7 @@ impl<'a> Seen<'a> {
     /// to the new anon_vma on the chain before it takes the lock to insert it. The list is valid
     /// for a reader all the same, because the entry is complete before `list_add()` lets the head
     /// lead to it, and x86 keeps the order of stores. The tree of the new anon_vma is still empty.
-    fn chain_of(&mut self, area: &Area, link: &Link) -> Result<bool> {
+    fn chain_of(&mut self, area: &Area, link: &Link, patience: &Patience<'_>) -> Result<bool> {
         if area.anon_vma == self.anon_vma.key {
             self.active += 1;
             self.several_mms |= self.mm.is_some_and(|mm| mm != area.mm);
@@ -259,7 +312,7 @@ impl<'a> Seen<'a> {
         }
         let (mut chain, mut on_chain) = (Chain::of(area), false);
         loop {
-            breathe(chain.links())?;
+            patience.breathe(chain.links())?;
             let this = match chain.step() {
                 Step::To(this) => this,
                 Step::End => return Ok(on_chain),

@@ -4,6 +4,10 @@
 
 use super::{
     super::{
+        hold::{
+            Hold,
+            RWSEM, //
+        },
         process::ReadLocked,
         vma::HostVma, //
     },
@@ -28,6 +32,7 @@ use kernel::{
 pub(crate) struct Family<'a> {
     root: *mut ffi::anon_vma,
     _vma: PhantomData<&'a ()>,
+    _hold: Hold,
     _not_send: NotThreadSafe,
 }
 
@@ -57,8 +62,15 @@ impl<'a> Family<'a> {
         Ok(Some(Self {
             root,
             _vma: PhantomData,
+            _hold: Hold::begin(&RWSEM),
             _not_send: NotThreadSafe,
         }))
+    }
+
+    /// Returns whether another task waits for the lock.
+    pub(super) fn is_contended(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::shadow_rmap_rwsem_is_contended(&raw mut (*self.root).rwsem) }
     }
 
     /// Returns the key of the root.

@@ -15,6 +15,8 @@
 mod chain;
 mod examine;
 mod family;
+mod notes;
+mod patience;
 pub(super) mod read;
 
 use super::{
@@ -35,19 +37,24 @@ use crate::{
         family::Fault,
         Comm, //
     },
+    stats,
 };
 use examine::Copied;
 pub(super) use family::Family;
-use kernel::prelude::*;
-use read::{
-    Area,
-    Link, //
+use kernel::{
+    prelude::*,
+    time::Delta, //
 };
+use notes::{
+    Faults,
+    Notes,
+    WORDS, //
+};
+use patience::Patience;
+use read::Area;
 
 /// Number of looks under one hold of `mmap_lock`: at a VMA, or at some PTEs.
 const BATCH: usize = 64;
-/// Most faults at one place that are put into words; the others are counted.
-const WORDS: usize = 16;
 
 /// What is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,53 +93,11 @@ pub(crate) struct Finding<'a> {
     pub(crate) more: usize,
 }
 
-/// A list of faults, without allocation; further ones are counted.
-#[derive(Clone, Copy)]
-struct Faults {
-    list: [Option<Fault>; WORDS],
-    number: usize,
-}
-
-impl Faults {
-    const fn new() -> Self {
-        Self {
-            list: [None; WORDS],
-            number: 0,
-        }
-    }
-
-    fn add(&mut self, fault: Fault) {
-        if let Some(place) = self.list.get_mut(self.number) {
-            *place = Some(fault);
-        }
-        self.number += 1;
-    }
-}
-
-/// What a look at a VMA fills in.
-struct Notes {
-    /// The links of its chain, and the keys of their anon_vmas.
-    chain: KVVec<Link>,
-    keys: KVVec<usize>,
-    /// The key of the family's root.
-    root: usize,
-    faults: Faults,
-    counts: Counts,
-}
-
-impl Notes {
-    fn found(&mut self, fault: Fault) {
-        self.faults.add(fault);
-    }
-
-    fn all_of(&mut self, faults: Faults) {
-        for fault in faults.list.into_iter().flatten() {
-            self.faults.add(fault);
-        }
-    }
-}
-
 /// Checks one process, or all. Calls `report` with each fault, without a lock. Sleeps.
+///
+/// A check of one process holds the root's lock for `hold` between two looks at the anon_vmas of one of its
+/// VMAs: the longer, the more likely a host that changes the family without this lock does so then.
+/// Tasks that need the lock wait.
 ///
 /// # Errors
 ///
@@ -140,16 +105,11 @@ impl Notes {
 /// caller is being killed; those of `report`.
 pub(crate) fn check(
     which: Option<(&Pid, i32)>,
+    hold: Delta,
     report: &mut dyn FnMut(Finding<'_>) -> Result,
 ) -> Result<Counts> {
     let mut checker = Checker {
-        notes: Notes {
-            chain: KVVec::with_capacity(64, GFP_BOUNDED)?,
-            keys: KVVec::with_capacity(64, GFP_BOUNDED)?,
-            root: 0,
-            faults: Faults::new(),
-            counts: Counts::default(),
-        },
+        notes: Notes::new(64, which.map_or(Delta::ZERO, |_| hold))?,
         scope: Scope::All,
         report,
     };
@@ -190,20 +150,14 @@ impl Checker<'_> {
     /// Checks one address space.
     fn process(&mut self, process: &Process) -> Result {
         self.notes.counts.mms += 1;
+        self.notes.begin();
         let mut at = 0;
         loop {
             match self.batch(process, &mut at)? {
                 Stop::End => return Ok(()),
                 Stop::Here => {}
                 Stop::Faults { start, end } => self.tell(process, start, end)?,
-                Stop::Room => {
-                    self.notes
-                        .chain
-                        .reserve(2 * self.notes.chain.capacity(), GFP_BOUNDED)?;
-                    self.notes
-                        .keys
-                        .reserve(2 * self.notes.keys.capacity(), GFP_BOUNDED)?;
-                }
+                Stop::Room => self.notes.grow()?,
             }
             cond_resched();
             if is_being_killed() {
@@ -285,11 +239,16 @@ impl Checker<'_> {
         };
         let area = Area::at(vma.key()).ok_or(EFAULT)?;
         self.notes.root = family.root();
-        match examine::read_chain(&area, &mut self.notes)? {
-            Copied::All => examine::examine(vma.key(), &area, self.scope, &mut self.notes)?,
-            Copied::Endless => {}
-            Copied::NoRoom => return Ok(false),
-        }
+        let is_contended = || family.is_contended() || mmap.is_contended();
+        let patience = Patience::new(&is_contended);
+        let notes = &mut self.notes;
+        let done = match examine::read_chain(&area, &patience, notes) {
+            Ok(Copied::All) => examine::examine(vma.key(), &area, self.scope, &patience, notes),
+            Ok(Copied::Endless) => Ok(()),
+            Ok(Copied::NoRoom) => return Ok(false),
+            Err(error) => Err(error),
+        };
+        left_out(done)?;
         Ok(true)
     }
 
@@ -307,7 +266,7 @@ impl Checker<'_> {
         }
         // The root's lock is held, for another thread may map a page by an anon_vma that it has
         // seen published and that is not linked yet.
-        let _family = match Family::lock(mmap, vma) {
+        let family = match Family::lock(mmap, vma) {
             Ok(Some(family)) => family,
             Ok(None) => return Ok(Some(end)),
             Err(error) if error == EFAULT => return Ok(Some(end)),
@@ -315,14 +274,17 @@ impl Checker<'_> {
         };
         let area = Area::at(vma.key()).ok_or(EFAULT)?;
         let reported = self.notes.faults;
-        match examine::read_chain(&area, &mut self.notes)? {
-            Copied::All => {}
+        let is_contended = || family.is_contended() || mmap.is_contended();
+        let patience = Patience::new(&is_contended);
+        match examine::read_chain(&area, &patience, &mut self.notes) {
+            Ok(Copied::All) => {}
+            Ok(Copied::NoRoom) => return Ok(None),
             // Any anon_vma may be on it.
-            Copied::Endless => {
+            other => {
                 self.notes.faults = reported;
+                left_out(other.map(drop))?;
                 return Ok(Some(end));
             }
-            Copied::NoRoom => return Ok(None),
         }
         // What is wrong with the chain itself has been reported.
         self.notes.faults = reported;
@@ -339,6 +301,21 @@ impl Checker<'_> {
             }
         })?;
         Ok(Some(next))
+    }
+}
+
+/// Counts a VMA that was given up because another task waited for too long.
+///
+/// # Errors
+///
+/// Any other one.
+fn left_out(examined: Result) -> Result {
+    match examined {
+        Err(error) if error == EAGAIN => {
+            stats::HOST_LEFT_OUT.inc();
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -105,8 +105,6 @@ impl EntryFacts {
 pub(crate) struct AnonVmaCounts {
     /// Its place on the chain, counted from 1.
     pub(crate) place: usize,
-    /// Whether it, but for `refcount`, or its tree has changed since the first look.
-    pub(crate) changed: bool,
     pub(crate) is_root: bool,
     pub(crate) is_own_parent: bool,
     /// Whether its root is its own root.
@@ -131,7 +129,6 @@ impl AnonVmaCounts {
     pub(crate) fn judge(&self, mut found: impl FnMut(Fault)) {
         let (place, needed) = (self.place, 1 + self.members);
         let wrong = [
-            (self.changed, Fault::Changed { place }),
             (!self.root_is_root, Fault::RootBelow { place }),
             (
                 self.is_root && !self.is_own_parent,

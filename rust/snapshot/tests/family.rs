@@ -41,7 +41,6 @@ mod suite {
     /// A root with a child in the tree of which is another VMA.
     const ROOT: AnonVmaCounts = AnonVmaCounts {
         place: 1,
-        changed: false,
         is_root: true,
         is_own_parent: true,
         root_is_root: true,
@@ -120,7 +119,6 @@ R32: anon_vma 1 of its chain: rb_subtree_last of entry 2 is 7, the last below it
         };
         assert!(says(|found| pinned.judge(found), "")?);
         let wrong = AnonVmaCounts {
-            changed: true,
             root_is_root: false,
             is_own_parent: false,
             leftmost: false,
@@ -131,7 +129,6 @@ R32: anon_vma 1 of its chain: rb_subtree_last of entry 2 is 7, the last below it
             ..ROOT
         };
         let expected = "\
-R15: anon_vma 1 of its chain: it or its tree has changed, though its root's lock was held
 R14: anon_vma 1 of its chain: its root has a root itself
 R14: anon_vma 1 of its chain: it is a root with a parent
 R32: anon_vma 1 of its chain: rb_leftmost is not the first entry of its tree

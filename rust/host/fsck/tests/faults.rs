@@ -7,17 +7,21 @@ use kernel::macros::kunit_tests;
 #[kunit_tests(shadow_rmap_host_fsck)]
 mod suite {
     use super::super::{
+        left_out,
+        patience::Patience,
         world::{
             Raw,
             World, //
         },
+        Notes,
         Scope, //
     };
     use crate::snapshot::sample;
     use core::ptr;
     use kernel::{
         prelude::*,
-        str::CString, //
+        str::CString,
+        time::Delta, //
     };
 
     /// What a healthy world says of its three VMAs: each anon_vma is examined at its first link.
@@ -76,6 +80,55 @@ mod suite {
         // References are taken and dropped without the lock.
         assert!(!changed(3, |raw| raw.anon_vmas[0].refcount.counter = 9)?);
         Ok(())
+    }
+
+    /// All anon_vmas of the chain are looked at again: VMA 2 is linked to 2, 0 and 1.
+    #[test]
+    fn the_second_look() -> Result {
+        assert!(World::new()?.look_again(2, |_| {})?.is_empty());
+        let said = World::new()?.look_again(2, |raw| {
+            raw.anon_vmas[2].num_active_vmas = 0;
+            raw.anon_vmas[1].num_children = 7;
+        })?;
+        let expected = b"\
+R15 anon_vma 1 of its chain: it or its tree has changed, though its root's lock was held
+R15 anon_vma 3 of its chain: it or its tree has changed, though its root's lock was held
+";
+        assert_eq!(&*said, expected);
+        Ok(())
+    }
+
+    /// One VMA of an address space has the longer hold, if there is to be one: another one each time.
+    #[test]
+    fn the_longer_hold() -> Result {
+        let mut places = [0; 8];
+        let mut notes = Notes::new(1, Delta::from_millis(1))?;
+        for _ in 0..8 {
+            notes.begin();
+            let held = (0..20).map(|_| notes.holds_here());
+            let mut held = held.enumerate().filter(|(_, held)| *held);
+            places[held.next().map_or(0, |(place, _)| place)] += 1;
+            assert!(held.next().is_none());
+        }
+        assert_eq!(places, [1; 8]);
+        let mut never = Notes::new(1, Delta::ZERO)?;
+        never.begin();
+        assert!((0..20).all(|_| !never.holds_here()));
+        Ok(())
+    }
+
+    /// A check gives up when it has been too long, and another task waits.
+    #[test]
+    fn others_wait() {
+        let patient = Patience::new(&|| true);
+        assert_eq!(patient.breathe(63), Ok(()));
+        let alone = Patience::of(Delta::ZERO, &|| false);
+        assert_eq!(alone.breathe(63), Ok(()));
+        let late = Patience::of(Delta::ZERO, &|| true);
+        assert_eq!(late.breathe(62), Ok(()));
+        assert_eq!(late.breathe(63), Err(EAGAIN));
+        assert_eq!(left_out(late.breathe(127)), Ok(()));
+        assert_eq!(left_out(Err(EINTR)), Err(EINTR));
     }
 
     #[test]

@@ -10,9 +10,11 @@ use super::{
     examine::{
         examine,
         has_changed,
+        look_again,
         read_chain,
         Copied, //
     },
+    patience::Patience,
     read::{
         AnonVma,
         Area, //
@@ -152,7 +154,7 @@ impl World {
         let key = ptr::from_ref(&self.raw().anon_vmas[anon_vma]).addr();
         let seen = AnonVma::at(key).ok_or(EFAULT)?;
         change(self.raw());
-        has_changed(&seen, entries)
+        has_changed(&seen, entries, &Patience::new(&|| false))
     }
 
     /// Examines a VMA as a check of all processes does, see [`examine_in`](Self::examine_in).
@@ -160,33 +162,52 @@ impl World {
         self.examine_in(vma, Scope::All)
     }
 
-    /// Examines a VMA. Returns the faults, a line each, and a line with the numbers of links and of
-    /// anon_vmas that were examined.
-    pub(super) fn examine_in(&mut self, vma: usize, scope: Scope) -> Result<KVVec<u8>> {
-        let root = ptr::from_ref(&self.raw().anon_vmas[0]).addr();
+    /// Examines a VMA.
+    fn notes(&mut self, vma: usize, scope: Scope) -> Result<Notes> {
         let key = ptr::from_ref(&self.raw().vmas[vma]).addr();
         let area = Area::at(key).ok_or(EFAULT)?;
-        let mut notes = Notes {
-            chain: KVVec::with_capacity(16, GFP_KERNEL)?,
-            keys: KVVec::with_capacity(16, GFP_KERNEL)?,
-            root,
-            faults: Faults::new(),
-            counts: Counts::default(),
-        };
-        match read_chain(&area, &mut notes)? {
-            Copied::All => examine(key, &area, scope, &mut notes)?,
+        let mut notes = Notes::new(16, Delta::ZERO)?;
+        notes.root = ptr::from_ref(&self.raw().anon_vmas[0]).addr();
+        let patience = Patience::new(&|| false);
+        match read_chain(&area, &patience, &mut notes)? {
+            Copied::All => examine(key, &area, scope, &patience, &mut notes)?,
             Copied::Endless => {}
             Copied::NoRoom => return Err(ENOSPC),
         }
-        let mut text = KVVec::new();
-        for fault in notes.faults.list.into_iter().flatten() {
-            let name = fault.rule().map_or("structure", |rule| rule.name());
-            let line = CString::try_from_fmt(fmt!("{name} {fault}\n"))?;
-            text.extend_from_slice(line.to_bytes(), GFP_KERNEL)?;
-        }
+        Ok(notes)
+    }
+
+    /// Examines a VMA, calls `change`, and looks again. Returns the faults, a line each.
+    pub(super) fn look_again(
+        &mut self,
+        vma: usize,
+        change: impl FnOnce(&mut Raw),
+    ) -> Result<KVVec<u8>> {
+        let mut notes = self.notes(vma, Scope::One)?;
+        change(self.raw());
+        look_again(&Patience::new(&|| false), &mut notes)?;
+        words(&notes)
+    }
+
+    /// Examines a VMA. Returns the faults, a line each, and a line with the numbers of links and of
+    /// anon_vmas that were examined.
+    pub(super) fn examine_in(&mut self, vma: usize, scope: Scope) -> Result<KVVec<u8>> {
+        let notes = self.notes(vma, scope)?;
+        let mut text = words(&notes)?;
         let (chains, anon_vmas) = (notes.counts.chains, notes.counts.anon_vmas);
         let line = CString::try_from_fmt(fmt!("chains={chains} anon_vmas={anon_vmas}\n"))?;
         text.extend_from_slice(line.to_bytes(), GFP_KERNEL)?;
         Ok(text)
     }
+}
+
+/// Returns the faults that were found, a line each.
+fn words(notes: &Notes) -> Result<KVVec<u8>> {
+    let mut text = KVVec::new();
+    for fault in notes.faults.list.into_iter().flatten() {
+        let name = fault.rule().map_or("structure", |rule| rule.name());
+        let line = CString::try_from_fmt(fmt!("{name} {fault}\n"))?;
+        text.extend_from_slice(line.to_bytes(), GFP_KERNEL)?;
+    }
+    Ok(text)
 }
