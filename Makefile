@@ -14,7 +14,7 @@ asked = $(foreach n,BUST BUG REPLAY SECS SEED THREADS PROTOCOL MODE DEPTH LOAD S
 own = $(if $(KDIR),$(shell [ -f '$(KDIR)/include/config/auto.conf' ] && echo VARIANT=own))
 
 .DEFAULT_GOAL := module
-.PHONY: module demo test litmus userspace schedules fuzz random stress torture soak experiment bench check judge programs \
+.PHONY: module demo test litmus userspace schedules fuzz random stress host torture soak experiment bench check judge programs \
 	probe install modules_install in-tree \
 	judge-self-test judge-live mutants vm rmapctl clean help
 
@@ -90,7 +90,8 @@ fuzz:
 #:                    mergeable, both) SEED= VM=; on VM=debian also with swap, KSM, two memory nodes;
 #:                    SHIFTS=1: short rounds in which boundaries between VMAs shift
 #: make stress        processes and threads at full speed while checks run: SECS= MODE= SEED= VM=
-random stress:
+#: make host          stress-ng while the host's own structures are checked: SECS= VM=
+random stress host:
 	@scripts/setup.sh
 	@scripts/live.py $@ $(foreach n,target:VM mode:MODE steps:STEPS secs:SECS seed:SEED,\
 		$(if $($(lastword $(subst :, ,$n))),\

@@ -3,12 +3,10 @@
 reads of that. It is imported, not run."""
 
 import os
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 from common import OUT, SCRIPTS, TOP, kernel_folder, modules, read, read_json
+from packed import packed
 from results import add_results
 
 # Of each of two random sequences: emulated, a step takes some hundredths of a second.
@@ -25,7 +23,7 @@ def debian_guest(step, boot):
     samples = [*(TOP / "samples").glob("*.scn"), *(TOP / "samples/swap").glob("*.scn")]
     files |= {path.relative_to(TOP): path for path in samples}
     files |= {path.relative_to(folder): path for path in (folder / "swap").iterdir()}
-    files |= {"memory.sh": SCRIPTS / "guest/memory.sh"} | trace_cmd()
+    files |= {"memory.sh": SCRIPTS / "guest/memory.sh"} | packed("trace-cmd", "--trace-cmd")
     release = read(folder / "include/config/kernel.release").strip()
     boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=("--nodes", "2"))
 
@@ -36,15 +34,6 @@ def debian_drgn(step):
         return
     add_results(step, *step.stream([SCRIPTS / "drgn_test.py"], r"^test .* FAILED|^error"))
     step.restarts += read_json(OUT / "drgn/vm.json").get("restarts", 0)
-
-
-def trace_cmd():
-    """Returns trace-cmd of this machine and its libraries, with the loader, by their names in the guest."""
-    if not shutil.which("trace-cmd"):
-        subprocess.run([SCRIPTS / "setup.sh", "--trace-cmd"], check=True)
-    path = shutil.which("trace-cmd")
-    needs = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout
-    return {f"trace-cmd/{Path(file).name}": file for file in [path, *re.findall(r"(/\S+) \(0x", needs)]}
 
 
 def wanted(step, name):

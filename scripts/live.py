@@ -4,8 +4,9 @@
 
   scripts/live.py random    random steps of several processes, with a check after each
   scripts/live.py stress    processes and threads at full speed, while checks run and files are read
+  scripts/live.py host      stress-ng without the device, while host/check checks all processes
 
-Both are commands of rmapctl, and print its results; a difference or a violation ends the run.
+The first two are commands of rmapctl, and print its results. A difference or a violation ends a run.
 --mode both does all of it twice, in one boot of a guest each. On Debian's kernel (--target debian) KSM, huge
 pages and compaction are on; pages are swapped out, and moved between two nodes.
 
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 from common import OUT, SCRIPTS, TARGETS, attached, command_line, kernel_folder, modules, program, say, script_lines
+from packed import packed
 
 # Of one sequence: each begins with new processes.
 STEPS = 2000
@@ -45,34 +47,51 @@ def words(args):
         args.steps // SLOWEST + 300
 
 
+def rmapctl(args, boot):
+    """Boots a guest for each mode. Returns 0 if nothing was wrong."""
+    files, options = guest_files(args.target)
+    (command, *arguments), limit = words(args)
+    if command == "random" and args.target != "debian":
+        # One step comes after another: with two CPUs each waits until this machine runs the other one.
+        options += ["--cpus", "1"]
+    say(f"seed {args.seed}; repeat with --seed {args.seed}")
+    status = 0
+    for mode in ("pinned", "mergeable") if args.mode == "both" else (args.mode,):
+        status |= boot(f"{command}-{mode}", files, options, limit, "live.sh", mode, command, *arguments)
+    return status
+
+
 def main():
     parser = command_line(__doc__)
     add = parser.add_argument
-    add("command", choices=("random", "stress"))
+    add("command", choices=("random", "stress", "host"))
     add("--target", choices=[*TARGETS, "debian"], default="um", help="the guest (default um)")
     add("--mode", choices=("pinned", "mergeable", "both"), default="both", help="default both")
     add("--steps", type=int, default=20_000, help="of random, in each mode (default 20000)")
     add("--shifts", action="store_true",
         help="random: short rounds in which boundaries between VMAs shift, with a check after each alone")
-    add("--secs", type=int, default=60, help="of stress, in each mode (default 60)")
+    add("--secs", type=int, default=60, help="of stress, in each mode, or of host (default 60)")
     add("--seed", type=int, default=random.getrandbits(31), help="default: a random one, which is printed")
     args = parser.parse_args()
     for name in ("steps", "secs"):
         if not 0 < getattr(args, name) <= 100_000_000:
             parser.error(f"--{name}: not from 1 to 100000000")
     module = modules(args.target)["shadow_rmap"]
-    files, options = guest_files(args.target)
-    copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
-    (command, *arguments), limit = words(args)
-    say(f"seed {args.seed}; repeat with --seed {args.seed}")
-    status = 0
-    for mode in ("pinned", "mergeable") if args.mode == "both" else (args.mode,):
-        status |= attached(
+
+    def boot(name, files, options, limit, script, *arguments):
+        files = files | {"shadow_rmap.ko": module}
+        copies = [word for name, path in files.items() for word in ("--file", f"{path}:{name}")]
+        return attached(
             [SCRIPTS / "vm.py", "--target", args.target, "--time-limit", str(limit),
-             "--out", OUT / f"live/{args.target}-{command}-{mode}", *options,
-             *copies, "--file", f"{module}:shadow_rmap.ko",
-             "--", SCRIPTS / "guest/live.sh", mode, command, *arguments])
-    say(f"{command}: {'FAIL, see above' if status else 'PASS'}")
+             "--out", OUT / f"live/{args.target}-{name}", *options, *copies,
+             "--", SCRIPTS / f"guest/{script}", *arguments])
+
+    if args.command == "host":
+        files = packed("stress-ng", "--programs") | {"try.sh": SCRIPTS / "guest/try.sh"}
+        status = boot("host", files, [], 3 * args.secs + 300, "host_stress.sh", args.secs)
+    else:
+        status = rmapctl(args, boot)
+    say(f"{args.command}: {'FAIL, see above' if status else 'PASS'}")
     return 1 if status else 0
 
 
