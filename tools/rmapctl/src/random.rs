@@ -44,7 +44,7 @@ const MAX_MAPPINGS: usize = 6;
 const MAX_PINNED: u64 = 16;
 
 /// The kinds of step and their weights.
-const WEIGHTS: [(Kind, u32); 21] = [
+const WEIGHTS: [(Kind, u32); 23] = [
     (Kind::Write, 52),
     (Kind::Read, 14),
     (Kind::Fork, 34),
@@ -56,16 +56,18 @@ const WEIGHTS: [(Kind, u32); 21] = [
     (Kind::Map, 12),
     (Kind::Over, 8),
     (Kind::Exit, 16),
+    (Kind::Dies, 3),
+    (Kind::Tree, 3),
     (Kind::Exec, 2),
     (Kind::Advise, 20),
     (Kind::Lock, 5),
     (Kind::Unlock, 4),
-    (Kind::Seal, 1),
+    (Kind::Seal, 2),
     (Kind::Poke, 10),
     (Kind::Pin, 4),
     (Kind::Unpin, 4),
     (Kind::Thread, 8),
-    (Kind::Refused, 2),
+    (Kind::Refused, 4),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,10 @@ enum Kind {
     Map,
     Over,
     Exit,
+    /// A touch that kills the process.
+    Dies,
+    /// Several generations at once.
+    Tree,
     Exec,
     Advise,
     /// `advise dontfork` or `dofork`, whatever the pages have.
@@ -327,19 +333,24 @@ impl Generator {
             }
             Kind::Refused => self.try_refused(process),
             Kind::Exit => {
-                // The last process never exits; the fewer processes, the rarer an exit.
-                let alive = self.model.processes().len();
-                let room = self.limits.max_processes.max(2);
-                if alive < 2 || self.rng.random_range(0..room) >= alive {
-                    return None;
-                }
                 let processes = vec![process.to_owned()];
-                Some(Step::Exit { processes })
+                self.may_end().then_some(Step::Exit { processes })
             }
+            Kind::Dies => self.try_dies(process),
+            Kind::Tree => self.try_tree(process),
             Kind::Exec => Some(Step::Exec {
                 process: process.to_owned(),
             }),
         }
+    }
+}
+
+impl Generator {
+    /// Returns whether a process may end. The last one never does; the fewer processes, the rarer an end.
+    fn may_end(&mut self) -> bool {
+        let alive = self.model.processes().len();
+        let room = self.limits.max_processes.max(2);
+        alive >= 2 && self.rng.random_range(0..room) < alive
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Generator, MAX_PINNED, discardable};
 use crate::model::{MAX_PINS, Mapping, Page};
 use crate::scenario::{Advice, Prot, Range, Step, Target};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
@@ -69,6 +70,36 @@ impl Generator {
             errno: Errno::EPERM,
             command: Box::new(command),
         })
+    }
+
+    /// Picks a touch that kills the process: of a guard page, or against the protection of the page.
+    pub(super) fn try_dies(&mut self, process: &str) -> Option<Step> {
+        let write = self.rng.random_bool(0.5);
+        let target = self.pages(process, |page| page.mapped && !page.allows(write))?;
+        self.may_end().then(|| Step::Dies {
+            signal: Signal::SIGSEGV,
+            touch: Box::new(Step::Touch {
+                target,
+                write,
+                byte: None,
+            }),
+        })
+    }
+
+    /// Picks several generations, as far as there may be so many processes.
+    pub(super) fn try_tree(&mut self, process: &str) -> Option<Step> {
+        const SHAPES: [(u64, u64, usize); 4] = [(1, 2, 2), (2, 1, 2), (3, 1, 3), (2, 2, 6)];
+        let &(depth, children, made) = SHAPES.choose(&mut self.rng)?;
+        let room = self.model.processes().len() + made <= self.limits.max_processes;
+        let target = self.pages(process, |page| page.allows(true) && !page.dontfork)?;
+        let step = Step::Tree {
+            target,
+            depth,
+            children,
+            byte: self.rng.random(),
+        };
+        // The names of the children follow from that of the process: they are free once.
+        (room && self.model.clone().apply(&step).is_ok()).then_some(step)
     }
 
     pub(super) fn any_mapping(&mut self, process: &str) -> Option<(String, Mapping)> {

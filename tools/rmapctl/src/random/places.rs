@@ -126,11 +126,19 @@ impl Generator {
     /// Moves pages onto others, of the same mapping or of another one.
     pub(super) fn try_onto(&mut self, process: &str) -> Option<Step> {
         let (mapping, map) = self.any_mapping(process)?;
-        let found = self.movable(&map, false)?;
+        let resizable = !self.limits.shifts && self.rng.random_bool(0.3);
+        let found = self.movable(&map, resizable)?;
         let (first, end) = self.part(found, 0.4);
-        let (place, count) = self.any_place(process, end - first)?;
+        let most = match resizable {
+            true => usize::try_from(self.limits.max_pages).ok()?,
+            false => end - first,
+        };
+        let (place, count) = self.any_place(process, most)?;
         let first = first as u64;
-        let end = first + count;
+        let end = match resizable {
+            true => end as u64,
+            false => first + count,
+        };
         if place.mapping == mapping && place.page < end && first < place.page + count {
             return None;
         }
@@ -140,9 +148,9 @@ impl Generator {
                 mapping,
                 range: Range::Span(first, end),
             },
-            pages: None,
+            pages: resizable.then_some(count),
             to: Destination::Onto(place),
-            keep: self.rng.random_bool(0.3),
+            keep: !resizable && self.rng.random_bool(0.3),
         })
     }
 

@@ -53,12 +53,14 @@ fn what_is_made_is_valid_and_has_everything() {
             "dontneed ",
             "move ",
             " keep",
-            "exit main",
             " write ",
             " read ",
         ] {
             assert!(text.contains(keyword), "seed {seed} has no `{keyword}`");
         }
+        let main_ends =
+            |line: &str| line == "exit main" || line.starts_with("dies SIGSEGV touch main ");
+        assert!(text.lines().any(main_ends), "seed {seed}: main lives on");
         assert_eq!(
             text.contains(" over "),
             text.contains(" onto "),
@@ -87,10 +89,14 @@ fn what_is_made_is_valid_and_has_everything() {
         "thread t ",
         "wait",
         "refused EPERM ",
+        "dies SIGSEGV touch ",
+        "tree ",
     ] {
         let often = all.matches(keyword).count();
         assert!(often >= 20, "`{keyword}` {often} times in 20 sequences");
     }
+    let resized = |line: &&str| line.contains(" to ") && line.contains(" onto ");
+    assert!(all.lines().filter(resized).count() >= 20);
     // The others leave holes to the kernel.
     assert!((1..20).contains(&with_places), "{with_places} of 20");
 }
