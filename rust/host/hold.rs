@@ -2,10 +2,8 @@
 
 //! For how long this module holds locks of the host: so long a task may have to wait.
 
-use core::fmt::Write;
 use kernel::{
     fmt,
-    prelude::*,
     sync::atomic::{
         Atomic,
         Relaxed, //

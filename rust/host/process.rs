@@ -122,7 +122,11 @@ impl Process {
         // SAFETY: `mm` holds a reference.
         to_result(unsafe { ffi::shadow_rmap_mmap_read_lock_killable(self.mm.as_raw()) })?;
         // INVARIANT: It was locked just now.
-        Ok(ReadLocked(self, Hold::begin(&MMAP_LOCK), NotThreadSafe))
+        Ok(ReadLocked {
+            process: self,
+            _hold: Hold::begin(&MMAP_LOCK),
+            _not_send: NotThreadSafe,
+        })
     }
 }
 
@@ -131,33 +135,37 @@ impl Process {
 /// # Invariants
 ///
 /// The lock is held.
-pub(crate) struct ReadLocked<'a>(&'a Process, Hold, NotThreadSafe);
+pub(crate) struct ReadLocked<'a> {
+    process: &'a Process,
+    _hold: Hold,
+    _not_send: NotThreadSafe,
+}
 
 impl ReadLocked<'_> {
     /// Returns the first VMA that ends behind `address`.
     pub(crate) fn vma_from(&self, address: usize) -> Option<HostVma<'_>> {
         // SAFETY: By the type invariant; VMAs of the address space stay while it is locked.
         unsafe {
-            let vma = ffi::find_vma(self.0.mm.as_raw(), address);
+            let vma = ffi::find_vma(self.process.mm.as_raw(), address);
             Some(HostVma::from_raw(NonNull::new(vma)?))
         }
     }
 
     /// Returns whether `vma` is one of this address space.
     pub(crate) fn has(&self, vma: HostVma<'_>) -> bool {
-        vma.mm_key() == self.0.mm.as_raw().addr()
+        vma.mm_key() == self.process.mm.as_raw().addr()
     }
 
     /// Returns whether another thread waits for the lock.
     pub(crate) fn is_contended(&self) -> bool {
         // SAFETY: The process keeps its address space.
-        unsafe { ffi::shadow_rmap_mmap_is_contended(self.0.mm.as_raw()) }
+        unsafe { ffi::shadow_rmap_mmap_is_contended(self.process.mm.as_raw()) }
     }
 }
 
 impl Drop for ReadLocked<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { ffi::shadow_rmap_mmap_read_unlock(self.0.mm.as_raw()) };
+        unsafe { ffi::shadow_rmap_mmap_read_unlock(self.process.mm.as_raw()) };
     }
 }

@@ -147,7 +147,7 @@ pub(super) fn examine(
 
 /// Looks at what was examined once more. The root's lock is held: a host that changes it all the same
 /// does so without the lock.
-fn look_again(patience: &Patience<'_>, notes: &mut Notes) -> Result {
+pub(super) fn look_again(patience: &Patience<'_>, notes: &mut Notes) -> Result {
     if !notes.examined.is_empty() && notes.holds_here() {
         fsleep(notes.hold);
     }

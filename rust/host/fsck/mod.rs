@@ -29,10 +29,7 @@ use super::{
     vma::HostVma, //
 };
 use crate::{
-    kernel_ext::{
-        gfp::GFP_BOUNDED,
-        sched::cond_resched, //
-    },
+    kernel_ext::sched::cond_resched,
     snapshot::{
         family::Fault,
         Comm, //

@@ -11,7 +11,6 @@ mod suite {
         Longest, //
     };
     use kernel::{
-        prelude::*,
         sync::atomic::Relaxed,
         time::{
             delay::fsleep,
