@@ -169,7 +169,8 @@ def judge_guest(out):
     result, tests = read_json(out / "vm.json"), read(out / "tests.txt")
     ran = re.findall(r"^ok: (.+)$", tests, re.M)
     failed = re.search(r"^not ok: (.+?): exit status", tests, re.M)
-    said = [line.strip() for line in read(out / "said.txt").splitlines() if line.strip()]
+    lines = read(out / "said.txt").splitlines()
+    said = [line.strip().removeprefix("violation of ") for line in lines if line.strip()]
     scenario = next(iter(sorted(out.glob("*.scn"))), None)
     splats = result.get("splats") or []
     if failed:

@@ -250,7 +250,7 @@ def test_the_results_of_a_guest(tmp_path):
         ("b.scn", "vma 3 (pid 5 main): chain: host links 1", out / "failed.scn")
     assert guest(out, bad, "some words\n")[1][1] == "some words"
     # What host/check finds, without the words in front of the rule.
-    said = "host check\nR24: pid 5 sh [0x5000, 0x6000): num_children is 3\nhost check: violations=1\n"
+    said = "host check\nviolation of R24: pid 5 sh [0x5000, 0x6000): num_children is 3\nhost check: violations=1\n"
     assert guest(out, bad, said)[1][1] == "R24: pid 5 sh [0x5000, 0x6000): num_children is 3"
 
 
