@@ -3,7 +3,7 @@
 //! The device and its ioctls.
 
 use crate::scenario::{Condition, Field, Mode, Value};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode as FileMode;
@@ -164,15 +164,7 @@ impl Device {
 
     /// The same, with the error as the kernel gives it.
     pub fn check_again(&self) -> nix::Result<Check> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.try_check() {
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) if tries < MOST_CHECKS => {}
-                result => return result,
-            }
-        }
+        again(|| self.try_check())
     }
 
     /// `SHADOW_RMAP_IOC_MODE`.
@@ -201,5 +193,49 @@ fn other_device(errno: Errno) -> &'static str {
              run with it)"
         }
         _ => "",
+    }
+}
+
+/// Checks until it comes through, or ends with an error that another check need not have.
+fn again<T>(mut check: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match check() {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) if tries < MOST_CHECKS => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what comes of checks that end like this, and how many were made.
+    fn after(ends: impl IntoIterator<Item = nix::Result<u32>>) -> (nix::Result<u32>, usize) {
+        let mut ends = ends.into_iter();
+        let mut made = 0;
+        let result = again(|| {
+            made += 1;
+            ends.next().expect("no more checks are made")
+        });
+        (result, made)
+    }
+
+    #[test]
+    fn a_check_is_made_again() {
+        use Errno::{EAGAIN, EINTR, ENOMEM};
+        let most = MOST_CHECKS as usize;
+        assert_eq!(after([Ok(7)]), (Ok(7), 1));
+        assert_eq!(after([Err(EAGAIN), Err(EINTR), Ok(7)]), (Ok(7), 3));
+        assert_eq!(after([Err(EAGAIN), Err(ENOMEM)]), (Err(ENOMEM), 2));
+        assert_eq!(after(vec![Err(EAGAIN); most]), (Err(EAGAIN), most));
+        let signals = vec![Err(EINTR); 3 * most];
+        assert_eq!(
+            after(signals.into_iter().chain([Ok(7)])),
+            (Ok(7), 3 * most + 1)
+        );
     }
 }
