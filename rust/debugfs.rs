@@ -54,8 +54,8 @@ pub(crate) struct DebugFs {
 }
 
 impl DebugFs {
-    /// Makes the files. `hold`: for how long `host/check` keeps the lock of a root between two looks.
-    /// Sleeps.
+    /// Makes the files. `hold`: for how long `host/check` keeps the lock of a root between two
+    /// looks. Sleeps.
     ///
     /// # Errors
     ///

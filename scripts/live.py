@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Live mappings in a test guest, for as long as is asked.
+"""Live mappings, or the host's own structures, in a test guest, for as long as is asked.
 
   scripts/live.py random    random steps of several processes, with a check after each
   scripts/live.py stress    processes and threads at full speed, while checks run and files are read
@@ -10,11 +10,11 @@ The first two are commands of rmapctl, and print its results. A difference or a 
 --mode both does all of it twice, in one boot of a guest each. On Debian's kernel (--target debian) KSM, huge
 pages and compaction are on; pages are swapped out, and moved between two nodes.
 
-The last line is `random: PASS` or `random: FAIL, see above`, and so for stress. out/live has the console of each guest.
+The last line is `random: PASS` or `random: FAIL, see above`, and so for the others. out/live has the console of each
+guest.
 """
 
 import random
-import sys
 from pathlib import Path
 
 from common import OUT, SCRIPTS, TARGETS, attached, command_line, kernel_folder, modules, program, say, script_lines
@@ -22,6 +22,8 @@ from packed import packed
 
 # Of one sequence: each begins with new processes.
 STEPS = 2000
+# Microseconds that a task may wait for a check.
+LONGEST = 1_000_000
 # So many steps a second at least: emulated, on a busy machine, with pages that are read in from swap.
 SLOWEST = 4
 
@@ -66,12 +68,12 @@ def main():
     add = parser.add_argument
     add("command", choices=("random", "stress", "host"))
     add("--target", choices=[*TARGETS, "debian"], default="um", help="the guest (default um)")
-    add("--mode", choices=("pinned", "mergeable", "both"), default="both", help="default both")
+    add("--mode", choices=("pinned", "mergeable", "both"), default="both", help="of random and stress (default both)")
     add("--steps", type=int, default=20_000, help="of random, in each mode (default 20000)")
     add("--shifts", action="store_true",
         help="random: short rounds in which boundaries between VMAs shift, with a check after each alone")
     add("--secs", type=int, default=60, help="of stress, in each mode, or of host (default 60)")
-    add("--seed", type=int, default=random.getrandbits(31), help="default: a random one, which is printed")
+    add("--seed", type=int, default=random.getrandbits(31), help="of random and stress; default: a random one, which is printed")
     args = parser.parse_args()
     for name in ("steps", "secs"):
         if not 0 < getattr(args, name) <= 100_000_000:
@@ -88,7 +90,8 @@ def main():
 
     if args.command == "host":
         files = packed("stress-ng", "--programs") | {"try.sh": SCRIPTS / "guest/try.sh"}
-        status = boot("host", files, [], 3 * args.secs + 300, "host_stress.sh", args.secs)
+        status = boot("host", files, [], 3 * args.secs + 300, "host_stress.sh", args.secs,
+                      LONGEST)
     else:
         status = rmapctl(args, boot)
     say(f"{args.command}: {'FAIL, see above' if status else 'PASS'}")

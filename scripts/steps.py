@@ -11,6 +11,7 @@ import preload
 import versions
 from common import (CARGO_FOLDER, OUT, SCRIPTS, TOP, read, read_json, script_lines, stream,
                     toolchain_env)
+from packed import packed
 from results import (LONGEST, UNCHECKED, add_broken_rules, add_freed, add_results, add_rules, add_tests,
                      add_torture)
 
@@ -230,6 +231,11 @@ def programs(step):
     boot(step, preload.files(correct, wrong), "preload.sh")
 
 
+def host_stress(step):
+    boot(step, packed("stress-ng", "--programs") | {"shadow_rmap.ko": step.lab.modules["um"]["shadow_rmap"]},
+         "host_stress.sh", 15)
+
+
 def again(step):
     boot(step, files_of(step, "shadow_rmap_torture"), "again.sh")
 
@@ -251,7 +257,7 @@ STEPS = {"x86_64-guest": guest, "um-guest": guest, "debian-guest": debian, "x86_
          "um-runner": vm_runner, "x86_64-runner": vm_runner}
 
 # Then these, one by one: their guests keep several cores busy.
-ALONE = {"um-judge": judge, "um-again": again, "um-torture": torture}
+ALONE = {"um-judge": judge, "um-again": again, "um-host": host_stress, "um-torture": torture}
 
 # The modules besides shadow_rmap.ko, and the steps that load them.
 MODULES = {"kunit": ("guest", "lazy"), "torture": ("again", "torture")}

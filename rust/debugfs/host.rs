@@ -193,6 +193,12 @@ fn check(which: Option<(&Pid, i32)>, hold: Delta, text: &mut Text) -> Result<Cou
         if lines > MOST_LINES {
             f.write_fmt(fmt!("{} more lines are left out\n", lines - MOST_LINES))?;
         }
+        if counts.left_out > 0 {
+            f.write_fmt(fmt!(
+                "VMAs left out, because another task waited for a lock: {}\n",
+                counts.left_out
+            ))?;
+        }
         f.write_fmt(fmt!(
             "host check: mms={} vmas={} anon_vmas={} chains={} violations={}\n",
             counts.mms,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For how long this module holds locks of the host: so long a task may have to wait.
+//! For how long the files of debugfs `host/` hold locks of the host: so long a task may have to
+//! wait.
 
 use kernel::{
     fmt,
@@ -24,6 +25,8 @@ pub(super) struct Longest {
 pub(super) static MMAP_LOCK: Longest = Longest::new("host_mmap_lock_us_max");
 /// The `rwsem` of a root, for reading.
 pub(super) static RWSEM: Longest = Longest::new("host_rwsem_us_max");
+/// Either of them, since it was seen that another task waits for it.
+pub(super) static WAITED: Longest = Longest::new("host_waited_us_max");
 
 impl Longest {
     const fn new(name: &'static str) -> Self {
@@ -51,6 +54,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
+    /// Begins with a lock that was taken just now.
     pub(super) fn begin(of: &'static Longest) -> Self {
         Self {
             of,
@@ -67,7 +71,7 @@ impl Drop for Hold {
 
 /// Writes the longest holds in microseconds, as `key: value` lines.
 pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for longest in [&MMAP_LOCK, &RWSEM] {
+    for longest in [&MMAP_LOCK, &RWSEM, &WAITED] {
         let micros = longest.nanos.load(Relaxed) / 1000;
         writeln!(f, "{}: {micros}", longest.name)?;
     }

@@ -124,7 +124,7 @@ impl Process {
         // INVARIANT: It was locked just now.
         Ok(ReadLocked {
             process: self,
-            _hold: Hold::begin(&MMAP_LOCK),
+            hold: Some(Hold::begin(&MMAP_LOCK)),
             _not_send: NotThreadSafe,
         })
     }
@@ -137,7 +137,7 @@ impl Process {
 /// The lock is held.
 pub(crate) struct ReadLocked<'a> {
     process: &'a Process,
-    _hold: Hold,
+    hold: Option<Hold>,
     _not_send: NotThreadSafe,
 }
 
@@ -165,6 +165,7 @@ impl ReadLocked<'_> {
 
 impl Drop for ReadLocked<'_> {
     fn drop(&mut self) {
+        drop(self.hold.take());
         // SAFETY: By the type invariant.
         unsafe { ffi::shadow_rmap_mmap_read_unlock(self.process.mm.as_raw()) };
     }

@@ -6,7 +6,7 @@
 # out and moved between two nodes, also by NUMA balancing. $OUT/tests.txt has the result of each test.
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
-# scripts/debian_guest.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, host.sh, trace.sh, memory.sh,
+# scripts/debian_guest.py starts it, beside shadow_rmap.ko, other.ko, rmapctl, try.sh, host.sh, trace.sh, memory.sh,
 # samples/*.scn, samples/swap/*.scn and swap/*.ko
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
@@ -22,8 +22,6 @@ debugfs=/sys/kernel/debug/shadow_rmap
 . ./memory.sh
 
 release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
-
-loaded() { grep -q "^shadow_rmap " /proc/modules; }
 
 # many_migrated BEFORE
 many_migrated() { must test "$(migrated)" -gt $(($1 + 1000)); }
@@ -139,11 +137,18 @@ swap_tests() {
 	done
 }
 
-unload() { rmmod shadow_rmap && ! loaded; }
+# The module of the lab's kernel, which has another name and other options.
+other_kernel_s_module() {
+	insmod ./other.ko && return 1
+	dmesg | tail -n 5
+	must test ! -e /dev/shadow_rmap && must test ! -e $debugfs && ! loaded && dmesg | tail -n 5 | grep -q 'version magic'
+}
 
 all_tests() {
 	try "the kernel is Debian's" release_is || return
+	try "a module for another kernel is refused" other_kernel_s_module
 	try "the module loads" insmod ./shadow_rmap.ko && loaded || return
+	host_tests 10
 	trace_tests
 	try "trace: trace-cmd records and reports" trace_cmd_records
 	try "KSM is on" ksm
@@ -151,7 +156,6 @@ all_tests() {
 	compact &
 	compactor=$! before=$(migrated)
 	for f in samples/*.scn; do try "${f#samples/}" scenario "$f"; done
-	try "the host's own reverse map" rmapctl_shows_the_host
 	try "corner cases" timeout 600 ./rmapctl selftest
 	for mode in pinned mergeable; do
 		try "random steps of seed $seed ($mode)" timeout 900 \

@@ -46,8 +46,11 @@ host_is_sound() {
 host_says() {
 	( (sleep 3 & sleep 3; :) & sleep 3; :) &
 	sleep 1
-	echo 0 >/sys/kernel/debug/shadow_rmap/host/check
-	cat /sys/kernel/debug/shadow_rmap/host/check
+	# The file that was written to has the answer to that; another one shows what host/pid says.
+	exec 3<>/sys/kernel/debug/shadow_rmap/host/check
+	echo 0 >&3
+	cat <&3
+	exec 3<&-
 	wait
 }
 
@@ -55,12 +58,13 @@ host_says() {
 cache=/sys/kernel/slab/anon_vma
 anon_vmas() { [ ! -e $cache ] || { echo 1 >$cache/shrink && cat $cache/objects; }; }
 
-# Some wait for their next use where they cannot be told from others.
+# Free objects that the allocator may count as used.
 SPARE=128
 
-# freed BEFORE: no more are left than there were before.
+# freed BEFORE: at most so many more are left than there were before.
 freed() {
 	now=$(anon_vmas)
+	[ -n "$now" ] || return 1
 	echo "anon_vmas: $1 before, $now now; $((now - $1)) objects of anon_vma are lost"
 	[ $((now - $1)) -le $SPARE ]
 }
@@ -80,7 +84,7 @@ samples() {
 small() { for f in samples/*.scn; do case " $large " in *" ${f#*/} "*) ;; *) echo "$f" ;; esac; done; }
 
 all_tests() {
-	# What changes a tree without the lock shall meet a check of the host's structures.
+	# A change without the lock is to fall between two looks of a check of the host's structures.
 	keep true "the module loads" insmod ./shadow_rmap.ko host_hold=50 || return
 	before=$(anon_vmas)
 	# shellcheck disable=SC2046 # names without blanks

@@ -20,12 +20,11 @@ case ${1:-} in
 esac
 seeds=$*
 
-module=shadow_rmap
-device=/dev/$module
-debugfs=/sys/kernel/debug/$module
 here=$PWD
 # shellcheck source=scripts/guest/try.sh
 . ./try.sh
+device=/dev/$module
+debugfs=/sys/kernel/debug/$module
 # shellcheck source=scripts/guest/host.sh
 . ./host.sh
 # shellcheck source=scripts/guest/trace.sh
@@ -36,20 +35,14 @@ preempted_as() {
 	cat /sys/kernel/debug/sched/preempt && grep -qF "($1)" /sys/kernel/debug/sched/preempt
 }
 
-loaded() { grep -q "^$module " /proc/modules; }
-in_use() { [ "$(awk -v m=$module '$1 == m { print $3 }' /proc/modules)" -gt 0 ]; }
-not_in_use() { ! in_use; }
 load() { insmod ./$module.ko "$@" && loaded; }
-unload() { rmmod $module && ! loaded; }
-unload_fails() { ! rmmod $module 2>&1 && loaded; }
 
-# check_holds MS: of eight checks of init, which has an anon_vma, one takes at least so long.
+# check_holds MS: one of eight checks of init, which has an anon_vma, holds a root's lock for so long.
 check_holds() {
-	begin=$(cut -d ' ' -f 1 /proc/uptime | tr -d .)
 	for _ in 1 2 3 4 5 6 7 8; do echo 1 >$debugfs/host/check || return 1; done
-	end=$(cut -d ' ' -f 1 /proc/uptime | tr -d .)
-	echo "$((10 * (end - begin))) ms"
-	[ $((10 * (end - begin))) -ge $(($1 - 10)) ]
+	grep host_ $debugfs/stats
+	held=$(sed -n 's/^host_rwsem_us_max: //p' $debugfs/stats)
+	[ $((held / 1000)) -ge "$1" ]
 }
 
 # The suites run while insmod waits. Their progress goes to the console.
@@ -70,11 +63,6 @@ kunit_results() {
 
 # keep_rules FOLDER NAME: copies the rules and counters of debugfs, which scripts/test.py judges.
 keep_rules() { mkdir -p "$OUT/$2" && cp "$1/rules" "$1/stats" "$OUT/$2"; }
-
-mode_is() {
-	mode=$(stat -c %a "$2")
-	[ "$mode" = "$1" ] || { echo "$2: mode $mode, not $1"; return 1; }
-}
 
 # A scenario saves files with relative names in its working folder.
 scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 1200 "$here/rmapctl" run "$@")

@@ -7,6 +7,20 @@
 
 failed=0
 
+module=shadow_rmap
+
+loaded() { grep -q "^$module " /proc/modules; }
+in_use() { [ "$(awk -v m=$module '$1 == m { print $3 }' /proc/modules)" -gt 0 ]; }
+not_in_use() { ! in_use; }
+unload() { rmmod $module && ! loaded; }
+unload_fails() { ! rmmod $module 2>&1 && loaded; }
+
+# mode_is MODE FILE
+mode_is() {
+	mode=$(stat -c %a "$2")
+	[ "$mode" = "$1" ] || { echo "$2: mode $mode, not $1"; return 1; }
+}
+
 report() {
 	echo "$*" | tee -a "$OUT/tests.txt"
 	echo "$(cut -d ' ' -f 1 /proc/uptime) $*" >>"$OUT/times.txt"

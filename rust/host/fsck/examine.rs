@@ -23,10 +23,7 @@ use crate::snapshot::family::{
     Fault,
     LinkFacts, //
 };
-use kernel::{
-    prelude::*,
-    time::delay::fsleep, //
-};
+use kernel::prelude::*;
 
 /// Most entries of a tree: behind that it is taken for endless.
 const MOST_ENTRIES: usize = 1 << 24;
@@ -65,7 +62,7 @@ pub(super) fn read_chain(
     let mut chain = Chain::of(area);
     loop {
         let place = chain.links() + 1;
-        patience.breathe(place)?;
+        patience.breathe()?;
         if place > notes.room() {
             return Ok(Copied::NoRoom);
         }
@@ -108,7 +105,7 @@ pub(super) fn examine(
     }
     notes.counts.chains += links;
     for i in 0..links {
-        patience.breathe(i)?;
+        patience.breathe()?;
         let (place, Some(&link)) = (i + 1, notes.chain.get(i)) else {
             break;
         };
@@ -131,8 +128,9 @@ pub(super) fn examine(
         let in_tree = facts.in_tree;
         notes.all_of(faults);
         if in_tree && is_first(&link, &anon_vma, (area.mm, scope), patience)? {
+            let entries = examine_anon_vma(place, &anon_vma, patience, notes)?;
             notes.counts.anon_vmas += 1;
-            if let Some(entries) = examine_anon_vma(place, &anon_vma, patience, notes)? {
+            if let Some(entries) = entries {
                 let examined = Examined {
                     place,
                     anon_vma,
@@ -145,11 +143,15 @@ pub(super) fn examine(
     look_again(patience, notes)
 }
 
-/// Looks at what was examined once more. The root's lock is held: a host that changes it all the same
-/// does so without the lock.
+/// Looks at what was examined once more, at one VMA of an address space after [`Notes::hold`]. The
+/// root's lock is held: a host that changes it all the same does so without the lock. Sleeps.
+///
+/// # Errors
+///
+/// Those of [`Patience::breathe`].
 pub(super) fn look_again(patience: &Patience<'_>, notes: &mut Notes) -> Result {
     if !notes.examined.is_empty() && notes.holds_here() {
-        fsleep(notes.hold);
+        patience.hold(notes.hold);
     }
     for examined in &notes.examined {
         if has_changed(&examined.anon_vma, examined.entries, patience)? {
@@ -178,7 +180,7 @@ fn is_first(
             return Ok(false);
         }
         n += 1;
-        patience.breathe(n)?;
+        patience.breathe()?;
         if n > MOST_ENTRIES || mark.comes_again(&first) {
             // The examination finds that there is no end.
             return Ok(true);
@@ -188,8 +190,8 @@ fn is_first(
     Ok(false)
 }
 
-/// Examines an anon_vma and its tree, with what the chains of the VMAs in it say. Returns the number of
-/// entries of the tree; `None` if it could not be read to its end.
+/// Examines an anon_vma and its tree, with what the chains of the VMAs in it say. Returns the
+/// number of entries of the tree; `None` if it could not be read to its end.
 fn examine_anon_vma(
     place: usize,
     anon_vma: &AnonVma,
@@ -209,7 +211,7 @@ fn examine_anon_vma(
             return Ok(None);
         }
         entry += 1;
-        patience.breathe(entry)?;
+        patience.breathe()?;
         let (Some(area), Some(below)) = (Area::at(link.vma), link.below()) else {
             notes.found(Fault::LeadsNowhere { place });
             return Ok(None);
@@ -265,7 +267,7 @@ pub(super) fn has_changed(
     let mut n = 0;
     while let Some(link) = next.filter(|_| n <= entries) {
         n += 1;
-        patience.breathe(n)?;
+        patience.breathe()?;
         next = link.successor().flatten();
     }
     let is_same = AnonVma::at(anon_vma.key).is_some_and(|now| now.is_as(anon_vma));
@@ -312,7 +314,7 @@ impl<'a> Seen<'a> {
         }
         let (mut chain, mut on_chain) = (Chain::of(area), false);
         loop {
-            patience.breathe(chain.links())?;
+            patience.breathe()?;
             let this = match chain.step() {
                 Step::To(this) => this,
                 Step::End => return Ok(on_chain),

@@ -32,7 +32,7 @@ use kernel::{
 pub(crate) struct Family<'a> {
     root: *mut ffi::anon_vma,
     _vma: PhantomData<&'a ()>,
-    _hold: Hold,
+    hold: Option<Hold>,
     _not_send: NotThreadSafe,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Family<'a> {
         Ok(Some(Self {
             root,
             _vma: PhantomData,
-            _hold: Hold::begin(&RWSEM),
+            hold: Some(Hold::begin(&RWSEM)),
             _not_send: NotThreadSafe,
         }))
     }
@@ -81,6 +81,7 @@ impl<'a> Family<'a> {
 
 impl Drop for Family<'_> {
     fn drop(&mut self) {
+        drop(self.hold.take());
         // SAFETY: By the type invariant.
         unsafe { ffi::up_read(&raw mut (*self.root).rwsem) }
     }

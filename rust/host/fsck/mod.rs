@@ -34,7 +34,6 @@ use crate::{
         family::Fault,
         Comm, //
     },
-    stats,
 };
 use examine::Copied;
 pub(super) use family::Family;
@@ -44,6 +43,7 @@ use kernel::{
 };
 use notes::{
     Faults,
+    Look,
     Notes,
     WORDS, //
 };
@@ -73,6 +73,8 @@ pub(crate) struct Counts {
     pub(crate) anon_vmas: usize,
     /// Links of the VMAs.
     pub(crate) chains: usize,
+    /// VMAs that were given up, because another task waited for a lock.
+    pub(crate) left_out: usize,
     /// Faults.
     pub(crate) violations: usize,
 }
@@ -92,9 +94,9 @@ pub(crate) struct Finding<'a> {
 
 /// Checks one process, or all. Calls `report` with each fault, without a lock. Sleeps.
 ///
-/// A check of one process holds the root's lock for `hold` between two looks at the anon_vmas of one of its
-/// VMAs: the longer, the more likely a host that changes the family without this lock does so then.
-/// Tasks that need the lock wait.
+/// A check of one process holds the root's lock for `hold` between two looks at the anon_vmas of
+/// one of its VMAs: the longer, the more likely a host that changes the family without this lock
+/// does so then. Tasks that need the lock wait.
 ///
 /// # Errors
 ///
@@ -193,10 +195,15 @@ impl Checker<'_> {
             let (start, end) = (vma.start(), vma.end());
             let counts = self.notes.counts;
             // One that begins before was looked at up to `at`.
-            let next = if *at > start || self.vma(&mmap, vma)? {
-                self.pages(&mmap, vma, (*at).max(start))?
+            let look = if *at > start {
+                Look::Whole
             } else {
-                None
+                self.vma(&mmap, vma)?
+            };
+            let next = match look {
+                Look::Whole => self.pages(&mmap, vma, (*at).max(start))?,
+                Look::GivenUp => Some(end),
+                Look::NoRoom => None,
             };
             let Some(next) = next else {
                 // It is looked at again.
@@ -215,8 +222,8 @@ impl Checker<'_> {
         Ok(Stop::Here)
     }
 
-    /// Examines a VMA. Returns whether there was room for its chain.
-    fn vma(&mut self, mmap: &ReadLocked<'_>, vma: HostVma<'_>) -> Result<bool> {
+    /// Examines a VMA.
+    fn vma(&mut self, mmap: &ReadLocked<'_>, vma: HostVma<'_>) -> Result<Look> {
         self.notes.counts.vmas += 1;
         let family = match Family::lock(mmap, vma) {
             Ok(Some(family)) => family,
@@ -226,11 +233,11 @@ impl Checker<'_> {
                 if area.first != area.head && vma.anon_vma_key() == 0 {
                     self.notes.found(Fault::ChainAlone);
                 }
-                return Ok(true);
+                return Ok(Look::Whole);
             }
             Err(error) if error == EFAULT => {
                 self.notes.found(Fault::LeadsNowhere { place: 0 });
-                return Ok(true);
+                return Ok(Look::Whole);
             }
             Err(error) => return Err(error),
         };
@@ -242,11 +249,10 @@ impl Checker<'_> {
         let done = match examine::read_chain(&area, &patience, notes) {
             Ok(Copied::All) => examine::examine(vma.key(), &area, self.scope, &patience, notes),
             Ok(Copied::Endless) => Ok(()),
-            Ok(Copied::NoRoom) => return Ok(false),
+            Ok(Copied::NoRoom) => return Ok(Look::NoRoom),
             Err(error) => Err(error),
         };
-        left_out(done)?;
-        Ok(true)
+        self.notes.look_of(done)
     }
 
     /// Examines some pages of a VMA from `address` on. Returns where to go on; `None` if there was
@@ -279,7 +285,7 @@ impl Checker<'_> {
             // Any anon_vma may be on it.
             other => {
                 self.notes.faults = reported;
-                left_out(other.map(drop))?;
+                self.notes.look_of(other.map(drop))?;
                 return Ok(Some(end));
             }
         }
@@ -298,21 +304,6 @@ impl Checker<'_> {
             }
         })?;
         Ok(Some(next))
-    }
-}
-
-/// Counts a VMA that was given up because another task waited for too long.
-///
-/// # Errors
-///
-/// Any other one.
-fn left_out(examined: Result) -> Result {
-    match examined {
-        Err(error) if error == EAGAIN => {
-            stats::HOST_LEFT_OUT.inc();
-            Ok(())
-        }
-        other => other,
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a look at a VMA of the host fills in, without allocation.
+//! What a look at a VMA of the host fills in, without allocation under locks.
 
 use super::{
     examine::Examined,
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     kernel_ext::gfp::GFP_BOUNDED,
-    snapshot::family::Fault, //
+    snapshot::family::Fault,
+    stats, //
 };
 use kernel::{
     prelude::*,
@@ -22,8 +23,19 @@ use kernel::{
 
 /// Most faults at one place that are put into words; the others are counted.
 pub(super) const WORDS: usize = 16;
-/// The longer hold is at one of so many VMAs.
+/// Number of VMAs, of which one has the longer hold.
 const HELD: usize = 8;
+
+/// How a look at a VMA ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// All of it was examined.
+    Whole,
+    /// It was given up, because another task waited for a lock.
+    GivenUp,
+    /// There was no room for its chain.
+    NoRoom,
+}
 
 /// A list of faults, without allocation; further ones are counted.
 #[derive(Clone, Copy)]
@@ -59,7 +71,7 @@ pub(super) struct Notes {
     pub(super) root: usize,
     pub(super) faults: Faults,
     pub(super) counts: Counts,
-    /// See [`check`].
+    /// See [`check`](super::check).
     pub(super) hold: Delta,
     /// VMAs to be examined before the one with a longer hold.
     before_hold: usize,
@@ -79,18 +91,37 @@ impl Notes {
         })
     }
 
-    /// Begins with an address space. The root's lock is held for longer at one of its first VMAs, each time
-    /// at another one.
+    /// Begins with an address space. The root's lock is held for longer at one of its first VMAs,
+    /// each time at another one.
     pub(super) fn begin(&mut self) {
         static NEXT: Atomic<usize> = Atomic::new(0);
-        self.before_hold = NEXT.fetch_add(1, Relaxed) % HELD;
+        if !self.hold.is_zero() {
+            self.before_hold = NEXT.fetch_add(1, Relaxed) % HELD;
+        }
     }
 
-    /// Counts a VMA at which anon_vmas were examined. Returns whether it is the one for a longer hold.
+    /// Counts a VMA at which anon_vmas were examined. Returns whether it is the one for a longer
+    /// hold.
     pub(super) fn holds_here(&mut self) -> bool {
         let here = self.before_hold == 0;
         self.before_hold = self.before_hold.wrapping_sub(1);
         here && !self.hold.is_zero()
+    }
+
+    /// Returns how a look ended, and counts a VMA that was given up.
+    ///
+    /// # Errors
+    ///
+    /// Any other one.
+    pub(super) fn look_of(&mut self, examined: Result) -> Result<Look> {
+        match examined {
+            Err(error) if error == EAGAIN => {
+                self.counts.left_out += 1;
+                stats::HOST_LEFT_OUT.inc();
+                Ok(Look::GivenUp)
+            }
+            other => other.map(|()| Look::Whole),
+        }
     }
 
     /// Returns for how many links there is room.

@@ -177,9 +177,9 @@ pub struct StressArgs {
     /// The kind of mapping
     #[arg(long, value_enum, default_value_t = Mode::Pinned)]
     pub mode: Mode,
-    /// Use up the memory of the machine again and again, so that the kernel kills the process that does so. VMAs
-    /// that the shadow has no memory for are no failure then. The run goes on until the kernel has killed one, at
-    /// most ten times as long
+    /// Use up the memory of the machine again and again, so that the kernel kills the process that
+    /// does so. VMAs that the shadow has no memory for are no failure then. The run goes on until
+    /// the kernel has killed one, at most ten times as long
     #[arg(long)]
     pub oom: bool,
     #[command(flatten)]

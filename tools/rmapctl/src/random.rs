@@ -346,7 +346,8 @@ impl Generator {
 }
 
 impl Generator {
-    /// Returns whether a process may end. The last one never does; the fewer processes, the rarer an end.
+    /// Returns whether a process may end. The last one never does; the fewer processes, the rarer
+    /// an end.
     fn may_end(&mut self) -> bool {
         let alive = self.model.processes().len();
         let room = self.limits.max_processes.max(2);

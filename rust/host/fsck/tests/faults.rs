@@ -7,7 +7,7 @@ use kernel::macros::kunit_tests;
 #[kunit_tests(shadow_rmap_host_fsck)]
 mod suite {
     use super::super::{
-        left_out,
+        notes::Look,
         patience::Patience,
         world::{
             Raw,
@@ -98,7 +98,8 @@ R15 anon_vma 3 of its chain: it or its tree has changed, though its root's lock 
         Ok(())
     }
 
-    /// One VMA of an address space has the longer hold, if there is to be one: another one each time.
+    /// One VMA of an address space has the longer hold, if there is to be one: another one each
+    /// time.
     #[test]
     fn the_longer_hold() -> Result {
         let mut places = [0; 8];
@@ -119,16 +120,22 @@ R15 anon_vma 3 of its chain: it or its tree has changed, though its root's lock 
 
     /// A check gives up when it has been too long, and another task waits.
     #[test]
-    fn others_wait() {
-        let patient = Patience::new(&|| true);
-        assert_eq!(patient.breathe(63), Ok(()));
-        let alone = Patience::of(Delta::ZERO, &|| false);
-        assert_eq!(alone.breathe(63), Ok(()));
+    fn others_wait() -> Result {
+        let steps = |patience: &Patience<'_>, n| (0..n).find_map(|_| patience.breathe().err());
+        let hour = Delta::from_secs(3600);
+        assert_eq!(steps(&Patience::of(hour, &|| true), 1000), None);
+        assert_eq!(steps(&Patience::of(Delta::ZERO, &|| false), 1000), None);
         let late = Patience::of(Delta::ZERO, &|| true);
-        assert_eq!(late.breathe(62), Ok(()));
-        assert_eq!(late.breathe(63), Err(EAGAIN));
-        assert_eq!(left_out(late.breathe(127)), Ok(()));
-        assert_eq!(left_out(Err(EINTR)), Err(EINTR));
+        // All loops of a look are counted together.
+        assert_eq!(steps(&late, 63), None);
+        assert_eq!(late.breathe(), Err(EAGAIN));
+        let mut notes = Notes::new(1, Delta::ZERO)?;
+        assert_eq!(notes.look_of(Err(EINTR)), Err(EINTR));
+        assert_eq!(notes.look_of(Ok(())), Ok(Look::Whole));
+        assert_eq!(notes.counts.left_out, 0);
+        assert_eq!(notes.look_of(Err(EAGAIN)), Ok(Look::GivenUp));
+        assert_eq!(notes.counts.left_out, 1);
+        Ok(())
     }
 
     #[test]

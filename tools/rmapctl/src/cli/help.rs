@@ -7,12 +7,12 @@ pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  everything passed; for `check`: differences, violations and untracked are all 0
   1  a step, a check or a comparison failed, or the module or a file cannot be read
-  2  the command line is wrong
+  2  the command line is wrong; for `check --host`: nothing was checked
 If the reader of the output closes it early, as `head` does, `run`, `random`, `stress` and
 `selftest` end there, without a message and with the status 1. That changes no other status.";
 
 /// Printed at the end of `rmapctl show --help`.
-pub(super) const SHOW: &str = "\
+pub(super) const SHOW: &str = "Examples:
   rmapctl show                          the shadow's chains
   rmapctl show --host 1                 the host's chains of process 1
   rmapctl show --host --all             ... of all processes

@@ -40,7 +40,13 @@ impl Debugfs {
     /// The file cannot be read.
     pub fn read(&self, name: &str) -> Result<String> {
         let path = self.path(name);
-        fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))
+        self.try_read(name)
+            .map_err(|error| self.explain(&path, &error))
+    }
+
+    /// Reads a file; the error is the kernel's.
+    pub fn try_read(&self, name: &str) -> std::io::Result<String> {
+        fs::read_to_string(self.path(name))
     }
 
     /// Returns the number `key` of the file `stats`.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Write};
 
 /// The processes to look at.
@@ -51,7 +51,8 @@ impl Debugfs {
     /// Reads the file `name` of the folder `host`, for `target`.
     ///
     /// The file `host/pid` is one for all readers. It stays locked from the choice of the process
-    /// to the end of reading, so that two programs that lock it do not disturb each other.
+    /// to the end of reading, so that two programs that lock it do not disturb each other. Then it
+    /// has the process that it had before, or every process if that one has ended.
     ///
     /// # Errors
     ///
@@ -63,10 +64,16 @@ impl Debugfs {
             .map_err(|error| refused("host/pid", error))?;
         let mut file = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, errno)| anyhow!("lock of host/pid: {errno}"))?;
+        let chosen = self.path("host/pid");
+        let before = fs::read(&chosen).map_err(|error| refused("host/pid", error))?;
         file.write_all(format!("{}\n", target.number()).as_bytes())
             .map_err(|error| refused("host/pid", error))?;
         let path = format!("host/{name}");
-        std::fs::read_to_string(self.path(&path)).map_err(|error| refused(&path, error))
+        let text = fs::read_to_string(self.path(&path));
+        fs::write(&chosen, before)
+            .or_else(|_| fs::write(&chosen, "0\n"))
+            .map_err(|error| refused("host/pid", error))?;
+        text.map_err(|error| refused(&path, error))
     }
 
     /// Has the module check the kernel's own reverse map, by one open file: other readers choose for
@@ -142,7 +149,6 @@ pub fn host_check(text: &str) -> Result<HostCheck> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn the_last_line_of_host_check_is_parsed() {
@@ -170,14 +176,14 @@ mod tests {
         fs::create_dir_all(&root).expect("is made");
         assert!(error(Target::All).contains("does not show the host's reverse map"));
         fs::create_dir_all(root.join("host")).expect("is made");
-        fs::write(root.join("host/pid"), "").expect("is written");
+        fs::write(root.join("host/pid"), "0\n").expect("is written");
         assert!(error(Target::Pid(77)).contains("host/check"));
         fs::write(root.join("host/check"), "text").expect("is written");
         assert_eq!(
             debugfs.read_host(Target::Pid(77), "check").expect("reads"),
             "text"
         );
-        assert_eq!(fs::read(root.join("host/pid")).expect("reads"), b"77\n");
+        assert_eq!(fs::read(root.join("host/pid")).expect("reads"), b"0\n");
         fs::remove_dir_all(&root).expect("is removed");
     }
 

@@ -72,7 +72,8 @@ impl Generator {
         })
     }
 
-    /// Picks a touch that kills the process: of a guard page, or against the protection of the page.
+    /// Picks a touch that kills the process: of a guard page, or against the protection of the
+    /// page.
     pub(super) fn try_dies(&mut self, process: &str) -> Option<Step> {
         let write = self.rng.random_bool(0.5);
         let target = self.pages(process, |page| page.mapped && !page.allows(write))?;
@@ -98,7 +99,8 @@ impl Generator {
             children,
             byte: self.rng.random(),
         };
-        // The names of the children follow from that of the process: they are free once.
+        // The names of the children follow from that of the process, so it can be the root of one
+        // tree only.
         (room && self.model.clone().apply(&step).is_ok()).then_some(step)
     }
 

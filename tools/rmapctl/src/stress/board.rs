@@ -32,8 +32,8 @@ pub(super) struct Board {
     pub(super) visits: AtomicU64,
     /// Checks of such processes that failed, or found something.
     pub(super) bad_visits: AtomicU64,
-    /// Processes and threads of the load that were not made, or did not map the device, for want of
-    /// memory.
+    /// What was not done for want of memory: processes and threads of the load that were not made,
+    /// or did not map the device; checks and reads, where that is no failure.
     pub(super) starved: AtomicU64,
     next: AtomicU64,
     events: [AtomicU64; EVENTS],

@@ -3,15 +3,16 @@
 //! `rmapctl stress`: busy processes over one mapping, and everything that may disturb them.
 //!
 //! A process of its own starts the busy processes, kills some of them, and starts others
-//! ([`nursery`]). This process watches meanwhile ([`observers`]): it checks, checks the host's own reverse
-//! map, reads the files of debugfs, and asks the kernel to unload the module. A difference, a violation, an untracked VMA or
-//! an unload ends the run, with the last events: what ran at the same time cannot be repeated.
+//! ([`nursery`]). This process watches meanwhile ([`observers`]): it checks, checks the host's own
+//! reverse map, reads the files of debugfs, and asks the kernel to unload the module. A difference,
+//! a violation, an unload or, unless memory is used up on purpose, an untracked VMA ends the run,
+//! with the last events: what ran at the same time cannot be repeated.
 
 mod actor;
 mod board;
-mod glutton;
 mod nursery;
 mod observers;
+mod oom;
 mod slots;
 mod threads;
 mod touch;
@@ -41,7 +42,8 @@ const SHOWN: usize = 40;
 
 /// How often the last check is made, until one comes through.
 const LAST_CHECKS: u32 = 10;
-/// A run that waits for the kernel to kill a process for want of memory takes so many times as long at most.
+/// A run that waits for the kernel to kill a process for want of memory takes so many times as long
+/// at most.
 const LONGEST: u64 = 10;
 /// A run of so many seconds must have seen everything at least once.
 const ENOUGH: u64 = 5;
@@ -127,11 +129,11 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     });
     let nothing = observers.idle().or_else(|| {
         let idle = board.operations.load(Relaxed) == 0 || board.kills.load(Relaxed) == 0;
-        let fed = settings.oom && board.ooms.load(Relaxed) == 0;
-        (idle.then_some("the busy processes did nothing, or none was killed"))
-            .or(fed.then_some("no process was killed for want of memory"))
-            .map(str::to_owned)
+        idle.then(|| "the busy processes did nothing, or none was killed".to_owned())
     });
+    if no_oom_yet(settings, board) && !interrupted() {
+        wrong = wrong.or_else(|| Some("no process was killed for want of memory".to_owned()));
+    }
     // A short run may end before everything has happened once.
     if settings.secs >= ENOUGH && !interrupted() {
         wrong = wrong.or(nothing);
@@ -152,6 +154,11 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     Ok(false)
 }
 
+/// Returns whether the kernel is still to kill a process for want of memory.
+fn no_oom_yet(settings: &Settings, board: &Board) -> bool {
+    settings.oom && board.ooms.load(Relaxed) == 0
+}
+
 /// Returns what a process that has opened the device itself has found.
 fn bad_visit(board: &Board) -> Option<String> {
     let bad = board.bad_visits.load(Relaxed) > 0;
@@ -169,8 +176,12 @@ fn watch(
 ) -> Option<String> {
     let mut next = PROGRESS;
     let over = || {
-        let hungry = settings.oom && board.ooms.load(Relaxed) == 0;
-        started.elapsed().as_secs() >= settings.secs * if hungry { LONGEST } else { 1 }
+        let times = if no_oom_yet(settings, board) {
+            LONGEST
+        } else {
+            1
+        };
+        started.elapsed().as_secs() >= settings.secs * times
     };
     while !over() && !interrupted() {
         thread::sleep(Duration::from_millis(20));

@@ -4,7 +4,7 @@
 
 use super::actor::{Arena, PAGES};
 use super::board::Board;
-use super::{Settings, glutton, threads, touch};
+use super::{Settings, oom, threads, touch};
 use crate::corners::leave;
 use crate::kernel::Device;
 use anyhow::{Context, Result};
@@ -31,11 +31,11 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
     arena.map(0, PAGES, 0).context("mmap() of the device")?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(settings.seed);
     let mut busy: Vec<Pid> = Vec::new();
-    let mut glutton = None;
+    let mut taker = None;
     while !board.stopped() {
-        if settings.oom && glutton.is_none() {
-            match glutton::start(&arena, rng.random()) {
-                Ok(pid) => glutton = Some(pid),
+        if settings.oom && taker.is_none() {
+            match oom::start(&arena, rng.random()) {
+                Ok(pid) => taker = Some(pid),
                 Err(error) if is_starved(board, &error) => {}
                 Err(error) => return Err(error),
             }
@@ -66,8 +66,8 @@ pub(super) fn tend(settings: &Settings, board: &Board, device: &Device) -> Resul
         loop {
             match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
-                Ok(status) if glutton.is_some() && status.pid() == glutton => {
-                    glutton = None;
+                Ok(status) if taker.is_some() && status.pid() == taker => {
+                    taker = None;
                     let killed = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _));
                     board.ooms.fetch_add(killed.into(), Relaxed);
                 }
@@ -141,7 +141,7 @@ fn visited(board: &Board, settings: &Settings, seed: u64) -> Result<bool> {
         leave()
     }
     let check = match device.check_again() {
-        Err(Errno::ENOMEM) if settings.oom => return Ok(true),
+        Err(Errno::ENOMEM) if settings.oom => return Err(Errno::ENOMEM.into()),
         // The module's own answer is no want of memory of the load.
         Err(_) => return Ok(false),
         Ok(check) => check,

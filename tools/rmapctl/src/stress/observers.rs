@@ -170,14 +170,14 @@ impl<'a> Observers<'a> {
             if self.stop.load(Relaxed) {
                 return;
             }
-            let text = match self.debugfs.read(file) {
+            let text = match self.debugfs.try_read(file) {
                 Ok(text) if text.is_empty() => return self.report(format!("{file} is empty")),
                 Ok(text) => text,
-                Err(error) if self.oom && is_enomem(&error) => {
+                Err(error) if self.oom && error.raw_os_error() == Some(libc::ENOMEM) => {
                     self.board.starved.fetch_add(1, Relaxed);
                     continue;
                 }
-                Err(error) => return self.report(format!("{error:#}")),
+                Err(error) => return self.report(format!("{file}: {error}")),
             };
             self.reads.fetch_add(1, Relaxed);
             if file == "compare" {
@@ -298,12 +298,6 @@ impl<'a> Observers<'a> {
             get(&self.differences),
         )
     }
-}
-
-/// Returns whether a file could not be read for want of memory.
-fn is_enomem(error: &anyhow::Error) -> bool {
-    let errno = error.downcast_ref().and_then(std::io::Error::raw_os_error);
-    errno == Some(libc::ENOMEM)
 }
 
 /// Returns what `compare` complains about.

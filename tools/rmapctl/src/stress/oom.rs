@@ -12,7 +12,6 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fs;
 use std::ptr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ pub(super) fn start(arena: &Arena<'_>, seed: u64) -> Result<Pid> {
             // Without the score another process would be killed.
             if fs::write("/proc/self/oom_score_adj", HIGHEST).is_ok() {
                 arena.work(&mut Xoshiro256PlusPlus::seed_from_u64(seed), 20);
-                devour(arena.board);
+                take_memory(arena.board);
             }
             leave()
         }
@@ -38,7 +37,7 @@ pub(super) fn start(arena: &Arena<'_>, seed: u64) -> Result<Pid> {
 }
 
 /// Takes memory until the end of the run, or of this process.
-fn devour(board: &Board) {
+fn take_memory(board: &Board) {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     while !board.stopped() {
@@ -46,7 +45,6 @@ fn devour(board: &Board) {
         let at = unsafe { libc::mmap(ptr::null_mut(), PORTION, prot, flags, -1, 0) };
         if at == libc::MAP_FAILED {
             // All is taken, and the kernel has not decided yet.
-            board.starved.fetch_add(1, Relaxed);
             thread::sleep(Duration::from_millis(10));
         }
     }
