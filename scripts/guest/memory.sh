@@ -27,7 +27,7 @@ compact() { while echo 1 >/proc/sys/vm/compact_memory; do sleep 1; done; }
 
 # swap_on: swap/*.ko are the modules that zram needs, and zram, in order.
 swap_on() {
-	for module in swap/*.ko; do insmod "$module" || return; done
+	for file in swap/*.ko; do insmod "$file" || return; done
 	echo 128M >/sys/block/zram0/disksize && within 10 test -b /dev/zram0 &&
 		mkswap /dev/zram0 && swapon /dev/zram0 && must grep -q '^/dev/zram0 ' /proc/swaps
 }
