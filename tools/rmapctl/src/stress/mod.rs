@@ -151,6 +151,8 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     for line in compare.iter().take(SHOWN) {
         out!("{line}")?;
     }
+    // The end of a long output is what is looked at first.
+    out!("stress: FAILED: {wrong}")?;
     Ok(false)
 }
 
