@@ -70,9 +70,11 @@ impl Debugfs {
             .map_err(|error| refused("host/pid", error))?;
         let path = format!("host/{name}");
         let text = fs::read_to_string(self.path(&path));
-        fs::write(&chosen, before)
-            .or_else(|_| fs::write(&chosen, "0\n"))
-            .map_err(|error| refused("host/pid", error))?;
+        if !before.is_empty() {
+            fs::write(&chosen, before)
+                .or_else(|_| fs::write(&chosen, "0\n"))
+                .map_err(|error| refused("host/pid", error))?;
+        }
         text.map_err(|error| refused(&path, error))
     }
 
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_is_chosen_before_a_file_is_read() {
+    fn a_pid_is_chosen_for_one_read() {
         let root = std::env::temp_dir().join(format!("rmapctl-host-{}", std::process::id()));
         let debugfs = Debugfs::new(&root);
         let error = |target| {
@@ -176,14 +178,18 @@ mod tests {
         fs::create_dir_all(&root).expect("is made");
         assert!(error(Target::All).contains("does not show the host's reverse map"));
         fs::create_dir_all(root.join("host")).expect("is made");
-        fs::write(root.join("host/pid"), "0\n").expect("is written");
+        fs::write(root.join("host/pid"), "").expect("is written");
         assert!(error(Target::Pid(77)).contains("host/check"));
         fs::write(root.join("host/check"), "text").expect("is written");
         assert_eq!(
             debugfs.read_host(Target::Pid(77), "check").expect("reads"),
             "text"
         );
-        assert_eq!(fs::read(root.join("host/pid")).expect("reads"), b"0\n");
+        assert_eq!(fs::read(root.join("host/pid")).expect("reads"), b"77\n");
+        // Then it has what it had.
+        fs::write(root.join("host/pid"), "5\n").expect("is written");
+        debugfs.read_host(Target::Pid(77), "check").expect("reads");
+        assert_eq!(fs::read(root.join("host/pid")).expect("reads"), b"5\n");
         fs::remove_dir_all(&root).expect("is removed");
     }
 
