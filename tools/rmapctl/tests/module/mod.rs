@@ -41,8 +41,12 @@ impl Module {
         fs::write(self.0.join(name), text).expect("is written");
     }
 
+    /// Returns which process was chosen, if any, and forgets that: the program gives the file what it had before.
     pub fn pid(&self) -> String {
-        fs::read_to_string(self.0.join("host/pid")).expect("is there")
+        let path = self.0.join("host/pid");
+        let pid = fs::read_to_string(&path).expect("is there");
+        fs::write(path, "").expect("is written");
+        pid
     }
 
     /// The program with the words of `arguments`.
