@@ -87,9 +87,9 @@ fn show_has_four_formats() {
     );
     assert_eq!(module.pid(), "7\n");
     let (_, run) = module.run("show --host --all --format json");
-    assert_eq!(run.stdout, CHAINS);
+    assert_eq!((&*run.stdout, &*module.pid()), (CHAINS, "0\n"));
     let (_, run) = module.run("show --host 7 --format dot");
-    assert_eq!(run.stdout, "digraph { a }");
+    assert_eq!((&*run.stdout, &*module.pid()), ("digraph { a }", "7\n"));
     let (code, run) = module.run("show --host 8 --format svg");
     assert_eq!(module.pid(), "8\n");
     // Where Graphviz is installed it draws; elsewhere the error says so.
