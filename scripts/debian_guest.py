@@ -20,7 +20,7 @@ def debian_guest(step, boot):
         return
     folder = step.lab.kernels["debian"] = Path(kernel_folder("debian"))
     files = {"shadow_rmap.ko": modules("debian")["shadow_rmap"], "rmapctl": step.lab.rmapctl}
-    files["other.ko"] = modules("x86_64")["shadow_rmap"]
+    files["other.ko"] = step.lab.modules["x86_64"]["shadow_rmap"]
     samples = [*(TOP / "samples").glob("*.scn"), *(TOP / "samples/swap").glob("*.scn")]
     files |= {path.relative_to(TOP): path for path in samples}
     files |= {path.relative_to(folder): path for path in (folder / "swap").iterdir()}

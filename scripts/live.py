@@ -73,7 +73,8 @@ def main():
     add("--shifts", action="store_true",
         help="random: short rounds in which boundaries between VMAs shift, with a check after each alone")
     add("--secs", type=int, default=60, help="of stress, in each mode, or of host (default 60)")
-    add("--seed", type=int, default=random.getrandbits(31), help="of random and stress; default: a random one, which is printed")
+    add("--seed", type=int, default=random.getrandbits(31),
+        help="of random and stress; default: a random one, which is printed")
     args = parser.parse_args()
     for name in ("steps", "secs"):
         if not 0 < getattr(args, name) <= 100_000_000:

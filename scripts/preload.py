@@ -7,12 +7,12 @@ tools/testing/selftests/mm, built from the lab's source. Documentation/real-prog
 is demanded of each. Results go to out/preload/guest/; the exit status is 0 if each test has passed.
 """
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from common import OUT, SCRIPTS, TOP, Mistake, attached, command_line, modules, program, script_lines
+from packed import installed
 
 FOLDER = OUT / "preload"
 SHIM = TOP / "samples/preload"
@@ -53,8 +53,7 @@ def files(correct, busted):
     """Returns what scripts/guest/preload.sh needs: paths by the names in the guest. `correct` and
     `busted` are paths of shadow_rmap.ko, the second one built with SHADOW_RMAP_BUST=1."""
     source = Path(script_lines("source.sh")[-1])
-    if not shutil.which("stress-ng"):
-        subprocess.run([SCRIPTS / "setup.sh", "--programs"], check=True)
+    installed("stress-ng", "--programs")
     shim = build_shim()
     (FOLDER / "local_config.h_gen").write_text("/* There is no liburing. */\n")
     built = {name: build_self_test(name, source) for name in SELF_TESTS}

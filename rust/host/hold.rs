@@ -54,7 +54,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Begins with a lock that was taken just now.
+    /// Notes that a lock was taken just now, or that another task waits for it.
     pub(super) fn begin(of: &'static Longest) -> Self {
         Self {
             of,

@@ -138,7 +138,7 @@ swap_tests() {
 }
 
 # The module of the lab's kernel, which has another name and other options.
-other_kernel_s_module() {
+refuses_other_module() {
 	insmod ./other.ko && return 1
 	dmesg | tail -n 5
 	must test ! -e /dev/shadow_rmap && must test ! -e $debugfs && ! loaded && dmesg | tail -n 5 | grep -q 'version magic'
@@ -146,7 +146,7 @@ other_kernel_s_module() {
 
 all_tests() {
 	try "the kernel is Debian's" release_is || return
-	try "a module for another kernel is refused" other_kernel_s_module
+	try "a module for another kernel is refused" refuses_other_module
 	try "the module loads" insmod ./shadow_rmap.ko && loaded || return
 	host_tests 10
 	trace_tests

@@ -127,7 +127,7 @@ pub(super) fn examine(
         facts.judge(|fault| faults.add(fault));
         let in_tree = facts.in_tree;
         notes.all_of(faults);
-        if in_tree && is_first(&link, &anon_vma, (area.mm, scope), patience)? {
+        if in_tree && is_first(&link, &anon_vma, area.mm, scope, patience)? {
             let entries = examine_anon_vma(place, &anon_vma, patience, notes)?;
             notes.counts.anon_vmas += 1;
             if let Some(entries) = entries {
@@ -143,8 +143,9 @@ pub(super) fn examine(
     look_again(patience, notes)
 }
 
-/// Looks at what was examined once more, at one VMA of an address space after [`Notes::hold`]. The
-/// root's lock is held: a host that changes it all the same does so without the lock. Sleeps.
+/// Looks at the examined anon_vmas a second time; at one VMA of an address space it waits for
+/// [`Notes::hold`] before. The root's lock is held: a host that has changed one did so without the
+/// lock. Sleeps.
 ///
 /// # Errors
 ///
@@ -167,7 +168,8 @@ pub(super) fn look_again(patience: &Patience<'_>, notes: &mut Notes) -> Result {
 fn is_first(
     link: &Link,
     anon_vma: &AnonVma,
-    (mm, scope): (usize, Scope),
+    mm: usize,
+    scope: Scope,
     patience: &Patience<'_>,
 ) -> Result<bool> {
     let mut next = Link::first_below(anon_vma.tree).and_then(Link::of_node);

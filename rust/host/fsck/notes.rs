@@ -91,8 +91,8 @@ impl Notes {
         })
     }
 
-    /// Begins with an address space. The root's lock is held for longer at one of its first VMAs,
-    /// each time at another one.
+    /// Chooses one of the first VMAs of an address space, each time another one: there the root's
+    /// lock is held for longer.
     pub(super) fn begin(&mut self) {
         static NEXT: Atomic<usize> = Atomic::new(0);
         if !self.hold.is_zero() {

@@ -343,9 +343,7 @@ impl Generator {
             }),
         }
     }
-}
 
-impl Generator {
     /// Returns whether a process may end. The last one never does; the fewer processes, the rarer
     /// an end.
     fn may_end(&mut self) -> bool {

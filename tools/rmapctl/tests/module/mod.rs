@@ -41,7 +41,8 @@ impl Module {
         fs::write(self.0.join(name), text).expect("is written");
     }
 
-    /// Returns which process was chosen, if any, and forgets that: the program gives the file what it had before.
+    /// Returns which process was chosen, if any, and forgets that: the program gives the file what it
+    /// had before.
     pub fn pid(&self) -> String {
         let path = self.0.join("host/pid");
         let pid = fs::read_to_string(&path).expect("is there");
