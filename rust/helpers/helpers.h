@@ -107,7 +107,7 @@ bool shadow_rmap_vma_same_policy(struct vm_area_struct *a, struct vm_area_struct
 bool shadow_rmap_vma_same_flags(struct vm_area_struct *a, struct vm_area_struct *b);
 struct task_struct *shadow_rmap_next_process(struct task_struct *task);
 struct mm_struct *shadow_rmap_mm_of_pid(struct pid *pid, char *comm);
-struct mm_struct *shadow_rmap_next_mm(int *nr, char *comm);
+struct mm_struct *shadow_rmap_next_mm(int *nr, u64 began, char *comm);
 pmd_t *shadow_rmap_pmd(struct mm_struct *mm, unsigned long address, unsigned long *size);
 pmd_t shadow_rmap_pmd_read(pmd_t *pmd);
 bool shadow_rmap_pmd_is_table(pmd_t pmd);

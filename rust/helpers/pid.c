@@ -25,8 +25,11 @@ static struct mm_struct *mm_of(struct task_struct *process)
 	return mm;
 }
 
-/* Whether a process with a smaller pid has the same address space. Under RCU. */
-static bool is_of_an_earlier(struct mm_struct *mm, struct task_struct *process)
+/*
+ * Whether a process with a smaller pid that had started by @began has the same address space. Under
+ * RCU.
+ */
+static bool is_of_an_earlier(struct mm_struct *mm, struct task_struct *process, u64 began)
 {
 	struct task_struct *other, *thread;
 
@@ -34,8 +37,8 @@ static bool is_of_an_earlier(struct mm_struct *mm, struct task_struct *process)
 	if (atomic_read(&mm->mm_users) <= get_nr_threads(process) + 1)
 		return false;
 	for_each_process_thread(other, thread)
-		if (other->tgid < process->tgid && !(thread->flags & PF_KTHREAD) &&
-		    READ_ONCE(thread->mm) == mm)
+		if (other->tgid < process->tgid && other->start_time <= began &&
+		    !(thread->flags & PF_KTHREAD) && READ_ONCE(thread->mm) == mm)
 			return true;
 	return false;
 }
@@ -63,9 +66,10 @@ struct mm_struct *shadow_rmap_mm_of_pid(struct pid *pid, char *comm)
 
 /*
  * The address space, to be put, of the next process from pid @nr on, which is set; or NULL. One
- * that several processes share comes once, with the smallest pid.
+ * that several processes share comes once, with the smallest pid. Processes that started after
+ * @began, in ns as ktime_get_ns() counts, are passed by.
  */
-struct mm_struct *shadow_rmap_next_mm(int *nr, char *comm)
+struct mm_struct *shadow_rmap_next_mm(int *nr, u64 began, char *comm)
 {
 	struct mm_struct *mm = NULL;
 	struct pid *pid;
@@ -75,8 +79,8 @@ struct mm_struct *shadow_rmap_next_mm(int *nr, char *comm)
 		struct task_struct *process = pid_task(pid, PIDTYPE_TGID);
 
 		*nr = pid_nr(pid);
-		mm = process ? mm_of(process) : NULL;
-		if (mm && is_of_an_earlier(mm, process)) {
+		mm = process && process->start_time <= began ? mm_of(process) : NULL;
+		if (mm && is_of_an_earlier(mm, process, began)) {
 			mmput_async(mm);
 			mm = NULL;
 		}

@@ -20,7 +20,8 @@ use super::{
     mm::is_being_killed,
     process::{
         Pid,
-        Process, //
+        Process,
+        Processes, //
     },
 };
 use crate::{
@@ -70,10 +71,8 @@ pub(crate) fn take(which: Option<(&Pid, i32)>) -> Result<Graph> {
     if let Some((pid, number)) = which {
         reader.process(&Process::of(pid, number)?)?;
     } else {
-        let mut next = Process::next(1);
-        while let Some(process) = next {
+        for process in Processes::now() {
             reader.process(&process)?;
-            next = process.pid.checked_add(1).and_then(Process::next);
         }
     }
     reader.finish()

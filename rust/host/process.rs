@@ -102,17 +102,6 @@ impl Process {
         }
     }
 
-    /// Returns the first process from pid `number` on that has an address space. An address space
-    /// that several processes share is found once.
-    pub(crate) fn next(mut number: i32) -> Option<Self> {
-        let mut comm: Comm = [0; 16];
-        // SAFETY: `number` can be written to, and `comm` has room for a name.
-        unsafe {
-            let mm = ffi::shadow_rmap_next_mm(&mut number, comm.as_mut_ptr().cast());
-            Self::new(number, comm, mm)
-        }
-    }
-
     /// Locks the address space for reading. Sleeps.
     ///
     /// # Errors
@@ -127,6 +116,45 @@ impl Process {
             hold: Some(Hold::begin(&MMAP_LOCK)),
             _not_send: NotThreadSafe,
         })
+    }
+}
+
+/// The processes that have an address space, by their pids. An address space that several
+/// processes share comes once.
+///
+/// Those that start later are passed by: so this ends, at whatever rate processes are made.
+pub(crate) struct Processes {
+    /// The pid to go on from; `None` behind the last one.
+    next: Option<i32>,
+    /// In ns, as `start_time` of a task.
+    began: u64,
+}
+
+impl Processes {
+    /// Those of now.
+    pub(crate) fn now() -> Self {
+        Self {
+            next: Some(1),
+            // SAFETY: No preconditions.
+            began: unsafe { ffi::ktime_get() }.unsigned_abs(),
+        }
+    }
+}
+
+impl Iterator for Processes {
+    type Item = Process;
+
+    fn next(&mut self) -> Option<Process> {
+        let mut number = self.next.take()?;
+        let mut comm: Comm = [0; 16];
+        // SAFETY: `number` can be written to, and `comm` has room for a name.
+        let process = unsafe {
+            let name = comm.as_mut_ptr().cast();
+            let mm = ffi::shadow_rmap_next_mm(&mut number, self.began, name);
+            Process::new(number, comm, mm)
+        }?;
+        self.next = number.checked_add(1);
+        Some(process)
     }
 }
 
@@ -170,3 +198,7 @@ impl Drop for ReadLocked<'_> {
         unsafe { ffi::shadow_rmap_mmap_read_unlock(self.process.mm.as_raw()) };
     }
 }
+
+#[cfg(shadow_rmap_kunit)]
+#[path = "tests/process.rs"]
+mod tests;

@@ -24,6 +24,7 @@ use super::{
     process::{
         Pid,
         Process,
+        Processes,
         ReadLocked, //
     },
     vma::HostVma, //
@@ -56,7 +57,8 @@ const BATCH: usize = 64;
 /// What is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// All processes: an anon_vma is examined at the first link of its tree.
+    /// All processes: an anon_vma is examined at the first link of its tree. If that is of a process
+    /// that started after the check, the next check examines it.
     All,
     /// One process: an anon_vma is examined at the first link of its VMAs.
     One,
@@ -92,7 +94,8 @@ pub(crate) struct Finding<'a> {
     pub(crate) more: usize,
 }
 
-/// Checks one process, or all. Calls `report` with each fault, without a lock. Sleeps.
+/// Checks one process, or all that exist now. Calls `report` with each fault, without a lock.
+/// Sleeps.
 ///
 /// A check of one process holds the root's lock for `hold` between two looks at the anon_vmas of
 /// one of its VMAs: the longer, the more likely a host that changes the family without this lock
@@ -116,11 +119,9 @@ pub(crate) fn check(
         checker.scope = Scope::One;
         checker.process(&Process::of(pid, number)?)?;
     } else {
-        let mut next = Process::next(1);
-        while let Some(process) = next {
+        for process in Processes::now() {
             checker.process(&process)?;
             cond_resched();
-            next = process.pid.checked_add(1).and_then(Process::next);
         }
     }
     Ok(checker.notes.counts)
