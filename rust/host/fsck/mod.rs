@@ -272,7 +272,7 @@ impl Checker<'_> {
         // seen published and that is not linked yet.
         let family = match Family::lock(mmap, vma) {
             Ok(Some(family)) => family,
-            Ok(None) => return Ok(Some(end)),
+            Ok(None) => return self.lone_pages(mmap, vma, address).map(Some),
             Err(error) if error == EFAULT => return Ok(Some(end)),
             Err(error) => return Err(error),
         };
@@ -305,6 +305,22 @@ impl Checker<'_> {
             }
         })?;
         Ok(Some(next))
+    }
+
+    /// Examines some pages of a VMA without an anon_vma from `address` on. Returns where to go on.
+    fn lone_pages(
+        &mut self,
+        mmap: &ReadLocked<'_>,
+        vma: HostVma<'_>,
+        address: usize,
+    ) -> Result<usize> {
+        let faults = &mut self.notes.faults;
+        vma.pages_from(mmap, address, |address, _| {
+            // A fault sets the pointer before it maps a page: it may have done both since.
+            if vma.anon_vma_acquired().is_none() {
+                faults.add(Fault::PageAlone { address });
+            }
+        })
     }
 }
 

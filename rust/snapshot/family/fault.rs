@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     NotInTree { place: usize },
     /// A page of the VMA leads to an anon_vma that is not on the chain.
     PageElsewhere { address: usize },
+    /// A page of the VMA is anonymous, and the VMA has no anon_vma.
+    PageAlone { address: usize },
     /// A page of the VMA has the index of another place.
     PageIndex {
         address: usize,
@@ -103,7 +105,9 @@ impl Fault {
             Self::NoChain => Some(Rule::R33),
             Self::OtherRoot { .. } | Self::Changed { .. } => Some(Rule::R15),
             Self::NoParent { .. } => Some(Rule::R23),
-            Self::NotInTree { .. } | Self::PageElsewhere { .. } => Some(Rule::R21),
+            Self::NotInTree { .. } | Self::PageElsewhere { .. } | Self::PageAlone { .. } => {
+                Some(Rule::R21)
+            }
             Self::PageIndex { .. } => Some(Rule::R41),
             Self::RootBelow { .. } | Self::RootHasParent { .. } | Self::OwnParent { .. } => {
                 Some(Rule::R14)
@@ -153,6 +157,9 @@ impl fmt::Display for Fault {
             Self::NotInTree { place } => anon_vma(f, place, fmt!("the VMA is not in its tree")),
             Self::PageElsewhere { address } => f.write_fmt(fmt!(
                 "the page at {address:#x} leads to an anon_vma that is not on its chain"
+            )),
+            Self::PageAlone { address } => f.write_fmt(fmt!(
+                "the page at {address:#x} is anonymous, but there is no anon_vma"
             )),
             Self::PageIndex {
                 address,

@@ -167,6 +167,7 @@ R18: anon_vma 1 of its chain: refcount is 0, its links and those whose root it i
                 entries: 8,
             },
             Fault::PageElsewhere { address: 0x5000 },
+            Fault::PageAlone { address: 0x6000 },
             Fault::PageIndex {
                 address: 0x5000,
                 index: 3,
@@ -182,6 +183,7 @@ structure: its anon_vma is not on its chain of 2
 structure: its chain does not end after 9 links
 structure: anon_vma 1 of its chain: its tree does not end after 8 entries
 R21: the page at 0x5000 leads to an anon_vma that is not on its chain
+R21: the page at 0x6000 is anonymous, but there is no anon_vma
 R41: the page at 0x5000 has index 3, its place has 5
 ";
         let found = |report: &mut dyn FnMut(Fault)| all.into_iter().for_each(report);
