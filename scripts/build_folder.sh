@@ -6,6 +6,13 @@
 # The versions of Linux that the modules are built for and tested with, the best one first.
 KERNEL_VERSIONS=(7.3 7.2)
 
+# The metadata and procedural macros of the kernel's Rust code that a module is compiled with, in rust/.
+# 7.3 has those of zerocopy as well.
+METADATA=(lib{core,compiler_builtins,build_error,ffi,pin_init,bindings,uapi,kernel}.rmeta
+	lib{macros,pin_init_internal}.so)
+# Programs and files by which kbuild makes a module.
+KBUILD=(Makefile scripts/{basic/fixdep,mod/modpost,module.lds} include/generated/{autoconf.h,rustc_cfg})
+
 # configured OPTION: the kernel in `kernel` has it built in.
 configured() { grep -qx "CONFIG_$1=y" "$kernel/include/config/auto.conf"; }
 
@@ -37,9 +44,12 @@ lacks() {
 	fi
 	configured X86_64 || echo "CONFIG_X86_64=y: other machines are not supported"
 	for option in MODULES RUST DEBUG_FS; do configured $option || echo "CONFIG_$option=y"; done
+	for file in "${KBUILD[@]}"; do
+		[ -s "$kernel/$file" ] || echo "$file: kbuild makes modules with it"
+	done
 	[ -s "$kernel/Module.symvers" ] || echo "Module.symvers: a complete build of the kernel (make) writes it"
 	configured RUST || return 0
-	for file in libcore.rmeta libkernel.rmeta libmacros.so; do
+	for file in "${METADATA[@]}"; do
 		[ -s "$kernel/rust/$file" ] || echo "rust/$file: metadata of the kernel's Rust code"
 	done
 	built=$(sed -n 's/^CONFIG_RUSTC_VERSION=//p' "$kernel/include/config/auto.conf")

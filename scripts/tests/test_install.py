@@ -11,7 +11,12 @@ import pytest
 
 from common import SCRIPTS, TOP, script_lines, toolchain_env
 
-METADATA = ("libcore.rmeta", "libkernel.rmeta", "libmacros.so")
+# What the probe looks for in a build folder.
+FILES = ("Makefile", "Module.symvers", "include/config/kernel.release", "include/generated/autoconf.h",
+         "include/generated/rustc_cfg", "scripts/basic/fixdep", "scripts/mod/modpost", "scripts/module.lds",
+         *(f"rust/lib{name}.rmeta" for name in ("core", "compiler_builtins", "build_error", "ffi", "pin_init",
+                                                "bindings", "uapi", "kernel")),
+         "rust/libmacros.so", "rust/libpin_init_internal.so")
 
 
 def run(*command, cwd=None, **env):
@@ -25,14 +30,13 @@ def _kernel(tmp_path):
     """A folder with as much of a built kernel as the probe looks at."""
     text = run(toolchain_env()["RUSTC"], "--version")[1].split()[1].split("-")[0]
     major, minor, patch = (int(n) for n in text.split("."))
-    for folder in ("include/config", "rust"):
-        (tmp_path / folder).mkdir(parents=True)
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("something")
     (tmp_path / "include/config/auto.conf").write_text("".join(f"CONFIG_{line}\n" for line in (
         "X86_64=y", "MODULES=y", "RUST=y", "DEBUG_FS=y",
         f"RUSTC_VERSION={major * 100000 + minor * 100 + patch}")))
     (tmp_path / "include/config/kernel.release").write_text("7.3.4\n")
-    for name in ("Module.symvers", *(f"rust/{name}" for name in METADATA)):
-        (tmp_path / name).write_text("something")
     return tmp_path
 
 
@@ -45,14 +49,18 @@ def test_a_complete_folder_passes(kernel):
     assert (code, output) == (0, f"{kernel}: modules can be built\n")
 
 
+def test_the_folder_of_a_kernel_passes():
+    folder = Path(script_lines("kernel.sh", "um")[-1])
+    assert probe(folder) == (0, f"{folder}: modules can be built\n", "")
+
+
 def test_the_probe_needs_neither_home_nor_cache(kernel):
     done = subprocess.run([SCRIPTS / "probe.sh", kernel], capture_output=True, text=True, check=False,
                           env={"PATH": os.environ["PATH"], "RUSTC": toolchain_env()["RUSTC"]})
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["Module.symvers", "include/config/kernel.release",
-                                  *(f"rust/{name}" for name in METADATA)])
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(kernel, name):
     (kernel / name).unlink()
     code, _, errors = probe(kernel)
@@ -200,6 +208,15 @@ def test_kconfig_of_a_patched_tree_offers_the_modules(tmp_path):
 def test_what_is_no_source_tree_is_an_error(tmp_path):
     code, patch, errors = run(SCRIPTS / "in_tree.sh", tmp_path)
     assert (code, patch) == (1, "") and "no kernel's source tree" in errors
+
+
+@pytest.mark.parametrize("release, good", [
+    ("7.3.4+deb13-amd64", True), ("7.2.0", True), ("7.10.1", True), ("8.0-rc1", True), ("10.1.2", True),
+    ("7.1.9", False), ("7.1.20-4-amd64", False), ("6.12.3", False), ("2.6.39", False)])
+def test_dkms_passes_older_kernels_by(release, good):
+    """DKMS compares the release of a kernel like this."""
+    assert (run("bash", "-c", '. ./dkms.conf; [[ $1 =~ $BUILD_EXCLUSIVE_KERNEL ]]', "-", release,
+                cwd=TOP)[0] == 0) == good
 
 
 def test_dkms_calls_the_probe_and_the_compilers_of_the_kernel():
