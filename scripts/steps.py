@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import debian_guest
+import in_tree_kernel
 import preload
 import versions
 from common import (CARGO_FOLDER, OUT, SCRIPTS, TOP, read, read_json, script_lines, stream,
@@ -231,6 +232,16 @@ def programs(step):
     boot(step, preload.files(correct, wrong), "preload.sh")
 
 
+def in_tree(step):
+    kernel, compiled = in_tree_kernel.build_kernel(OUT / "in-tree")
+    ours = [name for name in compiled if name.startswith(f"{in_tree_kernel.MODULES}/rust/")]
+    step.check("the modules are compiled in the kernel's tree", len(ours) == 4, " ".join(compiled))
+    files = {f"samples/{path.name}": path for path in (TOP / "samples").glob("*.scn")}
+    files |= {"rmapctl": step.lab.rmapctl,
+              "shadow_rmap_torture.ko": kernel / in_tree_kernel.MODULES / "shadow_rmap_torture.ko"}
+    boot(step, files, "in_tree.sh", options=("--kernel", kernel))
+
+
 def host_stress(step):
     boot(step, packed("stress-ng", "--programs") | {"shadow_rmap.ko": step.lab.modules["um"]["shadow_rmap"]},
          "host_stress.sh", 15)
@@ -253,7 +264,7 @@ STEPS = {"x86_64-guest": guest, "um-guest": guest, "debian-guest": debian, "x86_
          "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,
          "host-litmus": host_litmus, "host-fuzz": host_fuzz, "host-schedules": host_schedules,
-         "um-busted": busted, "um-preload": programs,
+         "um-busted": busted, "um-preload": programs, "um-in-tree": in_tree,
          "um-runner": vm_runner, "x86_64-runner": vm_runner}
 
 # Then these, one by one: their guests keep several cores busy.

@@ -19,6 +19,7 @@ The steps, chosen by --target and --only:
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully
   um-busted     scripts/guest/busted.sh: a module that breaks a rule is reported
   um-preload    scripts/guest/preload.sh: unmodified programs with memory of the device
+  um-in-tree    scripts/guest/in_tree.sh: the kernel with the modules in its own tree, built in and as a module
   um-again      scripts/guest/again.sh: one torture after the other, in one boot
   um-torture    scripts/torture.py --short: each deliberate bug is caught, the correct rules are clean
 
