@@ -11,7 +11,7 @@ KERNEL_VERSIONS=(7.3 7.2)
 METADATA=(lib{core,compiler_builtins,build_error,ffi,pin_init,bindings,uapi,kernel}.rmeta
 	lib{macros,pin_init_internal}.so)
 # Programs and files by which kbuild makes a module.
-KBUILD=(Makefile scripts/{basic/fixdep,mod/modpost,module.lds} include/generated/{autoconf.h,rustc_cfg})
+KBUILD=(Makefile scripts/{basic/fixdep,mod/modpost,module.lds,target.json} include/generated/{autoconf.h,rustc_cfg})
 
 # configured OPTION: the kernel in `kernel` has it built in.
 configured() { grep -qx "CONFIG_$1=y" "$kernel/include/config/auto.conf"; }

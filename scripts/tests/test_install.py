@@ -14,6 +14,7 @@ from common import SCRIPTS, TOP, script_lines, toolchain_env
 # What the probe looks for in a build folder.
 FILES = ("Makefile", "Module.symvers", "include/config/kernel.release", "include/generated/autoconf.h",
          "include/generated/rustc_cfg", "scripts/basic/fixdep", "scripts/mod/modpost", "scripts/module.lds",
+         "scripts/target.json",
          *(f"rust/lib{name}.rmeta" for name in ("core", "compiler_builtins", "build_error", "ffi", "pin_init",
                                                 "bindings", "uapi", "kernel")),
          "rust/libmacros.so", "rust/libpin_init_internal.so")
