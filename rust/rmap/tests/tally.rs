@@ -3,6 +3,7 @@
 //! Compares the checks that were executed with those that the paths declare.
 
 use super::{
+    counts,
     declared,
     Path,
     ALL, //
@@ -55,7 +56,20 @@ impl Tally {
     pub(super) fn passes<T>(&mut self, what: &str, paths: &[&Path], f: impl FnOnce() -> T) {
         let passed: [usize; ALL.len()] =
             array::from_fn(|i| ALL.get(i).map_or(0, |path| path.sum()));
+        let steps_before = steps();
         self.counts_all(what, || drop(f()));
+        let now = steps().into_iter().zip(steps_before);
+        for ((now, before), (rule, name, _)) in now.zip(rules::ALL) {
+            let of = |path: &&Path| path.steps.iter().filter(|of| **of == *rule).count();
+            let expected: usize = paths.iter().map(of).sum();
+            if now - before != expected {
+                pr_info!(
+                    "{what}: {name}: {} steps are counted, not {expected}\n",
+                    now - before
+                );
+                self.wrong += 1;
+            }
+        }
         for (i, (path, before)) in ALL.iter().zip(passed).enumerate() {
             let n = path.sum() - before;
             let expected = paths.iter().filter(|of| ptr::eq(**of, *path)).count();
@@ -65,4 +79,9 @@ impl Tally {
             }
         }
     }
+}
+
+/// Returns how many steps of each rule the paths stand for.
+fn steps() -> [usize; rules::ALL.len()] {
+    array::from_fn(|i| rules::ALL.get(i).map_or(0, |(rule, ..)| counts(*rule).0))
 }
