@@ -156,14 +156,20 @@ fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
     for &owner in owners {
         builder.mm(owner)?;
     }
-    for &(mm, seen) in resched_each(&vmas) {
-        let node = VmaNode {
-            reused: seen.vma.reused.map(|(rule, _)| rule),
-            wrongly_merged: seen.vma.wrongly_merged.load(Relaxed),
-            tainted: seen.vma.core.is_untracked(),
-            ..vma_at(seen.vma.id(), mm, seen.vma.place.get())
-        };
-        builder.vma(seen.vma.key(), node)?;
+    for (mm, taken) in all.iter().enumerate() {
+        let mmap = taken.mm.core.mmap_read();
+        for seen in resched_each(&taken.pass.vmas) {
+            let (vma, place) = (&seen.vma, seen.vma.place.get());
+            let range = vma.core.range(&mmap);
+            let node = VmaNode {
+                reused: vma.reused.map(|(rule, _)| rule),
+                wrongly_merged: vma.wrongly_merged.load(Relaxed),
+                tainted: vma.core.is_untracked(),
+                tree_offset: range.map_or(place.pgoff, |range| range.start),
+                ..vma_at(vma.id(), mm, place)
+            };
+            builder.vma(vma.key(), node)?;
+        }
     }
     let mut index = 0;
     for taken in all {

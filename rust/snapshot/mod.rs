@@ -75,6 +75,9 @@ pub(crate) struct VmaNode {
     pub(crate) end: usize,
     /// Anonymous page offset of the first page.
     pub(crate) pgoff: usize,
+    /// The offset by which the trees of the shadow have it. It differs from `pgoff` where the shadow could not
+    /// follow the host: a tree has the host's range then.
+    pub(crate) tree_offset: usize,
     /// `vma->anon_vma`, as an index into [`Graph::anon_vmas`].
     pub(crate) anon_vma: Option<usize>,
     /// The anon_vmas of its chain, in the chain's order, as indices.
@@ -101,6 +104,7 @@ impl VmaNode {
             start: addresses.start,
             end: addresses.end,
             pgoff,
+            tree_offset: pgoff,
             anon_vma: None,
             chain: Indices::new(),
             absent: false,

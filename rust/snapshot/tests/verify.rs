@@ -189,7 +189,7 @@ mod suite {
     #[test]
     fn order_of_a_tree() -> Result {
         let change = |graph: &mut Graph| {
-            graph.vmas.get_mut(1)?.pgoff = 1;
+            graph.vmas.get_mut(1)?.tree_offset = 1;
             Some(())
         };
         assert!(broken(

@@ -123,7 +123,7 @@ impl Facts<'_> {
             // The host orders its trees by another offset, that of `vma_start_anon_pgoff()`.
             for pair in node.vmas.windows(2) {
                 let &[vma, next] = pair else { continue };
-                let offset = |vma: usize| self.graph.vmas.get(vma).map(|vma| vma.pgoff);
+                let offset = |vma: usize| self.graph.vmas.get(vma).map(|vma| vma.tree_offset);
                 sink.rule(
                     Rule::R32,
                     offset(vma) <= offset(next),
