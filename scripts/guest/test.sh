@@ -306,6 +306,10 @@ out_of_memory() {
 	for f in samples/failslab/*.scn; do try "no memory: ${f##*/}" scenario "$here/$f"; done
 	f=samples/failslab/failing-merge.scn
 	try "no memory: ${f##*/} (mergeable)" scenario --mode mergeable "$here/$f"
+	for mode in pinned mergeable; do
+		try "no memory: random steps of seed ${seeds##* } ($mode)" timeout 3000 \
+			./rmapctl random --mode $mode --seed "${seeds##* }" --steps $((steps / 5)) --check-every 2 --fail
+	done
 	[ ! -e $slab/require-start ] || starved_at_random
 	set_slab task-filter=N
 	keep_rules $debugfs starved

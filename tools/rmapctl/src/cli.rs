@@ -146,6 +146,10 @@ pub struct RandomArgs {
     /// Short rounds in which boundaries between VMAs shift, with one check at the end of each
     #[arg(long, conflicts_with_all = ["check_every", "max_processes", "max_pages"])]
     pub shifts: bool,
+    /// Let an allocation fail in some commands, and permit untracked VMAs until the end: every process begins
+    /// anew there. The kernel needs CONFIG_FAILSLAB
+    #[arg(long, conflicts_with = "shifts")]
+    pub fail: bool,
     /// Most processes alive at once
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub max_processes: u64,

@@ -144,6 +144,7 @@ fn random(args: &RandomArgs) -> Result<bool> {
         max_pages: args.max_pages,
         mode: args.engine.mode,
         shifts: args.shifts,
+        fail: args.fail,
     };
     let options = Options {
         // There are many steps; a check that fails is printed all the same.
@@ -229,8 +230,11 @@ fn explain(seed: u64, args: &RandomArgs, text: &str, error: &ScenarioError) -> R
     let limits = match args.shifts {
         true => "--shifts".to_owned(),
         false => format!(
-            "--check-every {} --max-processes {} --max-pages {}",
-            args.check_every, args.max_processes, args.max_pages
+            "--check-every {} --max-processes {} --max-pages {}{}",
+            args.check_every,
+            args.max_processes,
+            args.max_pages,
+            if args.fail { " --fail" } else { "" }
         ),
     };
     let again = format!(

@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     max_pages: 64,
     mode: Mode::Pinned,
     shifts: false,
+    fail: false,
 };
 
 #[test]
@@ -150,5 +151,42 @@ fn rounds_of_shifts() {
     ] {
         let often = all.matches(keyword).count();
         assert!(often >= 20, "`{keyword}` {often} times in 10 sequences");
+    }
+}
+
+/// Allocations fail in commands of each kind that can be done again; at the end nothing may be untracked.
+#[test]
+fn allocations_fail_in_some_commands() {
+    let limits = Limits {
+        fail: true,
+        check_every: 3,
+        ..LIMITS
+    };
+    let mut all = String::new();
+    for seed in 0..4 {
+        let text = generate(seed, &limits).expect("generates");
+        Scenario::parse(&text).expect("is valid");
+        assert!(!text.contains("check every"));
+        let checks = text.matches("\ncheck untracked>=0\n").count();
+        assert_eq!(checks, 2000 / 3);
+        let (_, end) = text.rsplit_once("check untracked").expect("checks");
+        assert!(
+            end.contains("\nexec ") && end.ends_with(" write 1\ncheck\n"),
+            "{end}"
+        );
+        all.push_str(&text);
+    }
+    for command in [
+        "touch", "fork", "map", "protect", "unmap", "dontneed", "advise", "lock",
+    ] {
+        let often = all
+            .lines()
+            .filter_map(|line| line.strip_prefix("fail ")?.split_once(' '))
+            .filter(|(after, rest)| after.len() < 3 && rest.starts_with(command))
+            .count();
+        assert!(
+            often >= 20,
+            "`fail N {command}` {often} times in 4 sequences"
+        );
     }
 }
