@@ -114,6 +114,32 @@ mod suite {
         under::<RwSem>()
     }
 
+    /// An anon_vma is published for a VMA that is linked to it, and for no other (R21).
+    #[test]
+    fn an_anon_vma_without_a_link_is_refused() -> Result {
+        fn under<L: FamilyLock>() -> Result {
+            let world = World::<Bare<L>>::new()?;
+            let was = live();
+            let a = world.process(0, 7)?;
+            let b = a.another(10, 17)?;
+            a.fault()?;
+            let (published, n) = Rule::R21.expect_violations(|| {
+                let mmap = a.mm.mmap_write();
+                let anon_vma = a.vma.core.anon_vma(&mmap)?;
+                anon_vma.lock_write().publish(&b.vma.core, anon_vma, &mmap);
+                Some(b.vma.core.anon_vma(&mmap).is_some())
+            });
+            a.unmap();
+            b.unmap();
+
+            assert!(published == Some(false) && n == 1);
+            assert_eq!(live(), was);
+            Ok(())
+        }
+        under::<Spin>()?;
+        under::<RwSem>()
+    }
+
     /// A VMA is linked to anon_vmas of one family only (R15).
     #[test]
     fn a_link_to_a_second_family_is_refused() -> Result {
