@@ -43,7 +43,8 @@ def library(options):
     """Returns the shared object of the host's code."""
     words = [word for name in ("tree", "patch") if getattr(options, name)
              for word in (f"--{name}", getattr(options, name))]
-    words += ["--skip-tests"] if options.skip_tests else []
+    # A patch is there to be tried, whatever the tree's own tests say of it.
+    words += ["--skip-tests"] if options.skip_tests or options.patch else []
     return host_program.library(options.variant, *words)
 
 
@@ -59,7 +60,7 @@ def arguments(words=None):
     parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
     parser.add_argument("--patch", type=Path, help="apply this to a copy of the source first")
     parser.add_argument("--skip-tests", action="store_true",
-                        help="accept a tree whose own tools/testing/vma fails")
+                        help="accept a tree whose own tools/testing/vma fails; --patch does")
     parser.add_argument("--variant", choices=VARIANTS, default="plain",
                         help="coverage: counts lines for gcov (default: plain)")
     length = parser.add_mutually_exclusive_group()

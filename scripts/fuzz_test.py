@@ -156,8 +156,8 @@ def bad_input():
     for name, words, expected in (
             ("a missing file", ["--replay", "/none"], "error: /none: no such file"),
             ("a step that is none", ["--replay", RESULTS / "bad.steps"], "line 2: `jump`: unknown"),
-            ("a patch that does not apply", ["--patch", RESULTS / "bad.patch"], "error: "),
-            ("a folder that is no tree", ["--tree", RESULTS], "error: "),
+            ("a patch that does not apply", ["--patch", RESULTS / "bad.patch"], "bad.patch does not apply to "),
+            ("a folder that is no tree", ["--tree", RESULTS], "has no "),
             ("a number that is none", ["--secs", "x"], "invalid number value"),
             ("no end", ["--secs", "0"], "error: --secs 0: at least 1")):
         (RESULTS / "bad.steps").write_text("spawn\njump\n", encoding="utf-8")

@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-from common import CACHE, SCRIPTS, Mistake, finish
+from common import CACHE, SCRIPTS, Mistake, stream
 
 
 def script_output(command):
@@ -25,12 +27,15 @@ def ensure_tools():
 
 def library(variant, *options):
     """Returns the path of the shared object that scripts/host_userspace.py makes."""
-    code, output, errors = finish([SCRIPTS / "host_userspace.py", "--variant", variant, *options],
-                                  limit=3600)
+    with tempfile.NamedTemporaryFile() as log:
+        code, text = stream([SCRIPTS / "host_userspace.py", "--variant", variant, *options], Path(log.name),
+                            f"compiling the host's code ({variant})", limit=3600)
+    lines = text.splitlines()
     if code:
-        last = (errors.strip() or f"host_userspace.py: exit status {code}").splitlines()[-1]
-        raise Mistake(last.removeprefix("error: "))
-    return output.strip()
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        # The last one is of the script that called the one which failed.
+        raise Mistake("; ".join(errors[:-1] or errors) or f"host_userspace.py: exit status {code}: {' '.join(lines[-1:])}")
+    return lines[-1]
 
 
 def environment(path, variant, leaks=False):

@@ -61,6 +61,15 @@ RULES = (
 )
 # What is seen because another rule is broken, most often.
 CONSEQUENCES = ("R18", "R35")
+# The rules that a line of `compare` may be about, as in the table of Documentation/differences.rst.
+LINES = {
+    "vma": {"range": "R26 R41", "pgoff": "R26 R41", "anon_vma": "R24 R27 R28", "chain": "R21 R23 R25 R37"},
+    "anon_vma": {"root": "R14 R23", "parent": "R14 R23", "refcount": "R16 R18", "num_children": "R24 R33",
+                 "num_active_vmas": "R24 R33", "tree": "R21 R32", "foreign VMAs": "R21 R32",
+                 "only": "R18 R27"},
+    "page": {"index": "R41", "mapcount": "R3", "mapped by": "R3", "anon_vma": "R19 R20", "only": "R3 R41",
+             "found by a walk": "R21 R32 R35"},
+}
 
 
 # A report about one of these is about that rule, whatever it names.
@@ -80,6 +89,17 @@ def conditions():
     return [(part, f"R{rule}") for part, rule in re.findall(r'\("(.+?)", (\d+)\)', table)]
 
 
+def rules_of_line(text):
+    """Returns the rules that a line of `compare` may be about; None if it is no such line."""
+    line = re.match(r"(?:unknown )?(vma) \d+ \(.*?\) \[0x[0-9a-f]+, 0x[0-9a-f]+\): (.*)", text) or re.match(
+        r"(?:the host's )?(anon_vma|page) \d+ \(.*?\)(?:, the host's \d+)?: (.*)", text)
+    if not line:
+        return None
+    names = (re.match(r"only(?= the)|[a-zA-Z_ ]+(?=:)", part) for part in line[2].split("; "))
+    rules = [LINES[line[1]].get(name[0], "").split() for name in names if name]
+    return list(dict.fromkeys(rule for some in rules for rule in some))
+
+
 def rule_of_report(text):
     """Returns the rule of a report that names none, or nothing."""
     warning = re.match(r"warning: \w+\(\): (.*?)(?: \(\S+:\d+\)|$)", text)
@@ -96,7 +116,11 @@ def rules_of(text, rule="", step=""):
     rule = next((plain for pattern, plain in PLAIN if re.search(pattern, text)), rule)
     named = [rule, *re.findall(r"\b(R[1-9]\d?)(?::| \(|\)| [a-z])", text),
              *(f"R{number}" for number in re.findall(r"\brule: (\d+)", text))]
-    named = list(dict.fromkeys(filter(None, named))) or list(filter(None, [rule_of_report(text)]))
+    named = list(dict.fromkeys(filter(None, named)))
+    if not named:
+        named = rules_of_line(text)
+    if named is None:
+        named = list(filter(None, [rule_of_report(text)]))
     return sorted(named, key=lambda name: name in CONSEQUENCES)
 
 
@@ -294,10 +318,12 @@ class Judge:
             return None
         by, text, scenario = failed
         kept = Path(shutil.copy(scenario, self.out)) if scenario else None
-        return Finding(rules_of(text), text, by, kept,
-                       replay=f"scripts/vm.py --target um --kernel {kernel.folder} --module "
-                       f"{kernel.module} --file {rmapctl} --file {kept} -- "
-                       "./rmapctl run failed.scn" if kept else "")
+        again = f"scripts/judge.py {self.source()} --stage 2 --secs {self.secs} --seed {self.seed}"
+        if kept:
+            again += ("; the scenario alone, until another kernel is judged: scripts/vm.py --target um "
+                      f"--kernel {kernel.folder} --module {kernel.module} --file {rmapctl} --file {kept} -- "
+                      "./rmapctl run failed.scn")
+        return Finding(rules_of(text), text, by, kept, replay=again)
 
     def report(self, finding, seconds):
         """Writes out/judge/report.txt; returns the last line."""
@@ -333,8 +359,8 @@ def main():
     parser = command_line(__doc__)
     parser.add_argument("--patch", type=Path, metavar="FILE", help="applied to a copy of the source")
     parser.add_argument("--tree", type=Path, help="the source (default: KDIR=, or the lab's)")
-    parser.add_argument("--secs", type=int, default=60, help="of each kind of random steps; 60")
-    parser.add_argument("--seed", type=int, default=random.getrandbits(31),
+    parser.add_argument("--secs", type=fuzz.number, default=60, help="of each kind of random steps; 60")
+    parser.add_argument("--seed", type=fuzz.number, default=random.getrandbits(31),
                         help="of the random steps (default: random, shown)")
     parser.add_argument("--stage", type=int, choices=(1, 2), help="this stage alone")
     parser.add_argument("--variant", choices=VARIANTS, help="of stage 1 (default: both)")

@@ -72,11 +72,17 @@ freed() {
 # Those with a thousand processes or VMAs, which take as long as all that is done before them.
 large='fork-depth-6.scn thousand-splits.scn'
 
+# in_mode MODE FILE: the scenario with its mode.
+in_mode() {
+	grep -q '^mode ' "$2" || echo "mode $1"
+	cat "$2"
+}
+
 # samples FOLDER/NAME...: each in both modes.
 samples() {
 	for f; do
 		for mode in pinned mergeable; do
-			keep "cat $f" "${f#samples/} ($mode)" scenario $mode "$f" || return
+			keep "in_mode $mode $f" "${f#samples/} ($mode)" scenario $mode "$f" || return
 		done
 	done
 }
