@@ -80,8 +80,11 @@ impl<'a> Chooser<'a> {
         let step = self.step(&pair.pids(), pair.state());
         // A step that changes VMAs has more allocations, the most interesting ones first.
         let often = self.guided && matches!(step, Step::Change { .. } | Step::Map { .. });
+        // Those of these grow with the number of VMAs.
+        let many = matches!(step, Step::Fork { .. } | Step::Unmap { .. } | Step::Move { .. });
         let fail = if self.one_in(if often { 5 } else { 16 }) {
-            1 + self.below(12).min(self.below(12))
+            let most = if many { 64 } else { 12 };
+            1 + self.below(most).min(self.below(most))
         } else {
             0
         };
