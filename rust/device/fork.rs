@@ -70,17 +70,17 @@ pub(super) fn forked(
 ) -> Result<Arc<LiveVma>> {
     let file = &source.mm.file;
     let host = opening.host();
-    let known = file.mm(host.mm_key());
+    let child = host.mm_key();
     let mut parent_mmap = source.mm.core.mmap_write();
     // From here on the pages of the parent are shared. The host blocks faults in one VMA after the
     // other, so each VMA is updated at its own callback.
-    if known.is_none() {
+    if source.mm.begins_to_fork(child) {
         source.mm.pauses_at_fork.store(0, Relaxed);
         sync::mm(&source.mm, parent, &mut parent_mmap)?;
     } else {
         sync::vma(source.into(), parent, &mut parent_mmap)?;
     }
-    let but = [source.mm.key(), host.mm_key()];
+    let but = [source.mm.key(), child];
     let mut choices = choices(opening, &source, &parent_mmap);
     let mut left_out = false;
     while choices.is_some_and(|(by_rule, seen)| by_rule != seen) {
@@ -106,12 +106,36 @@ pub(super) fn forked(
         }
     }
     stats::EVENT_FORK.inc();
+    file.note_change(&but);
+    let (reuse, reused) = choose(choices, &source, child, left_out);
+    let known = file.mm(child);
+    let is_first = known.is_none();
+    let forked = copy(opening, &source, known, &parent_mmap, reuse, reused);
+    if is_first {
+        let refused = if forked.is_ok() { 0 } else { child };
+        source.mm.refused_child.store(refused, Relaxed);
+    }
+    forked
+}
+
+/// Gives the child, whose address space is `known` if the shadow has a VMA of it, a copy of `source`.
+///
+/// # Errors
+///
+/// As [`forked`].
+fn copy(
+    opening: &Opening<'_>,
+    source: &LiveVma,
+    known: Option<Arc<LiveMm>>,
+    parent_mmap: &MmapWrite<'_>,
+    reuse: Reuse,
+    reused: Option<(Reused, Reused)>,
+) -> Result<Arc<LiveVma>> {
+    let (file, host) = (&source.mm.file, opening.host());
     let mm = match &known {
         Some(mm) => mm.clone(),
         None => LiveMm::new(file.as_arc_borrow(), host)?,
     };
-    file.note_change(&but);
-    let (reuse, reused) = choose(choices, &source, host.mm_key(), left_out);
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages(), reused)?;
     vma.note_links(host);
@@ -119,8 +143,8 @@ pub(super) fn forked(
     // A fork may copy pages of zeroes of a VMA that has no anon_vma.
     vma.may_have_zero_pages
         .store(source.may_have_zero_pages.load(Relaxed), Relaxed);
-    let forked = anon_vma_fork(&vma.core, &mmap, &source.core, &parent_mmap, reuse)
-        .and_then(|()| share_pages(&vma, host.locked(), &source, &mmap))
+    let forked = anon_vma_fork(&vma.core, &mmap, &source.core, parent_mmap, reuse)
+        .and_then(|()| share_pages(&vma, host.locked(), source, &mmap))
         .and_then(|()| match known {
             Some(_) => Ok(()),
             None => file.insert_mm(&mm),

@@ -70,6 +70,10 @@ pub(crate) struct LiveMm {
     pub(crate) changed_around: Atomic<bool>,
     /// How often its present fork has waited for other address spaces.
     pub(crate) pauses_at_fork: Atomic<usize>,
+    /// The key of the child of its last fork, if the shadow has none of the child's VMAs: there was no
+    /// memory for them, or a limit was reached. Where the host gives another child the same memory, the
+    /// shadow looks at each VMA just before it is forked, as it does after the first.
+    pub(crate) refused_child: Atomic<usize>,
     /// Whether the host has moved pages since the last look at all VMAs: one may have lost its links.
     pub(crate) has_moved: Atomic<bool>,
     /// Whether the VMAs that have lost their links by these moves are known.
@@ -96,6 +100,12 @@ pub(crate) struct LiveMm {
 }
 
 impl LiveMm {
+    /// Returns whether the VMA that the host copies now is the first that it copies to the address space
+    /// `child`, as far as the shadow knows. Sleeps.
+    pub(crate) fn begins_to_fork(&self, child: usize) -> bool {
+        self.refused_child.load(Relaxed) != child && self.file.mm(child).is_none()
+    }
+
     /// Creates the shadow of the address space of `vma`, without VMAs. Sleeps.
     ///
     /// # Errors
@@ -114,6 +124,7 @@ impl LiveMm {
                 file: file.into(),
                 changed_around: Atomic::new(false),
                 pauses_at_fork: Atomic::new(0),
+                refused_child: Atomic::new(0),
                 has_moved: Atomic::new(false),
                 knows_lost: Atomic::new(false),
                 had_threads: Atomic::new(false),

@@ -170,7 +170,7 @@ fn forked(
     parent: LockedMm<'_>,
 ) -> Result<Arc<LiveVma>> {
     let (mm, child) = (&source.mm, opening.host().mm_key());
-    let found = if mm.file.mm(child).is_none() {
+    let found = if mm.begins_to_fork(child) {
         // Which anon_vma is reused depends on the other processes of the family.
         sweep_others(&mm.file, &[mm.key(), child], Which::Changed)?;
         Found::all(parent, mm)?
