@@ -191,14 +191,12 @@ impl OpenFile {
     ///
     /// `ENOMEM` beyond `max_vmas`, `ENOSPC` beyond `max_pages`; then nothing is counted.
     pub(crate) fn charge(&self, pages: usize) -> Result {
-        if self.vmas.fetch_add(1, Full) >= self.registry.limits.max_vmas {
-            self.vmas.fetch_sub(1, Relaxed);
+        if !add(&self.vmas, 1, self.registry.limits.max_vmas) {
             return Err(ENOMEM);
         }
         // A split counts no pages, because those of the part were counted before.
-        let before = self.pages.fetch_add(pages, Full);
-        if pages > 0 && before.saturating_add(pages) > self.max_pages() {
-            self.uncharge(pages);
+        if pages > 0 && !add(&self.pages, pages, self.max_pages()) {
+            self.vmas.fetch_sub(1, Relaxed);
             return Err(ENOSPC);
         }
         Ok(())
@@ -223,8 +221,11 @@ impl OpenFile {
 
     /// Changes the number of pages of a VMA that has grown or shrunk.
     pub(crate) fn recharge(&self, from: usize, to: usize) {
-        self.pages.fetch_add(to, Relaxed);
-        self.pages.fetch_sub(from, Relaxed);
+        if to > from {
+            self.pages.fetch_add(to - from, Relaxed);
+        } else {
+            self.pages.fetch_sub(from - to, Relaxed);
+        }
     }
 
     /// Returns the address space with this key. Sleeps.
@@ -352,4 +353,16 @@ impl MiscDevice for OpenFile {
             _ => Err(ENOTTY),
         }
     }
+}
+
+/// Adds `n` to a counter unless it would exceed `most`. Returns whether it has.
+fn add(counter: &Atomic<usize>, n: usize, most: usize) -> bool {
+    let mut now = counter.load(Relaxed);
+    while let Some(sum) = now.checked_add(n).filter(|&sum| sum <= most) {
+        match counter.cmpxchg(now, sum, Full) {
+            Ok(_) => return true,
+            Err(other) => now = other,
+        }
+    }
+    false
 }
