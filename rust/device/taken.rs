@@ -187,6 +187,11 @@ impl<'a> Taken<'a> {
                 vma.host.clear();
                 mm.file.numbers.count_unclosed();
             }
+            if let Some(host) = found.filter(|_| vma.core.is_untracked()) {
+                // A part may have been split off that the shadow had no memory for. If it is gone, the
+                // family can be compared again.
+                vma.place.set(vma.place_before_unlink(host));
+            }
             if let Some(host) = hosts.get_mut(i) {
                 *host = found;
             }

@@ -123,7 +123,7 @@ hold() {
 		map main held 4
 		touch main held all write
 		fork main forked
-		repeat 1000000
+		repeat 300000
 		  touch main held all write
 		end
 	END
@@ -304,8 +304,9 @@ starved_at_random() {
 out_of_memory() {
 	try "no memory: failslab is there" fail_on_request || return
 	for f in samples/failslab/*.scn; do try "no memory: ${f##*/}" scenario "$here/$f"; done
-	f=samples/failslab/failing-merge.scn
-	try "no memory: ${f##*/} (mergeable)" scenario --mode mergeable "$here/$f"
+	for f in failing-merge failing-split tracked-again; do
+		try "no memory: $f.scn (mergeable)" scenario --mode mergeable "$here/samples/failslab/$f.scn"
+	done
 	for mode in pinned mergeable; do
 		try "no memory: random steps of seed ${seeds##* } ($mode)" timeout 3000 \
 			./rmapctl random --mode $mode --seed "${seeds##* }" --steps $((steps / 5)) --check-every 2 --fail
