@@ -223,6 +223,9 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
     if is_split {
         split(&source, &vma, host, &mut mmap);
     } else {
+        source.may_lose.store(true, Relaxed);
+        mm.note_doubtful(&source);
+        vma.awaits_move.store(true, Relaxed);
         trace::move_vma(|| (source.id(), vma.id(), host.pages()));
     }
     Ok(vma)

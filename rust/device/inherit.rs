@@ -270,7 +270,8 @@ pub(super) fn share_before_unlink(
 }
 
 /// Returns the VMAs that may have links in the host of which the shadow does not know: those without
-/// links, and those that have lost theirs. Looks at all VMAs once after each move. Sleeps.
+/// links, and those that have lost theirs. Looks at all VMAs once after a move from a VMA that is not known.
+/// Sleeps.
 fn doubtful(mm: &LiveMm, here: LockedMm<'_>) -> Result<KVVec<Arc<LiveVma>>> {
     // A VMA loses its links and stays only when its pages are moved.
     if mm.has_moved.load(Relaxed) && !mm.knows_lost.load(Relaxed) {
@@ -282,7 +283,14 @@ fn doubtful(mm: &LiveMm, here: LockedMm<'_>) -> Result<KVVec<Arc<LiveVma>>> {
         }
         mm.knows_lost.store(true, Relaxed);
     }
-    mm.doubtful()
+    let doubtful = mm.doubtful()?;
+    for vma in resched_each(&doubtful) {
+        let lost = |host: HostVma<'_>| vma.has_lost_links(host);
+        if vma.may_lose.load(Relaxed) && vma.host.read_near(here, lost) == Some(true) {
+            vma.is_lost.store(true, Relaxed);
+        }
+    }
+    Ok(doubtful)
 }
 
 /// Returns whether another VMA has the anon_vma of `vma`, or one in the same memory: then the next

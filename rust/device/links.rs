@@ -254,6 +254,12 @@ pub(super) fn unlink_alone(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
 ///
 /// `ENOMEM`.
 pub(super) fn moved_to(target: &LiveVma, here: LockedMm<'_>) -> Result {
+    if target.awaits_move.load(Relaxed) {
+        // The VMA that had them was noted when the host made this one.
+        target.awaits_move.store(false, Relaxed);
+        target.mm.has_moved.store(true, Relaxed);
+        return Ok(());
+    }
     target.mm.note_move();
     let mut mmap = target.mm.core.mmap_write();
     layout::settle_around(target, here, &mmap)?;

@@ -274,8 +274,8 @@ impl LiveMm {
         Ok(all)
     }
 
-    /// Returns the first ones of the VMAs that have no anon_vma in the shadow, or are known to have lost
-    /// their links. Sleeps.
+    /// Returns the first ones of the VMAs that have no anon_vma in the shadow, or have lost their links or
+    /// may do so, as far as that is known. Sleeps.
     ///
     /// # Errors
     ///
@@ -290,7 +290,8 @@ impl LiveMm {
             if known || kept == MOST_DOUBTFUL {
                 break;
             }
-            if vma.core.is_unfaulted() || vma.is_lost.load(Relaxed) {
+            let may_lose = self.has_moved.load(Relaxed) && vma.may_lose.load(Relaxed);
+            if vma.core.is_unfaulted() || vma.is_lost.load(Relaxed) || may_lose {
                 kept += 1;
                 cursor = here.move_next();
                 continue;
@@ -312,8 +313,8 @@ impl LiveMm {
         )
     }
 
-    /// Notes that a VMA has no anon_vma in the shadow any more, or has lost its links. Sleeps; allocates
-    /// nothing.
+    /// Notes that a VMA has no anon_vma in the shadow any more, or has lost its links or may do so. Sleeps;
+    /// allocates nothing.
     pub(crate) fn note_doubtful(&self, vma: &LiveVma) {
         let mut vmas = self.vmas.lock();
         let Some(this) = vmas.get(&(true, vma.id())).cloned() else {
