@@ -44,7 +44,8 @@
 //!
 //! 0. `check_lock` of [`registry::Registry`], which a check takes;
 //! 1. the host's `mmap_lock`, which the host holds around each callback; a check takes that of each
-//!    address space, then the lock of each VMA (`vma_start_write()`); a look at another process's mergeable VMAs takes one more, without waiting;
+//!    address space, then the lock of each VMA (`vma_start_write()`); a look at another process's
+//!    VMAs takes one more, without waiting;
 //! 2. the shadow's `mmap_lock`, the parent's before the child's ([`crate::rmap::mm`]);
 //! 3. the list of a [`live::LiveMm`], the pages of a [`live::LiveVma`], its host VMA, in that
 //!    order;
@@ -52,8 +53,8 @@
 //! 5. the lock of a page table of the host, while its PTEs are read.
 //!
 //! The innermost locks, under which no other is taken: the list of open files, the list of address
-//! spaces of a [`file::OpenFile`], `xa_lock` of `numbers`, the number of violations that checks have
-//! found.
+//! spaces of a [`file::OpenFile`], `xa_lock` of `numbers`, the pages of a [`live::LiveMm`] that were
+//! unmapped, the number of violations that checks have found.
 
 pub(crate) mod check;
 pub(crate) mod events;
