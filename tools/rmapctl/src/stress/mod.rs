@@ -19,7 +19,7 @@ mod touch;
 
 use crate::corners::Family;
 use crate::engine::interrupted;
-use crate::kernel::{Debugfs, Device};
+use crate::kernel::{Check, Debugfs, Device};
 use crate::output::{note, out};
 use crate::scenario::Mode;
 use crate::shared::Shared;
@@ -40,8 +40,9 @@ const STACK: usize = 256 << 10;
 /// Events and lines of `compare` that are printed after a failure.
 const SHOWN: usize = 40;
 
-/// How often the last check is made, until one comes through.
-const LAST_CHECKS: u32 = 10;
+/// For how long the last check is made again, until one comes through and no VMA is left. The kernel keeps the
+/// address space of an ended process while it moves its pages between memory nodes.
+const LAST_CHECKS: Duration = Duration::from_secs(60);
 /// A run that waits for the kernel to kill a process for want of memory takes so many times as long
 /// at most.
 const LONGEST: u64 = 10;
@@ -120,7 +121,7 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     let secs = started.elapsed().as_secs_f64();
     drop(family);
     // Nothing runs any more: the last check sees what is left.
-    let last = (0..LAST_CHECKS).find_map(|_| observers.check_once());
+    let last = last_check(&observers);
     let found = observers.wrong();
     wrong = wrong.or_else(|| bad_visit(board)).or_else(|| match last {
         None => Some("the last check has not come through".to_owned()),
@@ -154,6 +155,19 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
     // The end of a long output is what is looked at first.
     out!("stress: FAILED: {wrong}")?;
     Ok(false)
+}
+
+/// Returns the first check that finds no VMA, or the last one that has come through.
+fn last_check(observers: &Observers<'_>) -> Option<Check> {
+    let (begin, mut last) = (Instant::now(), None);
+    loop {
+        last = observers.check_once().or(last);
+        let done = last.is_some_and(|check| check.vmas == 0);
+        if done || interrupted() || begin.elapsed() > LAST_CHECKS {
+            return last;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Returns whether the kernel is still to kill a process for want of memory.
