@@ -87,15 +87,15 @@ fuzz:
 		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))'))
 
 #: make random        random steps of processes, with a check after each: STEPS= in each MODE= (pinned,
-#:                    mergeable, both) SEED= VM=; on VM=debian also with swap, KSM, two memory nodes;
-#:                    SHIFTS=1: short rounds in which boundaries between VMAs shift
+#:                    mergeable, both) SEED= VM=; in QEMU also with swap, KSM, two nodes;
+#:                    SHIFTS=1: short rounds in which boundaries between VMAs shift; FAIL=1: allocations fail
 #: make stress        processes and threads at full speed while checks run: SECS= MODE= SEED= VM=
 #: make host          stress-ng while the host's own structures are checked: SECS= VM=
 random stress host:
 	@scripts/setup.sh
 	@scripts/live.py $@ $(foreach n,target:VM mode:MODE steps:STEPS secs:SECS seed:SEED,\
 		$(if $($(lastword $(subst :, ,$n))),\
-		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))')) $(if $(SHIFTS),--shifts)
+		--$(firstword $(subst :, ,$n))='$($(lastword $(subst :, ,$n)))')) $(if $(SHIFTS),--shifts) $(if $(FAIL),--fail)
 
 #: make torture       each deliberate bug is caught; with the correct rules nothing is reported;
 #:                    BUST= SECS= SEED= THREADS= VM= PROTOCOL= MODE= DEPTH= LOAD= STAY= FAIL= REPEAT=, see

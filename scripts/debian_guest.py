@@ -24,7 +24,8 @@ def debian_guest(step, boot):
     samples = [*(TOP / "samples").glob("*.scn"), *(TOP / "samples/swap").glob("*.scn")]
     files |= {path.relative_to(TOP): path for path in samples}
     files |= {path.relative_to(folder): path for path in (folder / "swap").iterdir()}
-    files |= {"memory.sh": SCRIPTS / "guest/memory.sh"} | packed("trace-cmd", "--trace-cmd")
+    files |= {f"{name}.sh": SCRIPTS / f"guest/{name}.sh" for name in ("memory", "moving")}
+    files |= packed("trace-cmd", "--trace-cmd")
     release = read(folder / "include/config/kernel.release").strip()
     boot(step, files, "debian.sh", release, step.lab.seed, STEPS, options=("--nodes", "2"))
 

@@ -7,8 +7,8 @@
   scripts/live.py host      stress-ng without the device, while host/check checks all processes
 
 The first two are commands of rmapctl, and print its results. A difference or a violation ends a run.
---mode both does all of it twice, in one boot of a guest each. On Debian's kernel (--target debian) KSM, huge
-pages and compaction are on; pages are swapped out, and moved between two nodes.
+--mode both does all of it twice, in one boot of a guest each. In QEMU KSM, huge pages and compaction are on; pages
+are swapped out, and moved between two nodes.
 
 The last line is `random: PASS` or `random: FAIL, see above`, and so for the others. out/live has the console of each
 guest.
@@ -17,7 +17,7 @@ guest.
 import random
 from pathlib import Path
 
-from common import OUT, SCRIPTS, TARGETS, attached, command_line, kernel_folder, modules, program, say, script_lines
+from common import OUT, SCRIPTS, TARGETS, attached, command_line, kernel_folder, machine, modules, program, say, script_lines
 from packed import packed
 
 # Of one sequence: each begins with new processes.
@@ -32,10 +32,10 @@ def guest_files(target):
     """Returns the files of the guest, by their names there, and options of scripts/vm.py."""
     files = {"rmapctl": script_lines("rmapctl.sh")[-1]}
     files |= {f"{name}.sh": SCRIPTS / f"guest/{name}.sh" for name in ("try", "memory")}
-    if target != "debian":
-        return files, []
-    swap = Path(kernel_folder("debian")) / "swap"
-    return files | {f"swap/{path.name}": path for path in swap.iterdir()}, ["--nodes", "2"]
+    if target == "debian":
+        swap = Path(kernel_folder("debian")) / "swap"
+        files |= {f"swap/{path.name}": path for path in swap.iterdir()}
+    return files, [] if machine(target) == "um" else ["--nodes", "2"]
 
 
 def words(args):
@@ -45,6 +45,7 @@ def words(args):
     sequences = -(-args.steps // STEPS)
     steps = -(-args.steps // sequences)
     kind = ["--shifts"] if args.shifts else ["--check-every", 1]
+    kind += ["--fail"] if args.fail else []
     return ["random", "--seed", args.seed, "--seeds", sequences, "--steps", steps, *kind], \
         args.steps // SLOWEST + 300
 
@@ -53,7 +54,7 @@ def rmapctl(args, boot):
     """Boots a guest for each mode. Returns 0 if nothing was wrong."""
     files, options = guest_files(args.target)
     (command, *arguments), limit = words(args)
-    if command == "random" and args.target != "debian":
+    if command == "random" and machine(args.target) == "um":
         # One step comes after another: with two CPUs each waits until this machine runs the other one.
         options += ["--cpus", "1"]
     say(f"seed {args.seed}; repeat with --seed {args.seed}")
@@ -72,6 +73,7 @@ def main():
     add("--steps", type=int, default=20_000, help="of random, in each mode (default 20000)")
     add("--shifts", action="store_true",
         help="random: short rounds in which boundaries between VMAs shift, with a check after each alone")
+    add("--fail", action="store_true", help="random: an allocation fails in some commands (not on um-bench, debian)")
     add("--secs", type=int, default=60, help="of stress, in each mode, or of host (default 60)")
     add("--seed", type=int, default=random.getrandbits(31),
         help="of random and stress; default: a random one, which is printed")

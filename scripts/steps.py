@@ -218,6 +218,13 @@ def lazy(step):
     add_suites(step)
 
 
+def moved(step):
+    files = files_of(step, "shadow_rmap") | {"rmapctl": step.lab.rmapctl}
+    files |= {path.relative_to(TOP): path for path in (TOP / "samples/swap").glob("*.scn")}
+    files |= {f"{name}.sh": SCRIPTS / f"guest/{name}.sh" for name in ("memory", "moving")}
+    boot(step, files, "moved.sh", step.lab.seed, 60, 20, options=("--nodes", "2"))
+
+
 def debian(step):
     debian_guest.debian_guest(step, boot)
 
@@ -259,7 +266,8 @@ def torture(step):
 
 
 # As many at a time as there are cores.
-STEPS = {"x86_64-guest": guest, "um-guest": guest, "debian-guest": debian, "x86_64-lazy": lazy,
+STEPS = {"x86_64-guest": guest, "um-guest": guest, "debian-guest": debian, "x86_64-moved": moved,
+         "x86_64-lazy": lazy,
          "debian-drgn": debian_guest.debian_drgn,
          "host-rmapctl": host_rmapctl,
          "host-mm": host_mm, "host-userspace": host_userspace, "host-scripts": host_scripts,

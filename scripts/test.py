@@ -14,6 +14,7 @@ The steps, chosen by --target and --only:
   um-judge      scripts/judge_self_test.py --sample: the judge notices broken hosts, and no others
   um-runner, x86_64-runner   scripts/vm.py notices reports of the kernel, leaks, time-outs, dead guests
   um-guest, x86_64-guest     scripts/guest/test.sh: KUnit suites, the module, scenarios
+  x86_64-moved  scripts/guest/moved.sh: live mappings while pages are swapped out, merged and moved, with lockdep
   debian-guest  scripts/guest/debian.sh: the module on Debian's own kernel, with KSM, huge pages, swap, compaction
   debian-drgn   scripts/drgn_test.py: drgn finds the same chains in the memory of a guest, and in a dump of it
   x86_64-lazy   the KUnit suites again, in a kernel that preempts lazily instead of fully

@@ -7,7 +7,7 @@
 #
 # Usage: debian.sh RELEASE SEED STEPS     RELEASE as in 7.3.4+deb13-amd64; STEPS of a random sequence
 # scripts/debian_guest.py starts it, beside shadow_rmap.ko, other.ko, rmapctl, try.sh, host.sh, trace.sh, memory.sh,
-# samples/*.scn, samples/swap/*.scn and swap/*.ko
+# moving.sh, samples/*.scn, samples/swap/*.scn and swap/*.ko
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 release=$1 seed=$2 steps=$3 here=$PWD
@@ -20,6 +20,8 @@ debugfs=/sys/kernel/debug/shadow_rmap
 . ./trace.sh
 # shellcheck source=scripts/guest/memory.sh
 . ./memory.sh
+# shellcheck source=scripts/guest/moving.sh
+. ./moving.sh
 
 release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
 
@@ -64,77 +66,10 @@ shuffle_and_compare() {
 # A scenario saves files with relative names in its working folder.
 scenario() (mkdir -p /tmp/work && cd /tmp/work && timeout 600 "$here/rmapctl" run --quiet "$here/$1")
 
-# ksm_and_compare: KSM merges pages of three processes that are alive, and takes a reference on an
-# anon_vma for each.
-ksm_and_compare() {
-	cat >/tmp/family.scn <<-END
-		map main buf 64
-		touch main buf all write 7
-		fork main child
-		touch child buf 0..32 write 7
-		fork child grand
-		touch grand buf 16..48 write 7
-		advise main buf all mergeable
-		repeat 1000000
-		  touch main buf 0 read 7
-		end
-	END
-	timeout 600 ./rmapctl run /tmp/family.scn >/tmp/family.log 2>&1 &
-	family=$!
-	left=120
-	until [ "$(cat $mm/ksm/pages_sharing)" -gt 0 ] || [ $left = 0 ]; do
-		left=$((left - 1))
-		sleep 1
-	done
-	sharing=$(cat $mm/ksm/pages_sharing)
-	cat $debugfs/compare >/tmp/compare
-	echo 0 >$debugfs/host/pid && cat $debugfs/host/chains >/tmp/chains
-	kill $family
-	wait $family
-	tail -n 20 /tmp/family.log
-	cat /tmp/compare
-	must test "$sharing" -gt 0 && must grep -q '^anon_vma .*, [1-9][0-9]* pins$' /tmp/chains &&
-		must grep -q "^compare: vmas=3 .* untracked=0 .* violations=0 differences=0$" /tmp/compare
-}
-
-# balance_and_compare: checks of two processes that use their memory all the time, while the kernel moves pages to
-# the nodes of the CPUs on which they run.
-balance_and_compare() {
-	cat >/tmp/balance.scn <<-END
-		map main buf 2000
-		touch main buf all write
-		fork main child
-		repeat 40
-		  touch main buf all write 3
-		  touch child buf all read
-		  check
-		end
-	END
-	first=$(counted numa_pages_migrated) rc=0 rounds=0
-	until [ $rc != 0 ] || [ $rounds = 5 ] || [ "$(counted numa_pages_migrated)" -gt $((first + 100)) ]; do
-		timeout 600 ./rmapctl run --quiet /tmp/balance.scn
-		rc=$? rounds=$((rounds + 1))
-	done
-	echo "pages that NUMA balancing has moved in $rounds rounds: $(($(counted numa_pages_migrated) - first))"
-	must test "$(counted numa_pages_migrated)" -gt $((first + 100)) && return $rc
-}
-
 # This kernel lets no allocation fail on request, which is an error in words.
 fail_is_refused() {
 	printf 'map main buf 1\nfail 0 touch main buf 0 write\n' >/tmp/fail.scn
 	says "needs a kernel with CONFIG_FAILSLAB" timeout 600 ./rmapctl run /tmp/fail.scn
-}
-
-# patient COMMAND...: a command of rmapctl. A process may wait for its pages for long.
-patient() { timeout 900 ./rmapctl "$@" --quiet --timeout 300; }
-
-# While pages are swapped out and migrate.
-swap_tests() {
-	for f in samples/swap/*.scn; do try "swap: ${f##*/}" disturbed patient run "$f"; done
-	for mode in pinned mergeable; do
-		try "swap: random steps of seed $seed ($mode)" disturbed \
-			patient random --mode $mode --seed "$seed" --steps "$steps" --check-every 5
-	done
 }
 
 # The module of the lab's kernel, which has another name and other options.
@@ -164,11 +99,8 @@ all_tests() {
 	kill $compactor
 	try "pages have migrated meanwhile" many_migrated "$before"
 	try "checks find no difference while pages migrate" shuffle_and_compare
-	try "compare finds no difference where KSM has merged pages" ksm_and_compare
-	try "NUMA balancing is on" balance
-	try "checks find no difference while NUMA balancing moves pages" balance_and_compare
+	moving_tests
 	try "no failslab: fail is refused" fail_is_refused
-	try "swap: it is on" swap_on && try "swap: a cgroup" make_cgroup && swap_tests
 	try "no rule is broken" rules_hold
 	try "the module unloads" unload
 }

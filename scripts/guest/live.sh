@@ -1,12 +1,11 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the test guest: random steps with a check after each, or a stress, for as long as is asked. With the
-# modules of zram in swap/, which is Debian's own kernel: KSM, huge pages and compaction are on, and pages are
-# swapped out and moved between two nodes.
+# Runs in the test guest: random steps with a check after each, or a stress, for as long as is asked. In a kernel
+# that can swap, KSM, huge pages and compaction are on, and pages are swapped out and moved between two nodes.
 #
 # Usage: live.sh MODE ARGUMENTS...     of rmapctl: a mode, then its command
-# scripts/live.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, memory.sh and swap/*.ko
+# scripts/live.py starts it, beside shadow_rmap.ko, rmapctl, try.sh, memory.sh, and swap/*.ko on Debian's own kernel
 
 case ${1:-} in --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit ;; esac
 mode=$1 command=$2
@@ -17,7 +16,7 @@ shift 2
 . ./memory.sh
 
 around=''
-if [ -d swap ]; then
+if can_swap; then
 	swap_on && make_cgroup && ksm && huge_pages && balance || exit
 	compact &
 	around=disturbed

@@ -25,9 +25,11 @@ balance() {
 # compact: pages of all processes are moved to other memory, once a second.
 compact() { while echo 1 >/proc/sys/vm/compact_memory; do sleep 1; done; }
 
-# swap_on: swap/*.ko are the modules that zram needs, and zram, in order.
+# can_swap: swap/*.ko are the modules that zram needs, and zram, in order; or the kernel has it.
+can_swap() { [ -d swap ] || [ -e /sys/block/zram0 ]; }
+
 swap_on() {
-	for file in swap/*.ko; do insmod "$file" || return; done
+	[ ! -d swap ] || for file in swap/*.ko; do insmod "$file" || return; done
 	echo 128M >/sys/block/zram0/disksize && within 10 test -b /dev/zram0 &&
 		mkswap /dev/zram0 && swapon /dev/zram0 && must grep -q '^/dev/zram0 ' /proc/swaps
 }
