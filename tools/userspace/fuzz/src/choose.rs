@@ -81,7 +81,10 @@ impl<'a> Chooser<'a> {
         // A step that changes VMAs has more allocations, the most interesting ones first.
         let often = self.guided && matches!(step, Step::Change { .. } | Step::Map { .. });
         // Those of these grow with the number of VMAs.
-        let many = matches!(step, Step::Fork { .. } | Step::Unmap { .. } | Step::Move { .. });
+        let many = matches!(
+            step,
+            Step::Fork { .. } | Step::Unmap { .. } | Step::Move { .. }
+        );
         let fail = if self.one_in(if often { 5 } else { 16 }) {
             let most = if many { 64 } else { 12 };
             1 + self.below(most).min(self.below(most))
