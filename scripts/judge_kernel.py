@@ -24,6 +24,8 @@ from patches import apply, changes_c_alone
 # The kernel of the last patch.
 FOLDER = CACHE / "judge-kernel"
 COMPILED = re.compile(r"^  (?:CC|AS|RUSTC)\b.*", re.M)
+# A line of `compare`, or of a check of the host's structures.
+DIFFERENCE = re.compile(r"(?:the host's |unknown )?(?:vma|anon_vma|page|mm) .*: |host: |R\d+[ :]")
 # How a guest may end that was run, in vm.json.
 ENDS = ("exit", "splat", "boot", "time-limit", "died")
 # What notices that a guest has ended early.
@@ -175,7 +177,7 @@ def judge_guest(out):
     splats = result.get("splats") or []
     if failed:
         # A difference says more than a warning that came with it.
-        words = [line for line in said if re.match(r"(vma|anon_vma|page|mm) .*: |R\d+[ :]", line)]
+        words = [line for line in said if DIFFERENCE.match(line)]
         words += [*(splat["line"] for splat in splats), *said[-1:], failed[1]]
         return ran, (failed[1], words[0], scenario)
     if splats:

@@ -274,6 +274,9 @@ def test_the_results_of_a_guest(tmp_path):
     assert guest(out, bad, said, reason="splat", exit=3, **splat)[1] == \
         ("b.scn", "vma 3 (pid 5 main): chain: host links 1", out / "failed.scn")
     assert guest(out, bad, "some words\n")[1][1] == "some words"
+    for line in ("the host's page 1 (index 3): only the host has it", "host: 4 VMAs that it has removed without",
+                 "unknown vma 0 (pid 42 child) [0x1, 0x2): only the host has it"):
+        assert guest(out, bad, f"check: vmas=1\n  {line}\nb.scn:4: check: differences=1\n")[1][1] == line
     # What host/check finds, without the words in front of the rule.
     said = "host check\nviolation of R24: pid 5 sh [0x5000, 0x6000): num_children is 3\nhost check: violations=1\n"
     assert guest(out, bad, said)[1][1] == "R24: pid 5 sh [0x5000, 0x6000): num_children is 3"
