@@ -9,7 +9,8 @@
 #   FILE       the changes of this file alone, such as rust/rmap/fork.rs
 # All changes take hours. cargo-mutants makes them, in a copy of the sources. out/mutants has what it
 # found: missed.txt lists the changes that no test has noticed. The last line is
-# `mutants: caught N/M, missed N, unviable N`; an unviable change does not compile, and is not in M.
+# `mutants: caught N/M (N by the time limit), missed N, unviable N`; an unviable change does not compile, and is not
+# in M. A test that waits for ever is ended by the time limit, and so is one on a machine that is too busy.
 
 source "$(dirname "$0")/lab.sh"
 
@@ -74,4 +75,5 @@ mv "$OUT/mutants.out" "$OUT/mutants"
 count() { wc -l <"$OUT/mutants/$1.txt"; }
 caught=$(($(count caught) + $(count timeout)))
 case $rc in 0 | 2 | 3) ;; *) die "cargo-mutants failed (exit status $rc)" ;; esac
-echo "mutants: caught $caught/$((caught + $(count missed))), missed $(count missed), unviable $(count unviable)"
+echo "mutants: caught $caught/$((caught + $(count missed))) ($(count timeout) by the time limit)," \
+	"missed $(count missed), unviable $(count unviable)"
