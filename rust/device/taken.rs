@@ -187,19 +187,22 @@ impl<'a> Taken<'a> {
                 vma.host.clear();
                 mm.file.numbers.count_unclosed();
             }
-            if let Some(host) = found.filter(|_| vma.core.is_untracked()) {
-                // A part may have been split off that the shadow had no memory for. If it is gone, the
-                // family can be compared again.
-                vma.place.set(vma.place_before_unlink(host));
-            }
             if let Some(host) = hosts.get_mut(i) {
                 *host = found;
+            }
+        }
+        let pass = sync::begin(vmas, here, Cause::Check, &mut mmap)?;
+        for (seen, host) in resched_each(pass.vmas.iter().zip(&hosts)) {
+            if let Some(host) = host.filter(|_| seen.vma.core.is_untracked()) {
+                // A part may have been split off that the shadow had no memory for. If it is gone,
+                // the family can be compared again.
+                seen.vma.place.set(seen.vma.place_before_unlink(host));
             }
         }
         Ok(Self {
             mm,
             here,
-            pass: sync::begin(vmas, here, Cause::Check, &mut mmap)?,
+            pass,
             hosts,
             unknown,
             has_all_vmas: !mm.file.is_mergeable() || skipped == 0,
