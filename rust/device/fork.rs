@@ -68,13 +68,31 @@ pub(super) fn forked(
     parent: LockedMm<'_>,
     source: ArcBorrow<'_, LiveVma>,
 ) -> Result<Arc<LiveVma>> {
+    let (mm, host) = (&source.mm, opening.host());
+    let is_first = mm.begins_to_fork(host.mm_key());
+    if is_first {
+        mm.set_refused_child(None);
+    }
+    let forked = shadowed(opening, parent, source, is_first);
+    if is_first && forked.is_err() {
+        mm.set_refused_child(Some(host.mm()));
+    }
+    forked
+}
+
+/// As [`forked`]; `is_first` says whether this is the first VMA of the fork.
+fn shadowed(
+    opening: &Opening<'_>,
+    parent: LockedMm<'_>,
+    source: ArcBorrow<'_, LiveVma>,
+    is_first: bool,
+) -> Result<Arc<LiveVma>> {
     let file = &source.mm.file;
-    let host = opening.host();
-    let child = host.mm_key();
+    let child = opening.host().mm_key();
     let mut parent_mmap = source.mm.core.mmap_write();
     // From here on the pages of the parent are shared. The host blocks faults in one VMA after the
     // other, so each VMA is updated at its own callback.
-    if source.mm.begins_to_fork(child) {
+    if is_first {
         source.mm.pauses_at_fork.store(0, Relaxed);
         sync::mm(&source.mm, parent, &mut parent_mmap)?;
     } else {
@@ -108,17 +126,10 @@ pub(super) fn forked(
     stats::EVENT_FORK.inc();
     file.note_change(&but);
     let (reuse, reused) = choose(choices, &source, child, left_out);
-    let known = file.mm(child);
-    let is_first = known.is_none();
-    let forked = copy(opening, &source, known, &parent_mmap, reuse, reused);
-    if is_first {
-        let refused = if forked.is_ok() { 0 } else { child };
-        source.mm.refused_child.store(refused, Relaxed);
-    }
-    forked
+    copy(opening, &source, &parent_mmap, reuse, reused)
 }
 
-/// Gives the child, whose address space is `known` if the shadow has a VMA of it, a copy of `source`.
+/// Gives the child a copy of `source`.
 ///
 /// # Errors
 ///
@@ -126,12 +137,12 @@ pub(super) fn forked(
 fn copy(
     opening: &Opening<'_>,
     source: &LiveVma,
-    known: Option<Arc<LiveMm>>,
     parent_mmap: &MmapWrite<'_>,
     reuse: Reuse,
     reused: Option<(Reused, Reused)>,
 ) -> Result<Arc<LiveVma>> {
     let (file, host) = (&source.mm.file, opening.host());
+    let known = file.mm(host.mm_key());
     let mm = match &known {
         Some(mm) => mm.clone(),
         None => LiveMm::new(file.as_arc_borrow(), host)?,

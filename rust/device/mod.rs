@@ -54,7 +54,7 @@
 //!
 //! The innermost locks, under which no other is taken: the list of open files, the list of address
 //! spaces of a [`file::OpenFile`], `xa_lock` of `numbers`, the pages of a [`live::LiveMm`] that were
-//! unmapped, the number of violations that checks have found.
+//! unmapped, its refused child, the number of violations that checks have found.
 
 pub(crate) mod check;
 pub(crate) mod events;

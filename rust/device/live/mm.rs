@@ -70,10 +70,6 @@ pub(crate) struct LiveMm {
     pub(crate) changed_around: Atomic<bool>,
     /// How often its present fork has waited for other address spaces.
     pub(crate) pauses_at_fork: Atomic<usize>,
-    /// The key of the child of its last fork, if the shadow has none of the child's VMAs: there was no
-    /// memory for them, or a limit was reached. Where the host gives another child the same memory, the
-    /// shadow looks at each VMA just before it is forked, as it does after the first.
-    pub(crate) refused_child: Atomic<usize>,
     /// Whether the host has moved pages since the last look at all VMAs: one may have lost its links.
     pub(crate) has_moved: Atomic<bool>,
     /// Whether the VMAs that have lost their links by these moves are known.
@@ -90,6 +86,10 @@ pub(crate) struct LiveMm {
     /// How many more VMAs the host had at the last look at all of them, wrapping around: those of others.
     /// The largest number if there was no look.
     others: Atomic<usize>,
+    /// The child of its last fork, if the shadow had no memory for the first VMA of that, or a limit was
+    /// reached. While this is held, no other child is in the same memory.
+    #[pin]
+    refused_child: Mutex<Option<ARef<kernel::mm::Mm>>>,
     #[pin]
     vmas: Mutex<VmaTree>,
     /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
@@ -100,10 +100,21 @@ pub(crate) struct LiveMm {
 }
 
 impl LiveMm {
-    /// Returns whether the VMA that the host copies now is the first that it copies to the address space
-    /// `child`, as far as the shadow knows. Sleeps.
+    /// Returns whether the VMA that the host copies now is the first that it copies to the address
+    /// space `child`. Sleeps.
     pub(crate) fn begins_to_fork(&self, child: usize) -> bool {
-        self.refused_child.load(Relaxed) != child && self.file.mm(child).is_none()
+        let refused = self.refused_child.lock();
+        let is_refused = refused
+            .as_ref()
+            .is_some_and(|mm| mm.as_raw().addr() == child);
+        drop(refused);
+        !is_refused && self.file.mm(child).is_none()
+    }
+
+    /// Sets whose first VMA the shadow does not have. Sleeps.
+    pub(crate) fn set_refused_child(&self, child: Option<ARef<kernel::mm::Mm>>) {
+        let before = core::mem::replace(&mut *self.refused_child.lock(), child);
+        drop(before);
     }
 
     /// Creates the shadow of the address space of `vma`, without VMAs. Sleeps.
@@ -124,7 +135,6 @@ impl LiveMm {
                 file: file.into(),
                 changed_around: Atomic::new(false),
                 pauses_at_fork: Atomic::new(0),
-                refused_child: Atomic::new(0),
                 has_moved: Atomic::new(false),
                 knows_lost: Atomic::new(false),
                 had_threads: Atomic::new(false),
@@ -132,6 +142,7 @@ impl LiveMm {
                 looked_at: Atomic::new(0),
                 nr_vmas: Atomic::new(0),
                 others: Atomic::new(usize::MAX),
+                refused_child <- new_mutex!(None, "shadow_rmap::refused_child"),
                 vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
                 unmapped <- UnmappedPages::new(),
             }),
