@@ -225,7 +225,7 @@ pub(super) fn copy(opening: &Opening<'_>, source: ArcBorrow<'_, LiveVma>) -> Res
     } else {
         source.may_lose.store(true, Relaxed);
         mm.note_doubtful(&source);
-        vma.awaits_move.store(true, Relaxed);
+        vma.awaits_move.store(!mm.file.is_mergeable(), Relaxed);
         trace::move_vma(|| (source.id(), vma.id(), host.pages()));
     }
     Ok(vma)

@@ -191,6 +191,10 @@ impl OpenFile {
     ///
     /// `ENOMEM` beyond `max_vmas`, `ENOSPC` beyond `max_pages`; then nothing is counted.
     pub(crate) fn charge(&self, pages: usize) -> Result {
+        // What has no room is not counted for a moment either: another task may need the place.
+        if pages > 0 && !self.has_room_to_grow(pages) {
+            return Err(ENOSPC);
+        }
         if !add(&self.vmas, 1, self.registry.limits.max_vmas) {
             return Err(ENOMEM);
         }

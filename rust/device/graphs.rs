@@ -160,11 +160,12 @@ fn shadow_graph(all: &[Taken<'_>], owners: &[MmNode]) -> Result<Graph> {
         let mmap = taken.mm.core.mmap_read();
         for seen in resched_each(&taken.pass.vmas) {
             let (vma, place) = (&seen.vma, seen.vma.place.get());
-            let range = vma.core.range(&mmap);
+            let untracked = vma.core.is_untracked();
+            let range = vma.core.range(&mmap).filter(|_| untracked);
             let node = VmaNode {
                 reused: vma.reused.map(|(rule, _)| rule),
                 wrongly_merged: vma.wrongly_merged.load(Relaxed),
-                tainted: vma.core.is_untracked(),
+                tainted: untracked,
                 tree_offset: range.map_or(place.pgoff, |range| range.start),
                 ..vma_at(vma.id(), mm, place)
             };

@@ -270,8 +270,8 @@ pub(super) fn share_before_unlink(
 }
 
 /// Returns the VMAs that may have links in the host of which the shadow does not know: those without
-/// links, and those that have lost theirs. Looks at all VMAs once after a move from a VMA that is not known.
-/// Sleeps.
+/// links, and those that have lost theirs. Looks at all VMAs once after a move into a VMA that was there
+/// before. Sleeps.
 fn doubtful(mm: &LiveMm, here: LockedMm<'_>) -> Result<KVVec<Arc<LiveVma>>> {
     // A VMA loses its links and stays only when its pages are moved.
     if mm.has_moved.load(Relaxed) && !mm.knows_lost.load(Relaxed) {
@@ -285,8 +285,12 @@ fn doubtful(mm: &LiveMm, here: LockedMm<'_>) -> Result<KVVec<Arc<LiveVma>>> {
     }
     let doubtful = mm.doubtful()?;
     for vma in resched_each(&doubtful) {
-        let lost = |host: HostVma<'_>| vma.has_lost_links(host);
-        if vma.may_lose.load(Relaxed) && vma.host.read_near(here, lost) == Some(true) {
+        if !vma.may_lose.load(Relaxed) {
+            continue;
+        }
+        // The host takes them right after the callback, so they are gone by now, or stay.
+        vma.may_lose.store(false, Relaxed);
+        if vma.host.read_near(here, |host| vma.has_lost_links(host)) == Some(true) {
             vma.is_lost.store(true, Relaxed);
         }
     }

@@ -90,9 +90,10 @@ pub(crate) struct LiveVma {
     pub(crate) may_have_zero_pages: Atomic<bool>,
     /// Whether a look has seen that it has lost its links, and none has given it others since.
     pub(crate) is_lost: Atomic<bool>,
-    /// Whether its pages have been moved since the last look at all VMAs, so that it may lose its links.
+    /// Whether its pages have been moved, so that it may lose its links or have lost them.
     pub(crate) may_lose: Atomic<bool>,
-    /// Whether the host has made it for pages that it is about to move, from a VMA that the shadow knows.
+    /// Whether the host has made it for pages that it is about to move, from a VMA that the shadow
+    /// knows.
     pub(crate) awaits_move: Atomic<bool>,
     /// Whether it had no links at the begin of the present look at all mergeable VMAs.
     pub(crate) was_unfaulted: Atomic<bool>,
