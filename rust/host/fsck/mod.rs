@@ -272,6 +272,8 @@ impl Checker<'_> {
         // seen published and that is not linked yet.
         let family = match Family::lock(mmap, vma) {
             Ok(Some(family)) => family,
+            // Shared memory may be large, and a merge that loses an anon_vma is one of private VMAs.
+            Ok(None) if vma.is_shared() => return Ok(Some(end)),
             Ok(None) => return self.lone_pages(mmap, vma, address).map(Some),
             Err(error) if error == EFAULT => return Ok(Some(end)),
             Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use kernel::macros::kunit_tests;
 mod suite {
     use super::super::Processes;
 
-    /// The process that loads this module is one of them.
+    /// There are some, each once, by their pids.
     #[test]
     fn processes_of_now() {
         let mut last = 0;
