@@ -60,7 +60,7 @@ def arguments(words=None):
     parser.add_argument("--tree", type=Path, help="a kernel's source (default: KDIR=, the lab's)")
     parser.add_argument("--patch", type=Path, help="apply this to a copy of the source first")
     parser.add_argument("--skip-tests", action="store_true",
-                        help="accept a tree whose own tools/testing/vma fails; --patch does")
+                        help="accept a tree whose own tools/testing/vma fails; implied by --patch")
     parser.add_argument("--variant", choices=VARIANTS, default="plain",
                         help="coverage: counts lines for gcov (default: plain)")
     length = parser.add_mutually_exclusive_group()

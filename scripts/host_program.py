@@ -34,7 +34,8 @@ def library(variant, *options):
     if code:
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         # The last one is of the script that called the one which failed.
-        raise Mistake("; ".join(errors[:-1] or errors) or f"host_userspace.py: exit status {code}: {' '.join(lines[-1:])}")
+        last = " ".join(lines[-1:])
+        raise Mistake("; ".join(errors[:-1] or errors) or f"host_userspace.py: exit status {code}: {last}")
     return lines[-1]
 
 

@@ -17,7 +17,8 @@ guest.
 import random
 from pathlib import Path
 
-from common import OUT, SCRIPTS, TARGETS, attached, command_line, kernel_folder, machine, modules, program, say, script_lines
+from common import (OUT, SCRIPTS, TARGETS, attached, command_line, kernel_folder, machine, modules, program, say,
+                    script_lines)
 from packed import packed
 
 # Of one sequence: each begins with new processes.
