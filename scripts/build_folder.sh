@@ -11,7 +11,9 @@ KERNEL_VERSIONS=(7.3 7.2)
 METADATA=(lib{core,compiler_builtins,build_error,ffi,pin_init,bindings,uapi,kernel}.rmeta
 	lib{macros,pin_init_internal}.so)
 # Programs and files by which kbuild makes a module.
-KBUILD=(Makefile scripts/{basic/fixdep,mod/modpost,module.lds,target.json} include/generated/{autoconf.h,rustc_cfg})
+KBUILD=(Makefile scripts/{basic/fixdep,mod/modpost,module.lds} include/generated/autoconf.h)
+# Files that rustc is given.
+RUST=(scripts/target.json include/generated/rustc_cfg)
 
 # configured OPTION: the kernel in `kernel` has it built in.
 configured() { grep -qx "CONFIG_$1=y" "$kernel/include/config/auto.conf"; }
@@ -49,6 +51,9 @@ lacks() {
 	done
 	[ -s "$kernel/Module.symvers" ] || echo "Module.symvers: a complete build of the kernel (make) writes it"
 	configured RUST || return 0
+	for file in "${RUST[@]}"; do
+		[ -s "$kernel/$file" ] || echo "$file: rustc compiles modules with it"
+	done
 	for file in "${METADATA[@]}"; do
 		[ -s "$kernel/rust/$file" ] || echo "rust/$file: metadata of the kernel's Rust code"
 	done

@@ -11,7 +11,7 @@ from common import SCRIPTS
 
 
 def random_words(steps):
-    found, limit = live.words(Namespace(command="random", steps=steps, seed=7, shifts=False))
+    found, limit = live.words(Namespace(command="random", steps=steps, seed=7, shifts=False, fail=False))
     assert found[:3] == ["random", "--seed", 7] and found[-2:] == ["--check-every", 1]
     assert limit > steps / live.SLOWEST
     return found[found.index("--seeds") + 1], found[found.index("--steps") + 1]
@@ -24,8 +24,13 @@ def test_no_fewer_steps_than_asked(steps, sequences, each):
 
 
 def test_rounds_of_shifts_have_their_own_checks():
-    found, _ = live.words(Namespace(command="random", steps=9, seed=7, shifts=True))
+    found, _ = live.words(Namespace(command="random", steps=9, seed=7, shifts=True, fail=False))
     assert found[-1] == "--shifts" and "--check-every" not in found
+
+
+def test_allocations_fail_beside_checks():
+    found, _ = live.words(Namespace(command="random", steps=9, seed=7, shifts=False, fail=True))
+    assert found[-3:] == ["--check-every", 1, "--fail"]
 
 
 def test_a_stress_has_time_to_end():

@@ -10,7 +10,13 @@ import pytest
 from common import SCRIPTS, TOP, toolchain_env
 
 CONFIG = ("X86_64=y", "MODULES=y", "RUST=y", "DEBUG_FS=y")
-METADATA = ("libcore.rmeta", "libkernel.rmeta", "libmacros.so")
+METADATA = (*(f"lib{name}.rmeta" for name in ("core", "compiler_builtins", "build_error", "ffi", "pin_init",
+                                              "bindings", "uapi", "kernel")),
+            "libmacros.so", "libpin_init_internal.so")
+# What any build of a kernel has, and what one with Rust has.
+KBUILD = ("Makefile", "scripts/basic/fixdep", "scripts/mod/modpost", "scripts/module.lds",
+          "include/generated/autoconf.h")
+RUST = ("scripts/target.json", "include/generated/rustc_cfg")
 VARIANT = f"test-{os.getpid()}"
 
 
@@ -24,8 +30,9 @@ def rustc_version():
 
 def build_folder(tmp_path, config=CONFIG, files=METADATA, version=None):
     """Makes a folder with as much of a built kernel as is asked for."""
-    for folder in ("include/config", "rust"):
-        (tmp_path / folder).mkdir(parents=True)
+    for name in (*KBUILD, *(RUST if files else ()), "include/config/auto.conf", "rust/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("# something\n")
     lines = [*config, f"RUSTC_VERSION={version or rustc_version()}"]
     (tmp_path / "include/config/auto.conf").write_text("".join(f"CONFIG_{line}\n" for line in lines))
     (tmp_path / "include/config/kernel.release").write_text("7.3.4\n")
@@ -85,7 +92,7 @@ def test_headers_without_any_metadata_and_of_another_rustc(tmp_path):
     code, output = module(build_folder(tmp_path, files=(), version=109999))
     assert code == 1
     assert [line.split(":")[0].split()[0] for line in lacking(output)] == [
-        *(f"rust/{name}" for name in METADATA), "the"]
+        *RUST, *(f"rust/{name}" for name in METADATA), "the"]
     assert "1.99.99 compiled the kernel" in output
 
 
