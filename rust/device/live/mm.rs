@@ -111,7 +111,7 @@ impl LiveMm {
         !is_refused && self.file.mm(child).is_none()
     }
 
-    /// Sets whose first VMA the shadow does not have. Sleeps.
+    /// Sets the child of which the shadow does not have the first VMA. Sleeps.
     pub(crate) fn set_refused_child(&self, child: Option<ARef<kernel::mm::Mm>>) {
         let before = core::mem::replace(&mut *self.refused_child.lock(), child);
         drop(before);
