@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from build_folders import KBUILD, METADATA, RUST
 from common import SCRIPTS, TOP, script_lines, toolchain_env
 
 # What the probe looks for in a build folder.
-FILES = ("Makefile", "Module.symvers", "include/config/kernel.release", "include/generated/autoconf.h",
-         "include/generated/rustc_cfg", "scripts/basic/fixdep", "scripts/mod/modpost", "scripts/module.lds",
-         "scripts/target.json",
-         *(f"rust/lib{name}.rmeta" for name in ("core", "compiler_builtins", "build_error", "ffi", "pin_init",
-                                                "bindings", "uapi", "kernel")),
-         "rust/libmacros.so", "rust/libpin_init_internal.so")
+FILES = ("Module.symvers", "include/config/kernel.release", *KBUILD, *RUST,
+         *(f"rust/{name}" for name in METADATA))
 
 
 def run(*command, cwd=None, **env):

@@ -7,16 +7,10 @@ import subprocess
 
 import pytest
 
+from build_folders import KBUILD, METADATA, RUST
 from common import SCRIPTS, TOP, toolchain_env
 
 CONFIG = ("X86_64=y", "MODULES=y", "RUST=y", "DEBUG_FS=y")
-METADATA = (*(f"lib{name}.rmeta" for name in ("core", "compiler_builtins", "build_error", "ffi", "pin_init",
-                                              "bindings", "uapi", "kernel")),
-            "libmacros.so", "libpin_init_internal.so")
-# What any build of a kernel has, and what one with Rust has.
-KBUILD = ("Makefile", "scripts/basic/fixdep", "scripts/mod/modpost", "scripts/module.lds",
-          "include/generated/autoconf.h")
-RUST = ("scripts/target.json", "include/generated/rustc_cfg")
 VARIANT = f"test-{os.getpid()}"
 
 
