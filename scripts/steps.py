@@ -222,7 +222,7 @@ def moved(step):
     files = files_of(step, "shadow_rmap") | {"rmapctl": step.lab.rmapctl}
     files |= {path.relative_to(TOP): path for path in (TOP / "samples/swap").glob("*.scn")}
     files |= {f"{name}.sh": SCRIPTS / f"guest/{name}.sh" for name in ("memory", "moving")}
-    boot(step, files, "moved.sh", step.lab.seed, 60, 20, options=("--nodes", "2"))
+    boot(step, files, "moved.sh", step.lab.seed, debian_guest.STEPS, 20, options=("--nodes", "2"))
 
 
 def debian(step):

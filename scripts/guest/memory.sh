@@ -72,5 +72,5 @@ disturbed() {
 	wait $disturber
 	read_in=$(($(counted pswpin) - read_in)) moved=$(($(migrated) - moved))
 	echo "pages read in from swap: $read_in, migrated: $moved"
-	must test $read_in -gt 20 && must test $moved -gt 20 && return $rc
+	must test $read_in -gt 100 && must test $moved -gt 100 && return $rc
 }
