@@ -5,11 +5,12 @@ As for a patch that is judged, the kernel is built from copies of the lab's sour
 that only what the modules change is compiled.
 """
 
+import contextlib
 import subprocess
 from pathlib import Path
 
-from common import CACHE, SCRIPTS, Mistake, kernel_folder, locked, read, script_lines, stream, toolchain_env
-from judge_kernel import copy_build, copy_source, make
+from common import CACHE, SCRIPTS, Mistake, kernel_folder, locked, read, script_lines
+from judge_kernel import copy_build, copy_source, kmake, make
 
 FOLDER = CACHE / "in-tree-kernel"
 # The modules, in the kernel's tree.
@@ -22,16 +23,16 @@ def configure(source, build, log):
     config = build / ".config"
     words = [word for name, value in OPTIONS.items() for word in ("--set-val", name, value)]
     subprocess.run([source / "scripts/config", "--file", config, *words], check=True)
-    env = toolchain_env()
-    code, _ = stream(["make", "-C", source, f"O={build}", "ARCH=um", f"RUSTC={env['RUSTC']}",
-                      f"BINDGEN={env['BINDGEN']}", "olddefconfig"], log, "configuring the kernel", env=env)
+    code, _ = kmake(source, build, log, "configuring the kernel", "olddefconfig")
     lost = [name for name, value in OPTIONS.items() if f"CONFIG_{name}={value}" not in read(config).splitlines()]
     if code or lost:
         raise Mistake(f"the kernel cannot be configured with {', '.join(lost) or OPTIONS} (see {log})")
 
 
-def build_kernel(out):
-    """Builds the kernel; returns its folder, and the files that were compiled."""
+@contextlib.contextmanager
+def built(out):
+    """Builds the kernel: its folder, which no other run changes until the block ends, and the files that were
+    compiled."""
     out.mkdir(parents=True, exist_ok=True)
     tree, patch = Path(script_lines("source.sh")[-1]), out / "in-tree.patch"
     with open(patch, "w", encoding="utf-8") as file:
@@ -42,5 +43,4 @@ def build_kernel(out):
         copy_source(tree, patch, source)
         copy_build(Path(kernel_folder("um")), tree, build, source)
         configure(source, build, out / "configure.log")
-        compiled = make(source, build, out / "kernel.log")
-    return build, compiled
+        yield build, make(source, build, out / "kernel.log")

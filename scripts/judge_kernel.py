@@ -62,12 +62,17 @@ def copy_build(build, tree, to, source):
                 os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def kmake(source, build, log, what, *words):
+    """Runs make for a UML kernel; returns its exit status and output."""
+    env = toolchain_env()
+    return stream(["make", "-C", source, f"O={build}", "ARCH=um", f"RUSTC={env['RUSTC']}",
+                   f"BINDGEN={env['BINDGEN']}", *words], log, what, env=env, limit=3600)
+
+
 def make(source, build, log):
     """Brings a kernel up to date; returns the files that were compiled."""
-    env = toolchain_env()
-    code, text = stream(["make", "-C", source, f"O={build}", "ARCH=um", f"RUSTC={env['RUSTC']}",
-                         f"BINDGEN={env['BINDGEN']}", "-j", str(os.cpu_count() + 1), "linux",
-                         "modules"], log, "building the patched kernel", env=env, limit=3600)
+    code, text = kmake(source, build, log, "building the patched kernel", "-j", str(os.cpu_count() + 1),
+                       "linux", "modules")
     if code:
         error = re.search(r"^(\S+?):(\d+):(?:\d+:)? (?:fatal )?error: (.*)$", text, re.M)
         what = f"{error[1].replace(f'{source}/', '')}, line {error[2]}: {error[3]}" if error else \

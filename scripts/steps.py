@@ -240,13 +240,13 @@ def programs(step):
 
 
 def in_tree(step):
-    kernel, compiled = in_tree_kernel.build_kernel(OUT / "in-tree")
-    ours = [name for name in compiled if name.startswith(f"{in_tree_kernel.MODULES}/rust/")]
-    step.check("the modules are compiled in the kernel's tree", len(ours) == 4, " ".join(compiled))
     files = {f"samples/{path.name}": path for path in (TOP / "samples").glob("*.scn")}
-    files |= {"rmapctl": step.lab.rmapctl,
-              "shadow_rmap_torture.ko": kernel / in_tree_kernel.MODULES / "shadow_rmap_torture.ko"}
-    boot(step, files, "in_tree.sh", options=("--kernel", kernel))
+    with in_tree_kernel.built(OUT / "in-tree") as (kernel, compiled):
+        ours = [name for name in compiled if name.startswith(f"{in_tree_kernel.MODULES}/rust/")]
+        step.check("the modules are compiled in the kernel's tree", len(ours) == 4, " ".join(compiled))
+        files |= {"rmapctl": step.lab.rmapctl,
+                  "shadow_rmap_torture.ko": kernel / in_tree_kernel.MODULES / "shadow_rmap_torture.ko"}
+        boot(step, files, "in_tree.sh", options=("--kernel", kernel))
 
 
 def host_stress(step):
