@@ -116,7 +116,7 @@ mergeable_is_refused() {
 	scenario /tmp/ksm.scn
 }
 
-# hold: starts two processes with a mapping, and waits until they use it.
+# hold: starts two processes with a mapping, and waits until both use it.
 hold() {
 	must within 120 not_in_use || return
 	cat >/tmp/hold.scn <<-END
@@ -130,7 +130,7 @@ hold() {
 	# busybox's timeout becomes the program, so this is the process to end.
 	timeout 1200 ./rmapctl run /tmp/hold.scn >/tmp/hold.log 2>&1 &
 	holder=$!
-	must within 120 in_use
+	must within 120 grep -q ' forked)$' $debugfs/chains
 }
 
 # let_go: ends them; their mapping has worked until then.
