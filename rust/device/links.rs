@@ -98,11 +98,23 @@ pub(super) fn prepare_as_faulted(
     neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
     mmap: &impl MmapLocked,
 ) -> Result {
-    layout::reset(vma, Place::of(host));
     // `find_mergeable_anon_vma()` tries the next VMA first.
     for (_, neighbour) in neighbours.iter().flatten() {
         prepare_as_seen(neighbour, host.locked(), mmap)?;
     }
+    prepare_beside(vma, host, neighbours, mmap)
+}
+
+/// As [`prepare_as_faulted`]; the `neighbours` had no anon_vma that the shadow does not know when the
+/// host had already given `vma` its own. Another thread may have prepared them since: its own callback
+/// follows.
+pub(super) fn prepare_beside(
+    vma: &LiveVma,
+    host: HostVma<'_>,
+    neighbours: [Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
+    mmap: &impl MmapLocked,
+) -> Result {
+    layout::reset(vma, Place::of(host));
     // Two threads that fault in neighbours at the same time may each have found the other VMA
     // without an anon_vma. The host may have prepared this VMA without a callback, when its
     // neighbours were others. Or the VMA has taken addresses of a neighbour, and lost them again.
@@ -138,16 +150,22 @@ pub(super) fn prepare_as_faulted(
 /// Gives `vma` an anon_vma if the host has done so without a callback: that of the VMA with which
 /// the host shares one, if the rules allow that (R27), or a new one.
 pub(super) fn prepare_as_seen(vma: &LiveVma, here: LockedMm<'_>, mmap: &impl MmapLocked) -> Result {
-    // Few VMAs share their anon_vma: do not look at all for nothing. Another thread that prepares the
-    // VMA in the host sets the pointer, and then counts the VMA.
-    let shares_any = |host: HostVma<'_>| {
-        let other_users = host.mm_users() > 1 || host.has_anon_vma_of_others();
-        host.anon_vma_key() != 0 && other_users
-    };
-    if !vma.core.is_unfaulted() || vma.host.read(here, shares_any) != Some(true) {
-        return prepare_with(vma, here, mmap, &[]);
+    if !vma.core.is_unfaulted() {
+        return Ok(());
     }
-    prepare_with(vma, here, mmap, &vma.mm.vmas()?)
+    // Few VMAs share their anon_vma: do not look at all for nothing. Another thread that prepares the
+    // VMA in the host sets the pointer, and then counts the VMA. It may do so at any time: what is
+    // without an anon_vma here stays without one in the shadow.
+    let look = |host: HostVma<'_>| {
+        let other_users = host.mm_users() > 1;
+        let key = host.anon_vma_key();
+        (key, other_users || host.has_anon_vma_of_others())
+    };
+    match vma.host.read(here, look) {
+        None | Some((0, _)) => Ok(()),
+        Some((_, false)) => prepare_with(vma, here, mmap, &[]),
+        Some((_, true)) => prepare_with(vma, here, mmap, &vma.mm.vmas()?),
+    }
 }
 
 /// As [`prepare_as_seen`]; the VMA with which the host shares the anon_vma is the first one of

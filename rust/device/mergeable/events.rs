@@ -244,7 +244,7 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
         && !mm.has_other_vmas();
     if is_known && is_settled {
         others.add(host, mm)?;
-        return others.with(|| links::prepare_as_faulted(vma, host, live, &mmap));
+        return others.with(|| links::prepare_beside(vma, host, live, &mmap));
     }
     Found::all(here, mm)?.with(|| {
         follow(mm, here, &mut mmap, Prepare::AllBut(vma.id()), Cause::Event)?;
