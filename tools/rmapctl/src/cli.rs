@@ -166,7 +166,8 @@ pub struct RandomArgs {
 /// Arguments of `stress`.
 #[derive(Debug, Args)]
 pub struct StressArgs {
-    /// How long to run
+    /// How long to run; from 5 seconds on until everything has happened once, at most ten times as
+    /// long
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=864_000))]
     pub secs: u64,
     /// Busy processes
@@ -183,7 +184,7 @@ pub struct StressArgs {
     pub mode: Mode,
     /// Use up the memory of the machine again and again, so that the kernel kills the process that
     /// does so. VMAs that the shadow has no memory for are no failure then. The run goes on until
-    /// the kernel has killed one, at most ten times as long
+    /// the kernel has killed one as well
     #[arg(long)]
     pub oom: bool,
     #[command(flatten)]

@@ -43,11 +43,11 @@ const SHOWN: usize = 40;
 /// For how long the last check is made again, until one comes through and no VMA is left. The kernel keeps the
 /// address space of an ended process while it moves its pages between memory nodes.
 const LAST_CHECKS: Duration = Duration::from_secs(60);
-/// A run that waits for the kernel to kill a process for want of memory takes so many times as long
-/// at most.
-const LONGEST: u64 = 10;
 /// A run of so many seconds must have seen everything at least once.
 const ENOUGH: u64 = 5;
+/// A run that waits for that, or for the kernel to kill a process for want of memory, takes so many
+/// times as long at most: on a busy machine little happens in a second.
+const LONGEST: u64 = 10;
 
 /// The arguments of a run.
 #[derive(Debug, Clone)]
@@ -128,16 +128,8 @@ pub fn run(settings: &Settings, debugfs: &Debugfs) -> Result<bool> {
         Some(check) if check.vmas > 0 => Some(format!("VMAs are left at the end: {check}")),
         Some(_) => None,
     });
-    let nothing = observers.idle().or_else(|| {
-        let idle = board.operations.load(Relaxed) == 0 || board.kills.load(Relaxed) == 0;
-        idle.then(|| "the busy processes did nothing, or none was killed".to_owned())
-    });
-    if no_oom_yet(settings, board) && !interrupted() {
-        wrong = wrong.or_else(|| Some("no process was killed for want of memory".to_owned()));
-    }
-    // A short run may end before everything has happened once.
-    if settings.secs >= ENOUGH && !interrupted() {
-        wrong = wrong.or(nothing);
+    if !interrupted() {
+        wrong = wrong.or_else(|| still_missing(settings, board, &observers));
     }
     out!("stress: {}", observers.summary(board, secs))?;
     let Some((wrong, compare)) = found.or(wrong.map(|wrong| (wrong, Vec::new()))) else {
@@ -170,9 +162,19 @@ fn last_check(observers: &Observers<'_>) -> Option<Check> {
     }
 }
 
-/// Returns whether the kernel is still to kill a process for want of memory.
-fn no_oom_yet(settings: &Settings, board: &Board) -> bool {
-    settings.oom && board.ooms.load(Relaxed) == 0
+/// Returns what has not happened yet, and must have happened at the end.
+fn still_missing(settings: &Settings, board: &Board, observers: &Observers<'_>) -> Option<String> {
+    if settings.oom && board.ooms.load(Relaxed) == 0 {
+        return Some("no process was killed for want of memory".to_owned());
+    }
+    // A short run may end before everything has happened once.
+    if settings.secs < ENOUGH {
+        return None;
+    }
+    observers.idle().or_else(|| {
+        let idle = board.operations.load(Relaxed) == 0 || board.kills.load(Relaxed) == 0;
+        idle.then(|| "the busy processes did nothing, or none was killed".to_owned())
+    })
 }
 
 /// Returns what a process that has opened the device itself has found.
@@ -192,10 +194,9 @@ fn watch(
 ) -> Option<String> {
     let mut next = PROGRESS;
     let over = || {
-        let times = if no_oom_yet(settings, board) {
-            LONGEST
-        } else {
-            1
+        let times = match still_missing(settings, board, observers) {
+            Some(_) => LONGEST,
+            None => 1,
         };
         started.elapsed().as_secs() >= settings.secs * times
     };
