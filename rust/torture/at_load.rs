@@ -54,6 +54,7 @@ bugs! {
     live::CountsNoUnmap
     live::HostForgetsClose
     live::HostForgetsOpen
+    live::HostHidesAnonVmas
     live::HostMisplacesPages
     live::HostNamesTheParent
     live::InheritsNothing

@@ -174,6 +174,18 @@ check' >/tmp/none.scn
 	rmmod shadow_rmap && return $rc
 }
 
+# The pages of this shell lead to anon_vmas that its VMAs do not have.
+host_check_names_lone_pages() {
+	insmod ./shadow_rmap.ko && echo $$ >$debugfs/host/pid && cat $debugfs/host/check >/tmp/right &&
+		echo HostHidesAnonVmas >$debugfs/bust && cat $debugfs/host/check >/tmp/lone || return 1
+	cat /tmp/right /tmp/lone
+	must grep -q '^host check: mms=1 .* violations=0$' /tmp/right &&
+		must grep -q '^violation of R21: .*: the page at 0x[0-9a-f]* is anonymous, but there is no anon_vma$' \
+			/tmp/lone
+	rc=$?
+	rmmod shadow_rmap && return $rc
+}
+
 # Pages were moved to a VMA, and no VMA has been closed since: a file that is closed leaves nothing.
 moves_unclosed() {
 	printf 'map main buf 4\ntouch main buf all write\nmove main buf all as moved\n' >/tmp/moves.scn
@@ -222,6 +234,7 @@ all_tests() {
 		'^vma .*: only the shadow has it$'
 	try "pages are moved, and no VMA is closed: nothing is left" moves_unclosed
 	bug HostMisplacesPages "$family" '^page .* index: host [0-9]+, shadow [0-9]+'
+	try "HostHidesAnonVmas: host/check names the pages" host_check_names_lone_pages
 	bug HostNamesTheParent "$three_generations" '^anon_vma .* root: should be anon_vma 2 .*, is anon_vma 1'
 	bug KeepsThePlace "$split_off" '^vma .* range: host .*, shadow .*; pgoff: host [0-9]+, shadow [0-9]+'
 	bug MergesNothing "$merged" '^vma .* merge \(R26\): the host has merged vma [0-9]+ into it'

@@ -90,6 +90,13 @@ pub(crate) struct HostForgetsClose;
 // SAFETY: The steps are those that are provided.
 unsafe impl<R: Rmap> Steps<R> for HostForgetsClose {}
 
+/// Deliberate bug of the host, as its structures look to `host/check`: VMAs have lost their anon_vmas (R21).
+/// The shadow's steps are correct.
+pub(crate) struct HostHidesAnonVmas;
+
+// SAFETY: The steps are those that are provided.
+unsafe impl<R: Rmap> Steps<R> for HostHidesAnonVmas {}
+
 /// Deliberate bug of the host, as it looks to the driver: the index of a page is not that of its
 /// place (R41). The shadow's steps are correct.
 pub(crate) struct HostMisplacesPages;
