@@ -246,8 +246,12 @@ pub(super) fn share_before_unlink(
     if vma.core.is_unfaulted() {
         return Ok(());
     }
+    let mm = &vma.mm;
+    // Since the host has unlinked the VMA another thread may have got the memory of its anon_vma.
+    let may_come_again =
+        mm.has_moved.load(Relaxed) || mm.had_threads.load(Relaxed) || mm.users() > 1;
     let mut is_first = true;
-    for other in resched_each(&doubtful(&vma.mm, here)?).filter(|other| other.id() != vma.id()) {
+    for other in resched_each(&doubtful(mm, here)?).filter(|other| other.id() != vma.id()) {
         let look = |host: HostVma<'_>| {
             let lost = other.has_lost_links(host);
             let shares = vma.had_anon_vma_of(host) && (lost || other.core.is_unfaulted());
@@ -256,8 +260,8 @@ pub(super) fn share_before_unlink(
         let Some(lost) = other.host.read_near(here, look).flatten() else {
             continue;
         };
-        if core::mem::take(&mut is_first) && vma.mm.has_moved.load(Relaxed) && is_had(vma, here)? {
-            vma.mm.has_unseen_links.store(true, Relaxed);
+        if core::mem::take(&mut is_first) && may_come_again && is_had(vma, here)? {
+            mm.has_unseen_links.store(true, Relaxed);
             return Ok(());
         }
         layout::settle_around(other, here, mmap)?;

@@ -18,7 +18,7 @@ use crate::{
     host::{
         mm::{
             LockedMm,
-            TriedRead, //
+            Tried, //
         },
         vma::HostVma, //
     },
@@ -66,12 +66,8 @@ pub(super) fn fault<'a>(
     let neighbours = neighbours();
     // The boundary has shifted before this first fault. The next look finds the VMA that has gained
     // what this one has lost, and prepares this one.
-    let shifted = |host: HostVma<'_>, vma: &LiveVma| {
-        vma.core.is_unfaulted()
-            && host.anon_vma_key() != 0
-            && vma.place.get().addresses != (host.start(), host.end())
-    };
-    if shifted(host, vma) || neighbours.iter().flatten().any(|(h, v)| shifted(*h, v)) {
+    let mut all = neighbours.iter().flatten();
+    if has_shifted_unfaulted(host, vma) || all.any(|(h, v)| has_shifted_unfaulted(*h, v)) {
         vma.mm.has_unseen_links.store(true, Relaxed);
         return Ok(());
     }
@@ -91,6 +87,13 @@ pub(super) fn fault<'a>(
     prepare_as_faulted(vma, host, neighbours, &mmap)
 }
 
+/// Returns whether a VMA has an anon_vma in the host alone, and was at another place before that.
+fn has_shifted_unfaulted(host: HostVma<'_>, vma: &LiveVma) -> bool {
+    vma.core.is_unfaulted()
+        && host.anon_vma_key() != 0
+        && vma.place.get().addresses != (host.start(), host.end())
+}
+
 /// Gives `vma` an anon_vma as the host has done at a fault.
 pub(super) fn prepare_as_faulted(
     vma: &LiveVma,
@@ -99,7 +102,12 @@ pub(super) fn prepare_as_faulted(
     mmap: &impl MmapLocked,
 ) -> Result {
     // `find_mergeable_anon_vma()` tries the next VMA first.
-    for (_, neighbour) in neighbours.iter().flatten() {
+    for (near, neighbour) in neighbours.iter().flatten() {
+        if has_shifted_unfaulted(*near, neighbour) {
+            // Another thread has prepared it since. With links it could not take in what it has gained.
+            vma.mm.has_unseen_links.store(true, Relaxed);
+            continue;
+        }
         prepare_as_seen(neighbour, host.locked(), mmap)?;
     }
     prepare_beside(vma, host, neighbours, mmap)
@@ -127,10 +135,15 @@ pub(super) fn prepare_beside(
         || vma.mm.has_unseen_links.load(Relaxed)
         || vma.may_have_zero_pages.load(Relaxed)
         || neighbours.iter().flatten().any(has_taken);
-    let permitted = |near: HostVma<'_>| !unknown || near.anon_vma_key() == host.anon_vma_key();
+    // One that is without an anon_vma in the shadow has none to share, whatever the host has given it by
+    // now.
+    let permitted = |near: HostVma<'_>, live: &LiveVma| {
+        let has_it = !unknown || near.anon_vma_key() == host.anon_vma_key();
+        has_it && !live.core.is_unfaulted()
+    };
     let [next, prev] = neighbours;
-    let next = next.filter(|(next, _)| host.is_compatible_with(*next) && permitted(*next));
-    let prev = prev.filter(|(prev, _)| prev.is_compatible_with(host) && permitted(*prev));
+    let next = next.filter(|(next, vma)| host.is_compatible_with(*next) && permitted(*next, vma));
+    let prev = prev.filter(|(prev, vma)| prev.is_compatible_with(host) && permitted(*prev, vma));
     if unknown && next.is_none() && prev.is_none() {
         return prepare_as_seen(vma, host.locked(), mmap);
     }
@@ -337,7 +350,7 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) -> bool {
         if mm.key() == but.key() {
             continue;
         }
-        let Some(locked) = TriedRead::new(&mm.host) else {
+        let Some(locked) = Tried::read(&mm.host) else {
             left_out = true;
             continue;
         };

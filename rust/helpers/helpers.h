@@ -95,6 +95,7 @@ int shadow_rmap_mmap_write_lock_killable(struct mm_struct *mm, struct rw_semapho
 					 bool wait);
 void shadow_rmap_mmap_write_unlock(struct mm_struct *mm);
 int shadow_rmap_vma_start_write_killable(struct vm_area_struct *vma);
+bool shadow_rmap_mmap_write_trylock(struct mm_struct *mm);
 bool shadow_rmap_mmap_read_trylock(struct mm_struct *mm);
 int shadow_rmap_mmap_read_lock_killable(struct mm_struct *mm);
 void shadow_rmap_mmap_read_unlock(struct mm_struct *mm);

@@ -42,6 +42,14 @@ void shadow_rmap_mmap_write_unlock(struct mm_struct *mm)
 	mmap_write_unlock(mm);
 }
 
+bool shadow_rmap_mmap_write_trylock(struct mm_struct *mm)
+{
+	if (!down_write_trylock(&mm->mmap_lock))
+		return false;
+	mm_lock_seqcount_begin(mm);
+	return true;
+}
+
 bool shadow_rmap_mmap_read_trylock(struct mm_struct *mm)
 {
 	return mmap_read_trylock(mm);

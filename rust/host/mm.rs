@@ -43,8 +43,7 @@ use kernel::{
 /// Only one thread at a time does this, because it holds `nest` for writing: two threads that took
 /// the same address spaces in different orders could deadlock. Lockdep accepts the order because of
 /// `nest`. The host itself holds two `mmap_lock`s only at fork: the parent's and the child's, and
-/// no other thread can find the child before the fork has released it. A [`TriedRead`] does not
-/// wait.
+/// no other thread can find the child before the fork has released it. A [`Tried`] does not wait.
 ///
 /// # Invariants
 ///
@@ -212,25 +211,40 @@ impl<'a> LockedMm<'a> {
     }
 }
 
-/// Holds the `mmap_lock` of an address space for reading, taken without waiting: so it may be taken
-/// whatever `mmap_lock` is held.
+/// Holds the `mmap_lock` of an address space, taken without waiting: so it may be taken whatever
+/// `mmap_lock` is held.
 ///
 /// # Invariants
 ///
-/// The lock is held.
-pub(crate) struct TriedRead {
+/// The lock is held, and `unlock` releases it.
+pub(crate) struct Tried {
     mm: ARef<Mm>,
+    unlock: unsafe extern "C" fn(*mut ffi::mm_struct),
     _not_send: NotThreadSafe,
 }
 
-impl TriedRead {
-    /// Tries to lock `mm`, which may have ended.
-    pub(crate) fn new(mm: &ARef<Mm>) -> Option<Self> {
+impl Tried {
+    /// Tries to lock `mm`, which may have ended, for reading. A thread may have removed VMAs of it, and
+    /// not yet unlinked them.
+    pub(crate) fn read(mm: &ARef<Mm>) -> Option<Self> {
         // SAFETY: `mm` holds a reference.
         let locked = unsafe { ffi::shadow_rmap_mmap_read_trylock(mm.as_raw()) };
         // INVARIANT: It was locked.
         locked.then(|| Self {
             mm: mm.clone(),
+            unlock: ffi::shadow_rmap_mmap_read_unlock,
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// Tries to lock `mm`, which may have ended, for writing.
+    pub(crate) fn write(mm: &ARef<Mm>) -> Option<Self> {
+        // SAFETY: `mm` holds a reference.
+        let locked = unsafe { ffi::shadow_rmap_mmap_write_trylock(mm.as_raw()) };
+        // INVARIANT: It was locked.
+        locked.then(|| Self {
+            mm: mm.clone(),
+            unlock: ffi::shadow_rmap_mmap_write_unlock,
             _not_send: NotThreadSafe,
         })
     }
@@ -242,10 +256,10 @@ impl TriedRead {
     }
 }
 
-impl Drop for TriedRead {
+impl Drop for Tried {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { ffi::shadow_rmap_mmap_read_unlock(self.mm.as_raw()) };
+        unsafe { (self.unlock)(self.mm.as_raw()) };
     }
 }
 

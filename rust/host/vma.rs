@@ -196,7 +196,7 @@ impl<'a> HostVma<'a> {
     }
 
     /// Returns whether it has one link, to an anon_vma that is a root. Another thread that prepares
-    /// it may be about to add that link: since 7.3 the host publishes the anon_vma before.
+    /// it may be about to add that link: the host publishes the anon_vma before.
     pub(crate) fn has_root_alone(self) -> bool {
         // SAFETY: By the type invariant: under `mmap_lock` the anon_vma stays linked, and a linked
         // anon_vma exists.
@@ -208,8 +208,8 @@ impl<'a> HostVma<'a> {
             let anon_vma = (&raw const (*vma).anon_vma).read_volatile();
             let anon_vma: *mut ffi::anon_vma = anon_vma.cast();
             !anon_vma.is_null()
-                // `list_add()` to an empty list sets `prev` first.
-                && (ptr::eq(next, head) || ptr::eq(next, prev))
+                // `list_add()` to an empty list sets one of them after the other.
+                && (ptr::eq(next, head) || ptr::eq(prev, head) || ptr::eq(next, prev))
                 && ptr::eq((*anon_vma).root, anon_vma)
         }
     }

@@ -68,6 +68,8 @@ pub(crate) struct LiveMm {
     /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps
     /// by a fork that has not called `open` yet.
     pub(crate) changed_around: Atomic<bool>,
+    /// Whether the shadow may have closed VMAs before the host has unlinked them.
+    pub(crate) closed_early: Atomic<bool>,
     /// How often its present fork has waited for other address spaces.
     pub(crate) pauses_at_fork: Atomic<usize>,
     /// Whether the host has moved pages since the last look at all VMAs: one may have lost its links.
@@ -134,6 +136,7 @@ impl LiveMm {
                 host: vma.mm(),
                 file: file.into(),
                 changed_around: Atomic::new(false),
+                closed_early: Atomic::new(false),
                 pauses_at_fork: Atomic::new(0),
                 has_moved: Atomic::new(false),
                 knows_lost: Atomic::new(false),

@@ -124,6 +124,10 @@ pub(in crate::device) fn follow(
     }
     if some_gone {
         mm.file.note_change(&[mm.key()]);
+        if matches!(prepare, Prepare::AllBut(_)) {
+            // At a fault another thread may have removed them, and be about to unlink them.
+            mm.closed_early.store(true, Relaxed);
+        }
     }
     for vma in resched_each(&all) {
         if is_gone(vma) && mm.vma(vma.number()).is_some() {

@@ -17,7 +17,7 @@ use crate::{
         registry::Registry,
         sync::Cause,
     },
-    host::mm::TriedRead,
+    host::mm::Tried,
     kernel_ext::{
         kthread::{
             KThread,
@@ -28,7 +28,10 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
     time::msecs_to_jiffies, //
 };
 
@@ -48,11 +51,16 @@ const ALL_AFTER: usize = 10;
 ///
 /// `ENOMEM`; the next look then does the rest.
 fn sweep(mm: &Arc<LiveMm>) -> Result<bool> {
-    let Some(locked) = TriedRead::new(&mm.host) else {
+    // For writing: a thread that unmaps has unlinked by then what it has removed.
+    let Some(locked) = Tried::write(&mm.host) else {
         return Ok(false);
     };
-    // The cells are filled under this lock alone, because other threads may hold the host's lock
-    // for reading as well. It is released after the cells are empty.
+    if mm.closed_early.load(Relaxed) {
+        // The host has changed its links after the shadow: a fork may have decided in between.
+        mm.closed_early.store(false, Relaxed);
+        mm.file.note_change(&[mm.key()]);
+    }
+    // The host's lock is released after the cells are empty.
     let core = mm.core.clone();
     let mut mmap = core.mmap_write();
     let here = locked.mm()?;
