@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests scripts/fuzz.py: the correct host has no difference, and one that is not correct has.
 
-  1. cargo test of tools/userspace/fuzz.
+  1. cargo test of tools/userspace/fuzz; rmapctl takes the scenarios of random steps.
   2. Random steps over the host with and without sanitizers: no difference.
   3. Bugs of tools/userspace/mutants: each is found and shrunk; the steps that are left show it
      again, and show nothing on the correct host.
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import fuzz
 from common import (CARGO_FOLDER, OUT, SCRIPTS, TOP, command_line, finish, program, read, read_json, say,
-                    toolchain_env)
+                    script_lines, toolchain_env)
 from host_program import ensure_tools
 from results_folder import empty
 
@@ -65,13 +65,20 @@ def cargo():
     options = fuzz.arguments(["--variant", "plain"])
     env = toolchain_env() | {"CARGO_TARGET_DIR": str(CARGO_FOLDER / "fuzz"),
                              "CARGO_TERM_COLOR": "never", "RUST_BACKTRACE": "0",
-                             "HOST_LIBRARY": fuzz.library(options)}
+                             "HOST_LIBRARY": fuzz.library(options), "SCENARIOS": str(RESULTS)}
     code, text, _ = finish(["cargo", "test", "--release", "--locked", "--quiet", "--no-fail-fast", "--",
                             "--format=pretty"], limit=LONGEST, cwd=fuzz.CRATE, env=env,
                            stderr=subprocess.STDOUT)
     for line in re.findall(r"^test .+ \.\.\. (?:ok|FAILED)$", text, re.M):
         say(line)
     report("the crate's tests", not code, text[-3000:])
+    parsed("random steps", *RESULTS.glob("*.scn"))
+
+
+def parsed(name, *scenarios):
+    code, text, _ = finish([script_lines("rmapctl.sh")[-1], "run", "--parse", "--keep-going", *scenarios],
+                           limit=LONGEST, stderr=subprocess.STDOUT)
+    report(f"rmapctl takes the scenario of {name}", not code and scenarios, text[-3000:])
 
 
 def clean(variant, secs):
@@ -99,6 +106,7 @@ def mutant(name, variant, rule):
     report(f"the steps of {name} are right on the correct host", not code, text)
     scenario = read(RESULTS / name / str(found.get("scenario")))
     report(f"{name} has a scenario", scenario.startswith("# SPDX"), str(found.get("scenario")))
+    parsed(name, RESULTS / name / str(found.get("scenario")))
 
 
 def last_exits():

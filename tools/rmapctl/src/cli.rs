@@ -124,6 +124,9 @@ pub struct RunArgs {
     /// Scenario files
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Say whether the files are valid, and run nothing
+    #[arg(long)]
+    pub parse: bool,
     #[command(flatten)]
     pub engine: EngineArgs,
 }

@@ -101,12 +101,19 @@ fn run(args: &RunArgs) -> Result<bool> {
             .map_err(|error| format!("{error:#}"))
             .and_then(|text| Scenario::parse(&text).map_err(|error| error.in_file(&label)))
             .and_then(|scenario| {
+                if args.parse {
+                    return Ok(None);
+                }
                 let (counts, result) = engine::run(&label, &scenario, &options);
                 result.map_err(|error| error.in_file(&label))?;
-                Ok(counts)
+                Ok(Some(counts))
             });
         match outcome {
-            Ok(counts) => {
+            Ok(None) => {
+                good += 1;
+                out!("{label}: valid")?;
+            }
+            Ok(Some(counts)) => {
                 good += 1;
                 out!(
                     "{label}: {}, {}, {}, ok",

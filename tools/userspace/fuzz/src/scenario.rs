@@ -2,8 +2,11 @@
 
 //! Writes steps in the language of `rmapctl run`.
 //!
-//! A process has one mapping `m` of as many pages as steps use; where a step maps something, there
-//! is a mapping with another name in its place. What the language has no word for becomes a comment.
+//! The process `main` has no mapping: it is the parent of those that steps start. Each of these has one
+//! mapping `m` of as many pages as steps use, which are not mapped at first. Behind them one page of `m`
+//! stays mapped, so that `m` is there; another one between keeps it from being a neighbour. The language
+//! names mapped pages only, so a step over a hole becomes a command for each part. What it has no word for
+//! becomes a comment.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,13 +16,39 @@ use host::random::Step;
 
 use crate::action::{Action, SIZE};
 
+/// The commands that set and clear a flag.
+const WORDS: [(Flags, &[&str]); 5] = [
+    (Flags::WRITE, &["protect PAGES rw", "protect PAGES r"]),
+    (
+        Flags::RANDOM,
+        &["advise PAGES random", "advise PAGES normal"],
+    ),
+    (Flags::LOCKED, &["lock PAGES", "unlock PAGES"]),
+    (
+        Flags::DONTCOPY,
+        &["advise PAGES dontfork", "advise PAGES dofork"],
+    ),
+    (Flags::SEALED, &["seal PAGES"]),
+];
+
+/// The commands that set (`way` 0) or clear (1) all of these flags, if there are such.
+fn words_of(mut flags: Flags, way: usize) -> Option<Vec<&'static str>> {
+    let mut all = Vec::new();
+    for (flag, words) in WORDS {
+        if flags.0 & flag.0 != 0 {
+            flags.0 &= !flag.0;
+            all.push(*words.get(way)?);
+        }
+    }
+    (flags == Flags::NONE).then_some(all)
+}
+
 /// The scenario of a sequence; `words` say what it shows.
 pub fn scenario(actions: &[Action], words: &str) -> String {
     let mut text = Text {
         out: String::new(),
-        names: BTreeMap::new(),
+        living: BTreeMap::new(),
         processes: 0,
-        mappings: 0,
     };
     let file = actions
         .iter()
@@ -38,19 +67,63 @@ pub fn scenario(actions: &[Action], words: &str) -> String {
     text.out
 }
 
-/// A process: its name, and the mapping to which each of its pages belongs, with the page of it.
+/// A page of `m`, as far as the language asks.
+#[derive(Clone, Copy, Default)]
+struct Page {
+    mapped: bool,
+    /// Whether a child does not get it.
+    dontcopy: bool,
+    /// Whether it is not swapped out on request.
+    locked: bool,
+}
+
+/// A process: its name, and its pages.
 #[derive(Clone)]
 struct Process {
     name: String,
-    pages: Vec<(String, u64)>,
+    pages: Vec<Page>,
+}
+
+impl Process {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            pages: vec![Page::default(); SIZE as usize],
+        }
+    }
+
+    fn range(&mut self, page: u64, pages: u64) -> Option<&mut [Page]> {
+        self.pages.get_mut(page as usize..(page + pages) as usize)
+    }
+
+    /// Returns the words for each run of mapped pages.
+    fn runs(&self, page: u64, pages: u64) -> Option<Vec<String>> {
+        let range = self.pages.get(page as usize..(page + pages) as usize)?;
+        let mut first = page;
+        let mut runs = Vec::new();
+        for run in range.chunk_by(|one, next| one.mapped == next.mapped) {
+            let end = first + run.len() as u64;
+            if run[0].mapped {
+                runs.push(format!("{} m {first}..{end}", self.name));
+            }
+            first = end;
+        }
+        Some(runs)
+    }
+
+    /// Returns the words that name these pages, if all are mapped.
+    fn target(&self, page: u64, pages: u64) -> Option<String> {
+        let range = self.pages.get(page as usize..(page + pages) as usize)?;
+        let all = range.iter().all(|page| page.mapped);
+        all.then(|| format!("{} m {page}..{}", self.name, page + pages))
+    }
 }
 
 struct Text {
     out: String,
     /// The processes that live, by their pids.
-    names: BTreeMap<usize, Process>,
+    living: BTreeMap<usize, Process>,
     processes: usize,
-    mappings: usize,
 }
 
 impl Text {
@@ -60,16 +133,13 @@ impl Text {
 
     /// Adds a process with the lowest pid that is free.
     fn add(&mut self, process: Process) {
-        let free = (0..).find(|pid| !self.names.contains_key(pid));
-        self.names.insert(free.unwrap_or(0), process);
+        let free = (0..).find(|pid| !self.living.contains_key(pid));
+        self.living.insert(free.unwrap_or(0), process);
         self.processes += 1;
     }
 
     fn next_name(&self) -> String {
-        match self.processes {
-            0 => "main".to_owned(),
-            n => format!("p{n}"),
-        }
+        format!("p{}", self.processes)
     }
 
     fn action(&mut self, action: &Action) {
@@ -88,21 +158,9 @@ impl Text {
         }
     }
 
-    /// Returns the mapping that has these pages, and its range, if one has them all.
-    fn target(&self, pid: usize, page: u64, pages: u64) -> Option<String> {
-        let process = self.names.get(&pid)?;
-        let wanted = process.pages.get(page as usize..(page + pages) as usize)?;
-        let (mapping, first) = wanted.first()?;
-        let whole = wanted
-            .iter()
-            .zip(*first..)
-            .all(|((name, number), expected)| name == mapping && *number == expected);
-        whole.then(|| format!("{} {mapping} {first}..{}", process.name, first + pages))
-    }
-
     fn command(&mut self, step: Step) -> Option<Vec<String>> {
         match step {
-            Step::Spawn => self.spawn(),
+            Step::Spawn => Some(self.spawn()),
             Step::Map {
                 pid,
                 page,
@@ -116,18 +174,25 @@ impl Text {
                 pgoff,
             } => self.map(pid, page, pages, "", pgoff),
             Step::Unmap { pid, page, pages } => {
-                Some(vec![format!("unmap {}", self.target(pid, page, pages)?)])
+                let process = self.living.get_mut(&pid)?;
+                let runs = process.runs(page, pages)?;
+                process.range(page, pages)?.fill(Page::default());
+                Some(runs.iter().map(|run| format!("unmap {run}")).collect())
             }
-            Step::Write { pid, page } => {
-                Some(vec![format!("touch {} write", self.target(pid, page, 1)?)])
-            }
-            Step::Read { pid, page } => {
-                Some(vec![format!("touch {} read", self.target(pid, page, 1)?)])
-            }
-            Step::SwapOut { pid, page } => Some(vec![format!(
-                "advise {} pageout",
-                self.target(pid, page, 1)?
+            Step::Write { pid, page } => Some(vec![format!(
+                "touch {} write",
+                self.living.get(&pid)?.target(page, 1)?
             )]),
+            Step::Read { pid, page } => Some(vec![format!(
+                "touch {} read",
+                self.living.get(&pid)?.target(page, 1)?
+            )]),
+            Step::SwapOut { pid, page } => {
+                let process = self.living.get(&pid)?;
+                let target = process.target(page, 1)?;
+                let locked = process.pages.get(page as usize)?.locked;
+                (!locked).then(|| vec![format!("advise {target} pageout")])
+            }
             Step::Change {
                 pid,
                 page,
@@ -135,18 +200,19 @@ impl Text {
                 set,
                 clear,
             } => {
-                let target = self.target(pid, page, pages)?;
-                let command = match (set, clear) {
-                    (Flags::WRITE, _) => format!("protect {target} rw"),
-                    (_, Flags::WRITE) => format!("protect {target} r"),
-                    (Flags::LOCKED, _) => format!("lock {target}"),
-                    (_, Flags::LOCKED) => format!("unlock {target}"),
-                    (Flags::SEALED, _) => format!("seal {target}"),
-                    (Flags::DONTCOPY, _) => format!("advise {target} dontfork"),
-                    (_, Flags::DONTCOPY) => format!("advise {target} dofork"),
-                    _ => return None,
-                };
-                Some(vec![command])
+                let process = self.living.get_mut(&pid)?;
+                let words = [words_of(set, 0)?, words_of(clear, 1)?].concat();
+                let mut commands = Vec::new();
+                for run in process.runs(page, pages)? {
+                    commands.extend(words.iter().map(|words| words.replace("PAGES", &run)));
+                }
+                for page in process.range(page, pages)? {
+                    page.dontcopy |= set.0 & Flags::DONTCOPY.0 != 0;
+                    page.dontcopy &= clear.0 & Flags::DONTCOPY.0 == 0;
+                    page.locked |= set.0 & Flags::LOCKED.0 != 0;
+                    page.locked &= clear.0 & Flags::LOCKED.0 == 0;
+                }
+                Some(commands)
             }
             Step::Move {
                 pid,
@@ -159,17 +225,19 @@ impl Text {
             // The language has no word for another length in place.
             Step::Resize { .. } => None,
             Step::Fork { pid } => {
-                let parent = self.names.get(&pid)?.clone();
+                let mut process = self.living.get(&pid)?.clone();
                 let child = self.next_name();
-                let command = format!("fork {} {child}", parent.name);
-                self.add(Process {
-                    name: child,
-                    ..parent
-                });
+                let command = format!("fork {} {child}", process.name);
+                process.name = child;
+                for page in &mut process.pages {
+                    page.mapped &= !page.dontcopy;
+                    page.locked = false;
+                }
+                self.add(process);
                 Some(vec![command])
             }
             Step::Exit { pid } => {
-                let process = self.names.remove(&pid)?;
+                let process = self.living.remove(&pid)?;
                 Some(vec![format!("exit {}", process.name)])
             }
             Step::Fail { .. } => None,
@@ -177,19 +245,15 @@ impl Text {
     }
 
     /// A process with nothing in the pages of `m`.
-    fn spawn(&mut self) -> Option<Vec<String>> {
+    fn spawn(&mut self) -> Vec<String> {
         let name = self.next_name();
-        let mut commands = Vec::new();
-        if self.processes > 0 {
-            let other = self.names.values().next()?.name.clone();
-            commands.push(format!("fork {other} {name}"));
-            commands.push(format!("exec {name}"));
-        }
-        commands.push(format!("map {name} m {SIZE}"));
-        commands.push(format!("unmap {name} m all"));
-        let pages = (0..SIZE).map(|page| ("m".to_owned(), page)).collect();
-        self.add(Process { name, pages });
-        Some(commands)
+        let commands = vec![
+            format!("fork main {name}"),
+            format!("map {name} m {}", SIZE + 2),
+            format!("unmap {name} m 0..{}", SIZE + 1),
+        ];
+        self.add(Process::new(name));
+        commands
     }
 
     fn map(
@@ -200,16 +264,14 @@ impl Text {
         prot: &str,
         pgoff: u64,
     ) -> Option<Vec<String>> {
-        let process = self.names.get_mut(&pid)?;
-        self.mappings += 1;
-        let mapping = format!("m{}", self.mappings);
-        let (under, first) = process.pages.get(page as usize)?.clone();
-        for number in 0..pages {
-            *process.pages.get_mut((page + number) as usize)? = (mapping.clone(), number);
-        }
+        let process = self.living.get_mut(&pid)?;
+        process.range(page, pages)?.fill(Page {
+            mapped: true,
+            ..Page::default()
+        });
         let name = &process.name;
         Some(vec![format!(
-            "map {name} {mapping} {pages}{prot} over {under} {first} at {pgoff}"
+            "map {name} m {pages}{prot} over m {page} at {pgoff}"
         )])
     }
 
@@ -224,16 +286,20 @@ impl Text {
         if keep && new != old {
             return None;
         }
-        let target = self.target(pid, page, old)?;
-        let (mapping, first) = self.names.get(&pid)?.pages.get(to as usize)?.clone();
+        let process = self.living.get_mut(&pid)?;
+        let target = process.target(page, old)?;
+        let mut moved = process.range(page, old)?.to_vec();
+        moved.resize(new as usize, *moved.last()?);
+        if !keep {
+            process.range(page, old)?.fill(Page::default());
+        }
+        process.range(to, new)?.copy_from_slice(&moved);
         let length = if new == old {
             String::new()
         } else {
             format!(" to {new}")
         };
         let keep = if keep { " keep" } else { "" };
-        Some(vec![format!(
-            "move {target}{length} onto {mapping} {first}{keep}"
-        )])
+        Some(vec![format!("move {target}{length} onto m {to}{keep}")])
     }
 }

@@ -7,9 +7,9 @@ use fuzz::corpus::{Corpus, Planned};
 use fuzz::scenario::scenario;
 use host::random::Random;
 
-const ALL: &str = "spawn\nmap 0 3 5 rw\nmap 0 9 1 r\nfail 3 map-file 0 20 8 300\nunmap 0 1 2\nwrite 0 4\n\
+const ALL: &str = "spawn\nmap 0 3 5 rw\nmap 0 9 1 r\nfail 3 map-file 0 20 8 300\nunmap 0 22 2\nwrite 0 4\n\
                    read 0 4\nswap-out 0 4\nchange 0 3 5 4398046511104 0\nchange 0 3 2 0 2\n\
-                   move 0 3 2 4 30\nmove 0 3 2 2 40 keep\nresize 0 30 4 6\nfork 0\nexit 1\n";
+                   move 0 3 2 4 30\nmove 0 5 2 2 40 keep\nresize 0 30 4 6\nfork 0\nexit 1\n";
 
 #[test]
 fn what_is_written_is_read_again() {
@@ -59,22 +59,45 @@ fn a_scenario_has_a_line_for_each_step() {
             "",
             "mode pinned",
             "check every 1",
-            "map main m 64",
-            "unmap main m all",
-            "map main m1 5 over m 3 at 3",
-            "map main m2 1 ro over m 9 at 9",
-            "fail 2 map main m3 8 over m 20 at 300",
-            "unmap main m 1..3",
-            "touch main m1 1..2 write",
-            "touch main m1 1..2 read",
-            "advise main m1 1..2 pageout",
-            "seal main m1 0..5",
-            "protect main m1 0..2 r",
-            "move main m1 0..2 to 4 onto m 30",
-            "move main m1 0..2 onto m 40 keep",
+            "fork main p0",
+            "map p0 m 66",
+            "unmap p0 m 0..65",
+            "map p0 m 5 over m 3 at 3",
+            "map p0 m 1 ro over m 9 at 9",
+            "fail 2 map p0 m 8 over m 20 at 300",
+            "unmap p0 m 22..24",
+            "touch p0 m 4..5 write",
+            "touch p0 m 4..5 read",
+            "advise p0 m 4..5 pageout",
+            "seal p0 m 3..8",
+            "protect p0 m 3..5 r",
+            "move p0 m 3..5 to 4 onto m 30",
+            "move p0 m 5..7 onto m 40 keep",
             "# no word for: resize 0 30 4 6",
-            "fork main p1",
+            "fork p0 p1",
             "exit p1",
+        ]
+    );
+}
+
+/// Flags that change together are changed one after the other; what has no word stays a comment.
+#[test]
+fn each_flag_has_its_command() {
+    let steps =
+        "spawn\nmap 0 3 5 rw\nchange 0 3 2 65536 2\nchange 0 3 2 131074 73728\nchange 0 3 2 4 2\n";
+    let text = scenario(&parse_all(steps).expect("steps"), "words");
+    let lines: Vec<&str> = text.lines().skip(9).collect();
+    assert_eq!(
+        lines,
+        [
+            "map p0 m 5 over m 3 at 3",
+            "advise p0 m 3..5 random",
+            "protect p0 m 3..5 r",
+            "protect p0 m 3..5 rw",
+            "advise p0 m 3..5 dontfork",
+            "advise p0 m 3..5 normal",
+            "unlock p0 m 3..5",
+            "# no word for: change 0 3 2 4 2",
         ]
     );
 }

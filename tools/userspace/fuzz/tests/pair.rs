@@ -4,10 +4,12 @@
 
 use engine::world::State;
 use fuzz::action::{Action, parse_all};
+use fuzz::choose::Chooser;
 use fuzz::compare::{Difference, of_host, states};
 use fuzz::pair::{Pair, run};
+use fuzz::scenario::scenario;
 use fuzz::shadow::Shadow;
-use host::random::at;
+use host::random::{Random, at};
 use host::{Field, Host, PAGE_SIZE, Target, Value};
 
 fn steps(text: &str) -> Vec<Action> {
@@ -25,6 +27,41 @@ fn each_kind_of_step_is_the_same() {
     );
     let differs = run(&all, |step, found| panic!("step {step}: {found:?}"));
     assert_eq!(differs, Ok(false));
+}
+
+/// Random steps are written as scenarios to the folder `SCENARIOS`, if it is set: scripts/fuzz_test.py
+/// parses them. Steps that both sides refuse are left out, as shrinking leaves them out.
+#[test]
+fn random_steps_have_scenarios() {
+    let folder = std::env::var_os("SCENARIOS").map(std::path::PathBuf::from);
+    for seed in 1..=20 {
+        let mut random = Random::new(seed);
+        let mut chooser = Chooser::new(&mut random, true);
+        let mut pair = Pair::new().expect("the host's code");
+        let mut done = Vec::new();
+        for _ in 0..200 {
+            let action = Action {
+                fail: 0,
+                ..chooser.next(&pair)
+            };
+            let before = (pair.pids(), pair.state().clone());
+            // What has no word, or only with other effects, is not done.
+            let text = scenario(&[done.as_slice(), &[action]].concat(), "random steps");
+            if text.contains("# no word for: ") {
+                continue;
+            }
+            assert_eq!(pair.step(action), Ok(()), "seed {seed}");
+            if (pair.pids(), pair.state()) != (before.0, &before.1) {
+                done.push(action);
+            }
+        }
+        assert_eq!(pair.end(), None);
+        assert!(done.len() > 50, "seed {seed}: {} steps", done.len());
+        if let Some(folder) = &folder {
+            let text = scenario(&done, "random steps");
+            std::fs::write(folder.join(format!("{seed}.scn")), text).expect("writes");
+        }
+    }
 }
 
 /// Wherever the host's allocation fails, what it has done is one of the permitted outcomes.
