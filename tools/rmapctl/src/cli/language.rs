@@ -32,7 +32,8 @@ mapping in process P. RANGE is a page N, pages A..B (without B), A..B/S (every S
   move P M RANGE as NAME|onto M2 PAGE keep
                                        with MREMAP_DONTUNMAP: the old place stays, without its pages
   advise P M RANGE ADVICE              madvise(): dontfork, dofork, guard, unguard, populate-read,
-                                       populate-write, mergeable, pageout
+                                       populate-write, mergeable, pageout,
+                                       random, normal
   lock P M RANGE, unlock P M RANGE     mlock(), munlock()
   seal P M RANGE                       mseal()
   poke Q P M RANGE [BYTE] [force]      Q writes to pages of P; `force`: whatever their protection is

@@ -108,7 +108,7 @@ impl Model {
                 let write = advice == Advice::PopulateWrite;
                 self.demand(target, |page| (!page.allows(write)).then_some(NO_ACCESS))
             }
-            Advice::Mergeable => self.change(target, |_| {}),
+            Advice::Mergeable | Advice::Random | Advice::Normal => self.change(target, |_| {}),
             Advice::Pageout => self.demand(target, |page| page.locked.then_some(LOCKED)),
         }
     }

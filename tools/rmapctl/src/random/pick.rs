@@ -20,14 +20,19 @@ impl Generator {
     }
 
     pub(super) fn try_advise(&mut self, process: &str) -> Option<Step> {
-        const ADVICE: [Advice; 7] = [
+        // Few pages can take `dofork`.
+        const ADVICE: [Advice; 11] = [
             Advice::Dontfork,
+            Advice::Dontfork,
+            Advice::Dofork,
             Advice::Dofork,
             Advice::Guard,
             Advice::Unguard,
             Advice::PopulateRead,
             Advice::PopulateWrite,
             Advice::Pageout,
+            Advice::Random,
+            Advice::Normal,
         ];
         let advice = *ADVICE.choose(&mut self.rng)?;
         let target = self.pages(process, |page| match advice {
@@ -40,6 +45,7 @@ impl Generator {
             // Whether the kernel knows it depends on its configuration.
             Advice::Mergeable => false,
             Advice::Pageout => page.mapped && !page.locked,
+            Advice::Random | Advice::Normal => page.mapped,
         })?;
         Some(Step::Advise { target, advice })
     }

@@ -94,9 +94,11 @@ impl Generator {
 
     /// Picks pages, and gives their VMA other flags, or those of its neighbour.
     pub(super) fn try_flag(&mut self, process: &str) -> Option<Step> {
-        let advice = match self.rng.random_bool(0.5) {
-            true => Advice::Dontfork,
-            false => Advice::Dofork,
+        let advice = match self.rng.random_range(0..4) {
+            0 => Advice::Dontfork,
+            1 => Advice::Dofork,
+            2 => Advice::Random,
+            _ => Advice::Normal,
         };
         let target = self.pages(process, |page| page.mapped && !page.sealed)?;
         Some(Step::Advise { target, advice })

@@ -80,6 +80,8 @@ fn what_is_made_is_valid_and_has_everything() {
         " populate-read",
         " populate-write",
         " pageout",
+        " random",
+        " normal",
         "\nlock ",
         "unlock ",
         "seal ",
@@ -141,6 +143,8 @@ fn rounds_of_shifts() {
     for keyword in [
         " dontfork",
         " dofork",
+        " random",
+        " normal",
         " keep",
         " onto ",
         " over ",

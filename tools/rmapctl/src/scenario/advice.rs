@@ -25,6 +25,10 @@ pub enum Advice {
     Mergeable,
     /// `MADV_PAGEOUT`: reclaims the pages, where there is swap.
     Pageout,
+    /// `MADV_RANDOM`: the VMA gets a flag that changes nothing else here.
+    Random,
+    /// `MADV_NORMAL`: it loses that flag.
+    Normal,
 }
 
 /// `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE` of Linux 6.13, which libc does not have.
@@ -33,7 +37,7 @@ const GUARD_REMOVE: i32 = 103;
 
 impl Advice {
     /// Every advice.
-    pub const ALL: [Advice; 8] = [
+    pub const ALL: [Advice; 10] = [
         Advice::Dontfork,
         Advice::Dofork,
         Advice::Guard,
@@ -42,6 +46,8 @@ impl Advice {
         Advice::PopulateWrite,
         Advice::Mergeable,
         Advice::Pageout,
+        Advice::Random,
+        Advice::Normal,
     ];
 
     /// Returns the word of the language.
@@ -55,6 +61,8 @@ impl Advice {
             Advice::PopulateWrite => "populate-write",
             Advice::Mergeable => "mergeable",
             Advice::Pageout => "pageout",
+            Advice::Random => "random",
+            Advice::Normal => "normal",
         }
     }
 
@@ -69,6 +77,8 @@ impl Advice {
             Advice::PopulateWrite => libc::MADV_POPULATE_WRITE,
             Advice::Mergeable => libc::MADV_MERGEABLE,
             Advice::Pageout => libc::MADV_PAGEOUT,
+            Advice::Random => libc::MADV_RANDOM,
+            Advice::Normal => libc::MADV_NORMAL,
         }
     }
 }

@@ -28,7 +28,7 @@ fn words_of_a_line_are_checked() {
         (
             "advise main m all hot",
             "`hot` is not an advice; there are: dontfork, dofork, guard, unguard, populate-read, \
-             populate-write, mergeable, pageout",
+             populate-write, mergeable, pageout, random, normal",
         ),
         ("map main n 2 ro none", "a mapping is either `ro` or `none`"),
         (

@@ -102,11 +102,13 @@ fn weighted(mut n: u32) -> Operation {
 }
 
 /// What is asked of `madvise()` beside `MADV_DONTNEED`.
-const ADVICE: [Advice; 4] = [
+const ADVICE: [Advice; 6] = [
     Advice::Dontfork,
     Advice::Dofork,
     Advice::Guard,
     Advice::Unguard,
+    Advice::Random,
+    Advice::Normal,
 ];
 
 /// A reserved range of addresses, at the same place in all processes of a run.
