@@ -16,11 +16,14 @@ or begin with `error: ` where there is no code, and the compiler may print no ot
 not fail for another reason than its misuse. A file `good-*.rs` has no misuse and must compile.
 """
 
+import os
+import queue
 import re
 import subprocess
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from common import SCRIPTS, Mistake, command_line, program
+from common import CORES, SCRIPTS, Mistake, command_line, program
 
 CASES = SCRIPTS / "compile-fail"
 
@@ -29,11 +32,19 @@ CASES = SCRIPTS / "compile-fail"
 ERROR = re.compile(r"^error(?:\[E\d{4}\]|: (?!aborting due |could not compile).*)", re.M)
 
 
+# Build folders that are free: as many cases are compiled at a time as there are cores.
+folders = queue.SimpleQueue()
+
+
 def compile_case(path):
     """Compiles `path` as one more module of the crate. Returns (exit status, output)."""
-    done = subprocess.run([SCRIPTS / "module.sh", "um", f"SHADOW_RMAP_CASE={path.resolve()}"],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, check=False)
+    folder = folders.get()
+    try:
+        done = subprocess.run([SCRIPTS / "module.sh", "um", f"SHADOW_RMAP_CASE={path.resolve()}"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, check=False, env={**os.environ, "CASE_FOLDER": folder})
+    finally:
+        folders.put(folder)
     return done.returncode, done.stdout
 
 
@@ -67,9 +78,12 @@ def main():
     cases = parser.parse_args().cases or sorted(CASES.glob("*.rs"))
     if not cases:
         raise Mistake(f"no case in {CASES}")
+    # The compiler keeps what it knows of a crate that compiles, and looks at what is new in the next one.
+    cases.sort(key=lambda path: not path.name.startswith("good-"))
+    for number in range(CORES):
+        folders.put(f"case-{number}")
     failed = 0
-    for path in cases:
-        code, output = compile_case(path)
+    for path, (code, output) in zip(cases, ThreadPool(CORES).imap(compile_case, cases)):
         wrong = judge(path, code, output)
         print(f"compile-fail: {path.name}: {wrong or 'as expected'}", flush=True)
         if wrong:

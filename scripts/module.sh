@@ -9,7 +9,8 @@
 #   KDIR=FOLDER            a kernel's source tree, or its build folder: the lab's kernel is built from the source
 #   KDIR=FOLDER VARIANT=NAME    for the kernel of this build folder itself, which is used as it is
 #   CLIPPY=1               all three crates are compiled by clippy, and nothing is linked
-#   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module
+#   SHADOW_RMAP_CASE=FILE  only the crate of shadow_rmap.ko is compiled, with FILE as one more module;
+#                          CASE_FOLDER=NAME in build/<target>-NAME instead of build/<target>-case
 #   SHADOW_RMAP_BUST=1     a deliberately wrong shadow_rmap.ko, see rust/torture/at_load.rs
 #   KERNEL=7.3|7.2         the kernel is built from Debian's source of this version
 # The modules are built in build/<target>, with KERNEL in build/<target>-$KERNEL; with VARIANT in
@@ -44,7 +45,7 @@ for argument in "$@"; do
 		symbols=(CONFIG_SHADOW_RMAP_{KUNIT,TORTURE}_TEST=m)
 		;;
 	SHADOW_RMAP_CASE=?*)
-		out=$TOP/build/$target-case goals=(rust/shadow_rmap_main.o) quiet_case=1
+		out=$TOP/build/$target-${CASE_FOLDER:-case} goals=(rust/shadow_rmap_main.o) quiet_case=1
 		export SHADOW_RMAP_CASE=${argument#*=}
 		;;
 	SHADOW_RMAP_BUST=?*) out=$TOP/build/$target-busted ;;
