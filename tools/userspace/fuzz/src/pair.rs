@@ -92,7 +92,7 @@ impl Pair {
         self.failed = failed;
 
         let graph = self.host.graph();
-        let mut found = self.check_host(&graph, failed);
+        let mut found = self.check_host(&graph, failed && action.step.is_mmap());
         let host = compare::of_host(&graph);
         let differences = if failed {
             self.follow_failure(action.step, result, &host)
@@ -134,13 +134,13 @@ impl Pair {
     }
 
     /// Checks the host's graph by itself.
-    fn check_host(&mut self, graph: &Graph, failed: bool) -> Vec<Difference> {
+    fn check_host(&mut self, graph: &Graph, starved: bool) -> Vec<Difference> {
         let violations = host::verify(graph).into_iter();
         let mut found: Vec<_> = violations
             .map(|v| Difference::new(v.rule, format!("the host: {}", v.what)))
             .collect();
         for problem in self.host.problems() {
-            if !is_known(&problem, self.stale, failed) {
+            if !is_known(&problem, self.stale, starved) {
                 found.push(compare::problem(&problem));
             }
         }

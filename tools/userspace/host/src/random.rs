@@ -186,6 +186,11 @@ impl Step {
         }
     }
 
+    /// Returns whether the step is mmap().
+    pub fn is_mmap(self) -> bool {
+        matches!(self, Self::Map { .. } | Self::MapFile { .. })
+    }
+
     /// Runs the step. What the host refuses is a result as good as another.
     pub fn run(self, host: &mut Host) -> Result<(), Errno> {
         const fn bytes(pages: u64) -> u64 {

@@ -29,12 +29,12 @@ impl fmt::Display for Violation {
 /// Returns whether a warning of the host's code is one that 7.3 is known to give.
 ///
 /// - [`Graph::has_stale_offset`] was true before the operation (`stale`).
-/// - An allocation failed (`failed`): mmap() found no memory to grow the VMA before it. It makes a
-///   new one then, with an iterator that still is at the other, of which the maple tree warns in
-///   `__mas_set_range()`.
-pub fn is_known(problem: &str, stale: bool, failed: bool) -> bool {
+/// - The operation is an mmap() in which an allocation failed (`starved`): it found no memory to give the VMA
+///   below the anon_vma of the one above. It makes a new VMA then, with an iterator that still is at
+///   the other, of which the maple tree warns in `__mas_set_range()`.
+pub fn is_known(problem: &str, stale: bool, starved: bool) -> bool {
     (stale && problem.contains("assert_sane_pgoff()"))
-        || (failed && problem.contains("__mas_set_range()"))
+        || (starved && problem.contains("__mas_set_range()"))
 }
 
 /// Returns each violation that a graph shows.
