@@ -5,25 +5,25 @@
 //! The process `main` has no mapping: it is the parent of those that steps start. Each of these has one
 //! mapping `m` of as many pages as steps use, which are not mapped at first. Behind them one page of `m`
 //! stays mapped, so that `m` is there; another one between keeps it from being a neighbour. The language
-//! names mapped pages only, so a step over a hole becomes a command for each part. What it has no word for
-//! becomes a comment.
+//! names mapped pages only, so a step over a hole becomes a command for each part; and it sets flags one
+//! after the other. What it has no word for becomes a comment. `rmapctl` does a command again that has
+//! failed, so behind a `fail` a scenario may do more than the steps have done.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use host::Flags;
-use host::random::Step;
+use host::random::{PROCESSES, Step};
 
 use crate::action::{Action, SIZE};
 
-/// The commands that set and clear a flag.
-const WORDS: [(Flags, &[&str]); 5] = [
+/// The commands that set and clear a flag. `lock` makes pages as well, so it is not among them.
+const WORDS: [(Flags, &[&str]); 4] = [
     (Flags::WRITE, &["protect PAGES rw", "protect PAGES r"]),
     (
         Flags::RANDOM,
         &["advise PAGES random", "advise PAGES normal"],
     ),
-    (Flags::LOCKED, &["lock PAGES", "unlock PAGES"]),
     (
         Flags::DONTCOPY,
         &["advise PAGES dontfork", "advise PAGES dofork"],
@@ -73,8 +73,10 @@ struct Page {
     mapped: bool,
     /// Whether a child does not get it.
     dontcopy: bool,
-    /// Whether it is not swapped out on request.
-    locked: bool,
+    /// Whether the parent had it, and this process did not get it: `m` has no such page here.
+    missing: bool,
+    /// Whether it is sealed.
+    sealed: bool,
 }
 
 /// A process: its name, and its pages.
@@ -96,26 +98,36 @@ impl Process {
         self.pages.get_mut(page as usize..(page + pages) as usize)
     }
 
-    /// Returns the words for each run of mapped pages.
-    fn runs(&self, page: u64, pages: u64) -> Option<Vec<String>> {
+    /// Returns the first page and the number of pages of each run of mapped pages.
+    fn runs(&self, page: u64, pages: u64) -> Option<Vec<(u64, u64)>> {
         let range = self.pages.get(page as usize..(page + pages) as usize)?;
         let mut first = page;
         let mut runs = Vec::new();
         for run in range.chunk_by(|one, next| one.mapped == next.mapped) {
-            let end = first + run.len() as u64;
+            let count = run.len() as u64;
             if run[0].mapped {
-                runs.push(format!("{} m {first}..{end}", self.name));
+                runs.push((first, count));
             }
-            first = end;
+            first += count;
         }
         Some(runs)
     }
 
+    /// Returns the words that name pages.
+    fn words(&self, (page, pages): (u64, u64)) -> String {
+        format!("{} m {page}..{}", self.name, page + pages)
+    }
+
     /// Returns the words that name these pages, if all are mapped.
     fn target(&self, page: u64, pages: u64) -> Option<String> {
-        let range = self.pages.get(page as usize..(page + pages) as usize)?;
-        let all = range.iter().all(|page| page.mapped);
-        all.then(|| format!("{} m {page}..{}", self.name, page + pages))
+        let whole = self.runs(page, pages)? == [(page, pages)];
+        whole.then(|| self.words((page, pages)))
+    }
+
+    /// Returns whether `m` has these pages, and none is sealed.
+    fn is_open(&self, page: u64, pages: u64) -> bool {
+        let range = self.pages.get(page as usize..(page + pages) as usize);
+        range.is_some_and(|range| range.iter().all(|page| !page.missing && !page.sealed))
     }
 }
 
@@ -142,6 +154,7 @@ impl Text {
         format!("p{}", self.processes)
     }
 
+    /// Writes a step. What the language cannot say changes nothing here: what follows may be refused.
     fn action(&mut self, action: &Action) {
         // There `fail N` lets N allocations succeed, and the exit of a process cannot fail.
         let fail = match (action.fail, action.step) {
@@ -149,12 +162,13 @@ impl Text {
             (nth, _) => format!("fail {} ", nth - 1),
         };
         match self.command(action.step) {
-            Some(commands) => {
+            // One failure is not one for each part.
+            Some(commands) if fail.is_empty() || commands.len() <= 1 => {
                 for command in commands {
                     self.line(&format!("{fail}{command}"));
                 }
             }
-            None => self.line(&format!("# no word for: {action}")),
+            _ => self.line(&format!("# no word for: {action}")),
         }
     }
 
@@ -176,8 +190,16 @@ impl Text {
             Step::Unmap { pid, page, pages } => {
                 let process = self.living.get_mut(&pid)?;
                 let runs = process.runs(page, pages)?;
-                process.range(page, pages)?.fill(Page::default());
-                Some(runs.iter().map(|run| format!("unmap {run}")).collect())
+                for &(page, pages) in &runs {
+                    if !process.is_open(page, pages) {
+                        return None;
+                    }
+                }
+                for &(page, pages) in &runs {
+                    process.range(page, pages)?.fill(Page::default());
+                }
+                let unmap = |&run: &(u64, u64)| format!("unmap {}", process.words(run));
+                Some(runs.iter().map(unmap).collect())
             }
             Step::Write { pid, page } => Some(vec![format!(
                 "touch {} write",
@@ -187,33 +209,17 @@ impl Text {
                 "touch {} read",
                 self.living.get(&pid)?.target(page, 1)?
             )]),
-            Step::SwapOut { pid, page } => {
-                let process = self.living.get(&pid)?;
-                let target = process.target(page, 1)?;
-                let locked = process.pages.get(page as usize)?.locked;
-                (!locked).then(|| vec![format!("advise {target} pageout")])
-            }
+            Step::SwapOut { pid, page } => Some(vec![format!(
+                "advise {} pageout",
+                self.living.get(&pid)?.target(page, 1)?
+            )]),
             Step::Change {
                 pid,
                 page,
                 pages,
                 set,
                 clear,
-            } => {
-                let process = self.living.get_mut(&pid)?;
-                let words = [words_of(set, 0)?, words_of(clear, 1)?].concat();
-                let mut commands = Vec::new();
-                for run in process.runs(page, pages)? {
-                    commands.extend(words.iter().map(|words| words.replace("PAGES", &run)));
-                }
-                for page in process.range(page, pages)? {
-                    page.dontcopy |= set.0 & Flags::DONTCOPY.0 != 0;
-                    page.dontcopy &= clear.0 & Flags::DONTCOPY.0 == 0;
-                    page.locked |= set.0 & Flags::LOCKED.0 != 0;
-                    page.locked &= clear.0 & Flags::LOCKED.0 == 0;
-                }
-                Some(commands)
-            }
+            } => self.change(pid, (page, pages), set, clear),
             Step::Move {
                 pid,
                 page,
@@ -225,13 +231,16 @@ impl Text {
             // The language has no word for another length in place.
             Step::Resize { .. } => None,
             Step::Fork { pid } => {
+                if self.living.len() >= PROCESSES {
+                    return Some(Vec::new());
+                }
                 let mut process = self.living.get(&pid)?.clone();
                 let child = self.next_name();
                 let command = format!("fork {} {child}", process.name);
                 process.name = child;
                 for page in &mut process.pages {
+                    page.missing |= page.mapped && page.dontcopy;
                     page.mapped &= !page.dontcopy;
-                    page.locked = false;
                 }
                 self.add(process);
                 Some(vec![command])
@@ -246,6 +255,9 @@ impl Text {
 
     /// A process with nothing in the pages of `m`.
     fn spawn(&mut self) -> Vec<String> {
+        if self.living.len() >= PROCESSES {
+            return Vec::new();
+        }
         let name = self.next_name();
         let commands = vec![
             format!("fork main {name}"),
@@ -265,6 +277,9 @@ impl Text {
         pgoff: u64,
     ) -> Option<Vec<String>> {
         let process = self.living.get_mut(&pid)?;
+        if !process.is_open(page, pages) {
+            return None;
+        }
         process.range(page, pages)?.fill(Page {
             mapped: true,
             ..Page::default()
@@ -282,24 +297,69 @@ impl Text {
         (to, new): (u64, u64),
         keep: bool,
     ) -> Option<Vec<String>> {
-        // The language cannot keep the source of a move to another length; nor can mremap().
-        if keep && new != old {
+        let process = self.living.get_mut(&pid)?;
+        let overlap = page < to + new && to < page + old;
+        // mremap() cannot keep the source of a move to another length.
+        if overlap || (keep && new != old) {
             return None;
         }
-        let process = self.living.get_mut(&pid)?;
-        let target = process.target(page, old)?;
-        let mut moved = process.range(page, old)?.to_vec();
-        moved.resize(new as usize, *moved.last()?);
-        if !keep {
-            process.range(page, old)?.fill(Page::default());
+        if !process.is_open(page, old) || !process.is_open(to, new) {
+            return None;
         }
-        process.range(to, new)?.copy_from_slice(&moved);
-        let length = if new == old {
-            String::new()
-        } else {
-            format!(" to {new}")
+        let runs = match new == old {
+            // Gaps behind the first VMA stay as they are, here and there.
+            true if process.pages.get(page as usize)?.mapped => process.runs(page, old)?,
+            _ => {
+                process.target(page, old)?;
+                vec![(page, old)]
+            }
         };
-        let keep = if keep { " keep" } else { "" };
-        Some(vec![format!("move {target}{length} onto m {to}{keep}")])
+        let mut commands = Vec::new();
+        for (first, count) in runs {
+            let (onto, length) = (to + first - page, if new == old { count } else { new });
+            let words = process.words((first, count));
+            let resized = if length == count {
+                String::new()
+            } else {
+                format!(" to {length}")
+            };
+            let kept = if keep { " keep" } else { "" };
+            commands.push(format!("move {words}{resized} onto m {onto}{kept}"));
+            let mut moved = process.range(first, count)?.to_vec();
+            moved.resize(length as usize, *moved.last()?);
+            if !keep {
+                process.range(first, count)?.fill(Page::default());
+            }
+            process.range(onto, length)?.copy_from_slice(&moved);
+        }
+        Some(commands)
+    }
+
+    /// Other flags for the pages up to the first that is not mapped, where the host stops.
+    fn change(
+        &mut self,
+        pid: usize,
+        (page, pages): (u64, u64),
+        set: Flags,
+        clear: Flags,
+    ) -> Option<Vec<String>> {
+        let process = self.living.get_mut(&pid)?;
+        // A seal comes last.
+        let words = [words_of(clear, 1)?, words_of(set, 0)?].concat();
+        let first = process.runs(page, pages)?.first().copied();
+        let Some((_, count)) = first.filter(|run| run.0 == page) else {
+            return Some(Vec::new());
+        };
+        if !process.is_open(page, count) {
+            return None;
+        }
+        let run = process.words((page, count));
+        for page in process.range(page, count)? {
+            page.dontcopy |= set.0 & Flags::DONTCOPY.0 != 0;
+            page.dontcopy &= clear.0 & Flags::DONTCOPY.0 == 0;
+            page.sealed |= set.0 & Flags::SEALED.0 != 0;
+        }
+        let command = |words: &&str| words.replace("PAGES", &run);
+        Some(words.iter().map(command).collect())
     }
 }

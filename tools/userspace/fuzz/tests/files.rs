@@ -8,7 +8,7 @@ use fuzz::scenario::scenario;
 use host::random::Random;
 
 const ALL: &str = "spawn\nmap 0 3 5 rw\nmap 0 9 1 r\nfail 3 map-file 0 20 8 300\nunmap 0 22 2\nwrite 0 4\n\
-                   read 0 4\nswap-out 0 4\nchange 0 3 5 4398046511104 0\nchange 0 3 2 0 2\n\
+                   read 0 4\nswap-out 0 4\nchange 0 9 1 4398046511104 0\nchange 0 3 2 0 2\n\
                    move 0 3 2 4 30\nmove 0 5 2 2 40 keep\nresize 0 30 4 6\nfork 0\nexit 1\n";
 
 #[test]
@@ -69,7 +69,7 @@ fn a_scenario_has_a_line_for_each_step() {
             "touch p0 m 4..5 write",
             "touch p0 m 4..5 read",
             "advise p0 m 4..5 pageout",
-            "seal p0 m 3..8",
+            "seal p0 m 9..10",
             "protect p0 m 3..5 r",
             "move p0 m 3..5 to 4 onto m 30",
             "move p0 m 5..7 onto m 40 keep",
@@ -80,24 +80,77 @@ fn a_scenario_has_a_line_for_each_step() {
     );
 }
 
+/// Returns the lines of a scenario behind the first process.
+fn commands(steps: &str) -> Vec<String> {
+    let text = scenario(&parse_all(steps).expect("steps"), "words");
+    text.lines().skip(9).map(str::to_owned).collect()
+}
+
 /// Flags that change together are changed one after the other; what has no word stays a comment.
 #[test]
 fn each_flag_has_its_command() {
-    let steps =
-        "spawn\nmap 0 3 5 rw\nchange 0 3 2 65536 2\nchange 0 3 2 131074 73728\nchange 0 3 2 4 2\n";
-    let text = scenario(&parse_all(steps).expect("steps"), "words");
-    let lines: Vec<&str> = text.lines().skip(9).collect();
     assert_eq!(
-        lines,
+        commands(
+            "spawn\nmap 0 3 5 rw\nchange 0 3 2 65536 2\nchange 0 3 2 131074 65536\nchange 0 3 2 4 2\n\
+             change 0 3 2 8192 0\nchange 0 3 2 4398046511104 2\nchange 0 3 2 2 0\n"
+        ),
         [
             "map p0 m 5 over m 3 at 3",
-            "advise p0 m 3..5 random",
             "protect p0 m 3..5 r",
+            "advise p0 m 3..5 random",
+            "advise p0 m 3..5 normal",
             "protect p0 m 3..5 rw",
             "advise p0 m 3..5 dontfork",
-            "advise p0 m 3..5 normal",
-            "unlock p0 m 3..5",
             "# no word for: change 0 3 2 4 2",
+            "# no word for: change 0 3 2 8192 0",
+            "protect p0 m 3..5 r",
+            "seal p0 m 3..5",
+            "# no word for: change 0 3 2 2 0",
+        ]
+    );
+}
+
+/// A step over a hole does what the host does: a change ends there, a move and an unmap go on.
+#[test]
+fn holes_are_left_out() {
+    assert_eq!(
+        commands(
+            "spawn\nmap 0 2 2 rw\nmap 0 6 2 rw\nchange 0 2 6 0 2\nchange 0 4 4 0 2\nmove 0 2 6 6 20\n\
+             move 0 4 6 6 30\nmove 0 20 6 8 30\nmove 0 20 6 6 22\nunmap 0 0 64\nfail 1 unmap 0 0 64\n"
+        ),
+        [
+            "map p0 m 2 over m 2 at 2",
+            "map p0 m 2 over m 6 at 6",
+            "protect p0 m 2..4 r",
+            "move p0 m 2..4 onto m 20",
+            "move p0 m 6..8 onto m 24",
+            "# no word for: move 0 4 6 6 30",
+            "# no word for: move 0 20 6 8 30",
+            "# no word for: move 0 20 6 6 22",
+            "unmap p0 m 20..22",
+            "unmap p0 m 24..26",
+        ]
+    );
+}
+
+/// A child has no place for pages that it did not get.
+#[test]
+fn pages_of_the_parent_alone_have_no_place() {
+    assert_eq!(
+        commands(
+            "spawn\nmap 0 2 2 rw\nmap 0 6 2 rw\nchange 0 2 2 131072 0\nfork 0\nmap 1 2 2 rw\n\
+             move 1 6 1 1 3\nmap 1 9 2 rw\nunmap 1 0 10\n"
+        ),
+        [
+            "map p0 m 2 over m 2 at 2",
+            "map p0 m 2 over m 6 at 6",
+            "advise p0 m 2..4 dontfork",
+            "fork p0 p1",
+            "# no word for: map 1 2 2 rw",
+            "# no word for: move 1 6 1 1 3",
+            "map p1 m 2 over m 9 at 9",
+            "unmap p1 m 6..8",
+            "unmap p1 m 9..10",
         ]
     );
 }
