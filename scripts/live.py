@@ -42,7 +42,7 @@ def guest_files(target):
 def words(args):
     """Returns the arguments of rmapctl, and a time limit in seconds."""
     if args.command == "stress":
-        return ["stress", "--secs", args.secs, "--seed", args.seed], 3 * args.secs + 300
+        return ["stress", "--secs", args.secs, "--seed", args.seed], 3 * args.secs + 480
     sequences = -(-args.steps // STEPS)
     steps = -(-args.steps // sequences)
     kind = ["--shifts"] if args.shifts else ["--check-every", 1]

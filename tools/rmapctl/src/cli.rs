@@ -170,7 +170,7 @@ pub struct RandomArgs {
 #[derive(Debug, Args)]
 pub struct StressArgs {
     /// How long to run; from 5 seconds on until everything has happened once, at most ten times as
-    /// long
+    /// long, or 5 minutes longer
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=864_000))]
     pub secs: u64,
     /// Busy processes
@@ -186,8 +186,8 @@ pub struct StressArgs {
     #[arg(long, value_enum, default_value_t = Mode::Pinned)]
     pub mode: Mode,
     /// Use up the memory of the machine again and again, so that the kernel kills the process that
-    /// does so. VMAs that the shadow has no memory for are no failure then. The run goes on until
-    /// the kernel has killed one as well
+    /// does so. VMAs that the shadow has no memory for are no failure then. The run waits for
+    /// the kernel to kill one, as it waits for all else
     #[arg(long)]
     pub oom: bool,
     #[command(flatten)]

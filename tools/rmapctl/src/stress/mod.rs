@@ -46,8 +46,10 @@ const LAST_CHECKS: Duration = Duration::from_secs(60);
 /// A run of so many seconds must have seen everything at least once.
 const ENOUGH: u64 = 5;
 /// A run that waits for that, or for the kernel to kill a process for want of memory, takes so many
-/// times as long at most: on a busy machine little happens in a second.
+/// times as long at most, and no more than so many seconds longer: on a busy machine little happens
+/// in a second.
 const LONGEST: u64 = 10;
+const LONGER: u64 = 300;
 
 /// The arguments of a run.
 #[derive(Debug, Clone)]
@@ -194,11 +196,10 @@ fn watch(
 ) -> Option<String> {
     let mut next = PROGRESS;
     let over = || {
-        let times = match still_missing(settings, board, observers) {
-            Some(_) => LONGEST,
-            None => 1,
-        };
-        started.elapsed().as_secs() >= settings.secs * times
+        let elapsed = started.elapsed().as_secs();
+        let most = (settings.secs * LONGEST).min(settings.secs + LONGER);
+        elapsed >= settings.secs
+            && (elapsed >= most || still_missing(settings, board, observers).is_none())
     };
     while !over() && !interrupted() {
         thread::sleep(Duration::from_millis(20));
