@@ -113,9 +113,9 @@ pub(super) fn prepare_as_faulted(
     prepare_beside(vma, host, neighbours, mmap)
 }
 
-/// As [`prepare_as_faulted`]; the `neighbours` had no anon_vma that the shadow does not know when the
-/// host had already given `vma` its own. Another thread may have prepared them since: its own callback
-/// follows.
+/// As [`prepare_as_faulted`]; those of the `neighbours` that have no anon_vma in the shadow had none
+/// in the host either when it gave `vma` its own. Another thread may have prepared them since: its own
+/// callback or the next look follows.
 pub(super) fn prepare_beside(
     vma: &LiveVma,
     host: HostVma<'_>,

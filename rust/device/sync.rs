@@ -108,6 +108,7 @@ pub(crate) fn mm(mm: &LiveMm, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> R
 /// `ENOMEM`.
 pub(crate) fn begin_mm(mm: &LiveMm, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) -> Result<Pass> {
     if mm.file.is_mergeable() {
+        mm.note_early_closes();
         mergeable::follow(mm, here, mmap, mergeable::Prepare::All, Cause::Event)?;
     }
     begin(mm.vmas()?, here, Cause::Event, mmap)

@@ -153,6 +153,8 @@ impl<'a> Taken<'a> {
         if mm.file.is_mergeable() {
             mergeable::follow(mm, here, &mut mmap, mergeable::Prepare::All, Cause::Check)?;
             mm.note_look();
+            // No process forks now.
+            mm.closed_early.store(false, Relaxed);
         }
         let vmas = mm.vmas()?;
         if mm.file.is_complete() {

@@ -196,7 +196,7 @@ impl<'a> HostVma<'a> {
     }
 
     /// Returns whether it has one link, to an anon_vma that is a root. Another thread that prepares
-    /// it may be about to add that link: the host publishes the anon_vma before.
+    /// it may be about to add that link: `__anon_vma_prepare()` publishes the anon_vma before.
     pub(crate) fn has_root_alone(self) -> bool {
         // SAFETY: By the type invariant: under `mmap_lock` the anon_vma stays linked, and a linked
         // anon_vma exists.

@@ -345,6 +345,15 @@ impl LiveMm {
         self.knows_lost.store(false, Relaxed);
     }
 
+    /// Notes that the host has unlinked by now what the shadow may have closed before that. A fork of
+    /// another process may have decided in between. The caller holds the host's `mmap_lock` for writing.
+    pub(crate) fn note_early_closes(&self) {
+        if self.closed_early.load(Relaxed) {
+            self.closed_early.store(false, Relaxed);
+            self.file.note_change(&[self.key()]);
+        }
+    }
+
     /// Notes whether a fault sees other users of the address space.
     pub(crate) fn note_threads(&self) {
         if self.users() > 1 {

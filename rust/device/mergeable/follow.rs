@@ -70,7 +70,7 @@ pub(in crate::device) enum Prepare {
     All,
     /// All but this one, which the host has prepared just now: the shadow is about to do that, too.
     AllBut(u64),
-    /// None: other threads may be preparing some.
+    /// None: that is left to the next event of the process.
     None,
 }
 

@@ -28,10 +28,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    },
+    sync::Arc,
     time::msecs_to_jiffies, //
 };
 
@@ -42,8 +39,8 @@ const PERIOD: u32 = 1000;
 /// too.
 const ALL_AFTER: usize = 10;
 
-/// Brings an address space up to date, but for new anon_vmas and pages, unless any thread changes
-/// it now. Returns whether it did so. Sleeps.
+/// Brings an address space up to date, but for new anon_vmas and pages, unless any thread holds its
+/// `mmap_lock` now. Returns whether it did so. Sleeps.
 ///
 /// Once the host has removed its mappings, nothing is left of it.
 ///
@@ -55,11 +52,7 @@ fn sweep(mm: &Arc<LiveMm>) -> Result<bool> {
     let Some(locked) = Tried::write(&mm.host) else {
         return Ok(false);
     };
-    if mm.closed_early.load(Relaxed) {
-        // The host has changed its links after the shadow: a fork may have decided in between.
-        mm.closed_early.store(false, Relaxed);
-        mm.file.note_change(&[mm.key()]);
-    }
+    mm.note_early_closes();
     // The host's lock is released after the cells are empty.
     let core = mm.core.clone();
     let mut mmap = core.mmap_write();
@@ -82,7 +75,7 @@ pub(in crate::device) enum Which {
 }
 
 /// Looks at address spaces of `file`, but not at those with the keys `but`. Returns whether any was
-/// left out because a thread changes it now. Sleeps.
+/// left out because a thread holds its lock now. Sleeps.
 ///
 /// # Errors
 ///
