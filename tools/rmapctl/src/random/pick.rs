@@ -20,7 +20,7 @@ impl Generator {
     }
 
     pub(super) fn try_advise(&mut self, process: &str) -> Option<Step> {
-        // Few pages can take `dofork`.
+        // Two of them twice: few pages can take `dofork`.
         const ADVICE: [Advice; 11] = [
             Advice::Dontfork,
             Advice::Dontfork,
