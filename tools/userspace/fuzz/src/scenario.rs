@@ -154,8 +154,9 @@ impl Text {
         format!("p{}", self.processes)
     }
 
-    /// Writes a step. What the language cannot say changes nothing here: what follows may be refused.
+    /// Writes a step. One that becomes a comment changes nothing here, as it changes nothing in `rmapctl`.
     fn action(&mut self, action: &Action) {
+        let before = self.living.clone();
         // There `fail N` lets N allocations succeed, and the exit of a process cannot fail.
         let fail = match (action.fail, action.step) {
             (0, _) | (_, Step::Spawn | Step::Exit { .. }) => String::new(),
@@ -168,7 +169,10 @@ impl Text {
                     self.line(&format!("{fail}{command}"));
                 }
             }
-            _ => self.line(&format!("# no word for: {action}")),
+            _ => {
+                self.living = before;
+                self.line(&format!("# no word for: {action}"));
+            }
         }
     }
 

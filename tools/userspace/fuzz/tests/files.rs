@@ -5,7 +5,7 @@
 use fuzz::action::{Action, SIZE, parse_all};
 use fuzz::corpus::{Corpus, Planned};
 use fuzz::scenario::scenario;
-use host::random::Random;
+use host::random::{PROCESSES, Random};
 
 const ALL: &str = "spawn\nmap 0 3 5 rw\nmap 0 9 1 r\nfail 3 map-file 0 20 8 300\nunmap 0 22 2\nwrite 0 4\n\
                    read 0 4\nswap-out 0 4\nchange 0 9 1 4398046511104 0\nchange 0 3 2 0 2\n\
@@ -92,7 +92,7 @@ fn each_flag_has_its_command() {
     assert_eq!(
         commands(
             "spawn\nmap 0 3 5 rw\nchange 0 3 2 65536 2\nchange 0 3 2 131074 65536\nchange 0 3 2 4 2\n\
-             change 0 3 2 8192 0\nchange 0 3 2 4398046511104 2\nchange 0 3 2 2 0\n"
+             change 0 3 2 8192 0\nchange 0 3 2 4398046511104 2\nchange 0 3 2 2 0\nunmap 0 3 2\nmap 0 2 4 rw\nmove 0 3 2 2 30\n"
         ),
         [
             "map p0 m 5 over m 3 at 3",
@@ -106,6 +106,9 @@ fn each_flag_has_its_command() {
             "protect p0 m 3..5 r",
             "seal p0 m 3..5",
             "# no word for: change 0 3 2 2 0",
+            "# no word for: unmap 0 3 2",
+            "# no word for: map 0 2 4 rw",
+            "# no word for: move 0 3 2 2 30",
         ]
     );
 }
@@ -116,7 +119,7 @@ fn holes_are_left_out() {
     assert_eq!(
         commands(
             "spawn\nmap 0 2 2 rw\nmap 0 6 2 rw\nchange 0 2 6 0 2\nchange 0 4 4 0 2\nmove 0 2 6 6 20\n\
-             move 0 4 6 6 30\nmove 0 20 6 8 30\nmove 0 20 6 6 22\nunmap 0 0 64\nfail 1 unmap 0 0 64\n"
+             move 0 4 6 6 30\nmove 0 20 6 8 30\nmove 0 20 6 6 22\nfail 1 unmap 0 0 64\nunmap 0 0 64\n"
         ),
         [
             "map p0 m 2 over m 2 at 2",
@@ -127,6 +130,7 @@ fn holes_are_left_out() {
             "# no word for: move 0 4 6 6 30",
             "# no word for: move 0 20 6 8 30",
             "# no word for: move 0 20 6 6 22",
+            "# no word for: fail 1 unmap 0 0 64",
             "unmap p0 m 20..22",
             "unmap p0 m 24..26",
         ]
@@ -153,6 +157,15 @@ fn pages_of_the_parent_alone_have_no_place() {
             "unmap p1 m 9..10",
         ]
     );
+}
+
+/// There are no more processes than [`PROCESSES`]: what would make another one is not done.
+#[test]
+fn processes_beyond_the_bound_are_left_out() {
+    let steps = format!("{}fork 0\n", "spawn\n".repeat(PROCESSES + 1));
+    let text = scenario(&parse_all(&steps).expect("steps"), "words");
+    assert_eq!(text.matches("fork main ").count(), PROCESSES);
+    assert_eq!(text.matches("fork ").count(), PROCESSES);
 }
 
 #[test]
