@@ -170,7 +170,7 @@ pub struct RandomArgs {
 #[derive(Debug, Args)]
 pub struct StressArgs {
     /// How long to run; from 5 seconds on until everything has happened once, at most ten times as
-    /// long, or 5 minutes longer
+    /// long, and no more than 5 minutes longer
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=864_000))]
     pub secs: u64,
     /// Busy processes
