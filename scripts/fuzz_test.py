@@ -14,6 +14,7 @@
 Each result is a line `test NAME ... ok` or `test NAME ... FAILED`.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -75,8 +76,13 @@ def cargo():
     parsed("random steps", *RESULTS.glob("*.scn"))
 
 
+@functools.cache
+def rmapctl():
+    return script_lines("rmapctl.sh")[-1]
+
+
 def parsed(name, *scenarios):
-    code, text, _ = finish([script_lines("rmapctl.sh")[-1], "run", "--parse", "--keep-going", *scenarios],
+    code, text, _ = finish([rmapctl(), "run", "--parse", "--keep-going", *scenarios],
                            limit=LONGEST, stderr=subprocess.STDOUT)
     report(f"rmapctl takes the scenario of {name}", not code and scenarios, text[-3000:])
 

@@ -153,7 +153,7 @@ impl<'a> Taken<'a> {
         if mm.file.is_mergeable() {
             mergeable::follow(mm, here, &mut mmap, mergeable::Prepare::All, Cause::Check)?;
             mm.note_look();
-            // No process forks now.
+            // The check holds all locks for writing: no process forks now.
             mm.closed_early.store(false, Relaxed);
         }
         let vmas = mm.vmas()?;

@@ -10,8 +10,7 @@ failed=0
 module=shadow_rmap
 
 loaded() { grep -q "^$module " /proc/modules; }
-in_use() { [ "$(awk -v m=$module '$1 == m { print $3 }' /proc/modules)" -gt 0 ]; }
-not_in_use() { ! in_use; }
+not_in_use() { ! [ "$(awk -v m=$module '$1 == m { print $3 }' /proc/modules)" -gt 0 ]; }
 unload() { rmmod $module && ! loaded; }
 unload_fails() { ! rmmod $module 2>&1 && loaded; }
 

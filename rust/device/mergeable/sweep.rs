@@ -48,7 +48,7 @@ const ALL_AFTER: usize = 10;
 ///
 /// `ENOMEM`; the next look then does the rest.
 fn sweep(mm: &Arc<LiveMm>) -> Result<bool> {
-    // For writing: a thread that unmaps has unlinked by then what it has removed.
+    // For writing: `munmap()` removes VMAs from the tree, keeps the lock for reading, and unlinks them.
     let Some(locked) = Tried::write(&mm.host) else {
         return Ok(false);
     };
