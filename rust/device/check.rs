@@ -131,7 +131,7 @@ pub(crate) fn check<'a>(
     let mut pair = take(registry, files)?;
     pair.retry_untracked(files)?;
     let mut found = 0;
-    let looks = verify(&pair.shadow, &mut |rule, what| {
+    let looks = verify(&pair.shadow, &mut |_, rule, what| {
         found += 1;
         match rule {
             Some(rule) => {

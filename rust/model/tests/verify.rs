@@ -89,7 +89,9 @@ mod suite {
             page.rmap.remove_rmap();
 
             assert_eq!(n, 1);
-            assert!(seen?.says("mapcount is 3, PTEs that map it: 2"));
+            let seen = seen?;
+            assert!(seen.says("mapcount is 3, PTEs that map it: 2"));
+            assert!(seen.oracle() == Some(Oracle::Mapcount));
             Ok(())
         }
         under::<Spin>()?;
@@ -113,11 +115,22 @@ mod suite {
             drop(own);
 
             assert_eq!((n, others, none, m), (1, 0, 0, 1));
-            assert!(seen?.says("refcount is 3") && second?.says("refcount is 2"));
+            let seen = seen?;
+            assert!(seen.says("refcount is 3") && second?.says("refcount is 2"));
+            assert!(seen.oracle() == Some(Oracle::Refcount));
             Ok(())
         }
         under::<Spin>()?;
         under::<RwSem>()
+    }
+
+    /// A missing link is evidence of two kinds: of a wrong chain, and of a page that no walk finds.
+    #[test]
+    fn the_part_of_the_graph_decides_on_the_oracle() {
+        assert!(oracle_of(Part::Chains, Some(Rule::R21)) == Oracle::Topology);
+        assert!(oracle_of(Part::Pages, Some(Rule::R21)) == Oracle::WalkCompleteness);
+        assert!(oracle_of(Part::Chains, Some(Rule::R33)) == Oracle::WalkCompleteness);
+        assert!(oracle_of(Part::Pages, None) == Oracle::Topology);
     }
 
     /// A writable PTE of a shared page is noticed.
@@ -132,6 +145,7 @@ mod suite {
 
             assert_eq!(seen.damages(), 1);
             assert!(seen.says("may be written to"));
+            assert!(seen.oracle() == Some(Oracle::Topology));
             Ok(())
         }
         under::<Spin>()?;
@@ -154,6 +168,7 @@ mod suite {
             assert_eq!(n, 2);
             assert!(seen.says("maps it, but does not link to its anon_vma"));
             assert!(seen.says("maps it, but a walk from anon_vma"));
+            assert!(seen.oracle() == Some(Oracle::WalkCompleteness));
             Ok(())
         }
         under::<Spin>()?;
@@ -170,7 +185,9 @@ mod suite {
             let (seen, n) = Rule::R21.expect_violations(|| verify(&[&parent, &child]));
 
             assert_eq!(n, 2);
-            assert!(seen?.says("address 7: a page with offset 6 belongs at 6"));
+            let seen = seen?;
+            assert!(seen.says("address 7: a page with offset 6 belongs at 6"));
+            assert!(seen.oracle() == Some(Oracle::WalkCompleteness));
             Ok(())
         }
         under::<Spin>()?;
@@ -273,7 +290,9 @@ mod suite {
             assert!(out);
             assert_eq!((n, m), (1, 1));
             assert!(counted?.says("it has 3 users, PTEs with an entry of it: 2"));
-            assert!(found?.says("finds 2 of its 3 entries"));
+            let found = found?;
+            assert!(found.says("finds 2 of its 3 entries"));
+            assert!(found.oracle() == Some(Oracle::WalkCompleteness));
             Ok(())
         }
         under::<Spin>()?;
@@ -283,13 +302,18 @@ mod suite {
     impl Verdict {
         /// Returns how many of the findings are about the structure.
         fn damages(&self) -> usize {
-            let damages = self.findings.iter().filter(|(rule, _)| rule.is_none());
+            let damages = self.findings.iter().filter(|(_, rule, _)| rule.is_none());
             damages.count()
+        }
+
+        /// Returns the oracle of the first finding.
+        fn oracle(&self) -> Option<Oracle> {
+            self.first().map(|(oracle, ..)| oracle)
         }
 
         /// Returns whether one of the findings contains `words`.
         fn says(&self, words: &str) -> bool {
-            self.findings.iter().any(|(_, finding)| {
+            self.findings.iter().any(|(_, _, finding)| {
                 let finding = finding.to_bytes();
                 finding
                     .windows(words.len())

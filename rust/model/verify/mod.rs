@@ -39,12 +39,14 @@ use super::{
 };
 use crate::{
     rmap::{
+        oracle::Oracle,
         prepare::Sharing,
         rules::Rule, //
     },
     snapshot::{
         self,
         build::Builder,
+        verify::Part,
         Graph,
         Source, //
     },
@@ -90,18 +92,32 @@ pub(crate) struct Verdict {
     findings: KVVec<Finding>,
 }
 
-/// A violation: the rule (`None`: the structure is damaged), and the violation in words.
-type Finding = (Option<Rule>, CString);
+/// A violation: the oracle that it is evidence for, the rule (`None`: the structure is damaged), and
+/// the violation in words.
+type Finding = (Oracle, Option<Rule>, CString);
+
+/// Returns the oracle that reports a violation of `rule` at rest.
+pub(crate) fn oracle_of(part: Part, rule: Option<Rule>) -> Oracle {
+    match (rule, part) {
+        (Some(Rule::R3), _) => Oracle::Mapcount,
+        (Some(Rule::R16 | Rule::R18 | Rule::R37), _) => Oracle::Refcount,
+        (Some(Rule::R20 | Rule::R33 | Rule::R36 | Rule::R39), _)
+        // No walk finds the page.
+        | (Some(Rule::R21), Part::Pages) => Oracle::WalkCompleteness,
+        _ => Oracle::Topology,
+    }
+}
 
 impl Verdict {
-    /// Returns the first violation: the rule, and the violation in words.
-    pub(crate) fn first(&self) -> Option<(Option<Rule>, &CStr)> {
-        self.findings.first().map(|(rule, words)| (*rule, &**words))
+    /// Returns the first violation: the oracle, the rule, and the violation in words.
+    pub(crate) fn first(&self) -> Option<(Oracle, Option<Rule>, &CStr)> {
+        let (oracle, rule, words) = self.findings.first()?;
+        Some((*oracle, *rule, words))
     }
 
     /// Returns whether there is no violation. Prints all violations to the kernel log.
     pub(crate) fn is_clean(&self) -> bool {
-        for (rule, words) in &self.findings {
+        for (_, rule, words) in &self.findings {
             let name = rule.map_or("structure", Rule::name);
             pr_err!("verify: {name}: {}\n", &**words);
         }
@@ -128,24 +144,25 @@ impl Sink {
     fn check(&mut self, rule: Rule, holds: bool, words: fmt::Arguments<'_>) {
         rule.guard(holds);
         if !holds {
-            self.add(Some(rule), words);
+            self.add(Part::Pages, Some(rule), words);
         }
     }
 
     /// Takes a look at a property that no rule is about.
     fn structure(&mut self, holds: bool, words: fmt::Arguments<'_>) {
         if !holds {
-            self.add(None, words);
+            self.add(Part::Pages, None, words);
         }
     }
 
     /// Adds a violation.
-    fn add(&mut self, rule: Option<Rule>, words: fmt::Arguments<'_>) {
+    fn add(&mut self, part: Part, rule: Option<Rule>, words: fmt::Arguments<'_>) {
         self.violations += 1;
         if self.findings.len() < KEPT {
             // A violation without memory for its words is counted all the same.
             if let Ok(line) = CString::try_from_fmt(words) {
-                let _ = self.findings.push((rule, line), GFP_KERNEL);
+                let finding = (oracle_of(part, rule), rule, line);
+                let _ = self.findings.push(finding, GFP_KERNEL);
             }
         }
     }
@@ -201,11 +218,11 @@ pub(crate) fn verify<R: Modelled>(mms: &[&Mm<R>]) -> Result<Verdict> {
         slots,
         mut sink,
     } = look(mms)?;
-    snapshot::verify::verify(&graph, &mut |rule, words| {
+    snapshot::verify::verify(&graph, &mut |part, rule, words| {
         if let Some(rule) = rule {
             rule.violated();
         }
-        sink.add(rule, words);
+        sink.add(part, rule, words);
     })?;
     Ok(Verdict {
         vmas: graph.vmas.len(),

@@ -19,7 +19,7 @@ use kernel::{
 /// Returns all violations of `graph`, a line each, and their number.
 pub(super) fn seen(graph: &Graph) -> Result<KVVec<u8>> {
     let (mut text, mut violations) = (KVVec::new(), 0);
-    verify(graph, &mut |rule, words| {
+    verify(graph, &mut |_, rule, words| {
         violations += 1;
         let name = rule.map_or("structure", Rule::name);
         if let Ok(line) = CString::try_from_fmt(fmt!("{name} {words}\n")) {

@@ -135,7 +135,7 @@ mod suite {
         };
         let before = counters();
         let mut graph = sample::generations(Source::Shadow)?;
-        let looks = verify(&graph, &mut |_, _| ())?;
+        let looks = verify(&graph, &mut |_, _, _| ())?;
         // A look at each root; for each link, each VMA that maps a page, and each page; for each
         // VMA with an anon_vma and each tree.
         assert!(looks.at(Some(Rule::R16)) == 1);
@@ -148,7 +148,7 @@ mod suite {
         // A violation is a look as well.
         graph.anon_vmas.get_mut(0).ok_or(EINVAL)?.refcount = 0;
         let mut violations = 0;
-        let looks = verify(&graph, &mut |rule, _| {
+        let looks = verify(&graph, &mut |_, rule, _| {
             violations += usize::from(rule == Some(Rule::R16));
         })?;
         assert!(looks.at(Some(Rule::R16)) == 1 && violations == 1);
@@ -160,7 +160,7 @@ mod suite {
     fn the_hosts_graph_has_fewer_looks() -> Result {
         // The order of a tree and foreign entries are the shadow's alone.
         let graph = sample::generations(Source::Host)?;
-        let looks = verify(&graph, &mut |_, _| ())?;
+        let looks = verify(&graph, &mut |_, _, _| ())?;
         assert!(looks.at(Some(Rule::R32)) == 0);
         assert!(looks.at(Some(Rule::R33)) == 3);
         Ok(())

@@ -38,6 +38,15 @@ use kernel::{
     prelude::*, //
 };
 
+/// What a violation is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// VMAs, chains, trees, and the counters of anon_vmas.
+    Chains,
+    /// Pages: their mapcount, the VMAs that map them, and the VMAs that walks find.
+    Pages,
+}
+
 /// Number of looks at a graph, by rule.
 pub(crate) struct Looks {
     rules: [usize; rules::ALL.len()],
@@ -65,8 +74,9 @@ impl Looks {
     }
 }
 
-/// Checks `graph`, and calls `report` for each violation: with the rule (`None`: the structure is
-/// damaged), and with the violation in words. Returns the number of looks, by rule.
+/// Checks `graph`, and calls `report` for each violation: with the part of the graph, with the rule
+/// (`None`: the structure is damaged), and with the violation in words. Returns the number of looks,
+/// by rule.
 ///
 /// Violations are not counted here: that is up to `report`.
 ///
@@ -75,7 +85,7 @@ impl Looks {
 /// [`ENOMEM`]; [`EINVAL`] if an index of the graph refers to no element.
 pub(crate) fn verify(
     graph: &Graph,
-    report: &mut dyn FnMut(Option<Rule>, fmt::Arguments<'_>),
+    report: &mut dyn FnMut(Part, Option<Rule>, fmt::Arguments<'_>),
 ) -> Result<Looks> {
     if !graph.is_well_formed() {
         return Err(EINVAL);
@@ -83,6 +93,7 @@ pub(crate) fn verify(
     let facts = Facts::new(graph)?;
     let mut sink = Sink {
         report,
+        part: Part::Chains,
         looks: Looks {
             rules: [0; rules::ALL.len()],
             structure: 0,
@@ -93,13 +104,15 @@ pub(crate) fn verify(
     facts.check_sharing(&mut sink)?;
     facts.check_lineages(&mut sink);
     facts.check_counters(&mut sink);
+    sink.part = Part::Pages;
     facts.check_pages(&mut sink);
     Ok(sink.looks)
 }
 
 /// Takes the result of each look.
 struct Sink<'a> {
-    report: &'a mut dyn FnMut(Option<Rule>, fmt::Arguments<'_>),
+    report: &'a mut dyn FnMut(Part, Option<Rule>, fmt::Arguments<'_>),
+    part: Part,
     looks: Looks,
 }
 
@@ -117,7 +130,7 @@ impl Sink<'_> {
     fn look(&mut self, rule: Option<Rule>, holds: bool, words: fmt::Arguments<'_>) {
         self.looks.add(rule);
         if !holds {
-            (self.report)(rule, words);
+            (self.report)(self.part, rule, words);
         }
     }
 }

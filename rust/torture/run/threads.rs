@@ -287,23 +287,13 @@ fn verify_forest<R: Modelled>(world: &World<R>) -> Result {
         mms.push(mm, GFP_KERNEL)?;
     }
     let verdict = verify(&mms)?;
-    if let Some((rule, words)) = verdict.first() {
+    if let Some((oracle, rule, words)) = verdict.first() {
         pr_info!(
             "torture: {}: {}\n",
             rule.map_or("structure", Rule::name),
             words
         );
-        oracle_of(rule).report(rule);
+        oracle.report(rule);
     }
     Ok(())
-}
-
-/// Returns the oracle that reports a violation of `rule` in a forest at rest.
-pub(super) fn oracle_of(rule: Option<Rule>) -> Oracle {
-    match rule {
-        Some(Rule::R3) => Oracle::Mapcount,
-        Some(Rule::R16 | Rule::R18 | Rule::R37) => Oracle::Refcount,
-        Some(Rule::R20 | Rule::R33 | Rule::R36 | Rule::R39) => Oracle::WalkCompleteness,
-        _ => Oracle::Topology,
-    }
 }

@@ -13,7 +13,6 @@ mod suite {
         },
         threads::{
             finish,
-            oracle_of,
             Clean, //
         },
         watch::{
@@ -171,17 +170,6 @@ mod suite {
 
         assert!(first(false)? == (None, 0));
         assert!(first(true)? == (Some((Oracle::Refcount, Some(Rule::R18))), 1));
-        Ok(())
-    }
-
-    /// A violation that the verifier finds is reported by the oracle that it is evidence for.
-    #[test]
-    fn violations_at_rest_have_oracles() -> Result {
-        assert!(oracle_of(Some(Rule::R3)) == Oracle::Mapcount);
-        assert!(oracle_of(Some(Rule::R16)) == Oracle::Refcount);
-        assert!(oracle_of(Some(Rule::R39)) == Oracle::WalkCompleteness);
-        assert!(oracle_of(Some(Rule::R23)) == Oracle::Topology);
-        assert!(oracle_of(None) == Oracle::Topology);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::{
     model::{
         Modelled,
         mm::Mm,
-        verify::{Live, verify},
+        verify::{Live, oracle_of, verify},
     },
     module::Module,
     record::record,
@@ -23,6 +23,7 @@ use crate::{
         rules::{self, Rule},
     },
     scenarios::World,
+    snapshot::verify::Part,
     torture::{self, busted::Bust},
 };
 use kernel::{
@@ -52,7 +53,7 @@ pub(crate) fn run<R: Modelled>(bust: &Bust, scenario: fn(&World<R>) -> Result) {
     report::look();
     // As in a torture: with a bug, a check of a rule that fails does no harm yet.
     if let (true, Some(rule)) = (report::is_correct(), broken()) {
-        let oracle = oracle_of(Some(rule));
+        let oracle = oracle_of(Part::Chains, Some(rule));
         report::end(Some(oracle), Some(rule), "a check of the rule fails");
     }
     if slab::slabs() > 0 || schedule::reset() > 0 {
@@ -77,19 +78,8 @@ fn broken() -> Option<Rule> {
 /// `ENOMEM`.
 pub(crate) fn at_rest<R: Modelled>(mms: &[&Mm<R>]) -> Result {
     report::look();
-    if let Some((rule, words)) = verify(mms)?.first() {
-        report::end(Some(oracle_of(rule)), rule, &words.to_string_lossy());
+    if let Some((oracle, rule, words)) = verify(mms)?.first() {
+        report::end(Some(oracle), rule, &words.to_string_lossy());
     }
     Ok(())
-}
-
-/// Returns the oracle of a violation at rest, as `rust/torture/run/threads.rs` has it, see
-/// `tests/copies.rs`.
-fn oracle_of(rule: Option<Rule>) -> Oracle {
-    match rule {
-        Some(Rule::R3) => Oracle::Mapcount,
-        Some(Rule::R16 | Rule::R18 | Rule::R37) => Oracle::Refcount,
-        Some(Rule::R20 | Rule::R33 | Rule::R36 | Rule::R39) => Oracle::WalkCompleteness,
-        _ => Oracle::Topology,
-    }
 }

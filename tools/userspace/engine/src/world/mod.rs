@@ -115,7 +115,7 @@ pub fn verify(spaces: &[&Space]) -> Result<Verdict, Error> {
     let verdict = verify::verify(&mms)?;
     Ok(Verdict {
         violations: verdict.violations,
-        first: verdict.first().map(|(rule, words)| {
+        first: verdict.first().map(|(_, rule, words)| {
             let rule = rule.map(rules::Rule::name);
             (rule, words.to_string_lossy().into_owned())
         }),
