@@ -247,7 +247,7 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
         return others.with(|| links::prepare_beside(vma, host, live, &mmap));
     }
     Found::all(here, mm)?.with(|| {
-        follow(mm, here, &mut mmap, Prepare::AllBut(vma.id()), Cause::Event)?;
+        follow(mm, here, &mut mmap, Prepare::Fault(vma.id()), Cause::Event)?;
         links::prepare_as_faulted(vma, host, live, &mmap)
     })
 }

@@ -68,8 +68,10 @@ const MOST_GONE: usize = 64;
 pub(in crate::device) enum Prepare {
     /// All.
     All,
-    /// All but this one, which the host has prepared just now: the shadow is about to do that, too.
-    AllBut(u64),
+    /// All but this one. Its fault is the cause: the host has prepared it just now, and the shadow is about
+    /// to. `mmap_lock` is locked for reading, so another thread may be between removing VMAs and unlinking
+    /// them.
+    Fault(u64),
     /// None: that is left to the next event of the process.
     None,
 }
@@ -124,8 +126,7 @@ pub(in crate::device) fn follow(
     }
     if some_gone {
         mm.file.note_change(&[mm.key()]);
-        if matches!(prepare, Prepare::AllBut(_)) {
-            // At a fault another thread may have removed them, and be about to unlink them.
+        if matches!(prepare, Prepare::Fault(_)) {
             mm.closed_early.store(true, Relaxed);
         }
     }
@@ -142,7 +143,7 @@ pub(in crate::device) fn follow(
     if prepare == Prepare::None {
         return Ok(());
     }
-    let late = resched_each(&all).filter(|vma| prepare != Prepare::AllBut(vma.id()));
+    let late = resched_each(&all).filter(|vma| prepare != Prepare::Fault(vma.id()));
     let late = late.map(|vma| (vma, vma.key_in_host(here)));
     links::prepare_all_as_seen(late, here, mmap)
 }
