@@ -39,7 +39,7 @@ pub(super) fn mm() -> Result<Arc<Mm>> {
 
 /// Creates a VMA without links.
 pub(super) fn vma(mm: &Arc<Mm>) -> Result<Pin<KBox<Vma>>> {
-    KBox::pin_init(Vma::new(mm.clone(), RANGE, 0), GFP_KERNEL)
+    KBox::pin_init(Vma::new(mm.clone(), RANGE, 0, 0), GFP_KERNEL)
 }
 
 /// Forks `parent`.

@@ -25,7 +25,7 @@ use kernel::{
 /// Dropping the handle asks the thread to stop, and sleeps until it has ended. So the thread must
 /// test [`Stop::requested`] often, must not drop its own handle, and must not need a lock that is
 /// held where the handle is dropped. If a handle is forgotten, the thread runs on, even while the
-/// module is unloaded.
+/// module is unloaded: see "What the types cannot prevent" in Documentation/typesafe-slab.rst.
 ///
 /// # Invariants
 ///

@@ -16,7 +16,8 @@ use kernel::{
         MiscDeviceRegistration, //
     },
     module_param::ModuleParamAccess,
-    prelude::*, //
+    prelude::*,
+    sync::SetOnce, //
 };
 
 /// Returns the value of a module parameter.
@@ -77,10 +78,9 @@ impl Drop for ModuleRef {
 /// open file. There a file that is opened while the module is still being loaded does not keep it.
 #[pin_data]
 pub(crate) struct OwnedDevice<T: MiscDevice> {
-    // Fields are dropped in this order: the device uses the operations.
     #[pin]
     registration: MiscDeviceRegistration<T>,
-    _operations: Operations,
+    _owned: (),
 }
 
 impl<T: MiscDevice> OwnedDevice<T> {
@@ -88,48 +88,45 @@ impl<T: MiscDevice> OwnedDevice<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; those of `misc_register()`.
+    /// Those of `misc_register()`; with the kernel 7.2 `EBUSY` for a second device of this module.
     pub(crate) fn register(options: MiscDeviceOptions) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             registration <- MiscDeviceRegistration::register(options),
-            // SAFETY: The fields are dropped in their order.
-            _operations: unsafe { own(&registration) }?,
+            _owned: own(&registration)?,
         })
     }
 }
 
 /// The file operations that [`own`] has given to a device.
-struct Operations {
-    _kept: Option<KBox<bindings::file_operations>>,
-}
+struct Operations(bindings::file_operations);
 
 // SAFETY: They are functions, and pointers to statics: any thread may use them.
 unsafe impl Send for Operations {}
 // SAFETY: As above.
 unsafe impl Sync for Operations {}
 
+/// They stay as long as the module does, as its code: a file that is open uses them after its device has
+/// been deregistered.
+static OPERATIONS: SetOnce<Operations> = SetOnce::new();
+
 /// Gives `device` file operations with an owner, unless it has such.
-///
-/// # Safety
-///
-/// The result is dropped after the device.
-unsafe fn own<T: MiscDevice>(device: &MiscDeviceRegistration<T>) -> Result<Operations> {
+fn own<T: MiscDevice>(device: &MiscDeviceRegistration<T>) -> Result {
     let device = device.as_raw();
     // SAFETY: A device that is registered has file operations, which do not change.
     let operations = unsafe { *(*device).fops };
     if !operations.owner.is_null() {
-        return Ok(Operations { _kept: None });
+        return Ok(());
     }
-    let owned = KBox::new(
-        bindings::file_operations {
-            owner: this_module(),
-            ..operations
-        },
-        GFP_KERNEL,
-    )?;
+    let owned = Operations(bindings::file_operations {
+        owner: this_module(),
+        ..operations
+    });
+    if !OPERATIONS.populate(owned) {
+        return Err(EBUSY);
+    }
+    let owned = OPERATIONS.as_ref().ok_or(EBUSY)?;
     // SAFETY: The place is that of a pointer, which `misc_open()` reads as a whole. What it will
-    // lead to is valid until the device is deregistered, by the caller's promise; and as long as a
-    // file has it, because the file keeps the module.
-    unsafe { (&raw mut (*device).fops).write_volatile(&raw const *owned) };
-    Ok(Operations { _kept: Some(owned) })
+    // lead to stays as long as the module, which a file that has it keeps.
+    unsafe { (&raw mut (*device).fops).write_volatile(&raw const owned.0) };
+    Ok(())
 }

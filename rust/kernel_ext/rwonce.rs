@@ -65,8 +65,8 @@ pub(crate) trait ReferenceCount {
 #[inline(always)]
 fn locked(count: &Atomic<i32>) -> &AtomicI32 {
     const { assert!(cfg!(target_arch = "x86_64")) };
-    // SAFETY: The pointer is valid and aligned for as long as `count` is borrowed, and the word is
-    // changed by atomic operations alone.
+    // SAFETY: The pointer is valid and aligned for as long as `count` is borrowed. The word is changed
+    // by atomic operations, and by `write_once` while it is 0, which these do not change.
     unsafe { AtomicI32::from_ptr(count.as_ptr()) }
 }
 

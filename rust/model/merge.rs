@@ -252,13 +252,14 @@ fn plan<R: Modelled>(
     // A VMA that is removed gives its links away. One that only gives pages away does not, and by
     // the rules of 2010 it may have more links than the one that takes the pages (R25).
     let giver = request.copied_from.or(part.map(|(vma, _)| vma));
-    let whole = mm.space().sharing == Sharing::Singleton
-        || giver.is_none_or(|giver| {
-            plan.owner_of_links()
-                .core
-                .is_linked_to_all_of(&giver.core, mmap)
-        });
-    whole.then_some(plan)
+    let whole = giver.is_none_or(|giver| {
+        plan.owner_of_links()
+            .core
+            .is_linked_to_all_of(&giver.core, mmap)
+    });
+    let permitted =
+        whole || (mm.space().sharing == Sharing::Singleton && R::model_steps().may_map(false));
+    permitted.then_some(plan)
 }
 
 impl<R: Modelled> Plan<R> {

@@ -27,6 +27,7 @@ use super::{
         Space,
         Vma, //
     },
+    steps::ModelSteps,
     swap::Slot,
     table::Pte,
     Modelled, //
@@ -190,7 +191,7 @@ impl<R: Modelled> Mm<R> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; then nothing has changed.
+    /// `ENOMEM`; `EFAULT` if the new VMA has not all links of the old one (R21). Then nothing has changed.
     pub(super) fn split_at(
         &self,
         at: usize,
@@ -224,6 +225,10 @@ impl<R: Modelled> Mm<R> {
             .space()
             .reserve_store(addresses.0, addresses.1, &part)?;
         anon_vma_clone(&part.core, mmap, &vma.core, mmap, Operation::Copy)?;
+        // Its PTEs change hands.
+        if !R::model_steps().may_map(part.core.is_linked_to_all_of(&vma.core, mmap)) {
+            return Err(EFAULT);
+        }
         store.commit();
         vma.core.set_range(rest, mmap, Layout::kept());
         Ok(())

@@ -123,7 +123,7 @@ impl<R: Modelled> Mm<R> {
                 last: old.last(),
             };
             vma.core.set_range(range, mmap, Layout::kept());
-            vma.core.set_shift(0);
+            vma.core.set_shift(0, mmap, Layout::kept());
         }
         Ok(())
     }

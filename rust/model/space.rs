@@ -58,7 +58,7 @@ static NEXT_ID: Atomic<u64> = Atomic::new(1);
 pub(crate) struct Space<R: Modelled> {
     /// Its VMAs, by address (in pages).
     #[pin]
-    pub(crate) vmas: VmaTree<Vma<R>>,
+    pub(super) vmas: VmaTree<Vma<R>>,
     /// Its PTEs.
     #[pin]
     pub(crate) table: PageTable<R>,
@@ -86,6 +86,16 @@ impl<R: Modelled> Space<R> {
             notifiers <- new_spinlock!(KVec::new(), c"shadow_rmap::notifiers"),
             notified: Atomic::new(0),
         }))
+    }
+
+    /// Returns the VMA at `address`. Sleeps.
+    pub(crate) fn vma_at(&self, address: usize) -> Option<Arc<Vma<R>>> {
+        self.vmas.find(address)
+    }
+
+    /// Returns its VMAs, in order of address. Each step sleeps.
+    pub(crate) fn vmas(&self) -> impl Iterator<Item = Arc<Vma<R>>> + '_ {
+        self.vmas.range(0, usize::MAX).map(|slot| slot.vma)
     }
 
     /// [`VmaTree::reserve_store`] of its VMAs. Sleeps.
@@ -219,7 +229,8 @@ impl<R: Modelled> Vma<R> {
             start: pgoff,
             last: pgoff + (last - first),
         };
-        let core = rmap::vma::Vma::new(mm.clone(), range, NEXT_ID.fetch_add(1, Relaxed));
+        let shift = first.wrapping_sub(pgoff);
+        let core = rmap::vma::Vma::new(mm.clone(), range, shift, NEXT_ID.fetch_add(1, Relaxed));
         let vma = Arc::pin_init(
             pin_init!(Self {
                 core <- core,
@@ -228,7 +239,6 @@ impl<R: Modelled> Vma<R> {
             }),
             GFP_KERNEL,
         )?;
-        vma.core.set_shift(first.wrapping_sub(pgoff));
         Ok(vma)
     }
 

@@ -12,7 +12,8 @@
 //!
 //! 1. *Family.* `root` of an allocated anon_vma points to an allocated anon_vma that is its own
 //!    root, and does not change (R14); a non-root owns one reference on it (R16). `parent` points
-//!    into the same family.
+//!    into the same family, and is allocated while the anon_vma is linked: a VMA that is linked to an
+//!    anon_vma is linked to its parent, too, unless that is the root (R23).
 //! 2. *Links.* While its tree is not empty, one reference on an anon_vma belongs to the tree: a
 //!    linked anon_vma is allocated.
 //! 3. *Lock.* A tree changes only while the root's lock is held for writing, and is read only while
@@ -99,7 +100,8 @@ unsafe impl<R: Rmap> Sync for AnonVma<R> {}
 
 // SAFETY: (1) All fields are atomics, a lock that the constructor made, or a tree that is read only
 // under its lock. (2) `is_free` is what the constructor leaves behind, and what a free checks: no
-// reference can be taken, and no VMA is linked.
+// reference can be taken, and no VMA is linked. The lock is not held for writing: that borrows an
+// allocated anon_vma.
 unsafe impl<R: Rmap> TypesafeByRcu for AnonVma<R> {
     fn constructor() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -145,21 +147,19 @@ impl<R: Rmap> AnonVma<R> {
     #[inline]
     pub(super) fn alloc(cache: &Cache<R>) -> Result<FreshAnonVma<R>> {
         R::allocation()?;
-        let object = R::steps().alloc_object(cache.objects())?;
-        if !Oracle::TypeStability.holds(Rule::R6, object.is_free()) {
-            // Nothing in it can be relied on, so it is not given back either.
-            let _ = object.into_raw();
+        // If nothing in it can be relied on, it is not given back either.
+        let raw = R::steps().alloc_object(cache.objects())?.into_raw();
+        // SAFETY: Just allocated. `root` is not followed before it is set.
+        let this = unsafe { raw.as_ref() };
+        if !Oracle::TypeStability.holds(Rule::R6, this.is_free()) {
             return Err(ENOMEM);
         }
-        if object.life.read_once() & LIVES == 0 {
+        if this.life.read_once() & LIVES == 0 {
             stats::ANON_VMA_FIRSTS.inc();
         }
-        object.next_life();
-        object.num_children.write_once(0);
-        object.num_active_vmas.write_once(0);
-        let raw = object.into_raw();
-        // SAFETY: Just allocated.
-        let this = unsafe { raw.as_ref() };
+        this.next_life();
+        this.num_children.write_once(0);
+        this.num_active_vmas.write_once(0);
         this.parent.write_once(raw.as_ptr());
         // INVARIANT: (1) A root.
         this.root.write_once(raw.as_ptr());
@@ -328,7 +328,7 @@ impl<R: Rmap> FreshAnonVma<R> {
     }
 
     /// Makes it a root, which counts itself as its child.
-    pub(crate) fn into_root(self) -> NewAnonVma<R> {
+    pub(super) fn into_root(self) -> NewAnonVma<R> {
         let pin = self.into_pin();
         pin.num_children.write_once(1);
         NewAnonVma(pin)

@@ -14,7 +14,8 @@
 //!
 //! 5. *Chains.* A link on a VMA's chain is in the tree of its anon_vma, and the other way round.
 //!    The chain owns it. Links are added under [`ChainsLocked`], and taken away under
-//!    [`MmapWrite`](super::mm::MmapWrite) only: under [`MmapLocked`] the chain only grows.
+//!    [`MmapWrite`](super::mm::MmapWrite), or when the VMA is dropped: under [`MmapLocked`] the chain only
+//!    grows. For both the family's lock is held for writing.
 //! 6. *VMAs.* A VMA with links stays at its place in memory and outlives them. Its range changes
 //!    only while it is in no tree, or is taken out of all of them under the root's lock (R32).
 //! 7. *First anon_vma.* A VMA with `->anon_vma` has links, and is linked to it; all its links are

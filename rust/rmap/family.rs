@@ -182,8 +182,9 @@ impl<R: Rmap> NewAnonVma<R> {
 /// # Invariants
 ///
 /// One read hold of `root`'s lock is ours. `root` stays an `AnonVma` at least until it is released:
-/// because RCU is held (4), or because something is linked into the family that cannot be unlinked
-/// without this lock, so that the root cannot be freed (1)-(3).
+/// because RCU is held (4); because something is linked into the family that cannot be unlinked
+/// without this lock, so that the root cannot be freed (1)-(3); or because a reference keeps it, the last
+/// put of which waits for this lock (R17).
 pub(crate) struct FamilyRead<R: Rmap = Live> {
     root: NonNull<AnonVma<R>>,
 }

@@ -32,10 +32,12 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// [`read`](Self::read) and [`try_read`](Self::try_read) exclude [`write`](Self::write), and
-/// writers exclude each other, until what they return is dropped or, after
-/// [`detach`](Self::detach),
-/// [`release`](Self::release)d.
+/// [`read`](Self::read), [`try_read`](Self::try_read) and [`try_read_now`](Self::try_read_now) exclude
+/// [`write`](Self::write) and [`write_under`](Self::write_under), and writers exclude each other, until
+/// what they return is dropped or, after [`detach`](Self::detach), [`release`](Self::release)d. As long
+/// as that lasts, [`is_locked`](Self::is_locked) is `true`: a free waits for it (R17). If the lock does
+/// not [sleep](Self::SLEEPS), a free does not wait, and [`keep`](Self::keep) keeps the guard that it is
+/// given (R9).
 pub(crate) unsafe trait FamilyLock: Sized + Send + Sync + 'static {
     /// Held for reading.
     type Read<'a>

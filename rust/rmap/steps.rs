@@ -252,7 +252,8 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// `mmap_lock` is held, for as long as the result lives.
+    /// The chain is the caller's, for as long as the result lives: `mmap_lock` is held, or the VMA is
+    /// being dropped.
     #[inline]
     unsafe fn read_anon_vma<'a>(&self, vma: &Vma<R>) -> Option<&'a AnonVma<R>> {
         // SAFETY: The caller's promise.
@@ -280,10 +281,15 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
         unsafe { vma.front_of_chain() }
     }
 
-    /// Resets `->anon_vma` of a VMA that has no links any more (R33).
+    /// Resets `->anon_vma` of a VMA (R33).
+    ///
+    /// # Safety
+    ///
+    /// The VMA has no links any more.
     #[inline]
-    fn reset_anon_vma(&self, vma: &Vma<R>) {
-        vma.reset_anon_vma();
+    unsafe fn reset_anon_vma(&self, vma: &Vma<R>) {
+        // SAFETY: The caller's promise.
+        unsafe { vma.reset_anon_vma() };
     }
 
     /// Locks the family of a VMA that moves together with its PTEs (R36). Sleeps or spins.

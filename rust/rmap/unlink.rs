@@ -111,8 +111,9 @@ impl<R: Rmap> Vma<R> {
         self.nr_links.write_once(0);
         let mut link = first;
         while !link.is_null() {
-            // SAFETY: The link was on the chain, which is ours (5); the family's lock is ours (3),
-            // so parents are still there: they are freed below, at the earliest.
+            // SAFETY: The link was on the chain, which is ours (5); the family's lock is ours (3).
+            // A parent is the root, or this VMA was linked to it, too (1): it is freed below, at the
+            // earliest.
             unsafe {
                 let anon_vma = &*(*link).anon_vma;
                 anon_vma.tree().remove(&raw mut (*link).node);
@@ -129,7 +130,8 @@ impl<R: Rmap> Vma<R> {
             family.protects(active);
             family.deactivate(active);
         }
-        R::steps().reset_anon_vma(self);
+        // SAFETY: The links are gone.
+        unsafe { R::steps().reset_anon_vma(self) };
         // A free waits for this very lock (R17), so it is released first.
         drop(family);
 
@@ -157,7 +159,12 @@ impl<R: Rmap> Vma<R> {
     }
 
     /// Forgets `->anon_vma` (R33).
-    pub(crate) fn reset_anon_vma(&self) {
+    ///
+    /// # Safety
+    ///
+    /// The VMA has no links: one that has is taken for unfaulted, and its pages would be handed over
+    /// without the links that keep their anon_vmas.
+    pub(crate) unsafe fn reset_anon_vma(&self) {
         self.anon_vma.write_once(ptr::null_mut());
     }
 }

@@ -74,15 +74,16 @@ unsafe impl<R: Rmap> Send for Vma<R> {}
 unsafe impl<R: Rmap> Sync for Vma<R> {}
 
 impl<R: Rmap> Vma<R> {
-    /// A VMA of `mm` that covers the page offsets `range`, without links.
-    pub(crate) fn new(mm: Arc<Mm<R>>, range: Range, id: u64) -> impl PinInit<Self> {
+    /// A VMA of `mm` that covers the page offsets `range`, without links. `shift` is its first address
+    /// (in pages) less its first page offset, wrapping around.
+    pub(crate) fn new(mm: Arc<Mm<R>>, range: Range, shift: usize, id: u64) -> impl PinInit<Self> {
         pin_init!(Self {
             range: UnsafeCell::new(range),
             // INVARIANT: (7) Neither.
             anon_vma: Atomic::new(ptr::null_mut()),
             chain: Atomic::new(ptr::null_mut()),
             mm,
-            shift: Atomic::new(0),
+            shift: Atomic::new(shift),
             id,
             nr_links: Atomic::new(0),
             untracked: Atomic::new(false),
@@ -107,11 +108,18 @@ impl<R: Rmap> Vma<R> {
         index.wrapping_add(self.shift.read_once())
     }
 
-    /// Sets where the VMA is: `shift` is its first address (in pages) less its first page offset,
-    /// wrapping around.
+    /// Sets where the VMA is, see [`new`](Self::new).
     ///
     /// While the VMA is linked, walkers rely on that. Returns whether it was set.
-    pub(crate) fn set_shift(&self, shift: usize) -> bool {
+    pub(crate) fn set_shift(
+        &self,
+        shift: usize,
+        mmap: &mut MmapWrite<'_, R>,
+        _layout: R::Layout,
+    ) -> bool {
+        if !self.covered_by(mmap.mm()) {
+            return false;
+        }
         let hidden = Rule::R32.check(self.chain.read_once().is_null());
         if hidden {
             self.shift.write_once(shift);
@@ -190,7 +198,7 @@ impl<R: Rmap> Vma<R> {
     ///
     /// # Safety
     ///
-    /// `mmap_lock` is held, for as long as the result lives.
+    /// As [`Steps::read_anon_vma`].
     #[inline]
     pub(super) unsafe fn read_anon_vma<'a>(&self) -> Option<&'a AnonVma<R>> {
         let anon_vma = self.anon_vma.read_once();

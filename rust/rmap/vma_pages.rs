@@ -48,8 +48,8 @@ impl<R: Rmap> Vma<R> {
         let anon_vma = R::steps().anon_vma_for_page(anon_vma, exclusive);
         Rule::R20.holds(exclusive || anon_vma.is_root());
         path::PAGE_NEW.count();
-        // SAFETY: By invariant (7) this VMA is linked to its `->anon_vma`, and by R23 to the root;
-        // the rest is the caller's promise.
+        // SAFETY: By invariant (7) this VMA is linked to its `->anon_vma`, and by R23 to the root, or by
+        // the rules of 2010 to a child that keeps the root (1); the rest is the caller's promise.
         unsafe { page.add_new_anon_rmap(anon_vma) }
     }
 

@@ -122,7 +122,7 @@ impl LiveVma {
         // The module is for 64-bit machines.
         let cell = opening.cell(id as usize);
         let (first, place) = (host.start(), Place::of(host));
-        let core = rmap::vma::Vma::new(mm.core.clone(), host.range(), id);
+        let core = rmap::vma::Vma::new(mm.core.clone(), host.range(), 0, id);
         Arc::pin_init(
             pin_init!(Self {
                 pages <- new_mutex!(MappedPages::new(), "shadow_rmap::pages"),

@@ -73,7 +73,8 @@ mod suite {
         let cache = TypesafeCache::<Thing>::new(c"shadow_rmap_test_thing")?;
         let first = cache.alloc()?;
         let object = first.0;
-        first.remembers.store(42, Relaxed);
+        // SAFETY: A `Thing` is usable at once.
+        unsafe { first.as_ref() }.remembers.store(42, Relaxed);
         drop(first);
         // The freed object is handed out again, sooner or later, as it was.
         let mut found = None;
@@ -81,12 +82,15 @@ mod suite {
         for _ in 0..10_000 {
             let next = cache.alloc()?;
             if next.0 == object {
-                found = Some(next.remembers.load(Relaxed));
+                // SAFETY: As above.
+                found = Some(unsafe { next.as_ref() }.remembers.load(Relaxed));
                 break;
             }
             others.push(next, GFP_KERNEL)?;
         }
-        let constructed = others.iter().all(|other| other.refs.load(Relaxed) == 0);
+        // SAFETY: As above.
+        let refs = |other: &TypesafeBox<Thing>| unsafe { other.as_ref() }.refs.load(Relaxed);
+        let constructed = others.iter().all(|other| refs(other) == 0);
         drop(others);
         cache.shrink();
         drop(cache);

@@ -129,11 +129,13 @@ impl Place {
 
     /// Leads to a new thing, and owns its one reference.
     pub(super) fn with_new_thing(cache: &TypesafeCache<Thing>) -> Result<Self> {
-        let thing = cache.alloc()?;
+        let object = cache.alloc()?;
+        // SAFETY: A `Thing` is usable at once.
+        let thing = unsafe { object.as_ref() };
         thing.refs.store(1, Relaxed);
         thing.remembers.store(42, Relaxed);
         Ok(Self {
-            pointer: Atomic::new(thing.into_raw().as_ptr()),
+            pointer: Atomic::new(object.into_raw().as_ptr()),
             good: Atomic::new(1),
         })
     }

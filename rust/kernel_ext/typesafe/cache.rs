@@ -15,7 +15,6 @@ use crate::{
 use core::{
     marker::PhantomData,
     mem,
-    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
@@ -127,6 +126,9 @@ impl<T: TypesafeByRcu> Drop for TypesafeCache<T> {
 
 /// An object of a type-safe cache that its owner alone may give back.
 ///
+/// It is as it was constructed or freed, so what its type says of an object in use does not hold yet.
+/// That is why safe code cannot look into it.
+///
 /// Late readers may look at it all the same: they came by a stale pointer. The object does not know
 /// its cache; the slab that it is in does.
 ///
@@ -148,6 +150,17 @@ impl<T: TypesafeByRcu> TypesafeBox<T> {
         mem::ManuallyDrop::new(self).0
     }
 
+    /// Returns the object.
+    ///
+    /// # Safety
+    ///
+    /// It is as it was constructed or freed: the caller relies on nothing that holds for an object in
+    /// use alone.
+    pub(crate) unsafe fn as_ref(&self) -> &T {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+
     /// Takes it back.
     ///
     /// # Safety
@@ -156,16 +169,6 @@ impl<T: TypesafeByRcu> TypesafeBox<T> {
     pub(crate) unsafe fn from_raw(object: NonNull<T>) -> Self {
         // INVARIANT: The caller's promise.
         Self(object, PhantomData)
-    }
-}
-
-impl<T: TypesafeByRcu> Deref for TypesafeBox<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: By the type invariant.
-        unsafe { self.0.as_ref() }
     }
 }
 

@@ -109,8 +109,8 @@ pub(crate) unsafe trait Lockable: TypesafeByRcu {
     ///
     /// # Safety
     ///
-    /// The object's memory stays one of its type until the lock is released, or confirmed to keep
-    /// the object.
+    /// The caller is in an RCU read section in which the object was allocated at some instant. The section
+    /// lasts until the lock is released, or confirmed to keep the object.
     unsafe fn try_lock(&self) -> Option<Self::Lock>;
 }
 

@@ -122,7 +122,7 @@ impl<R: Rmap> Clone for Process<R> {
 
 impl<R: Rmap<Space = ()>> Process<R> {
     pub(crate) fn with(mm: Arc<Mm<R>>, start: usize, last: usize) -> Result<Self> {
-        let core = Vma::new(mm.clone(), Range { start, last }, 0);
+        let core = Vma::new(mm.clone(), Range { start, last }, 0, 0);
         let vma = Arc::pin_init(pin_init!(TestVma { core <- core }), GFP_KERNEL)?;
         Ok(Self { mm, vma })
     }

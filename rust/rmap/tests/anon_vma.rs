@@ -178,7 +178,8 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let object = world.cache.objects().alloc()?;
-            object.refcount.store(1, Relaxed);
+            // SAFETY: A count can be stored at any time.
+            unsafe { object.as_ref() }.refcount.store(1, Relaxed);
             let damaged = object.into_raw();
             // SAFETY: Just allocated.
             drop(unsafe { TypesafeBox::from_raw(damaged) });
@@ -328,7 +329,8 @@ mod suite {
     unsafe fn mend_refused<R: Rmap>(object: NonNull<AnonVma<R>>, mend: impl FnOnce(&AnonVma<R>)) {
         // SAFETY: The caller's promise.
         let object = unsafe { TypesafeBox::from_raw(object) };
-        mend(&object);
+        // SAFETY: `mend` stores into its fields.
+        mend(unsafe { object.as_ref() });
     }
 
     /// Looks for a free object of the cache: allocates until `wanted`, and gives all back.
@@ -339,7 +341,9 @@ mod suite {
         let mut others = KVec::new();
         for _ in 0..10_000 {
             let object = world.cache.objects().alloc()?;
-            let found = wanted(&object).then(|| NonNull::from(&*object));
+            // SAFETY: `wanted` reads its fields.
+            let looked_at = unsafe { object.as_ref() };
+            let found = wanted(looked_at).then(|| NonNull::from(looked_at));
             others.push(object, GFP_KERNEL)?;
             if found.is_some() {
                 return Ok(found);

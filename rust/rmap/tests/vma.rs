@@ -202,9 +202,10 @@ mod suite {
         fn under<L: FamilyLock>() -> Result {
             let world = World::<Bare<L>>::new()?;
             let a = world.process(0, 7)?;
-            let early = a.vma.core.set_shift(100);
+            let early = a.vma.core.set_shift(100, &mut a.mm.mmap_write(), ());
             a.fault()?;
-            let (late, n) = Rule::R32.expect_violations(|| a.vma.core.set_shift(200));
+            let (late, n) = Rule::R32
+                .expect_violations(|| a.vma.core.set_shift(200, &mut a.mm.mmap_write(), ()));
             let address = a.vma.core.address(3);
             a.unmap();
 

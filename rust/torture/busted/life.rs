@@ -84,7 +84,7 @@ pub(crate) struct FreesDirty;
 unsafe impl<R: Rmap> Steps<R> for FreesDirty {
     fn give_back(&self, object: TypesafeBox<AnonVma<R>>) {
         // SAFETY: Incorrect, on purpose: there is no reference to drop.
-        unsafe { object.dec_refcount() };
+        unsafe { object.as_ref().dec_refcount() };
         drop(object);
     }
 }

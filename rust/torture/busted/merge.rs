@@ -68,7 +68,8 @@ unsafe impl<R: Rmap> Steps<R> for LinksTwice {
         // Without links the VMA would stay counted.
         if let (Some(active), 0) = (active, goes.nr_links()) {
             active.lock_write().deactivate(active);
-            goes.reset_anon_vma();
+            // SAFETY: It has no links.
+            unsafe { goes.reset_anon_vma() };
         }
     }
 }
@@ -192,7 +193,8 @@ fn publish_before_links<R: Rmap>(target: &Vma<R>, source: &Vma<R>, mmap: &mut Mm
         drop(family);
         R::window(Window::Published);
         anon_vma.lock_write().deactivate(anon_vma);
-        target.reset_anon_vma();
+        // SAFETY: Incorrect, on purpose: a fault may use it meanwhile. The target has no links.
+        unsafe { target.reset_anon_vma() };
     });
 }
 

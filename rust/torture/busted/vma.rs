@@ -35,7 +35,8 @@ pub(super) unsafe fn read_without_link<'a, R: Rmap>(vma: &Vma<R>) -> Option<&'a 
     if vma.nr_links() > 0 || Oracle::TypeStability.guard(Rule::R33, anon_vma.is_allocated()) {
         return Some(anon_vma);
     }
-    vma.reset_anon_vma();
+    // SAFETY: It has no links.
+    unsafe { vma.reset_anon_vma() };
     None
 }
 
@@ -77,7 +78,10 @@ pub(crate) struct KeepsAnonVma;
 
 // SAFETY: Incorrect, on purpose.
 unsafe impl<R: Rmap> Steps<R> for KeepsAnonVma {
-    fn reset_anon_vma(&self, _vma: &Vma<R>) {}
+    /// # Safety
+    ///
+    /// As the trait says.
+    unsafe fn reset_anon_vma(&self, _vma: &Vma<R>) {}
 
     /// # Safety
     ///

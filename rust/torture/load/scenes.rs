@@ -42,7 +42,7 @@ pub(super) fn short_life<R: Modelled>(world: &World<R>, random: &mut Random) -> 
     if random.chance(1, 3) {
         // A thread that looks the page up now waits for the lock, with a reference.
         let mmap = mm.core().mmap_read();
-        if let Some(vma) = mm.space().vmas.find(1) {
+        if let Some(vma) = mm.space().vma_at(1) {
             let family = vma.core.anon_vma(&mmap).map(AnonVma::lock_write);
             pressure::linger(random);
             drop(family);
@@ -137,9 +137,8 @@ pub(super) fn lineage<R: Modelled>(world: &World<R>, random: &mut Random) -> Res
 fn longest_chain<R: Modelled>(mm: &Mm<R>) -> usize {
     let _mmap = mm.core().mmap_read();
     mm.space()
-        .vmas
-        .range(0, usize::MAX)
-        .map(|slot| slot.vma.core.nr_links())
+        .vmas()
+        .map(|vma| vma.core.nr_links())
         .max()
         .unwrap_or(0)
 }

@@ -149,8 +149,8 @@ mod suite {
         other.write(0, 0, 1)?;
         let (a, b) = (one.core().mmap_write(), other.core().mmap_write_nested());
         let before = Oracle::LockDiscipline.reports();
-        let vma = one.space().vmas.find(0).ok_or(ENOENT)?;
-        let stranger = other.space().vmas.find(0).ok_or(ENOENT)?;
+        let vma = one.space().vma_at(0).ok_or(ENOENT)?;
+        let stranger = other.space().vma_at(0).ok_or(ENOENT)?;
         let own = vma.core.anon_vma(&a).ok_or(ENOENT)?;
         let foreign = stranger.core.anon_vma(&b).ok_or(ENOENT)?;
         let family = own.lock_write();

@@ -121,8 +121,7 @@ impl Reader {
     fn vmas(&mut self, pid: usize, space: &Space) {
         let mm = space.mm();
         let mmap = mm.core().mmap_read();
-        for slot in mm.space().vmas.range(0, usize::MAX) {
-            let vma = &slot.vma;
+        for vma in mm.space().vmas() {
             let mut chain = Vec::new();
             for anon_vma in vma.core.links(&mmap) {
                 chain.push(self.anon_vma(anon_vma));

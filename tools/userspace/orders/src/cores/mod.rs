@@ -107,7 +107,7 @@ impl<R: Rmap<Space = ()>> World<R> {
         let cache = Arc::new(Cache::new()?, GFP_KERNEL)?;
         let mm = Arc::pin_init(Mm::new(cache, ()), GFP_KERNEL)?;
         let vma = |start, last, id| {
-            let vma = Vma::new(mm.clone(), Range { start, last }, id);
+            let vma = Vma::new(mm.clone(), Range { start, last }, 0, id);
             Arc::pin_init(vma, GFP_KERNEL)
         };
         let world = Self {
