@@ -170,6 +170,16 @@ pub(crate) fn check<'a>(
             outcome.differences += 1;
         }
     }
+    for file in files {
+        let vmas = file.numbers.against_rules();
+        if vmas > 0 {
+            line(
+                true,
+                fmt!("host: {vmas} VMAs are gone that it had forked or merged against the rules (R24, R26)"),
+            );
+            outcome.differences += 1;
+        }
+    }
     let untracked = files.iter().map(|file| file.untracked_now()).sum();
     outcome.untracked = outcome.untracked.max(untracked);
     outcome.ambiguous = files.iter().map(|file| file.ambiguous.load(Relaxed)).sum();

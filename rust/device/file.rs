@@ -171,7 +171,7 @@ impl OpenFile {
     /// reuses, and not have told the shadow yet.
     pub(crate) fn note_change(&self, but: &[usize]) {
         for (key, mm) in self.mms.lock().iter() {
-            if !but.contains(key) && mm.is_locked_by_host() {
+            if !but.contains(key) && mm.may_fork_now() {
                 mm.changed_around.store(true, Relaxed);
             }
         }

@@ -109,7 +109,7 @@ fn shadowed(
         } else {
             let family = links::family(&source, &parent_mmap)?;
             drop(parent_mmap);
-            links::unlink_lost_elsewhere(&family, &source.mm)
+            links::unlink_lost_elsewhere(file, &family, &but)
         };
         let pauses = source.mm.pauses_at_fork.load(Relaxed);
         let again = left_out && pauses < PAUSES;

@@ -29,7 +29,10 @@ use crate::{
         interval_tree::Range,
         sched::resched_each, //
     },
-    rmap::mm::MmapWrite, //
+    rmap::{
+        merge::is_fork_child,
+        mm::MmapWrite, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -67,7 +70,7 @@ pub(super) fn settle(
     vma: &LiveVma,
     here: LockedMm<'_>,
     had: impl Fn(Addresses) -> Result<KVVec<Arc<LiveVma>>>,
-    _mmap: &MmapWrite<'_>,
+    mmap: &MmapWrite<'_>,
 ) -> Result<bool> {
     if vma.mm.file.is_mergeable() {
         // Done before, for all VMAs of the address space.
@@ -99,7 +102,7 @@ pub(super) fn settle(
         let loses = |other: &Arc<LiveVma>| {
             let continues = other.place.get().shift() == now.shift()
                 || shift_without_links(other, here) == Some(now.shift());
-            continues && may_share(key, vma, other, here)
+            continues && may_share(key, vma, other, here, mmap)
         };
         if !resched_each(&losers).all(loses) {
             continue;
@@ -185,13 +188,29 @@ fn shift_without_links(vma: &LiveVma, here: LockedMm<'_>) -> Option<usize> {
 }
 
 /// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:
-/// none), and `other`: they share the anon_vma, or one has none, or had none at the last look or
-/// since.
-fn may_share(ours: usize, vma: &LiveVma, other: &LiveVma, here: LockedMm<'_>) -> bool {
-    let had_none = |vma: &LiveVma| {
+/// none), and `other`: they share the anon_vma, or did at the last look; or one has none, or had none at
+/// the last look or since, and the other one is no fork child (R26).
+fn may_share(
+    ours: usize,
+    vma: &LiveVma,
+    other: &LiveVma,
+    here: LockedMm<'_>,
+    mmap: &MmapWrite<'_>,
+) -> bool {
+    let has_lost = |vma: &LiveVma| {
         let lost = vma.host.read(here, |host| vma.has_lost_links(host));
-        vma.core.is_unfaulted() || lost == Some(true)
+        lost == Some(true)
     };
     let theirs = other.key_in_host(here);
-    ours == 0 || theirs == 0 || ours == theirs || had_none(vma) || had_none(other)
+    if ours != 0 && ours == theirs {
+        return true;
+    }
+    let (has_lost, both) = ([has_lost(vma), has_lost(other)], [vma, other]);
+    // A VMA that has many links has had them from its begin.
+    let is_child = |(vma, lost): (&LiveVma, bool)| is_fork_child(&vma.core) && !lost;
+    if both.into_iter().zip(has_lost).any(is_child) {
+        return vma.own_key(mmap).is_some() && vma.own_key(mmap) == other.own_key(mmap);
+    }
+    let had_none = both.iter().any(|vma| vma.core.is_unfaulted());
+    ours == 0 || theirs == 0 || had_none || has_lost.contains(&true)
 }

@@ -5,6 +5,7 @@
 
 use super::{
     events,
+    file::OpenFile,
     inherit::share_before_unlink,
     layout,
     live::{
@@ -206,7 +207,9 @@ pub(super) fn prepare_with(
     };
     let shares = resched_each(among).find(|other| {
         let shares = |host: HostVma<'_>| shares_it(host, other);
-        !other.core.is_unfaulted() && other.host.read(here, shares) == Some(true)
+        // One with another key at its last look has lost its links, if it has the same one now.
+        let may = !other.core.is_unfaulted() && [0, seen].contains(&other.noted().0);
+        may && other.host.read(here, shares) == Some(true)
     });
     anon_vma_prepare(
         &vma.core,
@@ -332,9 +335,10 @@ pub(super) fn family(vma: &LiveVma, mmap: &impl MmapLocked) -> Result<KVVec<usiz
     )
 }
 
-/// Takes the links of those VMAs of `family` away that have lost them in the host, in address
-/// spaces other than `but` in which nothing happens now. Returns whether any was left out. Sleeps.
-pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) -> bool {
+/// Takes the links of those VMAs of `family` away that have lost them in the host, in address spaces of
+/// `file` in which nothing happens now, but not in those with the keys `but`. Returns whether any was left
+/// out. Sleeps.
+pub(super) fn unlink_lost_elsewhere(file: &OpenFile, family: &[usize], but: &[usize]) -> bool {
     let mut left_out = false;
     // A VMA that is unlinked in order to be closed is in the tree of VMAs no more, so not read.
     let is_lost = |vma: &LiveVma, here: LockedMm<'_>| {
@@ -342,12 +346,12 @@ pub(super) fn unlink_lost_elsewhere(family: &[usize], but: &LiveMm) -> bool {
         vma.host.read(here, lost) == Some(true)
     };
     for &number in resched_each(family) {
-        let Some(vma) = but.file.numbers.get(number) else {
+        let Some(vma) = file.numbers.get(number) else {
             continue;
         };
         // This is dropped after the guard of its lock.
         let mm = vma.mm.clone();
-        if mm.key() == but.key() {
+        if but.contains(&mm.key()) {
             continue;
         }
         let Some(locked) = Tried::read(&mm.host) else {

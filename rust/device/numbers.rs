@@ -32,6 +32,8 @@ pub(crate) struct Numbers {
     unannounced: Atomic<usize>,
     /// VMAs that the host has removed without calling `close`.
     unclosed: Atomic<usize>,
+    /// VMAs that are gone, and were forked or merged against the rules (R24, R26).
+    against_rules: Atomic<usize>,
 }
 
 impl Numbers {
@@ -41,6 +43,7 @@ impl Numbers {
             vmas <- XArray::new(AllocKind::Alloc1),
             unannounced: Atomic::new(0),
             unclosed: Atomic::new(0),
+            against_rules: Atomic::new(0),
         })
     }
 
@@ -62,8 +65,11 @@ impl Numbers {
         Ok(())
     }
 
-    /// Removes a VMA.
+    /// Removes a VMA. What the comparison would have said of how it was made is counted.
     pub(super) fn remove(&self, vma: &LiveVma) {
+        if vma.was_made_against_rules() {
+            self.against_rules.fetch_add(1, Relaxed);
+        }
         let removed = self.vmas.lock().remove(vma.number());
         drop(removed);
     }
@@ -81,6 +87,11 @@ impl Numbers {
     /// Counts a VMA that the host has removed without calling `close`.
     pub(super) fn count_unclosed(&self) {
         self.unclosed.fetch_add(1, Relaxed);
+    }
+
+    /// Returns the number of VMAs that are gone, and were forked or merged against the rules.
+    pub(super) fn against_rules(&self) -> usize {
+        self.against_rules.load(Relaxed)
     }
 
     /// Returns the number of VMAs that the host has removed without calling `close`.

@@ -101,6 +101,7 @@ int shadow_rmap_mmap_read_lock_killable(struct mm_struct *mm);
 void shadow_rmap_mmap_read_unlock(struct mm_struct *mm);
 bool shadow_rmap_mmap_is_contended(struct mm_struct *mm);
 bool shadow_rmap_mmap_is_locked(struct mm_struct *mm);
+bool shadow_rmap_mmap_is_write_locked(struct mm_struct *mm);
 struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address);
 bool shadow_rmap_fatal_signal_pending(void);
 unsigned long shadow_rmap_vma_anon_pgoff(const struct vm_area_struct *vma);

@@ -80,6 +80,16 @@ bool shadow_rmap_mmap_is_locked(struct mm_struct *mm)
 	return rwsem_is_locked(&mm->mmap_lock);
 }
 
+/* No function of the kernel asks this in both configurations. */
+bool shadow_rmap_mmap_is_write_locked(struct mm_struct *mm)
+{
+#ifdef CONFIG_PREEMPT_RT
+	return rw_base_is_write_locked(&mm->mmap_lock.rwbase);
+#else
+	return atomic_long_read(&mm->mmap_lock.count) & RWSEM_WRITER_LOCKED;
+#endif
+}
+
 struct vm_area_struct *shadow_rmap_vma_lookup(struct mm_struct *mm, unsigned long address)
 {
 	return vma_lookup(mm, address);

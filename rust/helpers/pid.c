@@ -4,6 +4,7 @@
 #include <linux/err.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
+#include <linux/rcupdate_wait.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -88,6 +89,7 @@ struct mm_struct *shadow_rmap_next_mm(int *nr, u64 began, char *comm)
 			memcpy(comm, process->comm, TASK_COMM_LEN);
 			break;
 		}
+		cond_resched_rcu();
 	}
 	rcu_read_unlock();
 	return mm;

@@ -297,6 +297,12 @@ pub(crate) fn is_locked(mm: &Mm) -> bool {
     unsafe { ffi::shadow_rmap_mmap_is_locked(mm.as_raw()) }
 }
 
+/// Returns whether the `mmap_lock` of `mm` is held for writing by any thread now.
+pub(crate) fn is_write_locked(mm: &Mm) -> bool {
+    // SAFETY: As above.
+    unsafe { ffi::shadow_rmap_mmap_is_write_locked(mm.as_raw()) }
+}
+
 /// Returns whether this thread is being killed.
 pub(crate) fn is_being_killed() -> bool {
     // SAFETY: No preconditions.

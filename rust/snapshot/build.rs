@@ -100,6 +100,7 @@ impl Builder {
             AnonVmaNode {
                 root: index,
                 parent: index,
+                outside: 0,
                 refcount: facts.refcount,
                 num_children: facts.num_children,
                 num_active_vmas: facts.num_active_vmas,
@@ -277,8 +278,9 @@ impl Builder {
     pub(crate) fn finish(mut self) -> Graph {
         for (i, &(root, parent)) in resched_each(&self.families).enumerate() {
             if let Some(node) = self.graph.anon_vmas.get_mut(i) {
-                node.root = self.anon_vmas.get(root).unwrap_or(i);
-                node.parent = self.anon_vmas.get(parent).unwrap_or(i);
+                let found = [root, parent].map(|key| self.anon_vmas.get(key));
+                [node.root, node.parent] = found.map(|index| index.unwrap_or(i));
+                node.outside = found.iter().filter(|index| index.is_none()).count();
             }
         }
         self.count_pins();
@@ -306,6 +308,25 @@ mod tests {
 
         assert!((first, second, third) == (0, 1, 2));
         assert!(refused == Some(EINVAL));
+        Ok(())
+    }
+
+    /// An anon_vma whose parent is not in the graph is no other parent's child by that.
+    #[test]
+    fn a_parent_outside_is_counted() -> Result {
+        let mut builder = two_mms()?;
+        let facts = AnonVmaFacts {
+            root: 7,
+            parent: 9,
+            refcount: 1,
+            num_children: 0,
+            num_active_vmas: 0,
+        };
+        builder.anon_vma(7, facts)?;
+        let graph = builder.finish();
+
+        let node = graph.anon_vmas.first().ok_or(EINVAL)?;
+        assert!((node.root, node.parent, node.outside) == (0, 0, 1));
         Ok(())
     }
 
@@ -340,6 +361,7 @@ mod tests {
         assert!(unknown == [Some(EINVAL); 3]);
         let node = graph.anon_vmas.first().ok_or(EINVAL)?;
         assert!((node.root, node.parent, node.foreign) == (1, 1, 1));
+        assert!(node.outside == 0);
         assert!(node.pins.is_none());
         assert!(*node.vmas == [0]);
         let vma = graph.vmas.first().ok_or(EINVAL)?;

@@ -130,6 +130,9 @@ pub(crate) struct AnonVmaNode {
     pub(crate) root: usize,
     /// Its parent, as an index; a root is its own parent.
     pub(crate) parent: usize,
+    /// How many of its pointers to root and parent lead out of this graph: they are shown as pointers to
+    /// itself.
+    pub(crate) outside: usize,
     /// References: one while a VMA is linked, one for each other anon_vma whose root it is, and
     /// pins.
     pub(crate) refcount: i64,

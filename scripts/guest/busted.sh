@@ -47,6 +47,15 @@ exit x
 fork b c
 touch c buf 0..2 write'
 
+# As `idle`, with two VMAs: each is forked by itself.
+idle_twice='map main buf 4
+touch main buf all write
+protect main buf 2..4 r
+fork main x
+fork x b
+exit x
+fork b c'
+
 # The child's second half is unfaulted, and beside it is a VMA with two links.
 neighbours='map main buf 4
 protect main buf 2..4 r
@@ -146,7 +155,7 @@ refused_while_open() {
 correct() {
 	insmod ./shadow_rmap.ko || return 1
 	for scenario in "$three_generations" "$busy" "$idle" "$neighbours" "$split" "$split_off" "$unfaulted" "$moved" \
-		"$copies" "$merged" "$inherited"; do
+		"$copies" "$merged" "$inherited" "$idle_twice"; do
 		printf '%s\ncheck\n' "$scenario" >/tmp/correct.scn
 		must timeout 600 ./rmapctl run /tmp/correct.scn || return 1
 	done
@@ -217,6 +226,10 @@ all_tests() {
 	try "a check has its own violations" own_violations
 	try "a stress run stops at a difference or a violation" stress_stops ForgetsRootLink
 	bug NeverReuses "$idle" '^vma .* reuse at fork \(R24\): host number [0-9] .*, shadow none'
+	bug NeverReuses "$idle_twice" '^vma .* reuse at fork \(R24\): host number [0-9] .*, shadow none' \
+		'^compare: .* ambiguous=0 .* differences='
+	bug NeverReuses "$idle
+exit c" '^host: 1 VMAs are gone that it had forked or merged against the rules \(R24, R26\)$'
 	bug ReusesBusy "$busy" '^vma .* reuse at fork \(R24\): host none, shadow number [0-9] of the parent'
 	bug SharesWithParent "$family" '^vma .* anon_vma: should be'
 	bug LetsRootGo "$family" '^anon_vma .* refcount: host 2, shadow 1'

@@ -26,7 +26,10 @@ use super::{
     LiveVma, //
 };
 use crate::{
-    host::page_table::HostPage,
+    host::{
+        page_table::HostPage,
+        swap, //
+    },
     kernel_ext::sched::resched_each,
     rmap::{
         mm::{
@@ -43,7 +46,8 @@ use kernel::{
 };
 
 /// Creates the shadow of a page that a fault in `vma` has made, and maps it, using the memory
-/// `room`. It is exclusive, unless it was read in for several VMAs (R20). Sleeps.
+/// `room`. It is exclusive, unless it may have been read in from swap, for several VMAs (R20): KSM takes
+/// the host's mark away from a page that it does not merge in the end. Sleeps.
 ///
 /// Returns `None`, and maps nothing, if the VMA has no anon_vma.
 ///
@@ -57,8 +61,9 @@ pub(crate) fn map_new(
     mmap: &impl MmapLocked,
 ) -> Result<Option<Arc<LivePage>>> {
     let page = LivePage::new(seen)?;
+    let exclusive = !swap::is_in_use() || seen.exclusive;
     // SAFETY: The page is made one of this VMA's below, under `mmap_lock`: (1), (2).
-    if !unsafe { vma.core.add_new_anon_rmap(&page.rmap, seen.exclusive, mmap) } {
+    if !unsafe { vma.core.add_new_anon_rmap(&page.rmap, exclusive, mmap) } {
         return Ok(None);
     }
     vma.map_page(room, seen.at, page.clone());

@@ -169,6 +169,11 @@ impl LiveMm {
         host::mm::is_locked(&self.host)
     }
 
+    /// Returns whether the host's `mmap_lock` is held for writing now, as it is during a fork.
+    pub(crate) fn may_fork_now(&self) -> bool {
+        host::mm::is_write_locked(&self.host)
+    }
+
     /// Returns whether the host's VMAs are probably the same as at the last look at all of them. The
     /// process has not ended.
     pub(crate) fn seems_unchanged(&self) -> bool {

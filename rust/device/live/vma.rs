@@ -242,6 +242,13 @@ impl LiveVma {
         self.core.anon_vma(mmap).map(|own| own.key())
     }
 
+    /// Returns whether the host has forked it, or merged another one into it, against the rules (R24, R26).
+    pub(crate) fn was_made_against_rules(&self) -> bool {
+        let forked = self.reused.is_some_and(|(rule, host)| rule != host);
+        let merged = self.wrongly_merged.load(Relaxed) > 0;
+        (forked || merged) && !self.core.is_untracked()
+    }
+
     /// Returns the pages that it maps at the page offsets `first..=last`, in order. Sleeps.
     ///
     /// # Errors

@@ -17,7 +17,10 @@ use crate::{
         registry::Registry,
         sync::Cause,
     },
-    host::mm::Tried,
+    host::{
+        mm::Tried,
+        swap, //
+    },
     kernel_ext::{
         kthread::{
             KThread,
@@ -128,6 +131,8 @@ impl Sweeper {
                 } else {
                     Which::Changed
                 };
+                // There may be none any more at the next check.
+                swap::is_in_use();
                 // Without memory the next round does the rest.
                 let _ = sweep_all(&registry, which);
             }

@@ -179,6 +179,11 @@ impl Pair<'_> {
                     shadow.num_active_vmas,
                 ),
                 ("foreign VMAs", host.foreign, shadow.foreign),
+                (
+                    "pointers to unknown anon_vmas",
+                    host.outside,
+                    shadow.outside,
+                ),
             ] {
                 number(&mut found, name, host as i128, shadow as i128)?;
             }

@@ -179,12 +179,12 @@ compare: vmas=1 anon_vmas=6 chains=6 pages=2 untracked=0 ambiguous=0 violations=
             |shadow| {
                 let node = shadow.anon_vmas.get_mut(1)?;
                 (node.num_children, node.num_active_vmas) = (0, 3);
-                (node.refcount, node.foreign) = (-1, 1);
+                (node.refcount, node.foreign, node.outside) = (-1, 1, 2);
                 Some(())
             },
             "\
-anon_vma 2 (child of 1), the host's 2: num_children: host 1, shadow 0; num_active_vmas: host 1, shadow 3; foreign VMAs: host 0, shadow 1; refcount: host 1, shadow -1
-compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=4
+anon_vma 2 (child of 1), the host's 2: num_children: host 1, shadow 0; num_active_vmas: host 1, shadow 3; foreign VMAs: host 0, shadow 1; pointers to unknown anon_vmas: host 0, shadow 2; refcount: host 1, shadow -1
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=5
 "
         )?);
         Ok(())

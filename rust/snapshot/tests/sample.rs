@@ -70,6 +70,7 @@ pub(crate) fn anon_vma(
         num_children: numbers.1,
         num_active_vmas: numbers.2,
         vmas: list(vmas)?,
+        outside: 0,
         foreign: 0,
         pins: Some(0),
     };
