@@ -314,7 +314,10 @@ fn settle_before_close(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'
 /// `close`: the host has unlinked the VMA. Sleeps.
 pub(crate) fn closed(vma: Arc<LiveVma>, here: LockedMm<'_>) {
     stats::EVENT_CLOSE.inc();
-    vma.mm.file.note_change(&[vma.mm.key()]);
+    // An address space that ends has unlinked all its VMAs before the first is closed.
+    if vma.mm.users() > 0 || !vma.mm.has_ended.xchg(true, Relaxed) {
+        vma.mm.file.note_change(&[vma.mm.key()]);
+    }
     // This reference is dropped after the guard of its lock.
     let mm = vma.mm.core.clone();
     let mut mmap = mm.mmap_write();

@@ -10,7 +10,6 @@ use super::{
     layout,
     live::{
         mapping,
-        LiveMm,
         LiveVma,
         Place, //
     }, //

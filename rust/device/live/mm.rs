@@ -70,6 +70,8 @@ pub(crate) struct LiveMm {
     pub(crate) changed_around: Atomic<bool>,
     /// Whether the shadow may have closed VMAs before the host has unlinked them.
     pub(crate) closed_early: Atomic<bool>,
+    /// Whether a VMA was closed since the address space has no user any more.
+    pub(crate) has_ended: Atomic<bool>,
     /// How often its present fork has waited for other address spaces.
     pub(crate) pauses_at_fork: Atomic<usize>,
     /// Whether the host has moved pages since the last look at all VMAs: one may have lost its links.
@@ -137,6 +139,7 @@ impl LiveMm {
                 file: file.into(),
                 changed_around: Atomic::new(false),
                 closed_early: Atomic::new(false),
+                has_ended: Atomic::new(false),
                 pauses_at_fork: Atomic::new(0),
                 has_moved: Atomic::new(false),
                 knows_lost: Atomic::new(false),
