@@ -25,7 +25,8 @@
  * @violations: violations that this check finds in the shadow of these VMAs; and
  *	those that the module has found at events of any process since the check
  *	before of this open file, or since the file was opened
- * @differences: differences between the shadow and the host in this check
+ * @differences: differences between the shadow and the host in this check, and up to
+ *	three for what the host has done wrong to VMAs that are gone
  */
 struct shadow_rmap_check {
 	__u64 vmas;

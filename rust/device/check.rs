@@ -153,31 +153,25 @@ pub(crate) fn check<'a>(
     STRUCTURE_LOOKS.fetch_add(looks.at(None), Relaxed);
     let mut outcome = compare(&pair.shadow, &pair.host, &mut line)?;
     for file in files {
-        let calls = file.numbers.unannounced();
-        if calls > 0 {
-            line(
-                true,
-                fmt!("host: {calls} calls for VMAs that it has copied without calling open"),
-            );
-            outcome.differences += 1;
-        }
-        let vmas = file.numbers.unclosed();
-        if vmas > 0 {
-            line(
-                true,
-                fmt!("host: {vmas} VMAs that it has removed without calling close"),
-            );
-            outcome.differences += 1;
-        }
-    }
-    for file in files {
-        let vmas = file.numbers.against_rules();
-        if vmas > 0 {
-            line(
-                true,
-                fmt!("host: {vmas} VMAs are gone that it had forked or merged against the rules (R24, R26)"),
-            );
-            outcome.differences += 1;
+        let numbers = &file.numbers;
+        for (n, what) in [
+            (
+                numbers.unannounced(),
+                "calls for VMAs that it has copied without calling open",
+            ),
+            (
+                numbers.unclosed(),
+                "VMAs that it has removed without calling close",
+            ),
+            (
+                numbers.against_rules(),
+                "VMAs are gone that it had forked or merged against the rules (R24, R26)",
+            ),
+        ] {
+            if n > 0 {
+                line(true, fmt!("host: {n} {what}"));
+                outcome.differences += 1;
+            }
         }
     }
     let untracked = files.iter().map(|file| file.untracked_now()).sum();

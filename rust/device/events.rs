@@ -314,8 +314,9 @@ fn settle_before_close(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'
 /// `close`: the host has unlinked the VMA. Sleeps.
 pub(crate) fn closed(vma: Arc<LiveVma>, here: LockedMm<'_>) {
     stats::EVENT_CLOSE.inc();
-    // An address space that ends has unlinked all its VMAs before the first is closed.
-    if vma.mm.users() > 0 || !vma.mm.has_ended.xchg(true, Relaxed) {
+    // An address space that ends has unlinked all its VMAs before it closes the first.
+    if !vma.mm.has_ended.load(Relaxed) {
+        vma.mm.has_ended.store(vma.mm.users() == 0, Relaxed);
         vma.mm.file.note_change(&[vma.mm.key()]);
     }
     // This reference is dropped after the guard of its lock.

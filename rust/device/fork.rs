@@ -8,7 +8,7 @@
 //! that as ambiguous.
 //!
 //! To tell such a case, each close, fork and unlink tells the address spaces whose `mmap_lock` is
-//! held at that moment: one that is forking may have decided before. And a fork looks whether the
+//! held for writing at that moment: one that is forking may have decided before. And a fork looks whether the
 //! `mmap_lock` of another address space is held: one that is exiting, or forking as well, may have
 //! changed the host's links, and not yet the shadow's. A process that waits holds no lock.
 

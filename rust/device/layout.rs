@@ -9,7 +9,7 @@
 //! * a VMA grows into free addresses, because it is extended, or a new mapping is merged into it;
 //! * the boundary between two neighbours shifts, because a part of one is merged into the other.
 //!   This is permitted if no page changes its offset, and if the two share an anon_vma, or one has
-//!   none (R26).
+//!   none and the other is no fork child (R26).
 //!
 //! A VMA may not lose addresses in any other way. So the shadow takes over what a VMA has gained,
 //! and takes it from the VMAs that had it. If a place differs from the host's after that, no
@@ -80,10 +80,10 @@ pub(super) fn settle(
         (
             vma.place_before_unlink(host),
             Place::of(host),
-            host.anon_vma_key(),
+            (host.anon_vma_key(), vma.has_lost_links(host)),
         )
     };
-    let Some((now, place, key)) = vma.host.read(here, look) else {
+    let Some((now, place, links)) = vma.host.read(here, look) else {
         return Ok(false);
     };
     reset(vma, place);
@@ -102,7 +102,7 @@ pub(super) fn settle(
         let loses = |other: &Arc<LiveVma>| {
             let continues = other.place.get().shift() == now.shift()
                 || shift_without_links(other, here) == Some(now.shift());
-            continues && may_share(key, vma, other, here, mmap)
+            continues && may_share((vma, links), other, here, mmap)
         };
         if !resched_each(&losers).all(loses) {
             continue;
@@ -187,30 +187,27 @@ fn shift_without_links(vma: &LiveVma, here: LockedMm<'_>) -> Option<usize> {
     vma.host.read(here, lost).flatten()
 }
 
-/// Returns whether a boundary may have shifted between `vma`, which has the anon_vma `ours` (0:
-/// none), and `other`: they share the anon_vma, or did at the last look; or one has none, or had none at
-/// the last look or since, and the other one is no fork child (R26).
+/// Returns whether a boundary may have shifted between `vma` and `other` (R26): they share the anon_vma,
+/// or did at the last look; or one has none, or had none at the last look or since, and the other is no
+/// fork child. `vma` comes with the key of its anon_vma in the host, and whether it has lost its links
+/// there.
 fn may_share(
-    ours: usize,
-    vma: &LiveVma,
+    (vma, (ours, lost)): (&LiveVma, (usize, bool)),
     other: &LiveVma,
     here: LockedMm<'_>,
     mmap: &MmapWrite<'_>,
 ) -> bool {
-    let has_lost = |vma: &LiveVma| {
-        let lost = vma.host.read(here, |host| vma.has_lost_links(host));
-        lost == Some(true)
-    };
-    let theirs = other.key_in_host(here);
+    let look = |host: HostVma<'_>| (host.anon_vma_key(), other.has_lost_links(host));
+    let (theirs, other_lost) = other.host.read(here, look).unwrap_or((0, false));
     if ours != 0 && ours == theirs {
         return true;
     }
-    let (has_lost, both) = ([has_lost(vma), has_lost(other)], [vma, other]);
     // A VMA that has many links has had them from its begin.
-    let is_child = |(vma, lost): (&LiveVma, bool)| is_fork_child(&vma.core) && !lost;
-    if both.into_iter().zip(has_lost).any(is_child) {
-        return vma.own_key(mmap).is_some() && vma.own_key(mmap) == other.own_key(mmap);
+    let is_child = |vma: &LiveVma, lost: bool| is_fork_child(&vma.core) && !lost;
+    if is_child(vma, lost) || is_child(other, other_lost) {
+        let own = vma.own_key(mmap);
+        return own.is_some() && own == other.own_key(mmap);
     }
-    let had_none = both.iter().any(|vma| vma.core.is_unfaulted());
-    ours == 0 || theirs == 0 || had_none || has_lost.contains(&true)
+    let had_none = vma.core.is_unfaulted() || other.core.is_unfaulted();
+    had_none || lost || other_lost || ours == 0 || theirs == 0
 }

@@ -206,8 +206,9 @@ pub(super) fn prepare_with(
     };
     let shares = resched_each(among).find(|other| {
         let shares = |host: HostVma<'_>| shares_it(host, other);
-        // One with another key at its last look has lost its links, if it has the same one now.
-        let may = !other.core.is_unfaulted() && [0, seen].contains(&other.noted().0);
+        // Cheap, and before the look at the host: one with another noted key counts as having lost its
+        // links.
+        let may = !other.core.is_unfaulted() && other.noted().0 == seen;
         may && other.host.read(here, shares) == Some(true)
     });
     anon_vma_prepare(

@@ -65,7 +65,7 @@ impl Numbers {
         Ok(())
     }
 
-    /// Removes a VMA. What the comparison would have said of how it was made is counted.
+    /// Removes a VMA. One that the host made against the rules is counted: no comparison sees it any more.
     pub(super) fn remove(&self, vma: &LiveVma) {
         if vma.was_made_against_rules() {
             self.against_rules.fetch_add(1, Relaxed);

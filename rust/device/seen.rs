@@ -167,15 +167,18 @@ pub(super) fn growth_fits(all: &[Arc<LiveVma>], here: LockedMm<'_>) -> bool {
 fn pages_of(host: HostVma<'_>) -> Result<KVVec<HostPage>> {
     let pages = host.anonymous_pages()?;
     #[cfg(shadow_rmap_busted)]
-    let pages = misplaced(pages);
+    let pages = falsified(pages);
     Ok(pages)
 }
 
-/// Gives each page the index of the next place if that bug of the host is chosen.
+/// Changes what the host says of each page as the chosen bug of the host would.
 #[cfg(shadow_rmap_busted)]
-fn misplaced(mut pages: KVVec<HostPage>) -> KVVec<HostPage> {
+fn falsified(mut pages: KVVec<HostPage>) -> KVVec<HostPage> {
     if crate::is_chosen("HostMisplacesPages") {
         pages.iter_mut().for_each(|page| page.index += 1);
+    }
+    if crate::is_chosen("HostHidesMarks") {
+        pages.iter_mut().for_each(|page| page.exclusive = false);
     }
     pages
 }

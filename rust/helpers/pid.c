@@ -4,7 +4,8 @@
 #include <linux/err.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
-#include <linux/rcupdate_wait.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -89,7 +90,9 @@ struct mm_struct *shadow_rmap_next_mm(int *nr, u64 began, char *comm)
 			memcpy(comm, process->comm, TASK_COMM_LEN);
 			break;
 		}
-		cond_resched_rcu();
+		rcu_read_unlock();
+		cond_resched();
+		rcu_read_lock();
 	}
 	rcu_read_unlock();
 	return mm;

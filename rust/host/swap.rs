@@ -10,15 +10,20 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// Whether there was swap space at any call of [`is_in_use`].
+/// Whether there was swap space at any call of [`note`].
 static SEEN: Atomic<bool> = Atomic::new(false);
 
-/// Returns whether pages may have been swapped out: there is free swap space, or was at an earlier
-/// call. Any context.
-pub(crate) fn is_in_use() -> bool {
+/// Notes whether there is free swap space now. Any context.
+pub(crate) fn note() {
     // SAFETY: No preconditions.
     if unsafe { ffi::shadow_rmap_has_swap() } {
         SEEN.store(true, Relaxed);
     }
+}
+
+/// Returns whether pages may have been swapped out: there is free swap space, or was when that was noted.
+/// Any context.
+pub(crate) fn is_in_use() -> bool {
+    note();
     SEEN.load(Relaxed)
 }

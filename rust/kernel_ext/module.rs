@@ -80,7 +80,6 @@ impl Drop for ModuleRef {
 pub(crate) struct OwnedDevice<T: MiscDevice> {
     #[pin]
     registration: MiscDeviceRegistration<T>,
-    _owned: (),
 }
 
 impl<T: MiscDevice> OwnedDevice<T> {
@@ -92,7 +91,9 @@ impl<T: MiscDevice> OwnedDevice<T> {
     pub(crate) fn register(options: MiscDeviceOptions) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             registration <- MiscDeviceRegistration::register(options),
-            _owned: own(&registration)?,
+            _: {
+                own(&registration)?;
+            },
         })
     }
 }

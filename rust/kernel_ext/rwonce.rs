@@ -66,7 +66,8 @@ pub(crate) trait ReferenceCount {
 fn locked(count: &Atomic<i32>) -> &AtomicI32 {
     const { assert!(cfg!(target_arch = "x86_64")) };
     // SAFETY: The pointer is valid and aligned for as long as `count` is borrowed. The word is changed
-    // by atomic operations, and by `write_once` while it is 0, which these do not change.
+    // by atomic operations, and by `write_once`, a volatile store, which the kernel's memory model takes
+    // for atomic.
     unsafe { AtomicI32::from_ptr(count.as_ptr()) }
 }
 

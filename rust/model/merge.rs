@@ -250,7 +250,8 @@ fn plan<R: Modelled>(
         (None, None) => None,
     }?;
     // A VMA that is removed gives its links away. One that only gives pages away does not, and by
-    // the rules of 2010 it may have more links than the one that takes the pages (R25).
+    // the rules of 2010 it may have more links than the one that takes the pages (R25). By today's rules
+    // it never has (R26), but its PTEs change hands.
     let giver = request.copied_from.or(part.map(|(vma, _)| vma));
     let whole = giver.is_none_or(|giver| {
         plan.owner_of_links()

@@ -191,7 +191,8 @@ impl<R: Modelled> Mm<R> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EFAULT` if the new VMA has not all links of the old one (R21). Then nothing has changed.
+    /// `ENOMEM`; then nothing has changed. `EFAULT` if the new VMA has not got all links (R21); then its pages
+    /// are unmapped, and the old VMA stays.
     pub(super) fn split_at(
         &self,
         at: usize,

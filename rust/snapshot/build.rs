@@ -311,7 +311,7 @@ mod tests {
         Ok(())
     }
 
-    /// An anon_vma whose parent is not in the graph is no other parent's child by that.
+    /// A parent that is not in the graph is counted, and shown as the anon_vma itself.
     #[test]
     fn a_parent_outside_is_counted() -> Result {
         let mut builder = two_mms()?;

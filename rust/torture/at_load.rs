@@ -55,6 +55,7 @@ bugs! {
     live::HostForgetsClose
     live::HostForgetsOpen
     live::HostHidesAnonVmas
+    live::HostHidesMarks
     live::HostMisplacesPages
     live::HostNamesTheParent
     live::InheritsNothing

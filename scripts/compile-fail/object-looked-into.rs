@@ -7,5 +7,5 @@ use crate::{
 };
 
 fn read(object: &TypesafeBox<AnonVma>) -> bool {
-    AnonVma::is_root(object.as_ref())
+    AnonVma::is_root(object)
 }

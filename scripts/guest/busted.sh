@@ -205,6 +205,15 @@ moves_unclosed() {
 	rmmod shadow_rmap && [ $rc = 0 ] && must within 120 absent '/sys/kernel/slab/shadow_rmap*'
 }
 
+# Where a new page leads is the shadow's own decision, as long as there is no swap space.
+silent_without_marks() {
+	printf '%s\ncheck\n' "$family" >/tmp/marks.scn
+	insmod ./shadow_rmap.ko && echo HostHidesMarks >$debugfs/bust || return 1
+	must timeout 600 ./rmapctl run /tmp/marks.scn
+	rc=$?
+	rmmod shadow_rmap && return $rc
+}
+
 # A stress run ends at the first check or comparison that finds something, and shows what ran before.
 stress_stops() {
 	begin=$(date +%s)
@@ -248,6 +257,7 @@ exit c" '^host: 1 VMAs are gone that it had forked or merged against the rules \
 		'^vma .*: only the shadow has it$'
 	try "pages are moved, and no VMA is closed: nothing is left" moves_unclosed
 	bug HostMisplacesPages "$family" '^page .* index: host [0-9]+, shadow [0-9]+'
+	try "HostHidesMarks: compare is silent" silent_without_marks
 	try "HostHidesAnonVmas: host/check names the pages" host_check_names_lone_pages
 	bug HostNamesTheParent "$three_generations" '^anon_vma .* root: should be anon_vma 2 .*, is anon_vma 1'
 	bug KeepsThePlace "$split_off" '^vma .* range: host .*, shadow .*; pgoff: host [0-9]+, shadow [0-9]+'

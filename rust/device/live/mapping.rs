@@ -46,8 +46,9 @@ use kernel::{
 };
 
 /// Creates the shadow of a page that a fault in `vma` has made, and maps it, using the memory
-/// `room`. It is exclusive, unless it may have been read in from swap, for several VMAs (R20): KSM takes
-/// the host's mark away from a page that it does not merge in the end. Sleeps.
+/// `room`. It is exclusive (R20), whatever the host's mark says: KSM takes that away from a page that it
+/// does not merge in the end. But a page may have been read in from swap for several VMAs, or have
+/// moved here and migrated; then the mark decides. Sleeps.
 ///
 /// Returns `None`, and maps nothing, if the VMA has no anon_vma.
 ///
@@ -61,7 +62,8 @@ pub(crate) fn map_new(
     mmap: &impl MmapLocked,
 ) -> Result<Option<Arc<LivePage>>> {
     let page = LivePage::new(seen)?;
-    let exclusive = !swap::is_in_use() || seen.exclusive;
+    let may_be_old = swap::is_in_use() || vma.mm.unmapped.has_several_at(seen.at);
+    let exclusive = !may_be_old || seen.exclusive;
     // SAFETY: The page is made one of this VMA's below, under `mmap_lock`: (1), (2).
     if !unsafe { vma.core.add_new_anon_rmap(&page.rmap, exclusive, mmap) } {
         return Ok(None);

@@ -65,12 +65,12 @@ pub(crate) struct LiveMm {
     pub(crate) host: ARef<kernel::mm::Mm>,
     /// The file that is mapped.
     pub(crate) file: Arc<OpenFile>,
-    /// Whether links have changed in another address space while this `mmap_lock` was held, perhaps
-    /// by a fork that has not called `open` yet.
+    /// Whether links have changed in another address space while this `mmap_lock` was held for writing,
+    /// perhaps by a fork that has not called `open` yet.
     pub(crate) changed_around: Atomic<bool>,
     /// Whether the shadow may have closed VMAs before the host has unlinked them.
     pub(crate) closed_early: Atomic<bool>,
-    /// Whether a VMA was closed since the address space has no user any more.
+    /// Whether a VMA was closed after the last user of the address space had gone.
     pub(crate) has_ended: Atomic<bool>,
     /// How often its present fork has waited for other address spaces.
     pub(crate) pauses_at_fork: Atomic<usize>,

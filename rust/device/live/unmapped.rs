@@ -76,6 +76,18 @@ impl UnmappedPages {
         None
     }
 
+    /// Returns whether several pages were unmapped from offset `at` since the last update, so that one that
+    /// has migrated cannot be found. Sleeps.
+    pub(super) fn has_several_at(&self, at: usize) -> bool {
+        if !MIGRATES {
+            return false;
+        }
+        let mut unmapped = self.pages.lock();
+        let first = unmapped.cursor_lower_bound_mut(&(at, 0));
+        let second = first.and_then(|first| first.move_next());
+        second.is_some_and(|second| second.current().0 .0 == at)
+    }
+
     /// Forgets the unmapped pages, at the end of an update. Sleeps.
     pub(super) fn forget(&self) {
         let mut unmapped = core::mem::take(&mut *self.pages.lock());

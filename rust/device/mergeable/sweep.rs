@@ -131,8 +131,8 @@ impl Sweeper {
                 } else {
                     Which::Changed
                 };
-                // There may be none any more at the next check.
-                swap::is_in_use();
+                // Swap space that is gone by the next check must be known, too.
+                swap::note();
                 // Without memory the next round does the rest.
                 let _ = sweep_all(&registry, which);
             }

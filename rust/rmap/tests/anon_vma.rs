@@ -329,7 +329,7 @@ mod suite {
     unsafe fn mend_refused<R: Rmap>(object: NonNull<AnonVma<R>>, mend: impl FnOnce(&AnonVma<R>)) {
         // SAFETY: The caller's promise.
         let object = unsafe { TypesafeBox::from_raw(object) };
-        // SAFETY: `mend` stores into its fields.
+        // SAFETY: `mend` does not follow `root`.
         mend(unsafe { object.as_ref() });
     }
 
@@ -341,7 +341,7 @@ mod suite {
         let mut others = KVec::new();
         for _ in 0..10_000 {
             let object = world.cache.objects().alloc()?;
-            // SAFETY: `wanted` reads its fields.
+            // SAFETY: `wanted` does not follow `root`.
             let looked_at = unsafe { object.as_ref() };
             let found = wanted(looked_at).then(|| NonNull::from(looked_at));
             others.push(object, GFP_KERNEL)?;

@@ -97,6 +97,13 @@ pub(crate) struct HostHidesAnonVmas;
 // SAFETY: The steps are those that are provided.
 unsafe impl<R: Rmap> Steps<R> for HostHidesAnonVmas {}
 
+/// Deliberate bug of the host, as it looks to the driver: no page is marked as exclusive (R20). The
+/// shadow's steps are correct.
+pub(crate) struct HostHidesMarks;
+
+// SAFETY: The steps are those that are provided.
+unsafe impl<R: Rmap> Steps<R> for HostHidesMarks {}
+
 /// Deliberate bug of the host, as it looks to the driver: the index of a page is not that of its
 /// place (R41). The shadow's steps are correct.
 pub(crate) struct HostMisplacesPages;
