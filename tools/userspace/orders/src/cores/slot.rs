@@ -91,8 +91,10 @@ impl World {
         let Ok(object) = self.cache.alloc() else {
             report::failed("no memory");
         };
-        object.life.write_once(object.life.read_once() + 1);
-        object.references.write_once(1);
+        // SAFETY: A thing is usable at once.
+        let thing = unsafe { object.as_ref() };
+        thing.life.write_once(thing.life.read_once() + 1);
+        thing.references.write_once(1);
         object.into_raw()
     }
 }
