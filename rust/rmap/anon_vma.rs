@@ -328,7 +328,7 @@ impl<R: Rmap> FreshAnonVma<R> {
     }
 
     /// Makes it a root, which counts itself as its child.
-    pub(super) fn into_root(self) -> NewAnonVma<R> {
+    pub(crate) fn into_root(self) -> NewAnonVma<R> {
         let pin = self.into_pin();
         pin.num_children.write_once(1);
         NewAnonVma(pin)
