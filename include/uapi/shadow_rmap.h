@@ -25,8 +25,9 @@
  * @violations: violations that this check finds in the shadow of these VMAs; and
  *	those that the module has found at events of any process since the check
  *	before of this open file, or since the file was opened
- * @differences: differences between the shadow and the host in this check, and up to
- *	three for what the host has done wrong to VMAs that are gone
+ * @differences: differences between the shadow and the host in this check; and one
+ *	each if the host has not called open, or close, or has forked or merged VMAs
+ *	against the rules that are gone
  */
 struct shadow_rmap_check {
 	__u64 vmas;

@@ -58,10 +58,7 @@ use crate::kernel_ext::{
         TypesafeCache, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     prelude::*,
     sync::atomic::Atomic, //
@@ -155,8 +152,7 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
         pinned.confirm()
     }
 
-    /// Drops the pin of a lookup that waited. With the last reference it unlocks, frees and returns
-    /// nothing (R10).
+    /// Drops the pin of a lookup that waited: the last one unlocks, frees and returns nothing (R10).
     ///
     /// # Safety
     ///
@@ -213,8 +209,7 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// The reference count has reached zero, this is the caller that saw it, and readers have been
-    /// waited for.
+    /// As [`free::free_last`].
     unsafe fn free_last(&self, this: NonNull<AnonVma<R>>) {
         // SAFETY: The caller's promise.
         unsafe { free::free_last(this) };
@@ -252,8 +247,7 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// The chain is the caller's, for as long as the result lives: `mmap_lock` is held, or the VMA is
-    /// being dropped.
+    /// As [`Vma::read_anon_vma`].
     #[inline]
     unsafe fn read_anon_vma<'a>(&self, vma: &Vma<R>) -> Option<&'a AnonVma<R>> {
         // SAFETY: The caller's promise.
@@ -380,11 +374,10 @@ pub(crate) unsafe trait Steps<R: Rmap>: Send + Sync + 'static {
 
     /// Returns whether VMAs with these anon_vmas may become one: if both are the same (R26).
     fn may_merge(&self, ours: &AnonVma<R>, theirs: &AnonVma<R>) -> bool {
-        ptr::eq(ours, theirs)
+        core::ptr::eq(ours, theirs)
     }
 
-    /// Returns whether an unfaulted VMA may inherit the links of `vma`: not those of a fork child
-    /// (R26).
+    /// Returns whether an unfaulted VMA may inherit the links of `vma`: if that is no fork child (R26).
     fn may_inherit_from(&self, vma: &Vma<R>) -> bool {
         !merge::is_fork_child(vma)
     }

@@ -198,7 +198,8 @@ impl<R: Rmap> Vma<R> {
     ///
     /// # Safety
     ///
-    /// As [`Steps::read_anon_vma`].
+    /// The chain is the caller's, for as long as the result lives: `mmap_lock` is held, or the VMA is
+    /// being dropped.
     #[inline]
     pub(super) unsafe fn read_anon_vma<'a>(&self) -> Option<&'a AnonVma<R>> {
         let anon_vma = self.anon_vma.read_once();
