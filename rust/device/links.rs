@@ -166,14 +166,9 @@ pub(super) fn prepare_as_seen(vma: &LiveVma, here: LockedMm<'_>, mmap: &impl Mma
     if !vma.core.is_unfaulted() {
         return Ok(());
     }
-    // Few VMAs share their anon_vma: do not look at all for nothing. Another thread that prepares the
-    // VMA in the host sets the pointer, and then counts the VMA. It may do so at any time: what is
-    // without an anon_vma here stays without one in the shadow.
-    let look = |host: HostVma<'_>| {
-        let other_users = host.mm_users() > 1;
-        let key = host.anon_vma_key();
-        (key, other_users || host.has_anon_vma_of_others())
-    };
+    // Few VMAs share their anon_vma: do not look at all for nothing. What another thread prepares after
+    // this is without an anon_vma in the shadow, and stays so here.
+    let look = |host: HostVma<'_>| (host.anon_vma_key(), host.has_anon_vma_of_others());
     match vma.host.read(here, look) {
         None | Some((0, _)) => Ok(()),
         Some((_, false)) => prepare_with(vma, here, mmap, &[]),

@@ -104,16 +104,16 @@ unsafe fn for_each_in_tree(
 /// # Invariants
 ///
 /// The root's `rwsem` is held for reading.
-struct FamilyRead(*mut ffi::anon_vma);
+pub(super) struct FamilyRead(*mut ffi::anon_vma);
 
 impl FamilyRead {
     /// Takes the lock. Sleeps.
     ///
     /// # Safety
     ///
-    /// `anon_vma` is linked to a VMA whose `mmap_lock` is held for writing.
-    unsafe fn new(anon_vma: *mut ffi::anon_vma) -> Self {
-        // SAFETY: A linked anon_vma exists, and has a reference on its root.
+    /// `anon_vma` is linked to a VMA, and stays so until the guard is dropped.
+    pub(super) unsafe fn new(anon_vma: *mut ffi::anon_vma) -> Self {
+        // SAFETY: A linked anon_vma exists (2), and has a reference on its root.
         unsafe {
             let root = (*anon_vma).root;
             ffi::down_read(&raw mut (*root).rwsem);
@@ -216,7 +216,7 @@ pub(crate) fn place_in_chain(
 unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<usize>)> {
     let facts = Cell::new(None);
     let tree = gather(
-        // SAFETY: The caller's promise.
+        // SAFETY: The caller's promise; the links do not change (2).
         || unsafe { FamilyRead::new(anon_vma) },
         |_| {
             let mut n = 0;
