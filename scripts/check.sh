@@ -91,7 +91,7 @@ UNSAFE_ROOMS=(
 	ffi.rs trace.rs 'bindings/.*' 'kernel_ext/.*' 'host/.*' 'torture/busted/.*' 'rmap/tests/.*'
 	rmap/{anon_vma,chain,family,free,lock,lookup,merge,page,statics,steps,testing/world}.rs
 	rmap/{unlink,vma,vma_pages,walk}.rs
-	model/{mapping,steps}.rs model/tests/{remap,verify,walk}.rs
+	model/{mapping,steps}.rs model/tests/{forgotten,remap,verify,walk}.rs
 	device/{registry,vm_ops,zero_pages,mergeable/vm_ops,live/mapping}.rs
 	bench/shadow.rs torture/preemptible.rs shadow_rmap_{main,kunit,torture}.rs
 )

@@ -8,7 +8,9 @@
 //! | [`reference`] | a second, simple implementation of the model |
 //! | [`sequences`] | random steps, compared with the reference |
 //! | [`failures`] | each allocation fails once |
+//! | [`forgotten`] | no page is mapped without a link |
 
 mod failures;
+mod forgotten;
 mod reference;
 mod sequences;
