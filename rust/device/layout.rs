@@ -80,7 +80,7 @@ pub(super) fn settle(
         (
             vma.place_before_unlink(host),
             Place::of(host),
-            (host.anon_vma_key(), vma.has_lost_links(host)),
+            Links::of(vma, host),
         )
     };
     let Some((now, place, links)) = vma.host.read(here, look) else {
@@ -100,9 +100,12 @@ pub(super) fn settle(
         let mut losers = had(gain)?;
         losers.retain(|other| other.id() != vma.id() && other.place.get().has_some_of(gain));
         let loses = |other: &Arc<LiveVma>| {
+            let theirs = other.host.read(here, |host| Links::of(other, host));
+            let theirs = theirs.unwrap_or_default();
+            // If it has lost its links, it may have got other page offsets with that.
             let continues = other.place.get().shift() == now.shift()
-                || shift_without_links(other, here) == Some(now.shift());
-            continues && may_share((vma, links), other, here, mmap)
+                || (theirs.are_lost && theirs.shift == now.shift());
+            continues && may_share((vma, links), (other, theirs), mmap)
         };
         if !resched_each(&losers).all(loses) {
             continue;
@@ -180,34 +183,42 @@ pub(super) fn take_range(
     }
 }
 
-/// Returns the shift that `vma` has in the host, if it has lost its links there and not yet in the
-/// shadow.
-fn shift_without_links(vma: &LiveVma, here: LockedMm<'_>) -> Option<usize> {
-    let lost = |host: HostVma<'_>| vma.has_lost_links(host).then(|| Place::of(host).shift());
-    vma.host.read(here, lost).flatten()
+/// What the host tells of the links of a VMA.
+#[derive(Clone, Copy, Default)]
+struct Links {
+    /// The key of its anon_vma; 0 for none.
+    key: usize,
+    /// Whether it has lost links that it has in the shadow.
+    are_lost: bool,
+    shift: usize,
 }
 
-/// Returns whether a boundary may have shifted between `vma` and `other` (R26): they share the anon_vma,
-/// or did at the last look; or one has none, or had none at the last look or since, and the other is no
-/// fork child. `vma` comes with the key of its anon_vma in the host, and whether it has lost its links
-/// there.
+impl Links {
+    fn of(vma: &LiveVma, host: HostVma<'_>) -> Self {
+        Self {
+            key: host.anon_vma_key(),
+            are_lost: vma.has_lost_links(host),
+            shift: Place::of(host).shift(),
+        }
+    }
+}
+
+/// Returns whether a boundary may have shifted between two VMAs (R26): they share the anon_vma, or did at
+/// the last look; or one has none, or had none at the last look or since, and the other is no fork child.
 fn may_share(
-    (vma, (ours, lost)): (&LiveVma, (usize, bool)),
-    other: &LiveVma,
-    here: LockedMm<'_>,
+    (vma, ours): (&LiveVma, Links),
+    (other, theirs): (&LiveVma, Links),
     mmap: &MmapWrite<'_>,
 ) -> bool {
-    let look = |host: HostVma<'_>| (host.anon_vma_key(), other.has_lost_links(host));
-    let (theirs, other_lost) = other.host.read(here, look).unwrap_or((0, false));
-    if ours != 0 && ours == theirs {
+    if ours.key != 0 && ours.key == theirs.key {
         return true;
     }
     // A VMA that has many links has had them from its begin.
-    let is_child = |vma: &LiveVma, lost: bool| is_fork_child(&vma.core) && !lost;
-    if is_child(vma, lost) || is_child(other, other_lost) {
+    let is_child = |vma: &LiveVma, links: Links| is_fork_child(&vma.core) && !links.are_lost;
+    if is_child(vma, ours) || is_child(other, theirs) {
         let own = vma.own_key(mmap);
         return own.is_some() && own == other.own_key(mmap);
     }
     let had_none = vma.core.is_unfaulted() || other.core.is_unfaulted();
-    had_none || lost || other_lost || ours == 0 || theirs == 0
+    had_none || ours.are_lost || theirs.are_lost || ours.key == 0 || theirs.key == 0
 }
