@@ -13,6 +13,8 @@ use super::{
     LivePage, //
 };
 use crate::host::page_table::HostPage;
+#[cfg(shadow_rmap_kunit)]
+use kernel::macros::kunit_tests;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -106,5 +108,90 @@ impl UnmappedPages {
         let node = room.into_node((at, page.key()), page);
         let replaced = self.pages.lock().insert(node);
         drop(replaced);
+    }
+}
+
+#[cfg(shadow_rmap_kunit)]
+#[kunit_tests(shadow_rmap_unmapped)]
+mod tests {
+    use super::*;
+    use crate::kernel_ext::gfp::GFP_BOUNDED;
+
+    /// A page at offset 5 that the host maps now.
+    fn seen(key: usize, exclusive: bool) -> HostPage {
+        HostPage {
+            key,
+            at: 5,
+            index: 5,
+            mapping: 0,
+            mapcount: 1,
+            exclusive,
+            migrates: false,
+        }
+    }
+
+    /// Keeps pages that were unmapped from offset 5, and one from offset 6.
+    fn unmapped(keys: &[usize]) -> Result<Pin<KBox<UnmappedPages>>> {
+        let unmapped = KBox::pin_init(UnmappedPages::new(), GFP_KERNEL)?;
+        for &key in keys {
+            let room = PageRoom::new(GFP_BOUNDED)?;
+            unmapped.keep(room, 5, LivePage::new(&seen(key, false))?);
+        }
+        let room = PageRoom::new(GFP_BOUNDED)?;
+        unmapped.keep(room, 6, LivePage::new(&seen(60, false))?);
+        Ok(unmapped)
+    }
+
+    /// A page in the same memory is found, whether others have its offset or not.
+    #[test]
+    fn the_same_memory_is_found() -> Result {
+        let unmapped = unmapped(&[50, 51])?;
+        let found = unmapped.find(&seen(51, true), |_| true);
+        let unfit = unmapped.find(&seen(51, true), |_| false);
+        unmapped.forget();
+        let forgotten = unmapped.find(&seen(51, true), |_| true);
+
+        assert!(found.is_some_and(|page| page.key() == 51));
+        assert!(unfit.is_none() && forgotten.is_none());
+        Ok(())
+    }
+
+    /// A page in other memory has migrated if one alone fits; one that is exclusive is new.
+    #[test]
+    fn one_page_that_has_migrated_is_found() -> Result {
+        let pages = unmapped(&[50])?;
+        let several = pages.has_several_at(5);
+        let new = pages.find(&seen(99, true), |_| true);
+        let old = pages.find(&seen(99, false), |_| true);
+
+        assert!(!several && new.is_none());
+        assert_eq!(old.map(|page| page.key()), MIGRATES.then_some(99));
+        Ok(())
+    }
+
+    /// Of several pages none is taken for one that has migrated, unless one alone fits.
+    #[test]
+    fn one_of_several_is_not_found() -> Result {
+        let pages = unmapped(&[50, 51])?;
+        let several = pages.has_several_at(5);
+        let any = pages.find(&seen(99, false), |_| true);
+        let fit = pages.find(&seen(99, false), |page| page.key() == 51);
+
+        assert!(several == MIGRATES && any.is_none());
+        assert_eq!(fit.map(|page| page.key()), MIGRATES.then_some(99));
+        Ok(())
+    }
+
+    /// Of many pages with one offset none is searched for long.
+    #[test]
+    fn one_of_many_is_not_searched() -> Result {
+        let keys: [usize; CANDIDATES] = core::array::from_fn(|i| 100 + i);
+        let last = 100 + CANDIDATES - 1;
+        let pages = unmapped(&keys)?;
+        let fit = pages.find(&seen(99, false), |page| page.key() == last);
+        let same = pages.find(&seen(last, false), |_| true);
+
+        assert!(fit.is_none() && same.is_some());
+        Ok(())
     }
 }
