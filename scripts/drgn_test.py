@@ -5,9 +5,10 @@ a dump of its memory, must be what the module has written at the same moment.
 
   1. Processes of the guest are stopped, and it saves host/chains (scripts/guest/drgn.sh).
   2. tools/drgn/chains.py reads the memory of the guest. Then QEMU dumps it to a file.
-  3. The dump is read: the same chains, and folios that page tables and reverse map agree on.
-  4. Helpers that are wrong on purpose (scripts/drgn_broken.py) are noticed.
-  5. Bad input gets an error.
+  3. The guest, which has a Python with drgn, reads its own /proc/kcore.
+  4. The dump is read: the same chains, and folios that page tables and reverse map agree on.
+  5. Helpers that are wrong on purpose (scripts/drgn_broken.py) are noticed.
+  6. Bad input gets an error.
 
 Each result is a line `test NAME ... ok` or `test NAME ... FAILED`. Files are in out/drgn/.
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 import vm
 from common import (CACHE, OUT, SCRIPTS, TOP, command_line, kernel_folder, modules, program, read, say,
                     script_lines)
+from packed import packed_python
 
 RESULTS = OUT / "drgn"
 DRGN = TOP / "tools/drgn"
@@ -100,13 +102,15 @@ class Tests:
         monitor.close()
 
     def boot(self):
-        files = [modules("debian")["shadow_rmap"], SCRIPTS / "guest/try.sh"]
+        files = {"shadow_rmap.ko": modules("debian")["shadow_rmap"], "try.sh": SCRIPTS / "guest/try.sh"}
+        files |= {f"root/drgn/{path.name}": path for path in [*DRGN.glob("*.py"), Path(self.types)]}
+        files |= packed_python(self.python, DRGN / "chains.py", "drgn", "encodings")
         args = vm.parse(["--target", "debian", "--kernel", kernel_folder("debian"), "--quiet",
                          "--time-limit", "1200", "--out", str(RESULTS), "--qmp", str(self.qmp),
-                         *(word for file in files for word in ("--file", str(file))),
-                         "--", str(SCRIPTS / "guest/drgn.sh")])
+                         *(word for name, path in files.items() for word in ("--file", f"{path}:{name}")),
+                         "--", str(SCRIPTS / "guest/drgn.sh"), self.python])
         # All of it is dumped.
-        args.megabytes = 512
+        args.megabytes = 768
         say("booting Debian's kernel ...")
         code = vm.run(args, self.observe)
         self.report("the guest stood still, and ended without a report of the kernel", code == 0,
@@ -132,6 +136,9 @@ class Tests:
                     f"{len(graph['mms'])} address spaces, {longest} links on the longest chain")
         self.same("live: the chains are those of host/chains.json", "live.json")
         self.folios("live: page tables and reverse map agree", "live-folios.txt")
+        self.report("kcore: the text is that of host/chains (one)",
+                    read(RESULTS / "kcore.txt") == read(RESULTS / "one.txt") != "", read(RESULTS / "kcore.txt")[:300])
+        self.folios("kcore: page tables and reverse map agree", "kcore-folios.txt")
         self.save("core.json", "--core", self.core, "--json")
         self.same("dump: the chains are those of host/chains.json", "core.json")
         self.save("core-folios.txt", "--core", self.core, "--folios")
