@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from common import SCRIPTS
+
 # Prints the files of all modules that are loaded when the script in the working folder could begin.
 MODULES = """
 import runpy, sys
@@ -14,8 +16,6 @@ for module in [*sys.modules.values()]:
     for name in ("__file__", "__cached__"):
         print(getattr(module, name, None) or "")
 """
-
-from common import SCRIPTS
 
 
 def installed(name, option):
@@ -43,7 +43,8 @@ def packed_python(python, script, *packages):
     names in the guest: with `root` before them they have the names that they have here."""
     loaded = subprocess.run([python, "-c", MODULES, script.name], cwd=script.parent, stdout=subprocess.PIPE,
                             text=True, check=True).stdout.split("\n")
-    files = {Path(file) for file in loaded if Path(file).is_file()} - {script}
+    files = {Path(file) for file in loaded if Path(file).is_file()}
+    files = {file for file in files if script.parent not in file.parents}
     for package in packages:
         folder = next(file for file in files if file.match(f"{package}/__init__.py")).parent
         files |= {*folder.rglob("*.py")}
