@@ -20,6 +20,7 @@ mod graph;
 mod kernel;
 mod model;
 mod output;
+mod pthread;
 mod random;
 mod scenario;
 mod selftest;

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads of the C library, for a process in which memory may run out.
-//!
-//! A thread of the standard library panics where it gets no memory for the stack of its signal
-//! handlers, and a panic ends the process. Here only its creation can fail, and that is an error.
+//! Threads of a process in which memory may run out: their creation alone can fail, and that is an error.
 
-use nix::errno::Errno;
-use nix::libc;
+use crate::pthread::{Attributes, Thread};
 use std::ffi::c_void;
-use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -28,38 +23,6 @@ extern "C" fn enter(task: *mut c_void) -> *mut c_void {
     null_mut()
 }
 
-/// The attributes of a thread.
-struct Attributes(libc::pthread_attr_t);
-
-impl Attributes {
-    fn new(stack: usize) -> nix::Result<Self> {
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: The call initialises the memory unless it fails.
-        let attributes = unsafe {
-            done(libc::pthread_attr_init(raw.as_mut_ptr()))?;
-            raw.assume_init()
-        };
-        let mut attributes = Self(attributes);
-        // SAFETY: They are initialised.
-        done(unsafe { libc::pthread_attr_setstacksize(&mut attributes.0, stack) })?;
-        Ok(attributes)
-    }
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: They are initialised, and not used any more.
-        unsafe { libc::pthread_attr_destroy(&mut self.0) };
-    }
-}
-
-fn done(number: libc::c_int) -> nix::Result<()> {
-    match number {
-        0 => Ok(()),
-        number => Err(Errno::from_raw(number)),
-    }
-}
-
 /// Runs `work` in `count` threads, which get their number, and waits for their end. Adds those that
 /// cannot be made to `starved`.
 pub(super) fn run(count: u64, work: &(dyn Fn(u64) + Sync), starved: &AtomicU64) {
@@ -73,20 +36,15 @@ fn run_with(stack: usize, count: u64, work: &(dyn Fn(u64) + Sync), starved: &Ato
     };
     let tasks: Vec<_> = (0..count).map(|number| Task { work, number }).collect();
     let start = |task: &Task<'_>| {
-        let mut thread = MaybeUninit::uninit();
         let task = (&raw const *task).cast_mut().cast();
         // SAFETY: `task` outlives the thread, which is waited for below, and is not changed.
-        let result =
-            done(unsafe { libc::pthread_create(thread.as_mut_ptr(), &attributes.0, enter, task) });
-        // SAFETY: The call has initialised it, as it did not fail.
-        result.map(|()| unsafe { thread.assume_init() })
+        unsafe { Thread::start(&attributes, enter, task) }
     };
     let threads: Vec<_> = tasks.iter().filter_map(|task| start(task).ok()).collect();
     // The process may be killed before its threads end.
     starved.fetch_add(count - threads.len() as u64, Relaxed);
     for thread in threads {
-        // SAFETY: The thread was created above, and is waited for once. The call cannot fail.
-        unsafe { libc::pthread_join(thread, null_mut()) };
+        thread.join();
     }
 }
 

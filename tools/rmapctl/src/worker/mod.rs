@@ -157,8 +157,9 @@ impl Worker {
             Request::Pin { base, runs } => self.pins.pin(base, &runs),
             Request::Unpin { byte } => self.pins.unpin(byte),
             Request::Fork { name } => {
-                // SAFETY: The threads of this process make one call of `memory`, which holds no lock
-                // but those of the allocator, and the C library has these free in the child.
+                // SAFETY: The threads of this process are those of the C library. They make one call of
+                // `memory`, which holds no lock but those of the allocator, and the C library has these
+                // free in the child.
                 match unsafe { fork() }.context("fork")? {
                     ForkResult::Parent { child } => Ok(Answer::Child(child.as_raw())),
                     ForkResult::Child => {

@@ -4,34 +4,62 @@
 
 use super::memory;
 use super::protocol::{Answer, Call};
-use anyhow::{Context, Result, anyhow};
+use crate::pthread::{Attributes, Thread};
+use anyhow::{Context, Result};
 use std::collections::HashMap;
+use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
+
+/// Bytes of a stack.
+const STACK: usize = 1 << 20;
 
 /// The threads that have not been waited for.
 #[derive(Default)]
 pub(super) struct Threads {
-    threads: HashMap<String, JoinHandle<Answer>>,
+    threads: HashMap<String, Thread>,
     /// Opens for the threads that wait for the next request.
     gate: Arc<AtomicBool>,
+}
+
+/// What a thread does.
+struct Task {
+    device: RawFd,
+    call: Call,
+    is_ready: Arc<AtomicBool>,
+    gate: Arc<AtomicBool>,
+}
+
+/// Executes a boxed [`Task`], and returns a boxed [`Answer`].
+extern "C" fn enter(task: *mut c_void) -> *mut c_void {
+    // SAFETY: `start` gives the box away.
+    let task = unsafe { Box::from_raw(task.cast::<Task>()) };
+    task.is_ready.store(true, Ordering::SeqCst);
+    wait_for(&task.gate);
+    let answer = Answer::from_result(memory::call(task.device, &task.call));
+    Box::into_raw(Box::new(answer)).cast()
 }
 
 impl Threads {
     /// Starts a thread, and returns when it waits for [`Threads::release`].
     pub(super) fn start(&mut self, name: String, device: RawFd, call: Call) -> Result<Answer> {
-        let gate = self.gate.clone();
-        let ready = Arc::new(AtomicBool::new(false));
-        let is_ready = ready.clone();
-        let thread = Builder::new().spawn(move || {
-            is_ready.store(true, Ordering::SeqCst);
-            wait_for(&gate);
-            Answer::from_result(memory::call(device, &call))
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let attributes = Attributes::new(STACK).context("a thread")?;
+        let task = Box::into_raw(Box::new(Task {
+            device,
+            call,
+            is_ready: is_ready.clone(),
+            gate: self.gate.clone(),
+        }));
+        // SAFETY: The thread has the box for itself.
+        let thread = unsafe { Thread::start(&attributes, enter, task.cast()) };
+        let thread = thread.inspect_err(|_| {
+            // SAFETY: No thread has it.
+            drop(unsafe { Box::from_raw(task) });
         });
         self.threads.insert(name, thread.context("a thread")?);
-        wait_for(&ready);
+        wait_for(&is_ready);
         Ok(Answer::Done)
     }
 
@@ -45,7 +73,8 @@ impl Threads {
     pub(super) fn wait(&mut self, name: &str) -> Result<Answer> {
         let thread = self.threads.remove(name);
         let thread = thread.with_context(|| format!("no thread `{name}`"))?;
-        thread.join().map_err(|_| anyhow!("the thread panicked"))
+        // SAFETY: `enter` has returned a box, which is had here alone.
+        Ok(*unsafe { Box::from_raw(thread.join().cast::<Answer>()) })
     }
 }
 
@@ -65,6 +94,12 @@ fn wait_for(flag: &AtomicBool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::child::Child;
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+    use std::thread::Builder;
+    use std::time::{Duration, Instant};
 
     /// The call comes with the next request, not before.
     #[test]
@@ -84,5 +119,64 @@ mod tests {
         assert!(matches!(threads.wait("t"), Ok(Answer::Done)));
         assert_eq!(memory.load(Ordering::SeqCst), 7);
         assert!(threads.wait("t").is_err());
+    }
+    /// Forks while threads of the standard library end. Returns the number of children, or an error if one of
+    /// them cannot start a thread.
+    fn fork_beside_ending_threads() -> Result<usize, String> {
+        let gate = Arc::new(AtomicBool::new(false));
+        let wait = |_| {
+            let gate = gate.clone();
+            let thread = Builder::new().stack_size(64 << 10);
+            thread.spawn(move || wait_for(&gate)).expect("is started")
+        };
+        let ending: Vec<_> = (0..500).map(wait).collect();
+        gate.store(true, Ordering::SeqCst);
+        let mut children = 0;
+        while ending.iter().any(|thread| !thread.is_finished()) && children < 40 {
+            // SAFETY: The child starts a thread of the C library, and ends.
+            let ForkResult::Parent { child } = unsafe { fork() }.map_err(|e| e.to_string())? else {
+                let mut threads = Threads::default();
+                let call = Call::Write {
+                    base: 0,
+                    runs: vec![],
+                    byte: 0,
+                };
+                let done = threads.start("t".to_owned(), -1, call).is_ok();
+                threads.release();
+                let status = i32::from(!done || threads.wait("t").is_err());
+                // SAFETY: Ends the process at once.
+                unsafe { nix::libc::_exit(status) }
+            };
+            children += 1;
+            let begin = Instant::now();
+            loop {
+                match waitpid(child, Some(WaitPidFlag::WNOHANG)).map_err(|e| e.to_string())? {
+                    WaitStatus::StillAlive if begin.elapsed() < Duration::from_secs(20) => {
+                        std::thread::yield_now();
+                    }
+                    WaitStatus::Exited(_, 0) => break,
+                    status => {
+                        let _ = kill(child, Signal::SIGKILL);
+                        return Err(format!("child {children}: {status:?}"));
+                    }
+                }
+            }
+        }
+        ending.into_iter().for_each(|thread| _ = thread.join());
+        Ok(children)
+    }
+
+    /// A process whose thread is just ending forks: the child starts a thread as well.
+    #[test]
+    fn a_child_starts_threads_whatever_its_parent_did() {
+        let forks = || {
+            let rounds = (0..10).map(|_| fork_beside_ending_threads());
+            match rounds.sum::<Result<usize, _>>()? {
+                0 => Err("no thread ended beside a fork".to_owned()),
+                _ => Ok(()),
+            }
+        };
+        let (_child, result) = Child::new(forks).expect("is started");
+        assert_eq!(result, Ok(()));
     }
 }
