@@ -26,8 +26,8 @@
  *	those that the module has found at events of any process since the check
  *	before of this open file, or since the file was opened
  * @differences: differences between the shadow and the host in this check; and one
- *	each if the host has not called open, or close, or has forked or merged VMAs
- *	against the rules that are gone
+ *	for each of these, if it was seen: the host has not called open; it has not
+ *	called close; it has forked or merged VMAs against the rules, and they are gone
  */
 struct shadow_rmap_check {
 	__u64 vmas;

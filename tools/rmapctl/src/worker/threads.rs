@@ -73,7 +73,7 @@ impl Threads {
     pub(super) fn wait(&mut self, name: &str) -> Result<Answer> {
         let thread = self.threads.remove(name);
         let thread = thread.with_context(|| format!("no thread `{name}`"))?;
-        // SAFETY: `enter` has returned a box, which is had here alone.
+        // SAFETY: `enter` has given this box away.
         Ok(*unsafe { Box::from_raw(thread.join().cast::<Answer>()) })
     }
 }
@@ -120,6 +120,7 @@ mod tests {
         assert_eq!(memory.load(Ordering::SeqCst), 7);
         assert!(threads.wait("t").is_err());
     }
+
     /// Forks while threads of the standard library end. Returns the number of children, or an error if one of
     /// them cannot start a thread.
     fn fork_beside_ending_threads() -> Result<usize, String> {
@@ -166,9 +167,9 @@ mod tests {
         Ok(children)
     }
 
-    /// A process whose thread is just ending forks: the child starts a thread as well.
+    /// A process forks while one of its threads ends: the child can start a thread.
     #[test]
-    fn a_child_starts_threads_whatever_its_parent_did() {
+    fn a_child_starts_threads_beside_ending_ones() {
         let forks = || {
             let rounds = (0..10).map(|_| fork_beside_ending_threads());
             match rounds.sum::<Result<usize, _>>()? {
