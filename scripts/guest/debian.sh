@@ -25,8 +25,8 @@ debugfs=/sys/kernel/debug/shadow_rmap
 
 release_is() { uname -a && [ "$(uname -r)" = "$release" ]; }
 
-# many_migrated BEFORE
-many_migrated() { must test "$(migrated)" -gt $(($1 + 1000)); }
+# many_migrated: since the counter was $first.
+many_migrated() { must test "$(migrated)" -gt $((first + 1000)); }
 
 # Takes each part of the memory away that can be taken away, and gives it back, until the file is there:
 # its pages migrate, also during a check.
@@ -52,15 +52,13 @@ shuffle_and_compare() {
 		end
 	END
 	shuffle_until /tmp/shuffled &
-	shuffler=$! first=$(migrated) rc=0 rounds=0
-	until [ $rc != 0 ] || [ $rounds = 10 ] || many_migrated "$first" >/dev/null; do
-		timeout 600 ./rmapctl run --quiet /tmp/shuffle.scn
-		rc=$? rounds=$((rounds + 1))
-	done
+	shuffler=$! first=$(migrated)
+	again 10 many_migrated timeout 600 ./rmapctl run --quiet /tmp/shuffle.scn
+	rc=$?
 	echo "pages migrated in $rounds rounds: $(($(migrated) - first))"
 	touch /tmp/shuffled
 	wait $shuffler
-	must many_migrated "$first" && return $rc
+	many_migrated && return $rc
 }
 
 # A scenario saves files with relative names in its working folder.
@@ -89,7 +87,7 @@ all_tests() {
 	try "KSM is on" ksm
 	try "huge pages are on" huge_pages
 	compact &
-	compactor=$! before=$(migrated)
+	compactor=$! first=$(migrated)
 	for f in samples/*.scn; do try "${f#samples/}" scenario "$f"; done
 	try "corner cases" timeout 600 ./rmapctl selftest
 	for mode in pinned mergeable; do
@@ -97,7 +95,7 @@ all_tests() {
 			./rmapctl random --quiet --mode $mode --seed "$seed" --steps "$steps" --check-every 20
 	done
 	kill $compactor
-	try "pages have migrated meanwhile" many_migrated "$before"
+	try "pages have migrated meanwhile" many_migrated
 	try "checks find no difference while pages migrate" shuffle_and_compare
 	moving_tests
 	try "no failslab: fail is refused" fail_is_refused

@@ -73,11 +73,9 @@ are_enough() {
 disturbed() {
 	rm -f /tmp/disturbed
 	disturb /tmp/disturbed &
-	disturber=$! first_in=$(counted pswpin) first_moved=$(migrated) rc=0 rounds=0
-	until [ $rc != 0 ] || [ $rounds = 5 ] || are_enough >/dev/null; do
-		in_cgroup "$@"
-		rc=$? rounds=$((rounds + 1))
-	done
+	disturber=$! first_in=$(counted pswpin) first_moved=$(migrated)
+	again 5 are_enough in_cgroup "$@"
+	rc=$?
 	touch /tmp/disturbed
 	wait $disturber
 	are_enough && return $rc

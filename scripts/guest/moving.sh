@@ -37,6 +37,9 @@ ksm_and_compare() {
 		must grep -q "^compare: vmas=3 .* untracked=0 .* violations=0 differences=0$" /tmp/compare
 }
 
+# are_balanced: so many pages were moved since the counter was $first.
+are_balanced() { must test "$(counted numa_pages_migrated)" -gt $((first + 100)); }
+
 # balance_and_compare: checks of two processes that use their memory all the time, while the kernel moves pages to
 # the nodes of the CPUs on which they run.
 balance_and_compare() {
@@ -50,13 +53,11 @@ balance_and_compare() {
 		  check
 		end
 	END
-	first=$(counted numa_pages_migrated) rc=0 rounds=0
-	until [ $rc != 0 ] || [ $rounds = 5 ] || [ "$(counted numa_pages_migrated)" -gt $((first + 100)) ]; do
-		timeout 600 ./rmapctl run --quiet /tmp/balance.scn
-		rc=$? rounds=$((rounds + 1))
-	done
+	first=$(counted numa_pages_migrated)
+	again 5 are_balanced timeout 600 ./rmapctl run --quiet /tmp/balance.scn
+	rc=$?
 	echo "pages that NUMA balancing has moved in $rounds rounds: $(($(counted numa_pages_migrated) - first))"
-	must test "$(counted numa_pages_migrated)" -gt $((first + 100)) && return $rc
+	are_balanced && return $rc
 }
 
 # patient COMMAND...: a command of rmapctl. A process may wait for its pages for long.

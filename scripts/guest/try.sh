@@ -68,6 +68,18 @@ within() {
 	"$@"
 }
 
+# again MOST ENOUGH COMMAND...: the command, until it fails, or the function ENOUGH succeeds, but MOST times at most.
+# $rounds counts.
+again() {
+	most=$1 enough=$2 rc=0 rounds=0
+	shift 2
+	until [ $rc != 0 ] || [ $rounds = "$most" ] || "$enough" >/dev/null; do
+		"$@"
+		rc=$? rounds=$((rounds + 1))
+	done
+	return $rc
+}
+
 # absent PATTERN: no file has such a name.
 # shellcheck disable=SC2086 # a pattern
 absent() { ! ls -d $1 2>/dev/null; }
