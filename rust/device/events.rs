@@ -252,7 +252,7 @@ fn split(source: &Arc<LiveVma>, part: &LiveVma, host: HostVma<'_>, mmap: &mut Mm
         true => source.place.get(),
         false => place,
     };
-    source.place.set(place);
+    source.set_place(place);
     let all = whole.last - whole.start + 1;
     mapping::split(source, part, (taken.start, taken.last), all, mmap);
     let charged = source.charged.load(Relaxed);

@@ -150,7 +150,7 @@ fn copy(
     let mut mmap = mm.core.mmap_write_nested();
     let vma = track(&mm, opening, host.pages(), reused)?;
     vma.note_links(host);
-    vma.place.set(source.place.get());
+    vma.set_place(source.place.get());
     // A fork may copy pages of zeroes of a VMA that has no anon_vma.
     vma.may_have_zero_pages
         .store(source.may_have_zero_pages.load(Relaxed), Relaxed);

@@ -111,19 +111,19 @@ pub(super) fn settle(
             continue;
         }
         for other in resched_each(&losers) {
-            other.place.set(other.place.get().without(gain, was));
+            other.set_place(other.place.get().without(gain, was));
         }
         grown = grown.with_gain(gain, now);
     }
     if grown != was {
         // The pages of a VMA that was moved beside this one may be there.
         vma.may_have_zero_pages.store(true, Relaxed);
-        vma.place.set(grown);
+        vma.set_place(grown);
     }
     Ok(grown != was)
 }
 
-/// As [`settle`], for one VMA at an event: it looks at all VMAs of the address space.
+/// As [`settle`], for one VMA at an event.
 ///
 /// # Errors
 ///
@@ -158,7 +158,7 @@ pub(super) fn settle_around(vma: &LiveVma, here: LockedMm<'_>, mmap: &MmapWrite<
 pub(super) fn reset(vma: &LiveVma, now: Place) {
     let was = vma.place.get();
     if vma.core.is_unfaulted() && was.shift() != now.shift() && now.shift() == 0 {
-        vma.place.set(was.unlinked());
+        vma.set_place(was.unlinked());
     }
 }
 

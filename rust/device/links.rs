@@ -166,13 +166,10 @@ pub(super) fn prepare_as_seen(vma: &LiveVma, here: LockedMm<'_>, mmap: &impl Mma
     if !vma.core.is_unfaulted() {
         return Ok(());
     }
-    // Few VMAs share their anon_vma: do not look at all for nothing. What another thread prepares after
-    // this is without an anon_vma in the shadow, and stays so here.
-    let look = |host: HostVma<'_>| (host.anon_vma_key(), host.has_anon_vma_of_others());
-    match vma.host.read(here, look) {
-        None | Some((0, _)) => Ok(()),
-        Some((_, false)) => prepare_with(vma, here, mmap, &[]),
-        Some((_, true)) => prepare_with(vma, here, mmap, &vma.mm.vmas()?),
+    match vma.host.read(here, |host| host.anon_vma_key()) {
+        None | Some(0) => Ok(()),
+        // What another thread prepares after this is without an anon_vma in the shadow, and stays so here.
+        Some(key) => prepare_with(vma, here, mmap, &vma.mm.vmas_with(key)?),
     }
 }
 
@@ -272,7 +269,7 @@ fn unlink(vma: &LiveVma, here: LockedMm<'_>, mmap: &mut MmapWrite<'_>) {
 pub(super) fn unlink_alone(vma: &LiveVma, mmap: &mut MmapWrite<'_>) {
     vma.mm.file.note_change(&[vma.mm.key()]);
     unlink_anon_vmas(mapping::emptied(vma, mmap));
-    vma.place.set(vma.place.get().unlinked());
+    vma.set_place(vma.place.get().unlinked());
     vma.mm.note_doubtful(vma);
 }
 

@@ -198,7 +198,7 @@ impl<'a> Taken<'a> {
             if let Some(host) = host.filter(|_| seen.vma.core.is_untracked()) {
                 // A part may have been split off that the shadow had no memory for. If it is gone,
                 // the family can be compared again.
-                seen.vma.place.set(seen.vma.place_before_unlink(host));
+                seen.vma.set_place(seen.vma.place_before_unlink(host));
             }
         }
         Ok(Self {

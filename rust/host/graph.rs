@@ -104,7 +104,7 @@ unsafe fn for_each_in_tree(
 /// # Invariants
 ///
 /// The root's `rwsem` is held for reading.
-pub(super) struct FamilyRead(*mut ffi::anon_vma);
+struct FamilyRead(*mut ffi::anon_vma);
 
 impl FamilyRead {
     /// Takes the lock. Sleeps.
@@ -112,7 +112,7 @@ impl FamilyRead {
     /// # Safety
     ///
     /// `anon_vma` is linked to a VMA, and stays so until the guard is dropped.
-    pub(super) unsafe fn new(anon_vma: *mut ffi::anon_vma) -> Self {
+    unsafe fn new(anon_vma: *mut ffi::anon_vma) -> Self {
         // SAFETY: A linked anon_vma exists (2), and has a reference on its root.
         unsafe {
             let root = (*anon_vma).root;

@@ -5,12 +5,9 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/rmap.h`](srctree/include/linux/rmap.h).
 
-use super::{
-    graph::FamilyRead,
-    mm::{
-        users,
-        LockedMm, //
-    },
+use super::mm::{
+    users,
+    LockedMm, //
 };
 use crate::{
     ffi,
@@ -170,24 +167,6 @@ impl<'a> HostVma<'a> {
         const ODD: ffi::vm_flags_t = ffi::VM_PFNMAP | ffi::VM_MIXEDMAP | ffi::VM_HUGETLB;
         // SAFETY: By the type invariant.
         unsafe { (*self.as_ptr()).__bindgen_anon_2.vm_flags & ODD != 0 }
-    }
-
-    /// Returns whether its anon_vma is that of other VMAs as well (`num_active_vmas`). Sleeps if the address
-    /// space has other users.
-    ///
-    /// Another thread that prepares the VMA publishes the anon_vma before it counts the VMA, and holds the
-    /// root's `rwsem` around both.
-    pub(crate) fn has_anon_vma_of_others(self) -> bool {
-        // SAFETY: By the type invariant; the word is read once.
-        let anon_vma = unsafe { (&raw const (*self.as_ptr()).anon_vma).read_volatile() };
-        let anon_vma: *mut ffi::anon_vma = anon_vma.cast();
-        if anon_vma.is_null() {
-            return false;
-        }
-        // SAFETY: Under `mmap_lock` the anon_vma stays linked (4).
-        let _family = (self.mm_users() > 1).then(|| unsafe { FamilyRead::new(anon_vma) });
-        // SAFETY: As above, and a linked anon_vma exists (2). The word is read once.
-        unsafe { (&raw const (*anon_vma).num_active_vmas).read_volatile() > 1 }
     }
 
     /// Returns whether its anon_vma may have been made for it just now: no other VMA has it, and it has

@@ -5,7 +5,7 @@
 use super::{
     next_id,
     unmapped::UnmappedPages,
-    Addresses,
+    vmas::Vmas,
     LiveVma, //
 };
 use crate::{
@@ -17,24 +17,12 @@ use crate::{
         self,
         vma::HostVma, //
     },
-    kernel_ext::{
-        gather::gather,
-        gfp::GFP_BOUNDED,
-        sched::{
-            cond_resched,
-            resched_each, //
-        },
-        sort::sort_by_key, //
-    },
+    kernel_ext::gfp::GFP_BOUNDED,
     rmap, //
 };
 use kernel::{
     new_mutex,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
     sync::{
         aref::ARef,
         atomic::{
@@ -46,13 +34,6 @@ use kernel::{
         Mutex, //
     },
 };
-
-/// The most VMAs of which [`LiveMm::doubtful`] tells.
-const MOST_DOUBTFUL: usize = 256;
-
-/// The VMAs of an address space: those that have no anon_vma in the shadow, or have lost their links,
-/// or had at the last look at them, before the others; by number.
-type VmaTree = RBTree<(bool, u64), Arc<LiveVma>>;
 
 /// An address space with live mappings of one open file.
 #[pin_data]
@@ -86,16 +67,18 @@ pub(crate) struct LiveMm {
     /// driver was called since.
     looked_at: Atomic<usize>,
     /// The number of its VMAs in the shadow.
-    nr_vmas: Atomic<usize>,
+    pub(super) nr_vmas: Atomic<usize>,
     /// How many more VMAs the host had at the last look at all of them, wrapping around: those of others.
     /// The largest number if there was no look.
     others: Atomic<usize>,
+    /// How often a look at all VMAs may yet be left out, though that number has changed.
+    looks_left: Atomic<usize>,
     /// The child of its last fork, if the shadow had no memory for the first VMA of that, or a limit was
     /// reached. While this is held, no other child is in the same memory.
     #[pin]
     refused_child: Mutex<Option<ARef<kernel::mm::Mm>>>,
     #[pin]
-    vmas: Mutex<VmaTree>,
+    pub(super) vmas: Vmas,
     /// The pages that were unmapped since the last update. When `mremap()` moves a VMA beside a
     /// compatible one, the host lets that one grow and opens no new VMA; the pages then appear
     /// there.
@@ -148,8 +131,9 @@ impl LiveMm {
                 looked_at: Atomic::new(0),
                 nr_vmas: Atomic::new(0),
                 others: Atomic::new(usize::MAX),
+                looks_left: Atomic::new(0),
                 refused_child <- new_mutex!(None, "shadow_rmap::refused_child"),
-                vmas <- new_mutex!(RBTree::new(), "shadow_rmap::vmas"),
+                vmas <- Vmas::new(),
                 unmapped <- UnmappedPages::new(),
             }),
             GFP_BOUNDED,
@@ -194,32 +178,6 @@ impl LiveMm {
         self.looked_at.store(0, Relaxed);
     }
 
-    /// Adds a VMA. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; then nothing has changed.
-    pub(crate) fn insert(&self, vma: &Arc<LiveVma>) -> Result {
-        let node = RBTreeNode::new((false, vma.id()), vma.clone(), GFP_BOUNDED)?;
-        self.vmas.lock().insert(node);
-        self.nr_vmas.fetch_add(1, Relaxed);
-        Ok(())
-    }
-
-    /// Removes a VMA, and returns whether it was the last one. Sleeps.
-    pub(crate) fn remove(&self, vma: &LiveVma) -> bool {
-        let mut vmas = self.vmas.lock();
-        let removed = [false, true].map(|faulted| vmas.remove(&(faulted, vma.id())));
-        let last = vmas.is_empty();
-        drop(vmas);
-        if removed.iter().any(Option::is_some) {
-            self.nr_vmas.fetch_sub(1, Relaxed);
-        }
-        // This may free its memory, which is better done without the lock.
-        drop(removed);
-        last
-    }
-
     /// Returns the VMA with this number, if it is of this address space.
     pub(crate) fn vma(&self, number: usize) -> Option<Arc<LiveVma>> {
         let vma = self.file.numbers.get(number);
@@ -242,6 +200,7 @@ impl LiveMm {
     /// Notes how many other VMAs the host has. The shadow has all that are its own.
     pub(crate) fn note_others(&self) {
         self.others.store(self.nr_others(), Relaxed);
+        self.looks_left.store(self.nr_vmas() / 2, Relaxed);
     }
 
     /// Returns whether the number of VMAs has changed since then in a way of which no event tells.
@@ -249,102 +208,16 @@ impl LiveMm {
         self.others.load(Relaxed) != self.nr_others()
     }
 
+    /// Returns whether a look at all VMAs may be left out once more: one that comes after half as many
+    /// events as there were VMAs costs each of these little, and finds the VMAs that are gone.
+    pub(crate) fn leaves_look_out(&self) -> bool {
+        let left = self.looks_left.load(Relaxed);
+        self.looks_left.store(left.saturating_sub(1), Relaxed);
+        left > 0
+    }
+
     fn nr_others(&self) -> usize {
         host::mm::map_count(&self.host).wrapping_sub(self.nr_vmas())
-    }
-
-    /// Returns any VMA. Sleeps.
-    pub(crate) fn any_vma(&self) -> Option<Arc<LiveVma>> {
-        self.vmas.lock().values().next().cloned()
-    }
-
-    /// Returns all VMAs in order of address. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn vmas(&self) -> Result<KVVec<Arc<LiveVma>>> {
-        let mut all = gather(
-            || self.vmas.lock(),
-            |vmas| vmas.values().count(),
-            |vmas, all| {
-                resched_each(vmas.values()).try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED))
-            },
-        )?;
-        // Two VMAs may seem to start at the same address, because the host has moved one of them
-        // and the driver was not called.
-        sort_by_key(&mut all, |vma| (vma.start.load(Relaxed), vma.id()));
-        Ok(all)
-    }
-
-    /// Returns the VMAs with a place that has some of `addresses`, in order of place. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn vmas_at(&self, addresses: Addresses) -> Result<KVVec<Arc<LiveVma>>> {
-        let is_there = |vma: &&Arc<LiveVma>| vma.place.get().has_some_of(addresses);
-        let mut all = gather(
-            || self.vmas.lock(),
-            |vmas| resched_each(vmas.values()).filter(is_there).count(),
-            |vmas, all| {
-                let mut there = resched_each(vmas.values()).filter(is_there);
-                there.try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED))
-            },
-        )?;
-        sort_by_key(&mut all, |vma| (vma.place.get().addresses, vma.id()));
-        Ok(all)
-    }
-
-    /// Returns the first ones of the VMAs that have no anon_vma in the shadow, or have lost their links or
-    /// may do so, as far as that is known. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn doubtful(&self) -> Result<KVVec<Arc<LiveVma>>> {
-        let mut vmas = self.vmas.lock();
-        let (mut faulted, mut kept) = (RBTree::new(), 0);
-        let mut cursor = vmas.cursor_front_mut();
-        while let Some(here) = cursor {
-            cond_resched();
-            let (&(known, id), vma) = here.current();
-            if known || kept == MOST_DOUBTFUL {
-                break;
-            }
-            let may_lose = self.has_moved.load(Relaxed) && vma.may_lose.load(Relaxed);
-            if vma.core.is_unfaulted() || vma.is_lost.load(Relaxed) || may_lose {
-                kept += 1;
-                cursor = here.move_next();
-                continue;
-            }
-            let vma = vma.clone();
-            let (rest, node) = here.remove_current();
-            faulted.insert(node.into_reservation().into_node((true, id), vma));
-            // After the last node has been removed, the cursor is at the node before it.
-            cursor = rest.filter(|rest| *rest.current().0 > (false, id));
-        }
-        while let Some(first) = faulted.cursor_front_mut() {
-            vmas.insert(first.remove_current().1);
-        }
-        drop(vmas);
-        gather(
-            || self.vmas.lock(),
-            |vmas| doubtful_of(vmas).count(),
-            |vmas, all| doubtful_of(vmas).try_for_each(|vma| all.push(vma.clone(), GFP_BOUNDED)),
-        )
-    }
-
-    /// Notes that a VMA has no anon_vma in the shadow any more, or has lost its links or may do so. Sleeps;
-    /// allocates nothing.
-    pub(crate) fn note_doubtful(&self, vma: &LiveVma) {
-        let mut vmas = self.vmas.lock();
-        let Some(this) = vmas.get(&(true, vma.id())).cloned() else {
-            return;
-        };
-        if let Some(node) = vmas.remove_node(&(true, vma.id())) {
-            vmas.insert(node.into_reservation().into_node((false, vma.id()), this));
-        }
     }
 
     /// Notes that the host moves pages.
@@ -377,10 +250,4 @@ impl LiveMm {
         self.has_unseen_links.store(false, Relaxed);
         self.unmapped.forget();
     }
-}
-
-/// Returns the first VMAs of a tree, those that are not known to have their links.
-fn doubtful_of(vmas: &VmaTree) -> impl Iterator<Item = &Arc<LiveVma>> {
-    let doubtful = vmas.iter().take_while(|(&(faulted, _), _)| !faulted);
-    resched_each(doubtful.take(MOST_DOUBTFUL)).map(|(_, vma)| vma)
 }

@@ -3,12 +3,14 @@
 //! The shadow's objects of a live mapping: address spaces, VMAs, pages.
 
 mod by_place;
+mod index;
 pub(crate) mod mapping;
 mod mm;
 mod page;
 mod place;
 mod unmapped;
 mod vma;
+mod vmas;
 
 pub(super) use by_place::ByPlace;
 pub(crate) use mm::LiveMm;
@@ -22,6 +24,7 @@ pub(crate) use place::{
     Place, //
 };
 pub(crate) use vma::LiveVma;
+pub(crate) use vmas::MOST_DOUBTFUL;
 
 use kernel::sync::atomic::{
     Atomic,

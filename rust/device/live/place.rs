@@ -131,8 +131,8 @@ impl PlaceCell {
         }
     }
 
-    /// Changes the place.
-    pub(crate) fn set(&self, place: Place) {
+    /// Changes the place; see [`LiveVma::set_place`](super::LiveVma::set_place).
+    pub(super) fn set(&self, place: Place) {
         self.start.store(place.addresses.0, Relaxed);
         self.end.store(place.addresses.1, Relaxed);
         self.pgoff.store(place.pgoff, Relaxed);

@@ -159,7 +159,11 @@ impl LiveVma {
 
     /// Notes that the links now correspond to those that the host's VMA has.
     pub(crate) fn note_links(&self, host: HostVma<'_>) {
-        self.host_key.store(host.anon_vma_key(), Relaxed);
+        self.mm.note_host_key(self, || {
+            let key = host.anon_vma_key();
+            self.host_key.store(key, Relaxed);
+            key
+        });
         self.host_alone.store(host.has_root_alone(), Relaxed);
         self.is_lost.store(false, Relaxed);
         self.noted_at.store(NOTES.fetch_add(1, Relaxed), Relaxed);
@@ -217,6 +221,11 @@ impl LiveVma {
             true => self.place.get().between(now.addresses),
             false => now,
         }
+    }
+
+    /// Sets where it is, as it follows from the events. Sleeps.
+    pub(crate) fn set_place(&self, place: Place) {
+        self.mm.set_place(self, place);
     }
 
     /// Returns whether this VMA is where `host` is.

@@ -23,7 +23,8 @@ use crate::{
         fork, links,
         live::{
             LiveMm,
-            LiveVma, //
+            LiveVma,
+            MOST_DOUBTFUL, //
         },
         sync::Cause,
         vm_ops::{
@@ -35,6 +36,7 @@ use crate::{
         mm::LockedMm,
         vma::HostVma, //
     },
+    kernel_ext::sched::resched_each,
     stats, //
 };
 use kernel::{
@@ -237,12 +239,8 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
     let shares =
         |(near, _): &(HostVma<'_>, Arc<LiveVma>)| near.anon_vma_key() == host.anon_vma_key();
     let is_known = alone || live.iter().flatten().any(shares);
-    let is_settled = vma.is_in_place(host)
-        && !vma.has_lost_links(host)
-        && others.are_settled()
-        // A neighbour may be gone that has given it links.
-        && !mm.has_other_vmas();
-    if is_known && is_settled {
+    let is_settled = vma.is_in_place(host) && !vma.has_lost_links(host) && others.are_settled();
+    if is_known && is_settled && !may_have_inherited(host, mm, here)? {
         others.add(host, mm)?;
         return others.with(|| links::prepare_beside(vma, host, live, &mmap));
     }
@@ -250,4 +248,31 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
         follow(mm, here, &mut mmap, Prepare::Fault(vma.id()), Cause::Event)?;
         links::prepare_as_faulted(vma, host, live, &mmap)
     })
+}
+
+/// Returns whether a VMA that is gone may have given `host` its anon_vma, or a look at all is due because
+/// the host has other VMAs than it had at the last one. Sleeps.
+fn may_have_inherited(host: HostVma<'_>, mm: &LiveMm, here: LockedMm<'_>) -> Result<bool> {
+    if !mm.has_other_vmas() {
+        return Ok(false);
+    }
+    if !mm.leaves_look_out() {
+        return Ok(true);
+    }
+    // The anon_vma of one that is gone has this key, or one that the shadow does not know: the host has
+    // prepared it without a callback, at a write to a page of zeroes or after a move.
+    let doubtful = mm.doubtful()?;
+    if doubtful.len() == MOST_DOUBTFUL {
+        return Ok(true);
+    }
+    let is_unknown = |vma: &LiveVma| {
+        vma.may_have_zero_pages.load(Relaxed)
+            || vma.may_lose.load(Relaxed)
+            || vma.is_lost.load(Relaxed)
+    };
+    let is_gone = |vma: &Arc<LiveVma>| host_at(here, vma, vma.place.get().addresses.0).is_none();
+    if resched_each(&doubtful).any(|vma| is_unknown(vma) && is_gone(vma)) {
+        return Ok(true);
+    }
+    Ok(resched_each(&mm.vmas_with(host.anon_vma_key())?).any(is_gone))
 }

@@ -235,7 +235,7 @@ fn settle(
                 (false, _) => {}
             }
             let rest = place.without(gain, was);
-            other.place.set(rest);
+            other.set_place(rest);
             let is_left = rest.addresses.0 < rest.addresses.1;
             if merges && is_gone(other) && !is_left {
                 merge(vma, other, here, mmap);
@@ -246,7 +246,7 @@ fn settle(
     if grown != was {
         // Pages of others may be there.
         vma.may_have_zero_pages.store(true, Relaxed);
-        vma.place.set(grown);
+        vma.set_place(grown);
     }
     Ok(grown != was)
 }
@@ -300,7 +300,7 @@ fn lose_to_gone(vma: &LiveVma, now: Place, by_place: &ByPlace, mmap: &MmapWrite<
     if start < last && last < end && is_taken(&mut by_place.behind(end)) {
         rest.1 = last;
     }
-    vma.place.set(was.between(rest));
+    vma.set_place(was.between(rest));
     Ok(())
 }
 
