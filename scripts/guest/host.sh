@@ -147,6 +147,31 @@ sound_under_load() {
 	return $rc
 }
 
+# many_processes_are_there: the scenario has forked all of its processes.
+many_processes_are_there() { grep -q "^.*: line 6, " /tmp/many.log; }
+
+# 500 processes that fork from one, with 50,000 VMAs that are linked to its anon_vmas.
+many_processes() {
+	cat >/tmp/many.scn <<-END
+		map main big 100
+		touch main big all write 1
+		protect main big 1..100/2 r
+		tree main 1 499 write big 0..1 7
+		repeat 300000
+		  touch main big 2 read 1
+		end
+	END
+	head -c 409600 /dev/zero >/tmp/zeroes
+	./rmapctl run --no-check --device /tmp/zeroes /tmp/many.scn >/tmp/many.log 2>&1 &
+	family=$!
+	within 300 many_processes_are_there
+	sound
+	rc=$?
+	kill $family
+	wait $family
+	must test $rc = 0 && must grep -qE '^host check: mms=5[0-9]{2} vmas=[5-9][0-9]{4} .* violations=0$' /tmp/check
+}
+
 # rmapctl reads the same files.
 rmapctl_shows_the_host() {
 	./rmapctl show --host 1 --format tree | tee /tmp/tree

@@ -339,6 +339,7 @@ all_tests() {
 		try "debugfs: $f can be read" cat $debugfs/$f
 	done
 	host_tests 10
+	[ "$VM_TARGET" = x86_64 ] || try "host: check of 500 processes" many_processes
 	trace_tests
 	try "bad input: rmapctl selftest" timeout 600 ./rmapctl selftest
 	for f in samples/bad-input/*; do try "bad input: ${f##*/}" refused "$f"; done
