@@ -308,7 +308,7 @@ fn is_had(vma: &LiveVma, here: LockedMm<'_>) -> Result<bool> {
         let settled = !other.core.is_unfaulted() && !other.has_lost_links(host);
         settled && vma.had_anon_vma_of(host)
     };
-    let all = vma.mm.vmas()?;
+    let all = vma.mm.vmas_with(vma.noted().0)?;
     let mut others = resched_each(&all).filter(|other| other.id() != vma.id());
     Ok(others.any(|other| other.host.read_near(here, |host| has_it(other, host)) == Some(true)))
 }

@@ -71,6 +71,11 @@ pub(super) fn fault<'a>(
         vma.mm.has_unseen_links.store(true, Relaxed);
         return Ok(());
     }
+    if !lost && has_inherited(vma, host, &neighbours)? {
+        // As above.
+        vma.mm.has_unseen_links.store(true, Relaxed);
+        return Ok(());
+    }
     let some_lost = |(host, vma): &(HostVma<'_>, Arc<LiveVma>)| vma.has_lost_links(*host);
     if !lost && host.mm_users() <= 1 && !neighbours.iter().flatten().any(some_lost) {
         return prepare_as_faulted(vma, host, neighbours, &vma.mm.core.mmap_read());
@@ -92,6 +97,35 @@ fn has_shifted_unfaulted(host: HostVma<'_>, vma: &LiveVma) -> bool {
     vma.core.is_unfaulted()
         && host.anon_vma_key() != 0
         && vma.place.get().addresses != (host.start(), host.end())
+}
+
+/// Returns whether `vma`, which has no anon_vma in the shadow, has in the host that of a VMA with which it
+/// could not share one at a fault (R27): it had it before. Sleeps.
+fn has_inherited(
+    vma: &LiveVma,
+    host: HostVma<'_>,
+    neighbours: &[Option<(HostVma<'_>, Arc<LiveVma>)>; 2],
+) -> Result<bool> {
+    let key = host.anon_vma_key();
+    let [next, prev] = neighbours;
+    let next = next
+        .as_ref()
+        .is_some_and(|(next, _)| next.anon_vma_key() == key && host.is_compatible_with(*next));
+    let prev = prev
+        .as_ref()
+        .is_some_and(|(prev, _)| prev.anon_vma_key() == key && prev.is_compatible_with(host));
+    if key == 0 || next || prev {
+        return Ok(false);
+    }
+    let has_it = |other: &LiveVma, host: HostVma<'_>| {
+        host.anon_vma_key() == key && !other.has_lost_links(host)
+    };
+    let others = vma.mm.vmas_with(key)?;
+    let mut others = resched_each(&others).filter(|other| other.id() != vma.id());
+    Ok(others.any(|other| {
+        let has_it = |host: HostVma<'_>| has_it(other, host);
+        !other.core.is_unfaulted() && other.host.read_near(host.locked(), has_it) == Some(true)
+    }))
 }
 
 /// Gives `vma` an anon_vma as the host has done at a fault.

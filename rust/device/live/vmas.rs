@@ -66,6 +66,17 @@ impl Vmas {
     }
 }
 
+/// Returns the key of a VMA in [`Vmas::by_start`]. One that has no addresses is behind all others: in front of
+/// another one it would hide that.
+fn start(place: Place) -> usize {
+    let (start, end) = place.addresses;
+    if start < end {
+        start
+    } else {
+        usize::MAX
+    }
+}
+
 impl LiveMm {
     /// Adds a VMA. Sleeps.
     ///
@@ -76,7 +87,7 @@ impl LiveMm {
         let node = RBTreeNode::new((false, vma.id()), vma.clone(), GFP_BOUNDED)?;
         let (by_start, by_host_key) = (Room::new()?, Room::new()?);
         self.vmas.by_doubt.lock().insert(node);
-        let start = || vma.place.get().addresses.0;
+        let start = || start(vma.place.get());
         self.vmas.by_start.insert(by_start, vma, start);
         self.vmas
             .by_host_key
@@ -91,9 +102,7 @@ impl LiveMm {
         let removed = [false, true].map(|faulted| vmas.remove(&(faulted, vma.id())));
         let last = vmas.is_empty();
         drop(vmas);
-        self.vmas
-            .by_start
-            .remove(vma, || vma.place.get().addresses.0);
+        self.vmas.by_start.remove(vma, || start(vma.place.get()));
         self.vmas.by_host_key.remove(vma, || vma.noted().0);
         if removed.iter().any(Option::is_some) {
             self.nr_vmas.fetch_sub(1, Relaxed);
@@ -132,7 +141,7 @@ impl LiveMm {
         self.vmas.by_start.change(vma, || {
             let was = vma.place.get();
             vma.place.set(place);
-            (was.addresses.0, place.addresses.0)
+            (start(was), start(place))
         });
     }
 
@@ -153,8 +162,8 @@ impl LiveMm {
         self.vmas.by_host_key.between(key, key + 1)
     }
 
-    /// Returns the VMAs with a place that has some of `addresses`, in order of place. Places overlap where
-    /// the shadow had no memory for a step alone; then one that begins before another may be left out. Sleeps.
+    /// Returns the VMAs with a place that has some of `addresses`, in order of place. Places overlap only
+    /// where the shadow had no memory for a step; then one that begins before another may be left out. Sleeps.
     ///
     /// # Errors
     ///

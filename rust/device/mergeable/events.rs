@@ -250,8 +250,8 @@ fn prepared(mm: &Arc<LiveMm>, vma: &Arc<LiveVma>, host: HostVma<'_>, here: Locke
     })
 }
 
-/// Returns whether a VMA that is gone may have given `host` its anon_vma, or a look at all is due because
-/// the host has other VMAs than it had at the last one. Sleeps.
+/// Returns whether a VMA that is gone, or has lost its links since, may have given `host` its anon_vma, or a
+/// look at all is due because the host has other VMAs than it had at the last one. Sleeps.
 fn may_have_inherited(host: HostVma<'_>, mm: &LiveMm, here: LockedMm<'_>) -> Result<bool> {
     if !mm.has_other_vmas() {
         return Ok(false);
@@ -270,9 +270,10 @@ fn may_have_inherited(host: HostVma<'_>, mm: &LiveMm, here: LockedMm<'_>) -> Res
             || vma.may_lose.load(Relaxed)
             || vma.is_lost.load(Relaxed)
     };
-    let is_gone = |vma: &Arc<LiveVma>| host_at(here, vma, vma.place.get().addresses.0).is_none();
-    if resched_each(&doubtful).any(|vma| is_unknown(vma) && is_gone(vma)) {
+    let is_there = |vma: &LiveVma| host_at(here, vma, vma.place.get().addresses.0);
+    if resched_each(&doubtful).any(|vma| is_unknown(vma) && is_there(vma).is_none()) {
         return Ok(true);
     }
-    Ok(resched_each(&mm.vmas_with(host.anon_vma_key())?).any(is_gone))
+    let has_lost = |vma: &LiveVma| is_there(vma).is_none_or(|host| vma.has_lost_links(host));
+    Ok(resched_each(&mm.vmas_with(host.anon_vma_key())?).any(|vma| has_lost(vma)))
 }
