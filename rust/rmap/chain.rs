@@ -370,7 +370,7 @@ impl<R: Rmap> FamilyWrite<'_, R> {
             let place = R::steps().place_of_link(vma);
             (*link).next.write_once(place.read_once());
             if chains.has_readers() {
-                // The link is complete before it can be found.
+                // The link is complete before it can be found: `tools/litmus/R30+link-barrier.litmus`.
                 smp_wmb();
             }
             place.write_once(link);

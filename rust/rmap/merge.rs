@@ -52,10 +52,7 @@ use core::ptr::{
     self,
     NonNull, //
 };
-use kernel::{
-    prelude::*,
-    sync::atomic::Release, //
-};
+use kernel::prelude::*;
 
 /// `vma_is_fork_child()`: it may map pages of the process that it was forked from.
 pub(crate) fn is_fork_child<R: Rmap>(vma: &Vma<R>) -> bool {
@@ -213,9 +210,8 @@ impl<R: Rmap> Vma<R> {
                 anon_vma.tree().remove(&raw mut (*link).node);
                 (*link).node = Node::new(self.range_ptr());
                 anon_vma.tree().insert(&raw mut (*link).node);
-                let end = self.end_of_chain();
                 (*link).next.write_once(ptr::null_mut());
-                end.store(link, Release);
+                self.end_of_chain().write_once(link);
                 self.add_to_nr_links(1);
             }
         }
