@@ -16,13 +16,24 @@ def script_output(command):
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
+def missing_tools():
+    """Returns the names of those that this machine does not have."""
+    missing = [name for name in ("gcc", "patch") if not shutil.which(name)]
+    header = ["gcc", "-E", "-include", "urcu.h", "-x", "c", os.devnull, "-o", os.devnull]
+    if "gcc" not in missing and subprocess.run(header, stderr=subprocess.DEVNULL, check=False).returncode:
+        missing.append("the header urcu.h")
+    if not (CACHE / "toolchain.env").is_file():
+        missing.append("the Rust toolchain")
+    return missing
+
+
 def ensure_tools():
     """Installs what is missing: most often nothing."""
-    header = ["gcc", "-E", "-include", "urcu.h", "-x", "c", os.devnull, "-o", os.devnull]
-    if not all(map(shutil.which, ("gcc", "patch"))) or \
-            subprocess.run(header, stderr=subprocess.DEVNULL, check=False).returncode or \
-            not (CACHE / "toolchain.env").is_file():
+    if missing_tools():
         subprocess.run([SCRIPTS / "setup.sh"], stdout=sys.stderr, check=True)
+        missing = missing_tools()
+        if missing:
+            raise Mistake(f"scripts/setup.sh has not installed {', '.join(missing)}")
 
 
 def library(variant, *options):

@@ -19,7 +19,7 @@ class Step:
     def __init__(self, name, lab=None):
         self.name, self.lab, self.target = name, lab, machine(name)
         self.out, self.log = RESULTS / name, RESULTS / f"{name}.log"
-        self.tests, self.restarts = [], 0
+        self.tests, self.restarts, self.seconds = [], 0, 0
 
     def add(self, name, status, reason=""):
         self.tests.append({"step": self.name, "name": name, "status": status, "reason": reason})

@@ -28,7 +28,8 @@ With KERNEL=7.2, or another source of that version, only um-guest is run.
 
 Steps run at the same time as far as there are cores for them. Each test counts once. The last line
 is `N passed, N failed`; the exit status is 0 only when nothing failed and every KUnit suite named in
-rust/ has run. Details are in out/test/, the list of all tests in out/test.json.
+rust/ has run. Details are in out/test/, the list of all tests in out/test.json, and the seconds that
+each step took in out/test/times.json.
 """
 
 import random
@@ -75,9 +76,10 @@ def run_step(step):
     except Exception as error:  # pylint: disable=broad-except
         step.add(step.name, "failed", f"{type(error).__name__}: {error}")
     step.must_have_run(0)
+    step.seconds = round(time.monotonic() - begin)
     skipped = step.count("skipped")
     say(f"{step.name}: {step.count('passed')} passed, {step.count('failed')} failed"
-        + (f", {skipped} skipped" if skipped else "") + f" ({time.monotonic() - begin:.0f} s)")
+        + (f", {skipped} skipped" if skipped else "") + f" ({step.seconds} s)")
 
 
 def main():
@@ -114,6 +116,7 @@ def main():
             word = test["status"].upper() if test["status"] == "failed" else test["status"]
             say(f"{word} {test['step']}: {test['name']}: {test['reason']}")
     write_json(OUT / "test.json", tests)
+    write_json(OUT / "test/times.json", {step.name: step.seconds for step in steps})
     passed, failed = (sum(step.count(status) for step in steps) for status in ("passed", "failed"))
     say(f"seed {args.seed}; {time.monotonic() - begin:.0f} s; guests started again because they did "
         f"not boot: {sum(step.restarts for step in steps)}")

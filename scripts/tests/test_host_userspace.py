@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import c_text
+import host_program
 import host_userspace
 from common import SCRIPTS, Mistake, script_lines
 
@@ -188,3 +189,19 @@ def test_how_the_tests_of_a_tree_end(build, monkeypatch, command, kind, text):
     with pytest.raises(Mistake, match=text) as caught:
         build.own_tests()
     assert caught.type is kind and not build.tested.exists()
+
+
+def test_a_compiler_that_is_not_there_is_named(monkeypatch):
+    """scripts/setup.sh may find its package installed, and the program is still not in PATH."""
+    calls = []
+    monkeypatch.setattr(host_program.shutil, "which", lambda name: None if name == "gcc" else f"/bin/{name}")
+    monkeypatch.setattr(host_program.subprocess, "run", lambda command, **_: calls.append(Path(command[0]).name))
+    with pytest.raises(Mistake, match="has not installed gcc"):
+        host_program.ensure_tools()
+    assert calls == ["setup.sh"]
+
+
+def test_nothing_is_installed_where_all_is_there(monkeypatch):
+    monkeypatch.setattr(host_program, "missing_tools", lambda: [])
+    monkeypatch.setattr(host_program.subprocess, "run", None)
+    host_program.ensure_tools()
