@@ -7,7 +7,10 @@
 
 use super::{
     mm::AllMmaps,
-    vma::HostVma, //
+    vma::{
+        range_of,
+        HostVma, //
+    },
 };
 use crate::{
     ffi,
@@ -76,14 +79,14 @@ pub(crate) unsafe fn place_on_chain(vma: HostVma<'_>, key: usize) -> (Option<usi
     (place, n)
 }
 
-/// Calls `f` with the VMA of each link in the anon_vma's tree.
+/// Calls `f` with each link in the anon_vma's tree, in the tree's order.
 ///
 /// # Safety
 ///
 /// The root's `rwsem` is held.
 unsafe fn for_each_in_tree(
     anon_vma: *mut ffi::anon_vma,
-    mut f: impl FnMut(*mut ffi::vm_area_struct) -> Result,
+    mut f: impl FnMut(*mut ffi::anon_vma_chain) -> Result,
 ) -> Result {
     // SAFETY: The tree does not change (3).
     let mut node = unsafe { (*anon_vma).rb_root.rb_leftmost };
@@ -91,12 +94,42 @@ unsafe fn for_each_in_tree(
         cond_resched();
         // SAFETY: The nodes of the tree are those of links (3).
         unsafe {
-            let link = container_of!(node, ffi::anon_vma_chain, rb);
-            f((*link).vma)?;
+            f(container_of!(node, ffi::anon_vma_chain, rb))?;
             node = ffi::rb_next(node);
         }
     }
     Ok(())
+}
+
+/// Returns the first offset of a link in a tree, and whether a search finds the link by its offsets:
+/// `rb_subtree_last` is the last one at and below it, and the link before it has the first offset `before` at
+/// most.
+///
+/// # Safety
+///
+/// As for [`for_each_in_tree`].
+unsafe fn place_in_tree(link: *mut ffi::anon_vma_chain, before: usize) -> (usize, bool) {
+    let below = |node: *mut ffi::rb_node| {
+        if node.is_null() {
+            return 0;
+        }
+        // SAFETY: The nodes of the tree are those of links (3).
+        unsafe { (*container_of!(node, ffi::anon_vma_chain, rb)).rb_subtree_last }
+    };
+    // SAFETY: The VMA of a link exists, and its range does not change while the root is locked (3).
+    unsafe {
+        let range = range_of((*link).vma);
+        let last = range
+            .last
+            .max(below((*link).rb.rb_left))
+            .max(below((*link).rb.rb_right));
+        #[cfg(shadow_rmap_busted)]
+        let last = last + usize::from(crate::is_chosen("HostForgetsTheLast"));
+        (
+            range.start,
+            range.start >= before && (*link).rb_subtree_last == last,
+        )
+    }
 }
 
 /// A guard of `anon_vma_lock_read()`.
@@ -148,8 +181,9 @@ pub(crate) fn add_links(
     unsafe {
         for_each_link(vma, |anon_vma| {
             if !builder.knows(anon_vma.addr()) {
-                let (facts, tree) = look_at(anon_vma)?;
+                let (facts, tree, misplaced) = look_at(anon_vma)?;
                 builder.anon_vma(anon_vma.addr(), facts)?;
+                builder.misplaced(anon_vma.addr(), misplaced);
                 for vma in tree {
                     builder.tree_entry(anon_vma.addr(), vma)?;
                 }
@@ -206,15 +240,16 @@ pub(crate) fn place_in_chain(
     }))
 }
 
-/// Returns the fields of an anon_vma and the keys of the VMAs in its tree, at one instant.
+/// Returns the fields of an anon_vma, the keys of the VMAs in its tree, and how many entries of that are
+/// misplaced, at one instant.
 ///
 /// No memory is allocated under the lock, because reclaim may need the lock.
 ///
 /// # Safety
 ///
 /// `anon_vma` is linked to a VMA whose `mmap_lock` is held for writing.
-unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<usize>)> {
-    let facts = Cell::new(None);
+unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<usize>, usize)> {
+    let (facts, misplaced) = (Cell::new(None), Cell::new(0));
     let tree = gather(
         // SAFETY: The caller's promise; the links do not change (2).
         || unsafe { FamilyRead::new(anon_vma) },
@@ -239,12 +274,18 @@ unsafe fn look_at(anon_vma: *mut ffi::anon_vma) -> Result<(AnonVmaFacts, KVVec<u
                     num_children: (*anon_vma).num_children,
                     num_active_vmas: (*anon_vma).num_active_vmas,
                 }));
-                for_each_in_tree(anon_vma, |vma| Ok(all.push(vma.addr(), GFP_BOUNDED)?))
+                let mut before = 0;
+                for_each_in_tree(anon_vma, |link| {
+                    let (start, is_found) = place_in_tree(link, before);
+                    before = start;
+                    misplaced.set(misplaced.get() + usize::from(!is_found));
+                    Ok(all.push((*link).vma.addr(), GFP_BOUNDED)?)
+                })
             }
             .map_err(|_: Error| AllocError)
         },
     )?;
-    Ok((facts.take().ok_or(ENOMEM)?, tree))
+    Ok((facts.take().ok_or(ENOMEM)?, tree, misplaced.get()))
 }
 
 /// Returns the key of the root of an anon_vma; of its parent, if that bug of the host is chosen.

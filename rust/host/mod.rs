@@ -12,7 +12,8 @@
 //!    `mmap_lock` is held.
 //! 2. The links of a VMA do not change while its `mmap_lock` is held for writing, as by
 //!    [`AllMmaps`](mm::AllMmaps). A linked anon_vma exists.
-//! 3. The interval trees of a family change only under the root's `rwsem`, held for writing.
+//! 3. The interval trees of a family, and the ranges of the VMAs in them, change only under the root's `rwsem`,
+//!    held for writing. Such a VMA exists.
 //!
 //! [`fsck`] and [`chains`] read any process, and rely on these alone:
 //!

@@ -40,6 +40,27 @@ use kernel::{
 #[derive(Clone, Copy)]
 pub(crate) struct HostVma<'a>(NonNull<ffi::vm_area_struct>, PhantomData<&'a ()>);
 
+/// Returns the anonymous page offsets of a VMA, see [`HostVma::range`].
+///
+/// # Safety
+///
+/// The VMA exists, and its addresses do not change during the call.
+pub(super) unsafe fn range_of(vma: *mut ffi::vm_area_struct) -> Range {
+    // SAFETY: The caller's promise; each word is read once.
+    let (start, first, end) = unsafe {
+        let addresses = &raw const (*vma).__bindgen_anon_1.__bindgen_anon_1;
+        (
+            ffi::shadow_rmap_vma_anon_pgoff(vma),
+            (&raw const (*addresses).vm_start).read_volatile(),
+            (&raw const (*addresses).vm_end).read_volatile(),
+        )
+    };
+    Range {
+        start,
+        last: start + (end.saturating_sub(first) >> PAGE_SHIFT).max(1) - 1,
+    }
+}
+
 impl<'a> HostVma<'a> {
     /// Creates a reference.
     ///
@@ -93,11 +114,7 @@ impl<'a> HostVma<'a> {
     /// `vma_start_anon_pgoff()`; before, they are `vm_pgoff`.
     pub(crate) fn range(self) -> Range {
         // SAFETY: By the type invariant.
-        let start = unsafe { ffi::shadow_rmap_vma_anon_pgoff(self.as_ptr()) };
-        Range {
-            start,
-            last: start + self.pages().max(1) - 1,
-        }
+        unsafe { range_of(self.as_ptr()) }
     }
 
     /// Returns a key that identifies its address space. Keys are compared only.

@@ -104,6 +104,7 @@ impl Builder {
                 refcount: facts.refcount,
                 num_children: facts.num_children,
                 num_active_vmas: facts.num_active_vmas,
+                misplaced: 0,
                 vmas: Indices::new(),
                 foreign: 0,
                 pins: None,
@@ -111,6 +112,14 @@ impl Builder {
             GFP_BOUNDED,
         )?;
         Ok(())
+    }
+
+    /// Notes how many entries of the tree of an anon_vma, given by key, are misplaced.
+    pub(crate) fn misplaced(&mut self, anon_vma: usize, entries: usize) {
+        let index = self.anon_vmas.get(anon_vma);
+        if let Some(node) = index.and_then(|index| self.graph.anon_vmas.get_mut(index)) {
+            node.misplaced = entries;
+        }
     }
 
     /// Adds an entry to the tree of an anon_vma, both given by key. A VMA without an index counts

@@ -140,6 +140,9 @@ pub(crate) struct AnonVmaNode {
     pub(crate) num_children: usize,
     /// Number of VMAs whose `->anon_vma` it is.
     pub(crate) num_active_vmas: usize,
+    /// How many entries of its interval tree are out of order, or have a wrong `rb_subtree_last`, so that a
+    /// search may not find them.
+    pub(crate) misplaced: usize,
     /// The VMAs in its interval tree, as indices into [`Graph::vmas`], in the tree's order.
     pub(crate) vmas: Indices,
     /// Number of entries of its interval tree whose VMA is not part of this graph.

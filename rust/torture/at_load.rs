@@ -54,6 +54,7 @@ bugs! {
     live::CountsNoUnmap
     live::HostForgetsClose
     live::HostForgetsOpen
+    live::HostForgetsTheLast
     live::HostHidesAnonVmas
     live::HostHidesMarks
     live::HostMisplacesPages

@@ -260,6 +260,7 @@ exit c" '^host: 1 VMAs are gone that it had forked or merged against the rules \
 	try "HostHidesMarks: compare is silent" silent_without_marks
 	try "HostHidesAnonVmas: host/check names the pages" host_check_names_lone_pages
 	bug HostNamesTheParent "$three_generations" '^anon_vma .* root: should be anon_vma 2 .*, is anon_vma 1'
+	bug HostForgetsTheLast "$family" '^anon_vma .* misplaced tree entries: host [1-9][0-9]*, shadow 0'
 	bug KeepsThePlace "$split_off" '^vma .* range: host .*, shadow .*; pgoff: host [0-9]+, shadow [0-9]+'
 	bug MergesNothing "$merged" '^vma .* merge \(R26\): the host has merged vma [0-9]+ into it'
 	bug InheritsNothing "$inherited" '^vma .* chain: host links 2 anon_vmas, shadow 2: .* is missing'

@@ -178,6 +178,7 @@ impl Pair<'_> {
                     host.num_active_vmas,
                     shadow.num_active_vmas,
                 ),
+                ("misplaced tree entries", host.misplaced, shadow.misplaced),
                 ("foreign VMAs", host.foreign, shadow.foreign),
                 (
                     "pointers to unknown anon_vmas",

@@ -59,6 +59,21 @@ compare: vmas=4 anon_vmas=3 chains=9 pages=4 untracked=0 ambiguous=0 violations=
     }
 
     #[test]
+    fn an_entry_that_a_search_does_not_find() -> Result {
+        assert!(differ(
+            |shadow| {
+                shadow.anon_vmas.get_mut(0)?.misplaced = 2;
+                Some(())
+            },
+            "\
+anon_vma 1 (root), the host's 3: misplaced tree entries: host 0, shadow 2
+compare: vmas=4 anon_vmas=3 chains=6 pages=4 untracked=0 ambiguous=0 violations=0 differences=1
+"
+        )?);
+        Ok(())
+    }
+
+    #[test]
     fn another_active_anon_vma() -> Result {
         // The grandchild reused its grandparent's anon_vma and did not get its own.
         assert!(differ(

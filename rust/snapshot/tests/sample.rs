@@ -69,6 +69,7 @@ pub(crate) fn anon_vma(
         refcount: numbers.0,
         num_children: numbers.1,
         num_active_vmas: numbers.2,
+        misplaced: 0,
         vmas: list(vmas)?,
         outside: 0,
         foreign: 0,

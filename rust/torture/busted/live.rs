@@ -97,6 +97,13 @@ pub(crate) struct HostHidesAnonVmas;
 // SAFETY: The steps are those that are provided.
 unsafe impl<R: Rmap> Steps<R> for HostHidesAnonVmas {}
 
+/// Deliberate bug of the host, as its structures look to a check: `rb_subtree_last` is less than the last offset
+/// below an entry (R32). The shadow's steps are correct.
+pub(crate) struct HostForgetsTheLast;
+
+// SAFETY: The steps are those that are provided.
+unsafe impl<R: Rmap> Steps<R> for HostForgetsTheLast {}
+
 /// Deliberate bug of the host, as it looks to the driver: no page is marked as exclusive (R20). The
 /// shadow's steps are correct.
 pub(crate) struct HostHidesMarks;
