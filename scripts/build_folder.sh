@@ -7,9 +7,8 @@
 KERNEL_VERSIONS=(7.3 7.2)
 
 # The metadata and procedural macros of the kernel's Rust code that a module is compiled with, in rust/.
-# 7.3 has those of zerocopy as well.
-METADATA=(lib{core,compiler_builtins,build_error,ffi,pin_init,bindings,uapi,kernel}.rmeta
-	lib{macros,pin_init_internal}.so)
+METADATA=(lib{core,compiler_builtins,build_error,ffi,pin_init,zerocopy,bindings,uapi,kernel}.rmeta
+	lib{macros,pin_init_internal,zerocopy_derive}.so)
 # Programs and files by which kbuild makes a module.
 KBUILD=(Makefile scripts/{basic/fixdep,mod/modpost,module.lds} include/generated/autoconf.h)
 # Files that rustc is given.

@@ -7,5 +7,5 @@ KBUILD = ("Makefile", "scripts/basic/fixdep", "scripts/mod/modpost", "scripts/mo
 RUST = ("scripts/target.json", "include/generated/rustc_cfg")
 # In rust/.
 METADATA = (*(f"lib{name}.rmeta" for name in ("core", "compiler_builtins", "build_error", "ffi", "pin_init",
-                                              "bindings", "uapi", "kernel")),
-            "libmacros.so", "libpin_init_internal.so")
+                                              "zerocopy", "bindings", "uapi", "kernel")),
+            "libmacros.so", "libpin_init_internal.so", "libzerocopy_derive.so")
