@@ -4,8 +4,8 @@
 use crate::host::mm::Tried;
 use kernel::prelude::*;
 
-fn shares(locked: Tried) -> Result<bool> {
+fn is_fresh(locked: Tried) -> Result<bool> {
     let vma = locked.mm()?.vma_at(0).ok_or(ENOENT)?;
     drop(locked);
-    Ok(vma.has_anon_vma_of_others())
+    Ok(vma.has_fresh_anon_vma())
 }

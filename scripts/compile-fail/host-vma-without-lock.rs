@@ -6,6 +6,6 @@ use crate::host::{
     vma::HostVma, //
 };
 
-fn shares(cell: &HostVmaCell) -> Option<bool> {
-    cell.read(HostVma::has_anon_vma_of_others)
+fn is_fresh(cell: &HostVmaCell) -> Option<bool> {
+    cell.read(HostVma::has_fresh_anon_vma)
 }
