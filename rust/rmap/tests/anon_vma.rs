@@ -307,6 +307,23 @@ mod suite {
         under::<RwSem>()
     }
 
+    /// The count of lives wraps around to an even number that is not 0: that stands for memory that was never
+    /// allocated.
+    #[test]
+    fn the_count_of_lives_wraps_around() -> Result {
+        let memory = KBox::new(MaybeUninit::<AnonVma<Bare<Spin>>>::zeroed(), GFP_KERNEL)?;
+        // SAFETY: Any bytes make an `AnonVma`: words, pointers, and a lock that is C's.
+        let memory = unsafe { memory.assume_init_ref() };
+        let lives = [MAGIC, MAGIC | 1, MAGIC | LIVES].map(|life| {
+            memory.life.store(life, Relaxed);
+            memory.next_life();
+            memory.life.load(Relaxed)
+        });
+
+        assert_eq!(lives, [MAGIC | 1, MAGIC | 2, MAGIC | 2]);
+        Ok(())
+    }
+
     /// Allocates until an allocation is refused. Returns whether one was; frees the others.
     fn is_refused<R: Rmap<Space = ()>>(world: &World<R>) -> bool {
         let mut others = KVec::new();
