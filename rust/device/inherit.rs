@@ -304,11 +304,25 @@ fn doubtful(mm: &LiveMm, here: LockedMm<'_>) -> Result<KVVec<Arc<LiveVma>>> {
 /// Returns whether another VMA has the anon_vma of `vma`, or one in the same memory: then the next
 /// look finds by the key which other VMAs share it. Sleeps.
 fn is_had(vma: &LiveVma, here: LockedMm<'_>) -> Result<bool> {
-    let has_it = |other: &LiveVma, host: HostVma<'_>| {
-        let settled = !other.core.is_unfaulted() && !other.has_lost_links(host);
-        settled && vma.had_anon_vma_of(host)
-    };
-    let all = vma.mm.vmas_with(vma.noted().0)?;
+    another_has(vma, vma.noted().0, here, |host| vma.had_anon_vma_of(host))
+}
+
+/// Returns whether another VMA of the address space of `vma` has links, and has the host's anon_vma with
+/// this key as when they were noted, and `fits` holds for it. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn another_has(
+    vma: &LiveVma,
+    key: usize,
+    here: LockedMm<'_>,
+    fits: impl Fn(HostVma<'_>) -> bool,
+) -> Result<bool> {
+    let all = vma.mm.vmas_with(key)?;
     let mut others = resched_each(&all).filter(|other| other.id() != vma.id());
-    Ok(others.any(|other| other.host.read_near(here, |host| has_it(other, host)) == Some(true)))
+    Ok(others.any(|other| {
+        let has_it = |host: HostVma<'_>| !other.has_lost_links(host) && fits(host);
+        !other.core.is_unfaulted() && other.host.read_near(here, has_it) == Some(true)
+    }))
 }

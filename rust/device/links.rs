@@ -6,7 +6,10 @@
 use super::{
     events,
     file::OpenFile,
-    inherit::share_before_unlink,
+    inherit::{
+        another_has,
+        share_before_unlink, //
+    },
     layout,
     live::{
         mapping,
@@ -117,15 +120,7 @@ fn has_inherited(
     if key == 0 || next || prev {
         return Ok(false);
     }
-    let has_it = |other: &LiveVma, host: HostVma<'_>| {
-        host.anon_vma_key() == key && !other.has_lost_links(host)
-    };
-    let others = vma.mm.vmas_with(key)?;
-    let mut others = resched_each(&others).filter(|other| other.id() != vma.id());
-    Ok(others.any(|other| {
-        let has_it = |host: HostVma<'_>| has_it(other, host);
-        !other.core.is_unfaulted() && other.host.read_near(host.locked(), has_it) == Some(true)
-    }))
+    another_has(vma, key, host.locked(), |_| true)
 }
 
 /// Gives `vma` an anon_vma as the host has done at a fault.

@@ -57,13 +57,13 @@ impl Index {
         })
     }
 
-    /// Adds a VMA, whose key `key` returns. Sleeps; allocates nothing.
+    /// Adds a VMA; `key` returns its key. Sleeps; allocates nothing.
     pub(super) fn insert(&self, room: Room, vma: &Arc<LiveVma>, key: impl FnOnce() -> usize) {
         let mut vmas = self.vmas.lock();
         vmas.insert(room.0.into_node((key(), vma.id()), vma.clone()));
     }
 
-    /// Removes a VMA, whose key `key` returns, and returns it. Sleeps.
+    /// Removes a VMA, and returns it; `key` returns its key. Sleeps.
     pub(super) fn remove(
         &self,
         vma: &LiveVma,
@@ -78,15 +78,8 @@ impl Index {
     pub(super) fn change(&self, vma: &LiveVma, change: impl FnOnce() -> (usize, usize)) {
         let mut vmas = self.vmas.lock();
         let (was, now) = change();
-        if was == now {
-            return;
-        }
-        let Some(this) = vmas.get(&(was, vma.id())).cloned() else {
-            // It is not here yet, or not any more.
-            return;
-        };
-        if let Some(node) = vmas.remove_node(&(was, vma.id())) {
-            vmas.insert(node.into_reservation().into_node((now, vma.id()), this));
+        if was != now {
+            rekey(&mut vmas, vma, was, now);
         }
     }
 
@@ -118,6 +111,22 @@ impl Index {
             },
             |vmas, all| each(vmas, first, end, |vma| all.push(vma.clone(), GFP_BOUNDED)),
         )
+    }
+}
+
+/// Gives a VMA of a tree another key, if the tree has it with the key `was`. Sleeps; allocates nothing.
+pub(super) fn rekey<K: Ord>(
+    vmas: &mut RBTree<(K, u64), Arc<LiveVma>>,
+    vma: &LiveVma,
+    was: K,
+    now: K,
+) {
+    let was = (was, vma.id());
+    let Some(this) = vmas.get(&was).cloned() else {
+        return;
+    };
+    if let Some(node) = vmas.remove_node(&was) {
+        vmas.insert(node.into_reservation().into_node((now, vma.id()), this));
     }
 }
 

@@ -208,8 +208,8 @@ impl LiveMm {
         self.others.load(Relaxed) != self.nr_others()
     }
 
-    /// Returns whether a look at all VMAs may be left out once more: one that comes after half as many
-    /// events as there were VMAs costs each of these little, and finds the VMAs that are gone.
+    /// Returns whether an event may leave a look at all VMAs out. After half as many such events as there
+    /// were VMAs it may not: the look then costs each of them little, and finds the VMAs that are gone.
     pub(crate) fn leaves_look_out(&self) -> bool {
         let left = self.looks_left.load(Relaxed);
         self.looks_left.store(left.saturating_sub(1), Relaxed);

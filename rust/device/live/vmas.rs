@@ -4,6 +4,7 @@
 
 use super::{
     index::{
+        rekey,
         Index,
         Room, //
     },
@@ -222,13 +223,7 @@ impl LiveMm {
     /// Notes that a VMA has no anon_vma in the shadow any more, or has lost its links or may do so. Sleeps;
     /// allocates nothing.
     pub(crate) fn note_doubtful(&self, vma: &LiveVma) {
-        let mut vmas = self.vmas.by_doubt.lock();
-        let Some(this) = vmas.get(&(true, vma.id())).cloned() else {
-            return;
-        };
-        if let Some(node) = vmas.remove_node(&(true, vma.id())) {
-            vmas.insert(node.into_reservation().into_node((false, vma.id()), this));
-        }
+        rekey(&mut self.vmas.by_doubt.lock(), vma, true, false);
     }
 }
 

@@ -270,10 +270,10 @@ fn may_have_inherited(host: HostVma<'_>, mm: &LiveMm, here: LockedMm<'_>) -> Res
             || vma.may_lose.load(Relaxed)
             || vma.is_lost.load(Relaxed)
     };
-    let is_there = |vma: &LiveVma| host_at(here, vma, vma.place.get().addresses.0);
-    if resched_each(&doubtful).any(|vma| is_unknown(vma) && is_there(vma).is_none()) {
+    let found = |vma: &LiveVma| host_at(here, vma, vma.place.get().addresses.0);
+    if resched_each(&doubtful).any(|vma| is_unknown(vma) && found(vma).is_none()) {
         return Ok(true);
     }
-    let has_lost = |vma: &LiveVma| is_there(vma).is_none_or(|host| vma.has_lost_links(host));
+    let has_lost = |vma: &LiveVma| found(vma).is_none_or(|host| vma.has_lost_links(host));
     Ok(resched_each(&mm.vmas_with(host.anon_vma_key())?).any(|vma| has_lost(vma)))
 }
